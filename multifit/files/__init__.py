@@ -1,0 +1,19 @@
+"""Models and checkpoints on disk: one nested dict in ``.dp``, ``.json`` or ``.yaml``.
+
+The dict holds dicts, lists, text, numbers, booleans and ``None``; arrays lie under the keys
+``"@variables"``, as in DeePMD-kit's own files, which are read and written here without DeePMD-kit.
+
+>>> import numpy as np, tempfile, pathlib
+>>> from multifit.files import read, write
+>>> path = pathlib.Path(tempfile.mkdtemp()) / "layer.dp"
+>>> write(path, {"software": "multifit", "@variables": {"w": np.eye(2), "idt": None}})
+>>> read(path)["@variables"]["w"].dtype
+dtype('float64')
+"""
+
+from __future__ import annotations
+
+from multifit.files._atomic import remove_stale as remove_stale
+from multifit.files._formats import read as read
+from multifit.files._formats import write as write
+from multifit.files._version import check_version as check_version

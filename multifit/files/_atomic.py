@@ -1,0 +1,148 @@
+"""Replacing a file in one step, so that a crash leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import threading
+from pathlib import Path
+
+from multifit.errors import FileFormatError
+
+_ONE_WRITER = threading.Lock()  # two threads have one process id, hence one temporary name
+_LEFTOVER = re.compile(r".+\.(?:dp|h5|hdf5|json|yaml|yml)\.tmp\.(\d{1,10})", re.I | re.S)
+# Some network file systems can not flush a folder; the file itself is on disk all the same.
+_NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace the file by one with this content, which is on disk when the call returns.
+
+    The content goes to ``<name>.tmp.<process id>`` in the same folder, is flushed, read back and
+    compared, and only then renamed. A symbolic link stays one: what it points to is replaced.
+
+    Parameters
+    ----------
+    path
+        The file to replace or create; its folder must exist.
+    content
+        All its bytes.
+    """
+    target = _target(path)
+    temporary = target.with_name(f"{target.name}.tmp.{os.getpid()}")
+    with _ONE_WRITER:
+        try:
+            _write_verified(temporary, content, _mode(target))
+            os.replace(temporary, target)
+        except BaseException as error:
+            # Where even this fails, the leftover is for remove_stale; the first error counts.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise FileFormatError(
+                    f"{path} could not be written ({error.strerror or error}); what was there "
+                    "before is unchanged; check the free space and the permissions of its folder"
+                ) from error
+            raise
+    _flush_folder(target)
+
+
+def _target(path: Path) -> Path:
+    """Return the file to replace, behind all links, if its name can be one."""
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise FileFormatError(f"{path} is a folder; give the name of a file in it")
+        if not target.parent.is_dir():
+            raise FileFormatError(
+                f"{path} can not be written: {target.parent} is not a folder; create it first"
+            )
+    except (OSError, ValueError) as error:  # too long, or with a null character
+        if isinstance(error, FileFormatError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise FileFormatError(
+            f"{str(path)[:200]!r} can not be the name of a file ({reason}); choose another"
+        ) from error
+    return target
+
+
+def _mode(target: Path) -> int | None:
+    """Return the permissions of a file that is to be replaced, or None if it is new."""
+    return target.stat().st_mode & 0o777 if target.exists() else None
+
+
+def _write_verified(temporary: Path, content: bytes, mode: int | None) -> None:
+    """Write a new file, wait until it is on disk and compare what it reads back."""
+    temporary.unlink(missing_ok=True)  # from a dead process that had our process id
+    with temporary.open("xb") as file:
+        if mode is not None:
+            temporary.chmod(mode)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    with temporary.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+    if digest != hashlib.sha256(content).digest():
+        raise OSError(errno.EIO, "the disk returns other bytes than were written")
+
+
+def _flush_folder(target: Path) -> None:
+    """Wait until the new name of the file is on disk too."""
+    if os.name != "posix":  # elsewhere a folder can not be opened
+        return
+    try:
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_FLUSH:
+            raise FileFormatError(
+                f"{target} is written, but its folder could not be flushed to disk "
+                f"({error.strerror or error}); check the disk before you rely on the file"
+            ) from error
+
+
+def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the temporary files of dead processes, which it deleted from the folder.
+
+    Only names that :func:`multifit.files.write` gives are touched. The process is looked up on
+    this machine: call it in a folder into which no other machine is writing.
+
+    Parameters
+    ----------
+    folder
+        Where models and checkpoints are written; not searched recursively.
+    """
+    removed = []
+    try:
+        for path in sorted(Path(folder).iterdir()):
+            match = _LEFTOVER.fullmatch(path.name)
+            regular = path.is_file() and not path.is_symlink()
+            if match and regular and not _is_alive(int(match[1])):
+                path.unlink(missing_ok=True)
+                removed.append(path)
+    except OSError as error:
+        raise FileFormatError(
+            f"{error.filename or folder} could not be cleared of temporary files "
+            f"({error.strerror or error}); check the folder and its permissions"
+        ) from error
+    return removed
+
+
+def _is_alive(process: int) -> bool:
+    """Tell whether a process with this id runs, or can not be ruled out."""
+    if os.name != "posix" or process == 0:  # there, signal 0 would be a real one
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # someone else's process
+        return True
+    return True

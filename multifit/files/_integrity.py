@@ -1,0 +1,50 @@
+"""The seal of a file: ``MFSHA256`` and the sha256 of all bytes before it, 40 bytes at the end.
+
+HDF5 has no checksum over its data, and its library may crash on a damaged file; so the seal is
+verified before the file is opened. HDF5 readers, DeePMD-kit's among them, ignore what follows
+the end that the file's header states.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from multifit.errors import FileFormatError
+
+MAGIC = b"MFSHA256"
+LENGTH = len(MAGIC) + hashlib.sha256().digest_size
+# The name of a root attribute that says "this file is sealed". HDF5 stores names literally, so a
+# lost seal is noticed by looking for it in the bytes, without opening a file that is damaged.
+MARK = "multifit_sha256_trailer"
+
+
+def seal(content: bytes) -> bytes:
+    """Return the content with its seal appended."""
+    return content + MAGIC + hashlib.sha256(content).digest()
+
+
+def unseal(content: bytes, path: Path) -> bytes:
+    """Return the content without its seal, verified, or unchanged if it never had one.
+
+    Parameters
+    ----------
+    content
+        All bytes of the file.
+    path
+        Where they are from, for the error.
+    """
+    body, trailer = content[:-LENGTH], content[-LENGTH:]
+    if trailer.startswith(MAGIC):
+        if hashlib.sha256(body).digest() != trailer[len(MAGIC) :]:
+            raise FileFormatError(
+                f"{path} is damaged (its checksum does not match): restore it from a copy, or use "
+                "the previous checkpoint"
+            )
+        return body
+    if MARK.encode() in content:
+        raise FileFormatError(
+            f"{path} is damaged or truncated (its checksum is missing): restore it from a copy, or "
+            "use the previous checkpoint"
+        )
+    return content
