@@ -1,0 +1,72 @@
+"""The commands of the project: ``nox -s lint``, ``nox -s types``, ``nox -s tests`` and some more."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+PINNED = ("-c", "constraints.txt")
+PYTEST = ("pytest", "-n", "2", "--dist", "loadfile")
+#: deepmd-kit can not share an environment with us: it brings its own pins.
+PEER = ("deepmd-kit[cpu]==3.2.0", "tensorflow-cpu==2.21.0")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    session.install(*PINNED, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    session.install(*PINNED, "mypy", ".")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    session.install(*PINNED, ".[all,test]")
+    session.run(*PYTEST, *session.posargs)
+
+
+@nox.session
+def consistency(session: nox.Session) -> None:
+    """Only the tests that compare the backends with one another."""
+    session.install(*PINNED, ".[all,test]")
+    session.run(*PYTEST, "tests/consistency", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    session.install(*PINNED, ".[docs]")
+    session.run("sphinx-build", "-W", "-n", "-E", "docs", "docs/_build", *session.posargs)
+
+
+@nox.session
+def peer(session: nox.Session) -> None:
+    """Compare numbers and files with deepmd-kit, in its own environment."""
+    session.install(*PINNED, ".[all,test]")
+    session.run(*PYTEST, "tests/peer", *session.posargs, env=peer_environment(session))
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Time a training step, side by side with deepmd-kit."""
+    session.install(*PINNED, ".[all]")
+    session.run("python", "benchmarks/step.py", *session.posargs, env=peer_environment(session))
+
+
+def peer_environment(session: nox.Session) -> dict[str, str]:
+    """Make an environment with deepmd-kit and return the variable that points at its Python."""
+    folder = Path(".nox", "peer-environment").resolve()
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        session.run("python", "-m", "venv", str(folder))
+    session.run(str(python), "-m", "pip", "install", "--quiet", *PEER, external=True)
+    return {"MULTIFIT_PEER_PYTHON": str(python)}
