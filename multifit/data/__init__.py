@@ -1,0 +1,13 @@
+"""Data systems on disk → frames as NumPy arrays, and which of them a step sees."""
+
+from __future__ import annotations
+
+from ._batches import batch_sizes as batch_sizes
+from ._batches import system_probabilities as system_probabilities
+from ._find import find_systems as find_systems
+from ._labels import LABELS as LABELS
+from ._labels import Label as Label
+from ._open import open_systems as open_systems
+from ._sampler import Sampler as Sampler
+from ._system import System as System
+from ._system import where as where

@@ -1,0 +1,183 @@
+"""How many frames of which system make a batch: DeePMD's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import ConfigError
+from ._stored import Array
+from ._system import System
+
+AUTO = 32  #: atoms per batch that ``"auto"`` aims at
+
+
+def batch_sizes(systems: Sequence[System], spec: int | Sequence[int] | str) -> list[int]:
+    """Return the number of frames per batch of each system, at most all of its frames.
+
+    DeePMD gives a shorter batch where a system has fewer frames than asked for; so does the limit.
+
+    Parameters
+    ----------
+    systems
+        The systems.
+    spec
+        A number; a list with one number per system; ``"auto"`` (= ``"auto:32"``) or ``"auto:N"``
+        for the smallest number of frames that together have at least N atoms; ``"max:N"`` for the
+        largest number that together have at most N atoms (at least one frame); ``"filter:N"`` for
+        the same, and 0 (never drawn) for systems with more than N atoms.
+
+    Raises
+    ------
+    ConfigError
+        If the rule can not be understood or leaves no system.
+
+    Examples
+    --------
+    >>> batch_sizes(systems, "auto:64")  # doctest: +SKIP
+    [11, 1]
+    """
+    if isinstance(spec, str):
+        sizes = _by_rule([system.natoms for system in systems], spec)
+    elif isinstance(spec, int):
+        sizes = [spec] * len(systems)
+    else:
+        sizes = list(spec)
+        if len(sizes) != len(systems):
+            raise ConfigError(
+                f"batch_size has {len(sizes)} entries, but there are {len(systems)} systems; "
+                "give one number per system"
+            )
+    if not isinstance(spec, str) and any(size < 1 for size in sizes):
+        raise ConfigError(f"batch_size is {min(sizes)}, but it must be at least 1")
+    return [min(size, system.nframes) for size, system in zip(sizes, systems, strict=True)]
+
+
+def _by_rule(natoms: list[int], spec: str) -> list[int]:
+    rule, _, text = spec.partition(":")
+    if rule == "auto" and not text:
+        text = str(AUTO)
+    if rule not in ("auto", "max", "filter") or not text.isdecimal() or int(text) < 1:
+        raise ConfigError(
+            f"batch_size {spec!r} is not understood; give a number, a list of numbers, "
+            "'auto', 'auto:N', 'max:N' or 'filter:N'"
+        )
+    limit = int(text)
+    if rule == "auto":
+        return [-(-limit // atoms) for atoms in natoms]
+    sizes = [max(1, limit // atoms) for atoms in natoms]
+    if rule == "max":
+        return sizes
+    if min(natoms) > limit:
+        raise ConfigError(
+            f"batch_size {spec!r} leaves no system: the smallest has {min(natoms)} atoms"
+        )
+    return [size if atoms <= limit else 0 for size, atoms in zip(sizes, natoms, strict=True)]
+
+
+def numbers_of_batches(systems: Sequence[System], sizes: Sequence[int]) -> Array:
+    """Return how many batches each system has (nsystems,), counted as DeePMD does.
+
+    That is whole batches within each set, at least one per set; 0 for a system with batch size 0.
+    """
+    return np.array(
+        [
+            sum(max(1, length // size) for length in system.set_lengths) if size else 0
+            for system, size in zip(systems, sizes, strict=True)
+        ],
+        dtype=np.float64,
+    )
+
+
+def system_probabilities(
+    systems: Sequence[System],
+    batch_sizes: Sequence[int],
+    auto_prob: str = "prob_sys_size",
+    sys_probs: Sequence[float] | None = None,
+) -> Array:
+    """Return the probability with which a step takes its batch from each system (nsystems,).
+
+    Parameters
+    ----------
+    systems
+        The systems.
+    batch_sizes
+        Frames per batch of each; a system with 0 is never drawn.
+    auto_prob
+        ``"prob_uniform"``; ``"prob_sys_size"``, in proportion to the number of batches; or
+        ``"prob_sys_size;0:4:0.3;4:8:0.7"``, where systems 0 to 3 share 0.3 and so on, within a
+        block in proportion to the number of batches.
+    sys_probs
+        One weight per system instead, scaled to the sum 1. As in DeePMD a negative entry means
+        "in proportion to the number of batches": these systems share what the others leave of 1.
+
+    Raises
+    ------
+    ConfigError
+        If the weights do not fit the systems.
+    """
+    batches = numbers_of_batches(systems, batch_sizes)
+    if sys_probs is not None:
+        weights = _given(np.array(sys_probs, dtype=np.float64), batches)
+    elif auto_prob == "prob_uniform":
+        weights = np.ones(len(systems))
+    elif auto_prob == "prob_sys_size":
+        weights = batches
+    elif auto_prob.startswith("prob_sys_size;"):
+        weights = _blocks(auto_prob, batches)
+    else:
+        raise ConfigError(
+            f"auto_prob {auto_prob!r} is not understood; give 'prob_uniform', 'prob_sys_size' or "
+            "'prob_sys_size;start:end:weight;…'"
+        )
+    weights = np.where(batches > 0, weights, 0.0)
+    if not weights.sum() > 0:
+        raise ConfigError("the probabilities of all systems are 0; give at least one system some")
+    probabilities: Array = weights / weights.sum()
+    return probabilities
+
+
+def _given(weights: Array, batches: Array) -> Array:
+    if weights.shape != batches.shape:
+        raise ConfigError(
+            f"sys_probs has {weights.size} entries, but there are {batches.size} systems; "
+            "give one number per system"
+        )
+    if not np.isfinite(weights).all():
+        raise ConfigError(f"sys_probs holds {weights[~np.isfinite(weights)][0]}; give numbers")
+    automatic = weights < 0
+    if not automatic.any():
+        return weights
+    rest = 1.0 - weights[~automatic].sum()
+    if rest < -1e-8:
+        raise ConfigError(
+            f"the entries of sys_probs that are not negative sum up to {1 - rest:g}, which leaves "
+            "nothing for those that are (-1 means: by size); their sum must be below 1"
+        )
+    shares = np.where(automatic, batches, 0.0)
+    return np.where(automatic, max(rest, 0.0) * shares / max(shares.sum(), 1.0), weights)
+
+
+def _blocks(auto_prob: str, batches: Array) -> Array:
+    weights = np.zeros_like(batches)
+    taken = np.zeros(batches.size, dtype=bool)
+    for block in auto_prob.split(";")[1:]:
+        try:
+            start_text, end_text, weight_text = block.split(":")
+            start, end, weight = int(start_text), int(end_text), float(weight_text)
+        except ValueError as exc:
+            raise ConfigError(
+                f"block {block!r} of auto_prob {auto_prob!r} is not start:end:weight"
+            ) from exc
+        if not (0 <= start < end <= batches.size and 0 <= weight < np.inf):
+            raise ConfigError(
+                f"block {block!r} of auto_prob does not fit {batches.size} systems: it needs "
+                f"0 ≤ start < end ≤ {batches.size} and a weight that is not negative"
+            )
+        if taken[start:end].any():
+            raise ConfigError(f"block {block!r} of auto_prob overlaps with one before it")
+        taken[start:end] = True
+        inside = batches[start:end]
+        weights[start:end] = weight * inside / max(inside.sum(), 1.0)
+    return weights

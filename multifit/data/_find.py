@@ -1,0 +1,131 @@
+"""Where the systems are that the input file names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import DataError
+from ._hdf5 import find_groups, is_hdf5
+
+Paths = str | Path | Sequence[str | Path]
+
+XYZ = (".xyz", ".extxyz")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A system that was found: how the user would write it, and where it is.
+
+    Attributes
+    ----------
+    name
+        As the user wrote it.
+    path
+        Folder or file.
+    kind
+        What it is.
+    group
+        Group inside an HDF5 file.
+    """
+
+    name: str
+    path: Path
+    kind: Literal["folder", "hdf5", "xyz"]
+    group: str = ""
+
+
+def find(paths: Paths, base: Path | None = None) -> list[Found]:
+    """Return all systems at or below the given paths; see :func:`find_systems`."""
+    entries = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not entries:
+        raise DataError("no data systems are given; list at least one folder under 'systems'")
+    return [found for entry in entries for found in _find_one(str(entry), base)]
+
+
+def find_systems(paths: Paths, base: Path | None = None) -> list[Path]:
+    """Return the paths of all systems at or below the given ones, in a fixed order.
+
+    A folder is searched with all its subfolders, whether it is given alone or in a list: each one
+    that contains a ``type.raw`` is a system. So is each such group of an HDF5 file (``data.hdf5``
+    or ``data.hdf5#/group``), and each ``.xyz`` or ``.extxyz`` file, if named itself.
+
+    Parameters
+    ----------
+    paths
+        A path or a list of paths.
+    base
+        Folder of the input file: relative paths are looked for there, then in the current folder.
+
+    Raises
+    ------
+    DataError
+        If a path does not exist, can not be read or holds no system.
+    """
+    return [
+        Path(f"{found.path}#{found.group}") if found.group else found.path
+        for found in find(paths, base)
+    ]
+
+
+def _find_one(entry: str, base: Path | None) -> list[Found]:
+    file, group = entry, ""
+    if "#" in entry and not any(path.exists() for path in _candidates(entry, base)):
+        file, _, group = entry.partition("#")
+    path = _locate(file, entry, base)
+    if path.is_dir():
+        systems = [
+            Found(os.path.join(entry, inner) if inner else entry, path / inner, "folder")
+            for inner in _folders(path, entry)
+        ]
+    elif path.suffix.lower() in XYZ:
+        return [Found(entry, path, "xyz")]
+    elif is_hdf5(path):
+        groups = find_groups(path, group, entry)
+        systems = [Found(f"{file}#{name.rstrip('/')}", path, "hdf5", name) for name in groups]
+    else:
+        raise DataError(
+            f"{entry} is neither a folder, nor an HDF5 file, nor a file named *.xyz or *.extxyz"
+        )
+    if not systems:
+        raise DataError(
+            f"no system found in {entry}: no folder or group in it contains a type.raw "
+            "(name .xyz and HDF5 files themselves)"
+        )
+    return systems
+
+
+def _candidates(entry: str, base: Path | None) -> list[Path]:
+    return [Path(entry)] if base is None else list(dict.fromkeys((base / entry, Path(entry))))
+
+
+def _locate(file: str, entry: str, base: Path | None) -> Path:
+    tried = _candidates(file, base)
+    for path in tried:
+        if path.exists():
+            return path
+    places = " and as ".join(dict.fromkeys(os.path.abspath(path) for path in tried))
+    raise DataError(f"{entry} does not exist; it was looked for as {places}")
+
+
+def _folders(root: Path, entry: str) -> list[str]:
+    """Return the system folders below root, relative to it and sorted; root itself comes last."""
+
+    def fail(exc: OSError) -> None:
+        raise DataError(
+            f"{exc.filename or entry} can not be read ({exc.strerror}); check its permissions"
+        ) from exc
+
+    found: list[str] = []
+    for folder, inner, _ in os.walk(root, onerror=fail):
+        # Links to folders are looked at but not followed, so that a loop of links does no harm.
+        found += [
+            os.path.relpath(os.path.join(folder, name), root)
+            for name in inner
+            if os.path.isfile(os.path.join(folder, name, "type.raw"))
+        ]
+        inner[:] = [name for name in inner if not name.startswith("set.")]
+    return sorted(found) + ([""] if (root / "type.raw").is_file() else [])

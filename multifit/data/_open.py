@@ -1,0 +1,75 @@
+"""Open all systems that the input file names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..errors import DataError
+from ._contents import Contents
+from ._deepmd import read_contents
+from ._elements import union_of_elements
+from ._extxyz import read_extxyz
+from ._find import Found, Paths, find
+from ._folder import DiskFolder
+from ._hdf5 import HdfFolder
+from ._labels import LABELS
+from ._system import System, make_system
+
+
+def open_systems(
+    paths: Paths,
+    type_map: Sequence[str] | None = None,
+    *,
+    base: Path | None = None,
+    require: Iterable[str] = (),
+) -> list[System]:
+    """Return all systems at or below the given paths, checked as far as headers allow.
+
+    Nothing but headers and atom types is read; frames stay on disk (xyz files are held in memory).
+
+    Parameters
+    ----------
+    paths
+        A path or a list of paths; see :func:`find_systems`.
+    type_map
+        The model's element names; None takes those of all systems in order of appearance, or
+        ``Type_0``, ``Type_1``, … if no system has names.
+    base
+        Folder that relative paths are looked for in before the current one.
+    require
+        Keys of :data:`LABELS` that every system must have.
+
+    Raises
+    ------
+    DataError
+        If a system is missing, unreadable or inconsistent.
+
+    Examples
+    --------
+    >>> systems = open_systems("data/water", ["O", "H"])  # doctest: +SKIP
+    >>> systems[0].load(np.array([0, 5]), ["energy", "force"])["force"].shape  # doctest: +SKIP
+    (2, 192, 3)
+    """
+    contents = [each for found in find(paths, base) for each in _read(found)]
+    names = union_of_elements(contents) if type_map is None else tuple(type_map)
+    systems = [make_system(each, names) for each in contents]
+    for key in require:
+        for system in systems:
+            if key not in system.labels:
+                files = " or ".join(f"{stem}.npy" for stem in LABELS[key].files)
+                raise DataError(
+                    f"{system.name} has no {key}, which this run needs; put {files} into each of "
+                    "its sets or leave the system out"
+                )
+    return systems
+
+
+def _read(found: Found) -> list[Contents]:
+    match found.kind:
+        case "folder":
+            return [read_contents(DiskFolder(found.name, found.path))]
+        case "hdf5":
+            return [read_contents(HdfFolder(found.name, found.path, found.group))]
+        case "xyz":
+            return read_extxyz(found.name, found.path)

@@ -1,0 +1,112 @@
+"""Which frames a training step sees, as a function of the seed and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import numpy as np
+
+from ..errors import DataError
+from ._stored import Array
+from ._system import System
+
+
+@final
+class Sampler:
+    """Draw a system and frames of it for each step, each frame of a system once per epoch.
+
+    A step takes a system with its probability, then the next frames in the shuffled order of that
+    system's epoch. A batch that meets the end of an epoch goes on with the next one, so that all
+    batches of a system have the same size.
+
+    Everything that is drawn is a function of (seed, step) and (seed, system, epoch), so that the
+    state is a few counters however many frames there are.
+
+    Parameters
+    ----------
+    systems
+        The systems.
+    batch_sizes
+        Frames per batch of each system; see :func:`batch_sizes`.
+    probabilities
+        Probability of each system (nsystems,); see :func:`system_probabilities`.
+    seed
+        Not negative.
+    shuffle
+        Whether frames come in a random order.
+    """
+
+    def __init__(
+        self,
+        systems: Sequence[System],
+        batch_sizes: Sequence[int],
+        probabilities: Array,
+        seed: int,
+        shuffle: bool = True,
+    ) -> None:
+        self._nframes = np.array([system.nframes for system in systems], dtype=np.int64)
+        self._sizes = [int(size) for size in batch_sizes]
+        self._bounds = np.cumsum(np.asarray(probabilities, dtype=np.float64))
+        if not len(self._sizes) == self._bounds.size == self._nframes.size > 0:
+            raise ValueError("systems, batch sizes and probabilities differ in length")
+        self._seed = int(seed)
+        self._shuffle = shuffle
+        self._step = 0
+        # Frames given so far: epoch and place within it are quotient and remainder by nframes.
+        self._given = np.zeros(self._nframes.size, dtype=np.int64)
+        self._orders: dict[int, tuple[int, Array]] = {}
+
+    def next(self) -> tuple[int, Array]:
+        """Return the system's index and the frames (batch size,) of the next step."""
+        draw = np.random.default_rng([self._seed, 0, self._step]).random() * self._bounds[-1]
+        system = int(np.searchsorted(self._bounds, draw, side="right"))
+        self._step += 1
+        parts = []
+        missing = self._sizes[system]
+        while missing > 0:
+            epoch, place = divmod(int(self._given[system]), int(self._nframes[system]))
+            part = self._order(system, epoch)[place : place + missing]
+            parts.append(part)
+            missing -= part.size
+            self._given[system] += part.size
+        return system, np.concatenate(parts)
+
+    def state(self) -> dict[str, Array]:
+        """Return the counters that :meth:`restore` needs, as named arrays."""
+        return {
+            "seed": np.array(self._seed, dtype=np.uint64),
+            "step": np.array(self._step, dtype=np.int64),
+            "given": self._given.copy(),
+            "nframes": self._nframes.copy(),
+        }
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Go on exactly where the sampler was that returned the state, with its seed.
+
+        Raises
+        ------
+        DataError
+            If the state belongs to other data.
+        """
+        nframes = np.asarray(state["nframes"])
+        if not np.array_equal(nframes, self._nframes):
+            raise DataError(
+                f"the restart file was written for {nframes.size} systems with {nframes.tolist()} "
+                f"frames, but there are {self._nframes.size} with {self._nframes.tolist()}; "
+                "restart with the same data, or start a new run from the model"
+            )
+        self._seed = int(state["seed"])
+        self._step = int(state["step"])
+        self._given = np.array(state["given"], dtype=np.int64)
+        self._orders = {}
+
+    def _order(self, system: int, epoch: int) -> Array:
+        if not self._shuffle:
+            return np.arange(self._nframes[system], dtype=np.int64)
+        known = self._orders.get(system)
+        if known is None or known[0] != epoch:
+            rng = np.random.default_rng([self._seed, 1, system, epoch])
+            known = epoch, rng.permutation(self._nframes[system])
+            self._orders[system] = known
+        return known[1]

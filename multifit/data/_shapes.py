@@ -1,0 +1,76 @@
+"""Whether the arrays of a set fit together, and rows of those that do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import DataError
+from ._contents import FrameSet
+from ._labels import LABELS, Label
+from ._stored import Array, Stored
+
+
+def check_shape(stored: Stored, label: Label, nframes: int, natoms: int) -> None:
+    """Raise :class:`DataError` unless the array holds the label for all frames and atoms.
+
+    The first axis must be the frames (with a single frame it may be left out); how the numbers of
+    one frame are folded is free.
+    """
+    size = label.frame_size(natoms)
+    shape = stored.shape
+    first = shape[0] if shape else 1
+
+    def fits(frames: int) -> bool:
+        if frames == 0:
+            return stored.size == 0
+        row, rest = divmod(stored.size, frames)
+        return rest == 0 and (row > 0 and row % size == 0 if label.has_ndof else row == size)
+
+    if (first == nframes or nframes == 1) and fits(nframes):
+        return
+    if first != nframes and fits(first):
+        raise DataError(
+            f"{stored.where} holds {first} frames, but coord.npy of the same set holds {nframes}; "
+            "all files of a set need the same number of frames"
+        )
+    columns = f"k·{size}" if label.has_ndof and size > 1 else "k" if label.has_ndof else str(size)
+    expected = f"({nframes},)" if label.shape == () else f"({nframes}, {columns})"
+    reasons = [] if label.key == "coord" else [f"coord.npy holds {nframes} frames"]
+    if "natoms" in label.shape or "3natoms" in label.shape:
+        reasons.append(f"type.raw lists {natoms} atoms")
+    raise DataError(
+        f"{stored.where} has shape {shape}, expected {expected} because {' and '.join(reasons)}"
+    )
+
+
+def infer_ndof(sets: Sequence[FrameSet], natoms: int) -> dict[str, int]:
+    """Return the size of the free axis of each label that has one.
+
+    Raises
+    ------
+    DataError
+        If two sets disagree.
+    """
+    result: dict[str, int] = {}
+    for each in sets:
+        for key, stored in each.arrays.items():
+            if key not in LABELS or not LABELS[key].has_ndof or each.nframes == 0:
+                continue
+            ndof = stored.size // (each.nframes * LABELS[key].frame_size(natoms))
+            if result.setdefault(key, ndof) != ndof:
+                raise DataError(
+                    f"{stored.where} holds {ndof} numbers per {_owner(key)}, but the sets before "
+                    f"it hold {result[key]}; they must agree"
+                )
+    return result
+
+
+def _owner(key: str) -> str:
+    return "atom" if "natoms" in LABELS[key].shape else "frame"
+
+
+def read_rows(stored: Stored, rows: Array, nframes: int, shape: tuple[int, ...]) -> Array:
+    """Return rows of an array that passed :func:`check_shape`, each folded to ``shape``."""
+    if nframes == 1:  # a single frame may lack the axis of frames
+        return stored.read(...).reshape(1, *shape)[rows]
+    return stored.read(rows).reshape(rows.size, *shape)

@@ -1,0 +1,214 @@
+"""A data system: frames of the same number of atoms, read when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from ..errors import DataError, did_you_mean
+from ._contents import Contents, FrameSet
+from ._elements import numbering
+from ._labels import FRAME, LABELS
+from ._shapes import read_rows
+from ._stored import Array
+from ._types import read_types
+
+#: A cell counts as singular if its volume is below this part of a·b·c.
+FLAT = 1e-8
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class System:
+    """Frames of one folder, HDF5 group or composition in an xyz file.
+
+    Attributes
+    ----------
+    name
+        Path as the user wrote it, for messages.
+    type_map
+        The model's element names, which :meth:`atype` counts in.
+    natoms
+        Number of atoms; with ``mixed_type`` some of them may be virtual.
+    pbc
+        Whether it repeats along each of the three lattice vectors.
+    labels
+        Which of :data:`LABELS` exist, in all sets.
+    mixed_type
+        Whether frames may differ in their elements.
+    sets
+        Where the frames are.
+    ndof
+        Size of the free axis of labels such as ``fparam``.
+    """
+
+    name: str
+    type_map: tuple[str, ...]
+    natoms: int
+    pbc: tuple[bool, bool, bool]
+    labels: frozenset[str]
+    mixed_type: bool
+    sets: tuple[FrameSet, ...]
+    ndof: Mapping[str, int]
+    own_types: Array
+    numbering: Array
+
+    @property
+    def set_lengths(self) -> tuple[int, ...]:
+        """Number of frames of each set."""
+        return tuple(each.nframes for each in self.sets)
+
+    @property
+    def nframes(self) -> int:
+        """Number of frames of all sets."""
+        return sum(self.set_lengths)
+
+    def atype(self, frames: Array) -> Array:
+        """Return the types of the atoms in the model's numbering, −1 for virtual ones.
+
+        Parameters
+        ----------
+        frames
+            Which frames (n,).
+
+        Returns
+        -------
+        atype
+            (n, natoms) int64.
+        """
+        if not self.mixed_type:
+            return np.tile(self.numbering[self.own_types], (len(frames), 1))
+        result = np.empty((len(frames), self.natoms), dtype=np.int64)
+        for each, places, rows in self._split(frames):
+            own = read_types(each, rows, self.natoms)
+            # Looked at when the system was opened; the file may have been replaced since.
+            if own.max() >= self.numbering.size - 1 or (self.numbering[own] < -1).any():
+                raise DataError(
+                    f"{each.where}/real_atom_types.npy changed while it was in use and has other "
+                    "types now; start again"
+                )
+            result[places] = self.numbering[own]
+        return result
+
+    def load(self, frames: Array, keys: Iterable[str] = ()) -> dict[str, Array]:
+        """Return coordinates, cells and labels of some frames, all float64.
+
+        Parameters
+        ----------
+        frames
+            Which frames (n,), in any order.
+        keys
+            Which labels of :data:`LABELS`; those that the system lacks are left out.
+
+        Returns
+        -------
+        arrays
+            ``coord`` (n, natoms, 3), ``cell`` (n, 3, 3) unless nothing is periodic, and the labels
+            with the shapes of their table behind n.
+
+        Raises
+        ------
+        DataError
+            If a value is not finite, a cell is singular, or a file changed since it was opened.
+        """
+        wanted = list(keys)
+        for key in wanted:
+            if key not in LABELS:
+                raise KeyError(f"unknown label {key!r}{did_you_mean(key, LABELS)}")
+        frames = np.asarray(frames, dtype=np.int64)
+        first = ["coord", "cell"] if any(self.pbc) else ["coord"]
+        chosen = dict.fromkeys(first + [key for key in wanted if key in self.labels])
+        table = FRAME | LABELS
+        shapes = {key: table[key].frame_shape(self.natoms, self.ndof.get(key, 1)) for key in chosen}
+        result = {key: np.empty((len(frames), *shape)) for key, shape in shapes.items()}
+        for each, places, rows in self._split(frames):
+            for key, shape in shapes.items():
+                stored = each.arrays[key]
+                values = read_rows(stored, rows, each.nframes, shape).astype(np.float64)
+                _check_finite(stored.where, each, rows, values, key)
+                if key == "cell":
+                    _check_cells(stored.where, each, rows, values)
+                result[key][places] = values
+        return result
+
+    def _split(self, frames: Array) -> Iterable[tuple[FrameSet, Array, Array]]:
+        """Return (set, places in ``frames``, frames within the set) for each set that is met."""
+        frames = np.asarray(frames, dtype=np.int64)
+        if frames.size and not (frames.min() >= 0 and frames.max() < self.nframes):
+            raise IndexError(f"{self.name} has frames 0 to {self.nframes - 1}")
+        ends = np.cumsum(self.set_lengths)
+        which = np.searchsorted(ends, frames, side="right")
+        for number in np.unique(which):
+            places = np.flatnonzero(which == number)
+            start = ends[number] - self.sets[number].nframes
+            yield self.sets[number], places, frames[places] - start
+
+
+def make_system(contents: Contents, type_map: tuple[str, ...]) -> System:
+    """Return the system with its elements numbered as in the model.
+
+    Raises
+    ------
+    DataError
+        If an atom's element is not in the model's ``type_map``.
+    """
+    return System(
+        name=contents.name,
+        type_map=type_map,
+        natoms=len(contents.types),
+        pbc=contents.pbc,
+        labels=frozenset(contents.sets[0].arrays) & LABELS.keys(),
+        mixed_type=contents.mixed_type,
+        sets=contents.sets,
+        ndof=contents.ndof,
+        own_types=contents.types,
+        numbering=numbering(contents, type_map),
+    )
+
+
+def where(system: System, frame: int) -> str:
+    """Return ``"data/water/set.000, frame 3"``: the set of a frame and its place within.
+
+    Parameters
+    ----------
+    system
+        The system.
+    frame
+        Number of the frame within the system.
+    """
+    for each in system.sets:
+        if frame < each.nframes:
+            return f"{each.where}, frame {_number(each, frame)}"
+        frame -= each.nframes
+    raise IndexError(f"{system.name} has only {system.nframes} frames")
+
+
+def _number(each: FrameSet, frame: int) -> int:
+    return int(frame if each.numbers is None else each.numbers[frame])
+
+
+def _check_finite(path: str, each: FrameSet, rows: Array, values: Array, key: str) -> None:
+    good = np.isfinite(values)
+    if good.all():
+        return
+    place = tuple(int(i) for i in np.argwhere(~good)[0])
+    axes = (FRAME | LABELS)[key].shape
+    atom = f", atom {place[1]}" if axes[:1] == ("natoms",) else ""
+    raise DataError(
+        f"{path}: {key} of frame {_number(each, int(rows[place[0]]))}{atom} is {values[place]}; "
+        "correct the value or remove the frame"
+    )
+
+
+def _check_cells(path: str, each: FrameSet, rows: Array, cells: Array) -> None:
+    volume = np.abs(np.linalg.det(cells))
+    flat = np.flatnonzero(volume <= FLAT * np.linalg.norm(cells, axis=2).prod(axis=1))
+    if flat.size:
+        raise DataError(
+            f"{path}: the cell of frame {_number(each, int(rows[flat[0]]))} is singular (its "
+            f"volume is {volume[flat[0]]:.3g} Å³); its rows must be three independent lattice "
+            "vectors in Å"
+        )
