@@ -1,4 +1,4 @@
-"""The commands of the project: ``nox -s lint``, ``nox -s types``, ``nox -s tests`` and some more."""
+"""The commands of the project: ``nox -s lint``, ``types``, ``tests``, and some more."""
 
 from __future__ import annotations
 
