@@ -1,0 +1,10 @@
+"""JAX: training and inference, compiled by XLA."""
+
+from __future__ import annotations
+
+from ._backend import JaxBackend as JaxBackend
+
+
+def backend() -> JaxBackend:
+    """Return the adapter (the entry point of ``multifit.backends``)."""
+    return JaxBackend()

@@ -1,0 +1,53 @@
+"""The adapter for JAX; see :class:`multifit.backend.Backend`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Energies are sums of many atoms: without this JAX silently computes in float32.
+jax.config.update("jax_enable_x64", True)
+
+Array = jax.Array
+
+
+@dataclass(frozen=True)
+class JaxBackend:
+    """Arrays on JAX's default device (``JAX_PLATFORMS`` chooses it)."""
+
+    name: str = "jax"
+    xp: Any = jnp
+    can_train: bool = True
+    static_shapes: bool = True
+
+    def asarray(self, x: np.ndarray, /) -> Array:
+        """Return an array of the same values and dtype."""
+        return jnp.asarray(x)
+
+    def to_numpy(self, x: Array, /) -> np.ndarray:
+        """Return the values."""
+        return np.asarray(x)
+
+    def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
+        """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
+        return jax.ops.segment_sum(x, index, num_segments=n)
+
+    def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+        """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient)."""
+        return jax.value_and_grad(f, has_aux=True)
+
+    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+        """Return f compiled once for each shape of its arguments."""
+        return jax.jit(f)
+
+    def describe(self) -> dict[str, str]:
+        """Return the version and the devices."""
+        return {
+            "version": jax.__version__,
+            "devices": ", ".join(str(device) for device in jax.devices()),
+        }

@@ -1,0 +1,68 @@
+"""The adapter for PyTorch; see :class:`multifit.backend.Backend`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import array_api_compat.torch as xp
+import numpy as np
+import torch
+
+Array = torch.Tensor
+
+
+def _default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class TorchBackend:
+    """Tensors on one device, eager; ``MULTIFIT_DEVICE`` or CUDA when there is one."""
+
+    name: str = "torch"
+    xp: Any = xp
+    can_train: bool = True
+    static_shapes: bool = False
+    device: str = field(default_factory=_default_device)
+
+    def asarray(self, x: np.ndarray, /) -> Array:
+        """Return a tensor of the same values and dtype on the device."""
+        return torch.tensor(np.asarray(x), device=self.device)
+
+    def to_numpy(self, x: Array, /) -> np.ndarray:
+        """Return the values, cut from any gradient."""
+        return x.detach().cpu().numpy()
+
+    def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
+        """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
+        zeros = torch.zeros((n, *x.shape[1:]), dtype=x.dtype, device=x.device)
+        return zeros.index_add(0, index, x)
+
+    def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+        """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient)."""
+
+        def run(params: dict[str, Array], *rest: Any) -> Any:
+            with torch.enable_grad():
+                leaves = {k: v.detach().requires_grad_() for k, v in params.items()}
+                value, aux = f(leaves, *rest)
+                grads = torch.autograd.grad(value, list(leaves.values()), materialize_grads=True)
+            return (value.detach(), _detached(aux)), dict(zip(leaves, grads, strict=True))
+
+        return run
+
+    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+        """Return f without recording gradients; eager mode starts at once."""
+        return torch.no_grad()(f)
+
+    def describe(self) -> dict[str, str]:
+        """Return the version and the devices."""
+        gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+        return {"version": torch.__version__, "devices": ", ".join(gpus) or "cpu"}
+
+
+def _detached(aux: Any) -> Any:
+    if isinstance(aux, dict):
+        return {k: _detached(v) for k, v in aux.items()}
+    return aux.detach() if isinstance(aux, torch.Tensor) else aux

@@ -1,0 +1,49 @@
+"""An energy model as a ``torch.nn.Module``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from multifit import model as mdl
+from multifit.tree import flatten, unflatten
+
+from ._backend import TorchBackend
+
+
+class EnergyModule(torch.nn.Module):
+    """The model's parameters under their dotted names, and its forward pass.
+
+    Parameters
+    ----------
+    model
+        The settings.
+    params
+        The parameters as a nested dict of NumPy arrays, as from :func:`multifit.model.init`.
+    """
+
+    def __init__(self, model: mdl.EnergyModel, params: dict[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self._backend = TorchBackend()
+        trainable = set(mdl.trainable_names(model))
+        for name, value in flatten(params).items():
+            self._register(name, self._backend.asarray(value), name in trainable)
+
+    def _register(self, name: str, value: torch.Tensor, trainable: bool) -> None:
+        *path, last = name.split(".")
+        owner: torch.nn.Module = self
+        for key in path:
+            if not hasattr(owner, key):
+                owner.add_module(key, torch.nn.Module())
+            owner = getattr(owner, key)
+        if trainable:
+            owner.register_parameter(last, torch.nn.Parameter(value))
+        else:
+            owner.register_buffer(last, value)
+
+    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """Return the outputs of :func:`multifit.model.evaluate` for a batch of tensors."""
+        params = unflatten(dict(self.named_parameters()) | dict(self.named_buffers()))
+        return mdl.evaluate(self._backend, self.model, params, batch)

@@ -1,0 +1,27 @@
+"""Fit neural-network potentials and densities of states, with one core on five frameworks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .potential import Potential as Potential
+    from .potential import load as load
+
+_LAZY = {"load": "potential", "Potential": "potential"}
+_MODULES = ("backend", "config", "data", "files", "fitting", "loss", "model", "support")
+
+__all__ = ["Potential", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import parts when they are asked for, so that ``import multifit`` costs nothing."""
+    import importlib
+
+    if name in _LAZY:
+        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'multifit' has no attribute {name!r}")

@@ -1,0 +1,12 @@
+"""Descriptors: what an atom's network sees of its neighbourhood."""
+
+from __future__ import annotations
+
+from ._environment import Environment as Environment
+from ._environment import environment as environment
+from ._se_e2_a import SeE2A as SeE2A
+from ._se_e2_a import describe as describe
+from ._se_e2_a import init as init
+from ._se_e2_a import trainable_names as trainable_names
+from ._serial import deserialize as deserialize
+from ._serial import serialize as serialize

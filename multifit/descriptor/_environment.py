@@ -1,0 +1,72 @@
+r"""The local environment matrix and its pullback.
+
+For a pair r = r_j − r_i of length r, with the quintic switch w and a protection p,
+
+.. math::
+
+   q = 1/(r+p), \quad s = w(r)\,q, \quad R = s\,(1,\; q\,\mathbf r),
+
+    w(r) = 1 - 10u^3 + 15u^4 - 6u^5, \quad u = (r - r_s)/(r_c - r_s) \in [0, 1].
+
+Source: Zhang et al., NeurIPS 2018 (DeepPot-SE), eq. 5; DeePMD-kit documentation, "se_e2_a".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Array = Any
+Pullback = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The radial settings: where the switch begins, where it ends, what protects 1/r (all Å)."""
+
+    rcut: float
+    rcut_smth: float
+    protection: float = 0.0
+
+
+def _switch(xp: Any, env: Environment, r: Array) -> tuple[Array, Array]:
+    """Return w(r) and w′(r), both (n, k)."""
+    width = env.rcut - env.rcut_smth
+    u = (r - env.rcut_smth) / width
+    zero, one = xp.zeros_like(u), xp.ones_like(u)
+    u = xp.minimum(xp.maximum(u, zero), one)
+    u2 = u * u
+    w = 1.0 - u2 * u * (10.0 - 15.0 * u + 6.0 * u2)
+    slope = (-30.0 / width) * u2 * (1.0 - u) * (1.0 - u)
+    return w, slope
+
+
+def environment(
+    xp: Any, env: Environment, rij: Array, mask: Array
+) -> tuple[Array, Pullback]:
+    """Return R (n, 4, k) and the pullback R̄ (n, 4, k) → ∂/∂r (n, 3, k).
+
+    Parameters
+    ----------
+    rij
+        Pair vectors in Å, (n, 3, k); zeros where there is no pair.
+    mask
+        1.0 for a pair and 0.0 for an empty slot, (n, k); R is zero in an empty slot.
+    """
+    # An empty slot gets the length 1, so that nothing divides by zero.
+    r = xp.sqrt(xp.sum(rij * rij, axis=1) + (1.0 - mask))
+    q = 1.0 / (r + env.protection)
+    w, w_slope = _switch(xp, env, r)
+    s = w * q * mask
+    s_slope = (w_slope - w * q) * q * mask
+    x = rij * q[:, None, :]
+    rows = xp.concat([s[:, None, :], s[:, None, :] * x], axis=1)
+
+    def pullback(rows_bar: Array) -> Array:
+        v_bar = rows_bar[:, 1:, :]
+        along = xp.sum(v_bar * x, axis=1)
+        r_bar = (rows_bar[:, 0, :] + along) * s_slope - along * s * q
+        return v_bar * (s * q)[:, None, :] + rij * (r_bar / r)[:, None, :]
+
+    return rows, pullback

@@ -1,0 +1,346 @@
+"""DeePMD's fitting classes: settings, parameters and a backend behind the known signatures.
+
+The arithmetic is in :mod:`multifit.fitting._invar`; nothing here computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from .. import precision as prec
+from ..activations import activation
+from ..backend import Backend, get_backend
+from ..errors import ConfigError, UnsupportedError
+from ..networks import Seed
+from ..tree import Tree, flatten, map_leaves
+from ._invar import Fitting, fit, init
+from ._serial import deserialize, serialize
+
+Array = Any
+
+#: Options of DeePMD's signature that must keep these values in this version.
+_NOT_YET: dict[str, Any] = {
+    "tot_ener_zero": False,
+    "atom_ener": None,
+    "layer_name": None,
+    "use_aparam_as_mask": False,
+    "spin": None,
+    "dim_case_embd": 0,
+}
+
+
+def _flags(trainable: bool | Sequence[bool] | None, neuron: Sequence[int]) -> tuple[bool, ...]:
+    """Return one flag for each hidden layer and one for the output layer."""
+    if trainable is None or isinstance(trainable, bool):
+        return (trainable is not False,) * (len(neuron) + 1)
+    if len(trainable) != len(neuron) + 1:
+        raise ConfigError(
+            f"trainable has {len(trainable)} entries, but {len(neuron)} hidden layers and the "
+            f"output layer need {len(neuron) + 1}"
+        )
+    return tuple(bool(flag) for flag in trainable)
+
+
+def _settings(
+    *,
+    neuron: Sequence[int],
+    trainable: bool | Sequence[bool] | None,
+    precision: str,
+    activation_function: str,
+    exclude_types: Sequence[int],
+    default_fparam: Sequence[float] | None,
+    numb_fparam: int,
+    not_yet: dict[str, Any],
+    **rest: Any,
+) -> Fitting:
+    """Return checked settings.
+
+    Raises
+    ------
+    ConfigError
+        For values that do not fit together.
+    UnsupportedError
+        For options that this version does not have.
+    """
+    for name, value in not_yet.items():
+        if value != _NOT_YET[name] and value != []:
+            raise UnsupportedError(f"{name} = {value!r} is not available in this version")
+    if default_fparam is not None and len(default_fparam) != numb_fparam:
+        raise ConfigError(
+            f"default_fparam has {len(default_fparam)} numbers, but numb_fparam is {numb_fparam}"
+        )
+    activation(activation_function)
+    return Fitting(
+        neuron=tuple(neuron),
+        trainable=_flags(trainable, neuron),
+        precision=prec.canonical(precision),
+        activation_function=activation_function,
+        exclude_types=tuple(exclude_types),
+        default_fparam=None if default_fparam is None else tuple(default_fparam),
+        numb_fparam=numb_fparam,
+        **rest,
+    )
+
+
+class GeneralFitting:
+    r"""A fitting net: (settings, parameters, backend).
+
+    Parameters
+    ----------
+    config
+        The settings.
+    params
+        The parameters, a nested dict of NumPy arrays.
+    type_map
+        The names of the types.
+    backend
+        The name of a backend, or an adapter; arrays given and returned are of its kind.
+    """
+
+    def __init__(
+        self,
+        config: Fitting,
+        params: Tree,
+        type_map: Sequence[str] | None = None,
+        backend: str | Backend = "numpy",
+    ) -> None:
+        self.config = config
+        self.type_map = None if type_map is None else list(type_map)
+        self.backend = get_backend(backend)
+        self.params = map_leaves(self.backend.asarray, params)
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the parameters and statistics under their dotted names."""
+        return flatten(self.params)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return the net as DeePMD-kit's model files hold it, with NumPy arrays."""
+        return serialize(
+            self.config, map_leaves(self.backend.to_numpy, self.params), self.type_map
+        )
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any], backend: str | Backend = "numpy") -> Self:
+        """Return the net that :meth:`serialize`, or DeePMD-kit, wrote.
+
+        Raises
+        ------
+        FileFormatError
+            If an array is missing or has the wrong shape.
+        """
+        config, params = deserialize(data)
+        net = cls.__new__(cls)
+        GeneralFitting.__init__(net, config, params, data.get("type_map"), backend)
+        return net
+
+    def __call__(
+        self,
+        descriptor: Array,
+        atype: Array,
+        gr: Array | None = None,
+        g2: Array | None = None,
+        h2: Array | None = None,
+        fparam: Array | None = None,
+        aparam: Array | None = None,
+    ) -> dict[str, Array]:
+        """Return ``{var_name: (nframes, natoms, dim_out)}``.
+
+        Parameters
+        ----------
+        descriptor
+            (nframes, natoms, dim_descrpt).
+        atype
+            (nframes, natoms), integers; −1 is a virtual atom, whose output is zero.
+        gr, g2, h2
+            Accepted and not used, as in DeePMD-kit.
+        fparam
+            (nframes, numb_fparam); ``default_fparam`` if not given.
+        aparam
+            (nframes, natoms, numb_aparam).
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit the settings, or a parameter is missing.
+        """
+        del gr, g2, h2
+        xp, config = self.backend.xp, self.config
+        nf, nloc, nd = descriptor.shape
+        if nd != config.dim_descrpt:
+            raise ValueError(
+                f"the descriptor has {nd} components, but dim_descrpt is {config.dim_descrpt}"
+            )
+        d = xp.reshape(descriptor, (nf * nloc, nd))
+        types = np.asarray(self.backend.to_numpy(atype)).reshape(-1)
+        if types.size and types.max() >= config.ntypes:
+            raise ValueError(f"atype has the type {types.max()}, but ntypes is {config.ntypes}")
+        rows = self._parameter_rows(fparam, aparam, nf, nloc)
+        parts, order = [], []
+        for a in range(-1, config.ntypes):
+            here = np.flatnonzero(types == a)
+            order.append(here)
+            if a < 0 or not here.size:
+                parts.append(xp.zeros((here.size, config.dim_out), dtype=xp.float64))
+                continue
+            index = self.backend.asarray(here)
+            inputs = [None if x is None else xp.take(x, index, axis=0) for x in (d, *rows)]
+            parts.append(fit(xp, config, self.params, a, *inputs)[0])
+        back = self.backend.asarray(np.argsort(np.concatenate(order), kind="stable"))
+        y = xp.take(xp.concat(parts, axis=0), back, axis=0)
+        return {config.var_name: xp.reshape(y, (nf, nloc, config.dim_out))}
+
+    def _parameter_rows(
+        self, fparam: Array | None, aparam: Array | None, nf: int, nloc: int
+    ) -> tuple[Array | None, Array | None]:
+        """Return fparam and aparam with one row for each atom, (nf·nloc, n)."""
+        xp, config = self.backend.xp, self.config
+        if fparam is None and config.default_fparam is not None:
+            fparam = self.backend.asarray(np.tile(config.default_fparam, (nf, 1)))
+        if fparam is not None:
+            fparam = xp.reshape(fparam, (nf, 1, -1))
+            fparam = xp.broadcast_to(fparam, (nf, nloc, fparam.shape[2]))
+            fparam = xp.reshape(fparam, (nf * nloc, -1))
+        if aparam is not None:
+            aparam = xp.reshape(aparam, (nf * nloc, -1))
+        return fparam, aparam
+
+
+class InvarFitting(GeneralFitting):
+    """Fit a rotationally invariant atomic quantity of ``dim_out`` components.
+
+    The parameters are those of DeePMD-kit's class; ``seed`` draws its initial weights.
+    ``bias_atom`` is (ntypes, dim_out).
+    """
+
+    def __init__(
+        self,
+        var_name: str,
+        ntypes: int,
+        dim_descrpt: int,
+        dim_out: int,
+        neuron: Sequence[int] = (120, 120, 120),
+        resnet_dt: bool = True,
+        numb_fparam: int = 0,
+        numb_aparam: int = 0,
+        bias_atom: np.ndarray | None = None,
+        rcond: float | None = None,
+        tot_ener_zero: bool = False,
+        trainable: bool | Sequence[bool] | None = None,
+        atom_ener: Sequence[float | None] | None = None,
+        activation_function: str = "tanh",
+        precision: str = "float64",
+        layer_name: Sequence[str | None] | None = None,
+        use_aparam_as_mask: bool = False,
+        spin: Any = None,
+        mixed_types: bool = True,
+        exclude_types: Sequence[int] = (),
+        type_map: Sequence[str] | None = None,
+        seed: Seed = None,
+        *,
+        dim_case_embd: int = 0,
+        default_fparam: Sequence[float] | None = None,
+        backend: str | Backend = "numpy",
+    ) -> None:
+        config = _settings(
+            not_yet={
+                "tot_ener_zero": tot_ener_zero,
+                "atom_ener": atom_ener,
+                "layer_name": layer_name,
+                "use_aparam_as_mask": use_aparam_as_mask,
+                "spin": spin,
+                "dim_case_embd": dim_case_embd,
+            },
+            var_name=var_name,
+            ntypes=ntypes,
+            dim_descrpt=dim_descrpt,
+            dim_out=dim_out,
+            neuron=neuron,
+            resnet_dt=resnet_dt,
+            numb_fparam=numb_fparam,
+            numb_aparam=numb_aparam,
+            rcond=rcond,
+            trainable=trainable,
+            activation_function=activation_function,
+            precision=precision,
+            mixed_types=mixed_types,
+            exclude_types=exclude_types,
+            default_fparam=default_fparam,
+        )
+        params = init(config, seed)
+        if bias_atom is not None:
+            bias = np.asarray(bias_atom, dtype=np.float64)
+            if bias.shape != (ntypes, dim_out):
+                raise ConfigError(
+                    f"the bias has the shape {bias.shape}, but it must be {(ntypes, dim_out)}"
+                )
+            params["bias_atom_e"] = bias
+        super().__init__(config, params, type_map, backend)
+
+
+class EnergyFittingNet(InvarFitting):
+    """Fit atomic energies in eV.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> net = EnergyFittingNet(ntypes=2, dim_descrpt=3, neuron=[4, 4], seed=1)
+    >>> net(np.zeros((1, 5, 3)), np.zeros((1, 5), dtype=int))["energy"].shape
+    (1, 5, 1)
+    """
+
+    def __init__(
+        self,
+        ntypes: int,
+        dim_descrpt: int,
+        neuron: Sequence[int] = (120, 120, 120),
+        resnet_dt: bool = True,
+        numb_fparam: int = 0,
+        numb_aparam: int = 0,
+        rcond: float | None = None,
+        tot_ener_zero: bool = False,
+        trainable: bool | Sequence[bool] | None = None,
+        atom_ener: Sequence[float | None] | None = None,
+        activation_function: str = "tanh",
+        precision: str = "float64",
+        layer_name: Sequence[str | None] | None = None,
+        use_aparam_as_mask: bool = False,
+        spin: Any = None,
+        mixed_types: bool = False,
+        exclude_types: Sequence[int] = (),
+        type_map: Sequence[str] | None = None,
+        seed: Seed = None,
+        *,
+        dim_case_embd: int = 0,
+        default_fparam: Sequence[float] | None = None,
+        backend: str | Backend = "numpy",
+    ) -> None:
+        super().__init__(
+            "energy",
+            ntypes,
+            dim_descrpt,
+            1,
+            neuron,
+            resnet_dt,
+            numb_fparam,
+            numb_aparam,
+            None,
+            rcond,
+            tot_ener_zero,
+            trainable,
+            atom_ener,
+            activation_function,
+            precision,
+            layer_name,
+            use_aparam_as_mask,
+            spin,
+            mixed_types,
+            exclude_types,
+            type_map,
+            seed,
+            dim_case_embd=dim_case_embd,
+            default_fparam=default_fparam,
+            backend=backend,
+        )

@@ -1,0 +1,10 @@
+"""Models: a descriptor and a fitting net make energies, forces and virials."""
+
+from __future__ import annotations
+
+from ._energy import EnergyModel as EnergyModel
+from ._energy import evaluate as evaluate
+from ._energy import init as init
+from ._energy import trainable_names as trainable_names
+from ._serial import deserialize as deserialize
+from ._serial import serialize as serialize

@@ -1,0 +1,172 @@
+r"""The energy model: E = Σ E_i, and its forces and virial written out.
+
+With g_ij = ∂E_i/∂r_ij for r_ij = r_j − r_i, which the descriptor's pullback returns,
+
+.. math::
+
+   F_i = \sum_j g_{ij} - \sum_{k:\,j(k)=i} g_{k}, \qquad
+   \Xi = -\sum_{ij} r_{ij} \otimes g_{ij}.
+
+Source: the DeePMD-kit documentation, "Fit energy" (definition of force and virial).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import descriptor as dsc
+from .. import fitting as fit
+from ..backend import Backend
+from ..networks import Seed
+from ..tree import Tree
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """The settings of an energy model."""
+
+    type_map: tuple[str, ...]
+    descriptor: dsc.SeE2A
+    fitting: fit.Fitting
+    atom_exclude_types: tuple[int, ...] = ()
+    pair_exclude_types: tuple[tuple[int, int], ...] = ()
+    preset_out_bias: tuple[float | None, ...] | None = None
+
+    @property
+    def ntypes(self) -> int:
+        """Number of atom types."""
+        return len(self.type_map)
+
+
+def init(
+    model: EnergyModel, descriptor_seed: Seed, fitting_seed: Seed
+) -> Tree:
+    """Return random nets, neutral statistics and a zero output bias, as NumPy arrays."""
+    return {
+        "descriptor": dsc.init(model.descriptor, descriptor_seed),
+        "fitting": fit.init(model.fitting, fitting_seed),
+        "out_bias": np.zeros((model.ntypes, model.fitting.dim_out)),
+    }
+
+
+def trainable_names(model: EnergyModel) -> Iterator[str]:
+    """Yield the dotted names of the parameters that training may change."""
+    yield from (f"descriptor.{name}" for name in dsc.trainable_names(model.descriptor))
+    yield from (f"fitting.{name}" for name in fit.trainable_names(model.fitting))
+
+
+def _centre(
+    xp: Any, model: EnergyModel, params: Tree, a: int, batch: Tree, forces: bool
+) -> tuple[Array, dict[str, Array]]:
+    """Return the energies (n,) of the atoms of type a, and ∂E_i/∂r_ij for each neighbour type."""
+    atoms = batch["centres"][str(a)]
+    weight = atoms["mask"]
+    if a in model.atom_exclude_types:
+        weight = xp.zeros_like(weight)
+    d, descriptor_pullback = dsc.describe(
+        xp, model.descriptor, params["descriptor"], a, atoms["tables"]
+    )
+    fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
+    y, fit_pullback = fit.fit(
+        xp, model.fitting, params["fitting"], a, d, fparam, atoms.get("aparam")
+    )
+    energy = (y[:, 0] + params["out_bias"][a, 0]) * weight
+    if not forces:
+        return energy, {}
+    return energy, descriptor_pullback(fit_pullback(weight[:, None]))
+
+
+def _pairs_last(xp: Any, g: Array) -> Array:
+    """Return (n·k, 3) from (n, 3, k)."""
+    return xp.reshape(xp.matrix_transpose(g), (-1, 3))
+
+
+def evaluate(
+    backend: Backend,
+    model: EnergyModel,
+    params: Tree,
+    batch: Tree,
+    *,
+    forces: bool = True,
+    atom_virial: bool = False,
+) -> dict[str, Array]:
+    """Return energies, and unless told otherwise forces and virials.
+
+    Parameters
+    ----------
+    params
+        As from :func:`init`, as arrays of the backend.
+    batch
+        As from :class:`multifit.batch.Batcher`, as arrays of the backend: N atoms in nframes frames,
+        sorted by type.
+
+    Returns
+    -------
+    dict
+        ``energy`` (nframes,) and ``atom_energy`` (N,) in eV, ``force`` (N, 3) in eV/Å, ``virial``
+        (nframes, 3, 3) in eV and on request ``atom_virial`` (N, 3, 3), where a pair counts for
+        its neighbour as in DeePMD-kit.
+    """
+    xp = backend.xp
+    nframes = batch["natoms"].shape[0]
+    energies, frames, on_centre, pull_on, pull, stress = [], [], [], [], [], []
+    for key in sorted(batch["centres"], key=int):
+        atoms = batch["centres"][key]
+        energy, g = _centre(xp, model, params, int(key), batch, forces)
+        energies.append(energy)
+        frames.append(atoms["frame"])
+        if not forces:
+            continue
+        total = xp.zeros((energy.shape[0], 3), dtype=energy.dtype)
+        for b in sorted(g, key=int):
+            table = atoms["tables"][b]
+            total = total + xp.sum(g[b], axis=2)
+            pull.append(_pairs_last(xp, g[b]))
+            pull_on.append(xp.reshape(table["index"], (-1,)))
+            stress.append((atoms["frame"], table["rij"], g[b]))
+        on_centre.append(total)
+    atom_energy = xp.concat(energies, axis=0)
+    frame = xp.concat(frames, axis=0)
+    out = {
+        "energy": backend.segment_sum(atom_energy, frame, nframes),
+        "atom_energy": atom_energy,
+    }
+    if not forces:
+        return out
+    n = atom_energy.shape[0]
+    out["force"] = xp.concat(on_centre, axis=0)
+    out["virial"] = xp.zeros((nframes, 3, 3), dtype=atom_energy.dtype)
+    if pull:
+        index = xp.concat(pull_on, axis=0)
+        out["force"] = out["force"] - backend.segment_sum(xp.concat(pull, axis=0), index, n)
+        out["virial"] = _virial(backend, stress, nframes)
+        if atom_virial:
+            out["atom_virial"] = _atom_virial(backend, stress, index, n)
+    elif atom_virial:
+        out["atom_virial"] = xp.zeros((n, 3, 3), dtype=atom_energy.dtype)
+    return out
+
+
+def _virial(backend: Backend, stress: list[tuple[Array, Array, Array]], nframes: int) -> Array:
+    """Return −Σ r ⊗ g over the pairs of each frame, (nframes, 3, 3)."""
+    xp = backend.xp
+    per_atom = [xp.matmul(r, xp.matrix_transpose(g)) for _, r, g in stress]
+    frame = xp.concat([f for f, _, _ in stress], axis=0)
+    return -backend.segment_sum(xp.concat(per_atom, axis=0), frame, nframes)
+
+
+def _atom_virial(
+    backend: Backend, stress: list[tuple[Array, Array, Array]], index: Array, n: int
+) -> Array:
+    """Return −Σ r ⊗ g over the pairs that end at each atom, (n, 3, 3)."""
+    xp = backend.xp
+    outer = [
+        _pairs_last(xp, r)[:, :, None] * _pairs_last(xp, g)[:, None, :] for _, r, g in stress
+    ]
+    return -backend.segment_sum(xp.concat(outer, axis=0), index, n)

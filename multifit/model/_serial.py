@@ -1,0 +1,89 @@
+"""The energy model in the form that DeePMD-kit's model files give it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import descriptor as dsc
+from .. import fitting as fit
+from .._serial_networks import check_version
+from ..errors import FileFormatError, UnsupportedError
+from ..tree import Tree
+from ._energy import EnergyModel
+
+VERSION = 2
+
+
+def serialize(model: EnergyModel, params: Tree) -> dict[str, Any]:
+    """Return the ``model`` section of a model file."""
+    types = list(model.type_map)
+    preset = model.preset_out_bias
+    bias = np.asarray(params["out_bias"])
+    return {
+        "@class": "Model",
+        "@version": VERSION,
+        "type": "standard",
+        "type_map": types,
+        "atom_exclude_types": list(model.atom_exclude_types),
+        "pair_exclude_types": [list(pair) for pair in model.pair_exclude_types],
+        "rcond": model.fitting.rcond,
+        "preset_out_bias": None if preset is None else {"energy": list(preset)},
+        # DeePMD-kit's TensorFlow backend multiplies energies by out_std, the others ignore it.
+        "@variables": {"out_bias": bias[None, :, :], "out_std": np.ones_like(bias)[None, :, :]},
+        "descriptor": dsc.serialize(model.descriptor, params["descriptor"], types),
+        "fitting": fit.serialize(model.fitting, params["fitting"], types),
+    }
+
+
+def _preset(node: dict[str, Any]) -> tuple[float | None, ...] | None:
+    preset = (node.get("preset_out_bias") or {}).get("energy")
+    if preset is None:
+        return None
+    values = [None if x is None else float(np.asarray(x).reshape(-1)[0]) for x in preset]
+    return tuple(values)
+
+
+def deserialize(node: dict[str, Any]) -> tuple[EnergyModel, Tree]:
+    """Return the settings and parameters that a ``model`` section holds.
+
+    ``out_std`` is ignored: an energy is the sum of the nets and the bias.
+
+    Raises
+    ------
+    FileFormatError
+        If a part is missing or an array has the wrong shape.
+    UnsupportedError
+        If the model is of a kind that multifit does not have.
+    """
+    if node.get("type", "standard") != "standard":
+        raise UnsupportedError(
+            f"the file holds a model of type {node.get('type')!r}; multifit reads 'standard'"
+        )
+    check_version(node, "Model", 1, VERSION)
+    missing = [key for key in ("type_map", "descriptor", "fitting") if key not in node]
+    if missing:
+        raise FileFormatError(f"the file's model lacks {', '.join(missing)}")
+    descriptor, descriptor_params = dsc.deserialize(node["descriptor"])
+    fitting, fitting_params = fit.deserialize(node["fitting"])
+    type_map = tuple(node["type_map"])
+    if not descriptor.ntypes == fitting.ntypes == len(type_map):
+        raise FileFormatError(
+            f"the file's model is inconsistent: type_map has {len(type_map)} elements, "
+            f"sel {descriptor.ntypes} and the fitting net {fitting.ntypes} types"
+        )
+    bias = np.asarray(node["@variables"]["out_bias"], dtype=np.float64)
+    model = EnergyModel(
+        type_map=type_map,
+        descriptor=descriptor,
+        fitting=fitting,
+        atom_exclude_types=tuple(node.get("atom_exclude_types", [])),
+        pair_exclude_types=tuple((int(a), int(b)) for a, b in node.get("pair_exclude_types", [])),
+        preset_out_bias=_preset(node),
+    )
+    return model, {
+        "descriptor": descriptor_params,
+        "fitting": fitting_params,
+        "out_bias": bias.reshape(len(type_map), fitting.dim_out),
+    }

@@ -1,0 +1,282 @@
+"""A trained model, ready to be used from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import files
+from . import model as mdl
+from .backend import Backend, get_backend
+from .batch import Batcher, Frame
+from .errors import DataError, FileFormatError, did_you_mean
+from .tree import Tree, map_leaves
+
+#: Atoms that go through the networks at once; more would only cost memory.
+ATOMS_AT_ONCE = 768
+
+
+class Potential:
+    """Settings, parameters and a backend; :meth:`predict` is what people want.
+
+    Parameters
+    ----------
+    model
+        The settings.
+    params
+        The parameters as a nested dict of NumPy arrays.
+    backend
+        The name of a backend, or an adapter.
+    """
+
+    def __init__(
+        self, model: mdl.EnergyModel, params: Tree, backend: str | Backend = "numpy"
+    ) -> None:
+        self.model = model
+        self.backend = get_backend(backend)
+        self.params = map_leaves(self.backend.asarray, params)
+        self._batcher = Batcher(
+            model.descriptor.rcut,
+            model.descriptor.sel,
+            model.pair_exclude_types,
+            self.backend.static_shapes,
+        )
+        self._evaluate = self.backend.compile(self._outputs)
+        self._evaluate_virial = self.backend.compile(self._outputs_with_atom_virial)
+
+    def _outputs(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate(self.backend, self.model, params, batch)
+
+    def _outputs_with_atom_virial(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate(self.backend, self.model, params, batch, atom_virial=True)
+
+    @property
+    def type_map(self) -> tuple[str, ...]:
+        """The names of the types."""
+        return self.model.type_map
+
+    @property
+    def rcut(self) -> float:
+        """The cut-off in Å."""
+        return self.model.descriptor.rcut
+
+    def type_indices(self, types: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
+        """Return types or element symbols as numbers, (natoms,) int64.
+
+        Raises
+        ------
+        DataError
+            If a type is outside the model's ``type_map`` (which atom).
+        """
+        given = np.asarray(types)
+        if given.dtype.kind in "US":
+            index = {name: k for k, name in enumerate(self.type_map)}
+            for atom, name in enumerate(given):
+                if str(name) not in index:
+                    raise DataError(
+                        f"atom {atom} is {str(name)!r}, but the model knows "
+                        f"{', '.join(self.type_map)}{did_you_mean(str(name), index)}"
+                    )
+            return np.array([index[str(name)] for name in given], dtype=np.int64)
+        if given.dtype.kind not in "iu":
+            raise DataError("types must be integers or element symbols, one for each atom")
+        wrong = np.flatnonzero((given < -1) | (given >= len(self.type_map)))
+        if wrong.size:
+            raise DataError(
+                f"atom {wrong[0]} has the type {given[wrong[0]]}, but the model has "
+                f"{len(self.type_map)} types ({', '.join(self.type_map)})"
+            )
+        return given.astype(np.int64)
+
+    def predict(
+        self,
+        coord: np.ndarray,
+        types: Sequence[int] | Sequence[str] | np.ndarray,
+        cell: np.ndarray | None = None,
+        fparam: np.ndarray | None = None,
+        aparam: np.ndarray | None = None,
+        *,
+        pbc: bool | Sequence[bool] | None = None,
+        atom_virial: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Return energies, forces and virials as NumPy arrays.
+
+        Parameters
+        ----------
+        coord
+            (natoms, 3) or (nframes, natoms, 3) in Å.
+        types
+            Integers or element symbols, (natoms,).
+        cell
+            None for a molecule, (3, 3) for all frames, or (nframes, 3, 3); rows are the lattice
+            vectors in Å.
+        fparam
+            (numb_fparam,) or (nframes, numb_fparam).
+        aparam
+            (natoms, numb_aparam) or (nframes, natoms, numb_aparam).
+        pbc
+            Which lattice vectors repeat; all of them if there is a cell.
+        atom_virial
+            Whether the virial of each atom is wanted.
+
+        Returns
+        -------
+        dict
+            ``energy`` (nframes,) and ``atom_energy`` (nframes, natoms) in eV, ``force`` (nframes,
+            natoms, 3) in eV/Å, ``virial`` (nframes, 3, 3) in eV and on request ``atom_virial``
+            (nframes, natoms, 3, 3).
+
+        Raises
+        ------
+        DataError
+            If shapes do not fit, a value is not finite, or a cell is singular (which frame).
+
+        Examples
+        --------
+        >>> model = multifit.load("model.dp")  # doctest: +SKIP
+        >>> model.predict(atoms.positions, atoms.symbols, atoms.cell)["energy"]  # doctest: +SKIP
+        """
+        frames = _frames("coord", coord, 3)
+        if frames.shape[2] != 3:
+            raise DataError(f"coord has the shape {np.shape(coord)}; its last axis must be x, y, z")
+        nframes, natoms, _ = frames.shape
+        atype = self.type_indices(types)
+        if atype.shape != (natoms,):
+            raise DataError(f"types has the shape {atype.shape}, but coord has {natoms} atoms")
+        cells = _cells(cell, nframes)
+        periodic = np.broadcast_to(cell is not None if pbc is None else pbc, (3,)).tolist()
+        extra = self._parameters(fparam, aparam, nframes, natoms)
+        ready = [
+            self._batcher.frame(frames[k], cells[k], periodic, atype, f"frame {k}")
+            for k in range(nframes)
+        ]
+        step = max(1, ATOMS_AT_ONCE // max(natoms, 1))
+        parts = [
+            self.evaluate_frames(
+                ready[k : k + step],
+                *[None if x is None else x[k : k + step] for x in extra],
+                atom_virial=atom_virial,
+            )
+            for k in range(0, nframes, step)
+        ]
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    def _parameters(
+        self, fparam: np.ndarray | None, aparam: np.ndarray | None, nframes: int, natoms: int
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return fparam (nframes, n) and aparam (nframes, natoms, n), or None where not used."""
+        fitting = self.model.fitting
+        if fparam is None and fitting.default_fparam is not None:
+            fparam = np.asarray(fitting.default_fparam)
+        given = {"fparam": (fparam, fitting.numb_fparam), "aparam": (aparam, fitting.numb_aparam)}
+        shapes = {"fparam": (nframes,), "aparam": (nframes, natoms)}
+        found: dict[str, np.ndarray | None] = {}
+        for name, (value, n) in given.items():
+            shape = (*shapes[name], n)
+            found[name] = None
+            if n == 0 and value is not None:
+                raise DataError(f"{name} was given, but the model has numb_{name} = 0")
+            if n == 0:
+                continue
+            if value is None:
+                raise DataError(f"the model needs {name}, {n} numbers each; give {name}=")
+            value = np.asarray(value, dtype=np.float64)
+            if value.size == np.prod(shape):
+                found[name] = value.reshape(shape)
+            elif value.size == np.prod(shape[1:]):
+                found[name] = np.broadcast_to(value.reshape(shape[1:]), shape)
+            else:
+                raise DataError(f"{name} has the shape {value.shape}, but must have {shape}")
+        return found["fparam"], found["aparam"]
+
+    def evaluate_frames(
+        self,
+        frames: Sequence[Frame],
+        fparam: np.ndarray | None = None,
+        aparam: np.ndarray | None = None,
+        *,
+        atom_virial: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Return the outputs for frames of one number of atoms, as :meth:`predict` does."""
+        batch, layout = self._batcher.assemble(frames, fparam, aparam)
+        run = self._evaluate_virial if atom_virial else self._evaluate
+        out = run(self.params, map_leaves(self.backend.asarray, batch))
+        arrays = {key: self.backend.to_numpy(value) for key, value in out.items()}
+        shape = (len(frames), len(frames[0].atype))
+        return {
+            key: value if key in ("energy", "virial") else layout.gather(value, *shape)
+            for key, value in arrays.items()
+        }
+
+
+def _frames(name: str, value: Any, ndim: int) -> np.ndarray:
+    x = np.asarray(value, dtype=np.float64)
+    if x.ndim == ndim - 1:
+        x = x[None]
+    if x.ndim != ndim or 0 in x.shape[:1]:
+        raise DataError(f"{name} has the shape {np.shape(value)}; give one frame or more")
+    return x
+
+
+def _cells(cell: Any, nframes: int) -> list[np.ndarray | None]:
+    if cell is None:
+        return [None] * nframes
+    x = np.asarray(cell, dtype=np.float64)
+    if x.shape in ((9,), (nframes, 9)):
+        x = x.reshape(*x.shape[:-1], 3, 3)
+    if x.shape == (3, 3):
+        return [x] * nframes
+    if x.shape != (nframes, 3, 3):
+        raise DataError(f"cell has the shape {np.shape(cell)}, but must be (3, 3) or {nframes}×(3, 3)")
+    return list(x)
+
+
+def read_model(path: str | Path) -> tuple[mdl.EnergyModel, Tree, dict[str, Any]]:
+    """Return the settings, the parameters and the whole content of a model file or checkpoint.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged or no model.
+    UnsupportedError
+        If the model is of a kind that multifit does not have.
+    """
+    content = files.read(path)
+    if not isinstance(content.get("model"), dict):
+        raise FileFormatError(f"{path} holds no model (it has no key 'model')")
+    try:
+        model, params = mdl.deserialize(content["model"])
+    except FileFormatError as exc:
+        raise FileFormatError(f"{path}: {exc}") from exc
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        if isinstance(exc, KeyError):
+            reason = f"it lacks {exc}"
+        else:
+            reason = str(exc)
+        raise FileFormatError(f"{path} is not a model that multifit understands: {reason}") from exc
+    return model, params, content
+
+
+def load(path: str | Path, backend: str | Backend = "numpy") -> Potential:
+    """Return the model of a ``.dp``, ``.json`` or ``.yaml`` file, on a backend.
+
+    Parameters
+    ----------
+    path
+        A file of multifit or DeePMD-kit.
+    backend
+        ``numpy``, ``torch``, ``jax``, …
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged or no model.
+    BackendError
+        If the backend is unknown or not installed.
+    """
+    adapter = get_backend(backend)
+    model, params, _ = read_model(path)
+    return Potential(model, params, adapter)

@@ -1,0 +1,142 @@
+"""Statistics of the data that scale a model before training.
+
+davg, dstd of the environment matrix, the output bias, mean and deviation of fparam and aparam.
+Sums are collected per type, so that systems add up and can be cached.
+Source: the definitions of DeePMD-kit's NumPy core (semantics, not code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from .batch import Frame
+from .descriptor import SeE2A, environment
+from .errors import DataError
+
+
+@dataclass(frozen=True)
+class Sums:
+    """How many numbers, their sum and the sum of their squares."""
+
+    number: np.ndarray
+    total: np.ndarray
+    squares: np.ndarray
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.number + other.number, self.total + other.total, self.squares + other.squares
+        )
+
+    def mean(self) -> np.ndarray:
+        """Return the means, 0 where there are no numbers."""
+        return self.total / np.maximum(self.number, 1)
+
+    def deviation(self, protect: float, default: float = 0.1) -> np.ndarray:
+        """Return the population standard deviations, at least ``protect``.
+
+        ``default`` is what a type has of which there are no atoms.
+        """
+        variance = self.squares / np.maximum(self.number, 1) - self.mean() ** 2
+        std = np.maximum(np.sqrt(np.maximum(variance, 0.0)), protect)
+        return np.where(self.number > 0, std, default)
+
+
+def no_sums(*shape: int) -> Sums:
+    """Return sums of nothing."""
+    return Sums(np.zeros(shape), np.zeros(shape), np.zeros(shape))
+
+
+def environment_sums(config: SeE2A, frames: Iterable[Frame]) -> Sums:
+    """Return the sums of R's radial and angular parts for each centre type, (ntypes, 2).
+
+    Empty slots count as zeros, as they do in the model.
+    """
+    n = config.ntypes
+    sums = no_sums(n, 2)
+    for frame in frames:
+        atoms = np.bincount(frame.atype[frame.atype >= 0], minlength=n)
+        number = atoms[:, None] * config.nnei * np.array([1.0, 3.0])
+        total, squares = np.zeros((n, 2)), np.zeros((n, 2))
+        for (a, b), table in frame.tables.items():
+            if (a, b) in config.excluded or not len(table.rij):
+                continue
+            rij = table.rij.T[None, :, :]
+            rows, _ = environment(xp, config.environment, rij, np.ones_like(rij[:, 0, :]))
+            parts = (rows[0, :1], rows[0, 1:])
+            total[a] += [part.sum() for part in parts]
+            squares[a] += [(part * part).sum() for part in parts]
+        sums = sums + Sums(number, total, squares)
+    return sums
+
+
+def environment_statistics(
+    config: SeE2A, sums: Sums, protect: float = 0.01
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return davg and dstd, (ntypes, ntypes, 4): those of the centre for every neighbour type."""
+    n = config.ntypes
+    davg = np.zeros((n, n, 4))
+    if not config.set_davg_zero:
+        davg[:, :, 0] = sums.mean()[:, :1]
+    std = sums.deviation(protect)
+    dstd = np.repeat(std, [1, 3], axis=1)
+    return davg, np.broadcast_to(dstd[:, None, :], (n, n, 4)).copy()
+
+
+def parameter_sums(values: np.ndarray, n: int) -> Sums:
+    """Return the sums of fparam or aparam, (n,), over all frames and atoms."""
+    x = np.asarray(values, dtype=np.float64).reshape(-1, n)
+    return Sums(np.full(n, float(len(x))), x.sum(axis=0), (x * x).sum(axis=0))
+
+
+def output_bias(
+    counts: np.ndarray,
+    outputs: np.ndarray,
+    preset: Sequence[float | None] | None = None,
+    rcond: float | None = None,
+) -> np.ndarray:
+    """Return the bias of each type, (ntypes,), that fits Σ counts·bias = outputs best.
+
+    Parameters
+    ----------
+    counts
+        Atoms of each type in each frame, (nframes, ntypes).
+    outputs
+        The label of each frame, (nframes,), eV.
+    preset
+        Given biases; those that are not None are kept, and the others fitted to the rest.
+    rcond
+        Singular values below rcond times the largest count as zero.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    outputs = np.asarray(outputs, dtype=np.float64)
+    fixed = np.array([x is not None for x in preset or [None] * counts.shape[1]])
+    given = np.array([0.0 if x is None else x for x in preset or [None] * counts.shape[1]])
+    rest = outputs - counts @ given
+    bias, *_ = np.linalg.lstsq(np.where(fixed, 0.0, counts), rest, rcond=rcond)
+    return np.where(fixed, given, bias)
+
+
+def atomic_bias(atype: np.ndarray, outputs: np.ndarray, ntypes: int) -> np.ndarray:
+    """Return the mean atomic label of each type, (ntypes,); NaN for a type without atoms."""
+    atype, outputs = np.ravel(atype), np.ravel(outputs)
+    real = atype >= 0
+    number = np.bincount(atype[real], minlength=ntypes)
+    total = np.bincount(atype[real], weights=outputs[real], minlength=ntypes)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def choose_sel(fullest: Sequence[int], factor: float = 1.1) -> tuple[int, ...]:
+    """Return ``sel: "auto"``: the largest counts times a factor, rounded up to a multiple of 4."""
+    wanted = [int(np.ceil(n * factor)) for n in fullest]
+    return tuple(max(4 * ((n + 3) // 4), 4) for n in wanted)
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Raise DataError if a statistic is not finite."""
+    if not np.all(np.isfinite(value)):
+        raise DataError(f"the statistics of the data give {name} that are not finite: check labels")

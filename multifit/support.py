@@ -1,0 +1,61 @@
+"""The support matrix: which backend has which feature.
+
+One table; :func:`require` guards with it, the documentation prints it, the tests have one case per
+cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .errors import UnsupportedError
+
+ALL = frozenset({"numpy", "torch", "jax"})
+GRADIENTS = ALL - {"numpy"}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One row of the matrix."""
+
+    title: str
+    backends: frozenset[str]
+
+
+FEATURES: dict[str, Feature] = {
+    "energy": Feature("energy, atomic energy", ALL),
+    "force": Feature("force, virial, atomic virial", ALL),
+    "se_e2_a": Feature("descriptor se_e2_a", ALL),
+    "ener": Feature("fitting net for energies", ALL),
+    "float32": Feature("networks in float32", ALL),
+    "energy_loss": Feature("energy loss and its metrics", ALL),
+    "train": Feature("training, fine-tuning, restart", GRADIENTS),
+}
+
+
+def require(feature: str, backend: str) -> None:
+    """Raise unless the backend has the feature.
+
+    A backend that is not in the table (a third party's) is given the benefit of the doubt.
+
+    Raises
+    ------
+    UnsupportedError
+        Naming the feature, the backend, and the backends that have it.
+    """
+    row = FEATURES[feature]
+    if backend in ALL and backend not in row.backends:
+        who = ", ".join(sorted(row.backends))
+        raise UnsupportedError(
+            f"{row.title} is not available on the {backend} backend; it is on {who}"
+        )
+
+
+def markdown() -> str:
+    """Return the matrix as a Markdown table, for the documentation."""
+    names = sorted(ALL)
+    lines = ["| feature | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for row in FEATURES.values():
+        cells = ["yes" if name in row.backends else "—" for name in names]
+        lines.append(f"| {row.title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
