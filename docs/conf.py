@@ -25,7 +25,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-# References to our own public names are checked; other projects' pages are not here to be linked to.
+# References to our public names are checked; other projects' pages are not here to be linked to.
 nitpick_ignore_regex = [(r"py:.*", r"(?!multifit\.).*"), (r"py:.*", r"multifit\.(.*\.)?_.*")]
 
 HERE = Path(__file__).parent
