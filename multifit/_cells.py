@@ -143,7 +143,7 @@ def cell_pairs(
     """
     atom, shift = replicate(wrapped, cell, periodic, rcut)
     images = wrapped[atom] + shift @ cell
-    key, stride = occupied_grid(images, rcut / REACH, REACH)
+    key, stride = occupied_grid(images, max(rcut / REACH, 1e-5), REACH)
     order = np.argsort(key, kind="stable")
     home = np.flatnonzero(~shift.any(axis=1))  # the image of each atom in the cell itself, in order
     atom, shift, images = atom[order], shift[order], images[order]

@@ -121,6 +121,16 @@ def test_order_does_not_depend_on_how_atoms_are_wrapped(search):
     assert np.array_equal(one.distance, two.distance)
 
 
+def test_atoms_a_million_cells_away(search):
+    rng = np.random.default_rng(3)
+    coord, away = rng.uniform(0, 10, (30, 3)), rng.integers(-(10**6), 10**6, (30, 3))
+    home, far = (find_pairs(x, CUBE, True, 6.0) for x in (coord, coord + away @ CUBE))
+    moved = far.shift + away[far.j] - away[far.i]
+    rows = np.column_stack([far.i, far.j, moved]).tolist()
+    assert set(map(tuple, rows)) == set(as_list(home))
+    assert np.allclose(np.sort(far.distance), np.sort(home.distance), rtol=0, atol=1e-7)
+
+
 @pytest.mark.parametrize(("natoms", "pbc", "npairs"), [(0, True, 0), (1, False, 0), (1, True, 6)])
 def test_no_atom_and_one_atom(natoms, pbc, npairs, search):
     pairs = find_pairs(np.ones((natoms, 3)), CUBE, pbc, 10.5)
