@@ -164,9 +164,9 @@ def _virial(backend: Backend, stress: list[tuple[Array, Array, Array]], nframes:
 def _atom_virial(
     backend: Backend, stress: list[tuple[Array, Array, Array]], index: Array, n: int
 ) -> Array:
-    """Return −Σ r ⊗ g over the pairs that end at each atom, (n, 3, 3)."""
+    """Return −Σ g ⊗ r over the pairs that end at each atom, (n, 3, 3), as DeePMD-kit orders it."""
     xp = backend.xp
     outer = [
-        _pairs_last(xp, r)[:, :, None] * _pairs_last(xp, g)[:, None, :] for _, r, g in stress
+        _pairs_last(xp, g)[:, :, None] * _pairs_last(xp, r)[:, None, :] for _, r, g in stress
     ]
     return -backend.segment_sum(xp.concat(outer, axis=0), index, n)

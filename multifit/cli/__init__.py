@@ -1,0 +1,68 @@
+"""The ``multifit`` command: one module for each verb, imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import MultifitError
+
+#: verb → (module, what it does)
+COMMANDS = {
+    "train": ("_train", "fit a model to data"),
+    "test": ("_test", "compare a model with labelled data"),
+    "show": ("_show", "say what a model file holds"),
+    "convert": ("_convert", "write a model in another file format"),
+    "change-bias": ("_change_bias", "fit the energy per type again to data"),
+    "neighbor-stat": ("_neighbor_stat", "count neighbours in data, to choose sel"),
+    "backends": ("_backends", "list the frameworks, their versions and features"),
+    "schema": ("_schema", "print the JSON Schema of input.json"),
+}
+
+#: The exit code of an error that the user can mend.
+USER_ERROR = 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="multifit",
+        description="Fit neural-network potentials from DeePMD input files.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<14} {about}" for name, (_, about) in COMMANDS.items())
+        + "\n\nmultifit COMMAND --help says more.",
+    )
+    parser.add_argument("--version", action="version", version=f"multifit {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command and return its exit code; errors are raised."""
+    known = _parser().parse_args(argv)
+    module_name, about = COMMANDS[known.command]
+    module = importlib.import_module(f".{module_name}", __name__)
+    parser = argparse.ArgumentParser(prog=f"multifit {known.command}", description=about)
+    module.configure(parser)
+    return int(module.run(parser.parse_args(known.rest)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; print one sentence and return 2 where the user can mend what is wrong."""
+    try:
+        return run(sys.argv[1:] if argv is None else argv)
+    except MultifitError as exc:
+        print(f"multifit: error: {exc}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("multifit: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) went away; what it wanted it has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
