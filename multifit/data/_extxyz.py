@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ._contents import Contents, FrameSet
 from ._labels import FRAME, LABELS, Label
-from ._shapes import check_shape, infer_ndof
+from ._shapes import infer_ndof
 from ._stored import Array, in_memory, reading
 
 
@@ -103,7 +103,7 @@ def _frame(name: str, number: int, atoms: Any) -> _Frame:
     for key, label in LABELS.items():
         value = _value(key, label, atoms, results)
         if value is not None:
-            arrays[key] = _number_array(f"{name}: {key} of frame {number}", value)
+            arrays[key] = _checked(f"{name}: {key} of frame {number}", label, len(atoms), value)
     return _Frame(number, tuple(atoms.get_chemical_symbols()), (pbc[0], pbc[1], pbc[2]), arrays)
 
 
@@ -135,30 +135,32 @@ def _virial(atoms: Any, results: Mapping[str, Any]) -> Any:
     return -atoms.get_volume() * stress
 
 
-def _number_array(where: str, value: Any) -> Array:
+def _checked(where: str, label: Label, natoms: int, value: Any) -> Array:
     try:
-        return np.asarray(value, dtype=np.float64)
+        array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError) as exc:
         raise DataError(f"{where} is {value!r}, but numbers are expected") from exc
+    size = label.frame_size(natoms)
+    if array.size != size and not (label.has_ndof and array.size and array.size % size == 0):
+        few = f"a multiple of {size}" if label.has_ndof else str(size)
+        raise DataError(f"{where} has {array.size} numbers, but {few} are expected")
+    return array
 
 
 def _contents(name: str, file: str, group: list[_Frame], names: tuple[str, ...]) -> Contents:
     first = group[0]
-    natoms, nframes = len(first.symbols), len(group)
     arrays = {}
     for key in (*FRAME, *LABELS):
         _check_same(file, key, group)
         if key in first.arrays:
-            stored = in_memory(file, np.stack([frame.arrays[key] for frame in group]))
-            check_shape(stored, (FRAME | LABELS)[key], nframes, natoms)
-            arrays[key] = stored
-    sets = (FrameSet(file, nframes, arrays, numbers=np.array([frame.number for frame in group])),)
+            arrays[key] = in_memory(file, np.stack([frame.arrays[key] for frame in group]))
+    sets = (FrameSet(file, len(group), arrays, numbers=np.array([f.number for f in group])),)
     types = np.array([names.index(symbol) for symbol in first.symbols], dtype=np.int64)
     seen = {
         int(number): f"{file}, frame {first.number}, atom {int(atom)}"
         for number, atom in zip(*np.unique(types, return_index=True), strict=True)
     }
-    return Contents(name, types, names, seen, sets, first.pbc, ndof=infer_ndof(sets, natoms))
+    return Contents(name, types, names, seen, sets, first.pbc, ndof=infer_ndof(sets, len(types)))
 
 
 def _check_same(file: str, key: str, group: list[_Frame]) -> None:

@@ -30,17 +30,21 @@ def check_shape(stored: Stored, label: Label, nframes: int, natoms: int) -> None
         return
     if first != nframes and fits(first):
         raise DataError(
-            f"{stored.where} holds {first} frames, but coord.npy of the same set holds {nframes}; "
-            "all files of a set need the same number of frames"
+            f"{stored.where} holds {_count(first)}, but coord.npy of the same set holds "
+            f"{nframes}; all files of a set need the same number of frames"
         )
     columns = f"k·{size}" if label.has_ndof and size > 1 else "k" if label.has_ndof else str(size)
     expected = f"({nframes},)" if label.shape == () else f"({nframes}, {columns})"
-    reasons = [] if label.key == "coord" else [f"coord.npy holds {nframes} frames"]
+    reasons = [] if label.key == "coord" else [f"coord.npy holds {_count(nframes)}"]
     if "natoms" in label.shape or "3natoms" in label.shape:
         reasons.append(f"type.raw lists {natoms} atoms")
     raise DataError(
         f"{stored.where} has shape {shape}, expected {expected} because {' and '.join(reasons)}"
     )
+
+
+def _count(nframes: int) -> str:
+    return f"{nframes} frame{'s' * (nframes != 1)}"
 
 
 def infer_ndof(sets: Sequence[FrameSet], natoms: int) -> dict[str, int]:

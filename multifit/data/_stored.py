@@ -71,7 +71,11 @@ def check_numeric(where: str, dtype: np.dtype[Any]) -> None:
 
 def in_memory(where: str, values: Array) -> Stored:
     """Return a :class:`Stored` of an array that is in memory already."""
-    return Stored(where, values.shape, values.dtype, lambda rows: np.array(values[rows]))
+    return Stored(where, values.shape, values.dtype, partial(_rows, values))
+
+
+def _rows(values: Array, rows: Rows) -> Array:
+    return np.array(values[rows])
 
 
 def open_npy(path: Path, where: str) -> Stored:
