@@ -13,8 +13,9 @@ from ._stored import Array, Stored
 def check_shape(stored: Stored, label: Label, nframes: int, natoms: int) -> None:
     """Raise :class:`DataError` unless the array holds the label for all frames and atoms.
 
-    The first axis must be the frames (with a single frame it may be left out); how the numbers of
-    one frame are folded is free.
+    The first axis must be the frames; how the numbers of one frame are folded is free. As in old
+    DeePMD data, all frames may instead follow one another in one long row; a row without an axis
+    in front is taken so only where its length can mean nothing else.
     """
     size = label.frame_size(natoms)
     shape = stored.shape
@@ -23,10 +24,11 @@ def check_shape(stored: Stored, label: Label, nframes: int, natoms: int) -> None
     def fits(frames: int) -> bool:
         if frames == 0:
             return stored.size == 0
-        row, rest = divmod(stored.size, frames)
-        return rest == 0 and (row > 0 and row % size == 0 if label.has_ndof else row == size)
+        each, rest = divmod(stored.size, frames)
+        return rest == 0 and (each > 0 and each % size == 0 if label.has_ndof else each == size)
 
-    if (first == nframes or nframes == 1) and fits(nframes):
+    row = shape[:1] == (1,) or (len(shape) == 1 and not label.has_ndof)
+    if (first == nframes or nframes == 1 or row) and fits(nframes):
         return
     if first != nframes and fits(first):
         raise DataError(
@@ -75,6 +77,6 @@ def _owner(key: str) -> str:
 
 def read_rows(stored: Stored, rows: Array, nframes: int, shape: tuple[int, ...]) -> Array:
     """Return rows of an array that passed :func:`check_shape`, each folded to ``shape``."""
-    if nframes == 1:  # a single frame may lack the axis of frames
-        return stored.read(...).reshape(1, *shape)[rows]
+    if stored.shape[:1] != (nframes,):  # one long row, see check_shape: old, small files
+        return stored.read(...).reshape(nframes, *shape)[rows]
     return stored.read(rows).reshape(rows.size, *shape)

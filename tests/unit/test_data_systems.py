@@ -166,6 +166,16 @@ def test_a_single_frame_may_lack_its_axis(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got["fparam"], [[1, 2], [1, 2]])
 
 
+def test_all_frames_in_one_row(tmp_path: Path) -> None:
+    files = arrays()
+    aparam = np.arange(4 * NATOMS * 2.0)
+    rows = {"force": files["force"].ravel(), "aparam": aparam[None]}
+    system = one(write(tmp_path, files | rows))
+    got = system.load(np.array([3, 1]), ["force", "aparam"])
+    np.testing.assert_array_equal(got["force"].reshape(2, -1), files["force"][[3, 1]])
+    np.testing.assert_array_equal(got["aparam"], aparam.reshape(4, NATOMS, 2)[[3, 1]])
+
+
 def test_sets_are_sorted_and_empty_ones_pass(tmp_path: Path) -> None:
     system = one(write(tmp_path, arrays(0), arrays(1, seed=5)))
     assert system.set_lengths == (0, 1)
@@ -314,6 +324,7 @@ class TestShapes:
             ("force", (4, 3), ("force.npy has shape (4, 3), expected (4, 9)", "3 atoms")),
             ("atom_ener", (4,), ("atom_ener.npy has shape (4,), expected (4, 3)", "3 atoms")),
             ("aparam", (4, 2), ("aparam.npy has shape (4, 2), expected (4, k·3)", "3 atoms")),
+            ("fparam", (8,), ("fparam.npy holds 8 frames", "holds 4")),
             ("fparam", (4, 0), ("fparam.npy has shape (4, 0), expected (4, k)",)),
             ("energy", (), ("energy.npy holds 1 frame,", "holds 4")),
             ("energy", (5,), ("energy.npy holds 5 frames", "coord.npy", "holds 4")),
