@@ -1,0 +1,66 @@
+"""Settings: ``input.json`` in DeePMD-kit's format, checked and typed.
+
+What is public is imported when it is first asked for: pydantic takes a while, and many commands do
+not read an input.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._config import Config as Config
+    from ._learning_rate import CosineSection as CosineSection
+    from ._learning_rate import ExpSection as ExpSection
+    from ._learning_rate import WSDSection as WSDSection
+    from ._loss import EnergyLossSection as EnergyLossSection
+    from ._model import DescriptorSection as DescriptorSection
+    from ._model import FittingNetSection as FittingNetSection
+    from ._model import ModelSection as ModelSection
+    from ._optimizer import AdamSection as AdamSection
+    from ._optimizer import AdamWSection as AdamWSection
+    from ._parse import load as load
+    from ._parse import normalize as normalize
+    from ._parse import parse as parse
+    from ._schema import json_schema as json_schema
+    from ._training import TrainingDataSection as TrainingDataSection
+    from ._training import TrainingSection as TrainingSection
+    from ._training import ValidatingSection as ValidatingSection
+    from ._training import ValidationDataSection as ValidationDataSection
+
+#: public name → where it is; a test compares this with the imports above
+_PLACES = {
+    "Config": "_config",
+    "CosineSection": "_learning_rate",
+    "ExpSection": "_learning_rate",
+    "WSDSection": "_learning_rate",
+    "EnergyLossSection": "_loss",
+    "DescriptorSection": "_model",
+    "FittingNetSection": "_model",
+    "ModelSection": "_model",
+    "AdamSection": "_optimizer",
+    "AdamWSection": "_optimizer",
+    "load": "_parse",
+    "normalize": "_parse",
+    "parse": "_parse",
+    "json_schema": "_schema",
+    "TrainingDataSection": "_training",
+    "TrainingSection": "_training",
+    "ValidatingSection": "_training",
+    "ValidationDataSection": "_training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name, imported now."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(_PLACES)

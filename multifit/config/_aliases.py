@@ -1,0 +1,50 @@
+"""Other names that keys and types go by, in DeePMD-kit too."""
+
+from __future__ import annotations
+
+from ._draft import Draft
+
+_DATA = {"auto_prob_style": "auto_prob", "sys_weights": "sys_probs", "sys_prob": "sys_probs"}
+
+#: section → {other name: key}
+ALIASES: dict[str, dict[str, str]] = {
+    "model.descriptor": {"n_axis_neuron": "axis_neuron"},
+    "model.fitting_net": {"n_neuron": "neuron"},
+    "training": {
+        "stop_batch": "numb_steps",
+        "num_step": "numb_steps",
+        "num_steps": "numb_steps",
+        "numb_step": "numb_steps",
+        "num_epoch": "numb_epoch",
+        "num_epochs": "numb_epoch",
+        "numb_epochs": "numb_epoch",
+    },
+    "training.training_data": _DATA,
+    "training.validation_data": _DATA | {"numb_batch": "numb_btch"},
+}
+
+#: section → {other name of a type: type}
+TYPE_ALIASES: dict[str, dict[str, str]] = {"model.descriptor": {"se_a": "se_e2_a"}}
+
+#: The type of a section that comes in several types and does not say which.
+DEFAULT_TYPES: dict[str, str] = {"learning_rate": "exp", "optimizer": "Adam"}
+
+
+def aliases_of(section: str, key: str) -> tuple[str, ...]:
+    """Return the other names of a key."""
+    return tuple(a for a, k in ALIASES.get(section, {}).items() if k == key)
+
+
+def resolve(draft: Draft) -> None:
+    """Give every key and type of the draft its own name; both names at once are a problem."""
+    for section, names in ALIASES.items():
+        for alias, key in names.items():
+            draft.move(section, alias, section, key)
+    for section, names in TYPE_ALIASES.items():
+        given = draft.section(section)
+        if given is not None and isinstance(given.get("type"), str):
+            given["type"] = names.get(given["type"], given["type"])
+    for section, kind in DEFAULT_TYPES.items():
+        given = draft.section(section)
+        if given is not None:
+            given.setdefault("type", kind)

@@ -1,0 +1,86 @@
+"""Inputs in the style of earlier versions of DeePMD-kit, brought to today's.
+
+- version 1 had the keys of ``training.training_data`` in ``training``, and ``decay_rate`` where
+  there is ``stop_lr`` now;
+- up to version 3.1 the optimizer's keys and those of the warm-up were in ``training``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._draft import Draft, Problem, shown
+
+_DATA_KEYS = (
+    *("systems", "set_prefix", "batch_size"),
+    *("auto_prob", "auto_prob_style", "sys_probs", "sys_prob", "sys_weights"),
+)
+_WARMUP_KEYS = ("warmup_steps", "warmup_ratio", "warmup_start_factor")
+_OPTIMIZER_KEYS = (
+    *("weight_decay", "adam_beta1", "adam_beta2", "momentum", "muon_momentum", "lr_adjust"),
+    *("lr_adjust_coeff", "muon_2d_only", "min_2d_dim", "kf_blocksize", "kf_start_pref_e"),
+    *("kf_limit_pref_e", "kf_start_pref_f", "kf_limit_pref_f"),
+)
+
+
+def move_keys(draft: Draft) -> bool:
+    """Move keys to the section where they are today; return whether the input is of version 1."""
+    training = draft.section("training")
+    if training is None:
+        return False
+    version1 = "systems" in training
+    if version1:
+        training.setdefault("training_data", {})
+        for key in _DATA_KEYS:
+            draft.move("training", key, "training.training_data", key)
+    for key in _WARMUP_KEYS:
+        draft.move("training", key, "learning_rate", key)
+    if "opt_type" in training or any(key in training for key in _OPTIMIZER_KEYS):
+        draft.data.setdefault("optimizer", {})
+        draft.move("training", "opt_type", "optimizer", "type")
+        for key in _OPTIMIZER_KEYS:
+            draft.move("training", key, "optimizer", key)
+    return version1
+
+
+def replace_decay_rate(draft: Draft) -> None:
+    """Replace ``decay_rate`` of version 1 by the ``stop_lr`` that it leads to.
+
+    Values that are no numbers stay, for the check that follows to complain about.
+    """
+    rate, training = draft.section("learning_rate"), draft.section("training")
+    if rate is None or training is None or "stop_lr" in rate:
+        return
+    factor, start = _number(rate.get("decay_rate")), _number(rate.get("start_lr"))
+    every, steps = _number(rate.get("decay_steps", 5000)), _number(training.get("numb_steps"))
+    if factor is None or start is None or every is None or steps is None:
+        return
+    if factor <= 1:
+        del rate["decay_rate"]
+        rate["stop_lr"] = start * factor ** (steps / every)
+
+
+def _number(value: Any) -> float | None:
+    """Return a number > 0 of a size that can be computed with, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value < 1e18 else None
+
+
+def spell_out_bias(draft: Draft) -> None:
+    """Turn ``{"energy": {"H": -1.0}}`` of ``preset_out_bias`` into a list in the order of types."""
+    model = draft.section("model")
+    preset = draft.section("model.preset_out_bias")
+    if model is None or preset is None or not isinstance(preset.get("energy"), dict):
+        return
+    path, given = "model.preset_out_bias.energy", preset["energy"]
+    names = model.get("type_map")
+    names = names if isinstance(names, tuple) else ()
+    for name in given:
+        if name not in names:
+            draft.problems.append(
+                Problem(path, f"names the type {shown(name)}, but must name types of type_map")
+            )
+            del model["preset_out_bias"]
+            return
+    preset["energy"] = tuple(given.get(name) if isinstance(name, str) else None for name in names)

@@ -1,0 +1,95 @@
+"""The whole input, and a walk through its sections."""
+
+from __future__ import annotations
+
+import functools
+import typing
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from . import _types as t
+from ._learning_rate import LearningRateSection
+from ._loss import EnergyLossSection
+from ._model import ModelSection
+from ._optimizer import AdamSection, OptimizerSection
+from ._training import TrainingSection, ValidatingSection
+
+
+class Config(t.Section):
+    """An input file: one section for each part of a run."""
+
+    model: ModelSection = Field(description="What is fitted.")
+    learning_rate: LearningRateSection = Field(description="How long the steps are.")
+    loss: EnergyLossSection = Field(
+        default_factory=EnergyLossSection, description="Which labels are fitted."
+    )
+    optimizer: OptimizerSection = Field(
+        default_factory=AdamSection, description="How a gradient becomes a step."
+    )
+    training: TrainingSection = Field(description="The run: data, length, output.")
+    validating: ValidatingSection = Field(
+        default_factory=ValidatingSection, description="Validation on all validation data."
+    )
+    backend: t.MaybeText = Field(
+        default=None,
+        description="Framework that runs: numpy, torch, jax, paddle, tensorflow; null leaves the "
+        "choice to the command. Not a key of DeePMD-kit.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        steps, warmup = self.training.numb_steps, self.learning_rate.warmup_steps
+        if steps is not None and warmup >= steps:
+            raise t.relation(
+                "learning_rate.warmup_steps",
+                f"is {warmup}, but must be less than training.numb_steps, {steps}",
+            )
+        if self.validating.full_validation and self.validating.full_val_start != 1:
+            _check_full_validation(self)
+        return self
+
+
+def _check_full_validation(config: Config) -> None:
+    """Raise if there are no data to validate on, or no labels for the metric."""
+    if config.training.validation_data is None:
+        raise t.relation(
+            "validating.full_validation", "is true, but must be false without validation_data"
+        )
+    metric = config.validating.validation_metric
+    term = {"E": "e", "F": "f", "V": "v", "S": "v"}[metric[0]]
+    if not config.loss.has(term):
+        raise t.relation(
+            "validating.validation_metric",
+            f'is "{metric}", but must be of a label that the loss fits: '
+            f"loss.start_pref_{term} and loss.limit_pref_{term} are 0",
+        )
+
+
+@functools.cache
+def sections() -> MappingProxyType[str, tuple[type[t.Section], ...]]:
+    """Return the classes of every section by its dotted path ("" for the whole input).
+
+    A section that comes in several types, such as ``learning_rate``, has a class for each.
+    """
+    return MappingProxyType(dict(_walk("", (Config,))))
+
+
+def _walk(
+    path: str, classes: tuple[type[t.Section], ...]
+) -> Iterator[tuple[str, tuple[type[t.Section], ...]]]:
+    yield path, classes
+    for name, field in classes[0].model_fields.items():
+        inner = tuple(_sections_in(field.annotation))
+        if inner:
+            yield from _walk(f"{path}.{name}".lstrip("."), inner)
+
+
+def _sections_in(annotation: Any) -> Iterator[type[t.Section]]:
+    """Yield the section classes of an annotation such as ``A | B`` or ``A | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, t.Section):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _sections_in(part)

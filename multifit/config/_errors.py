@@ -1,0 +1,141 @@
+"""What pydantic found, in one sentence that names the key, what it is and what it must be."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, did_you_mean
+from . import _unsupported
+from ._aliases import ALIASES, TYPE_ALIASES
+from ._config import sections
+from ._draft import Draft, Problem, join, shorten, shown
+from ._types import words_of
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+_Loc = tuple[int | str, ...]
+
+
+def config_error(draft: Draft, problems: list[Problem], where: str) -> ConfigError:
+    """Return the error for the first of the problems, which counts the others."""
+    first = problems[0]
+    subject = shorten(draft.name(first.path)) or "the input"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return ConfigError(f"{subject} in {where} {first.says}{more}")
+
+
+def problems(error: ValidationError) -> list[Problem]:
+    """Return a problem for each complaint, without those that follow from an unknown type."""
+    details = [(_location(e), e) for e in error.errors(include_url=False)]
+    foreign = [loc for loc, e in details if e["type"] in ("literal_error", "union_tag_invalid")]
+    sections_of_unknown_type = {loc[:-1] for loc in foreign}
+    return [
+        _problem(loc, e)
+        for loc, e in details
+        if loc in foreign or not any(loc[: len(s)] == s for s in sections_of_unknown_type)
+    ]
+
+
+def _location(e: ErrorDetails) -> _Loc:
+    """Return the keys that lead to the value, without the types that pydantic puts between them."""
+    loc: list[int | str] = []
+    for part in e["loc"]:
+        path = ".".join(str(p) for p in loc)
+        if len(sections().get(path, ())) > 1 and part in types_of(path):
+            continue
+        loc.append(part)
+    if e["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        loc.append("type")
+    return tuple(loc)
+
+
+def types_of(section: str) -> list[str]:
+    """Return the types that a section comes in."""
+    fields = [cls.model_fields for cls in sections()[section]]
+    return [str(name) for known in fields for name in typing.get_args(known["type"].annotation)]
+
+
+def _problem(loc: _Loc, e: ErrorDetails) -> Problem:
+    """Return the sentence for one complaint."""
+    context: dict[str, Any] = e.get("ctx", {})
+    path = _dotted(loc)
+    section, key = _dotted(loc[:-1]), str(loc[-1]) if loc else ""
+    match e["type"]:
+        case "kind":
+            foreign = _unsupported.is_foreign_text(path, e["input"])
+            but = f"{_unsupported.SAYS}: it" if foreign else "but"
+            return Problem(path, f"is {shown(e['input'])}, {but} must be {context['words']}")
+        case "relation":
+            return Problem(".".join(filter(None, (path, context["key"]))), str(context["sentence"]))
+        case "missing":
+            return Problem(path, f"is missing, but must be {_words(section, key)}")
+        case "extra_forbidden":
+            return Problem(path, _unknown_key(section, key))
+        case "literal_error":
+            return Problem(path, _unknown_type(section, e["input"]))
+        case "union_tag_invalid":
+            return Problem(path, _unknown_type(section, e["input"].get("type")))
+        case "union_tag_not_found":
+            return Problem(path, "is missing, but must be " + _or(types_of(section)))
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return Problem(path, f"is {shown(e['input'])}, but must be an object with keys")
+        case _:
+            return Problem(path, f"is {shown(e['input'])}, but must be valid: {e['msg']}")
+
+
+def _dotted(loc: _Loc) -> str:
+    path = ""
+    for part in loc:
+        path = join(path, part)
+    return path
+
+
+def _words(section: str, key: str) -> str:
+    """Return what a key must be."""
+    if f"{section}.{key}".lstrip(".") in sections():
+        return "an object with keys"
+    if key == "type":
+        return _or(types_of(section))
+    return next(
+        words_of(cls.model_fields[key]) for cls in sections()[section] if key in cls.model_fields
+    )
+
+
+def _unknown_key(section: str, key: str) -> str:
+    """Return the end of the sentence about a key that its section does not have."""
+    classes = sections()[section]
+    for cls, kind in zip(classes, types_of(section) if len(classes) > 1 else (), strict=False):
+        if key in cls.model_fields:
+            return f'belongs to the type "{kind}" of {section}, but must not be given with another'
+    known = {name for cls in classes for name in cls.model_fields}
+    near = did_you_mean(key, [*known, *ALIASES.get(section, {})])
+    if not near and (home := _home(key)) is not None:
+        return f"is not a known key here, but one of the section {home}"
+    return "is not a known key" + (near or f"; known are {', '.join(sorted(known))}")
+
+
+def _home(key: str) -> str | None:
+    """Return the only section that has the key, if there is one."""
+    homes = [
+        path
+        for path, classes in sections().items()
+        if any(key in cls.model_fields for cls in classes) or key in ALIASES.get(path, {})
+    ]
+    return homes[0] if len(homes) == 1 and homes[0] else None
+
+
+def _unknown_type(section: str, given: object) -> str:
+    known = types_of(section)
+    if isinstance(given, str) and given in _unsupported.TYPES.get(section, ()):
+        return f"is {shown(given)}, {_unsupported.SAYS}: it must be {_or(known)}"
+    names = [*known, *TYPE_ALIASES.get(section, {})]
+    near = did_you_mean(given, names) if isinstance(given, str) and len(known) > 1 else ""
+    return f"is {shown(given)}, but must be {_or(known)}{near}"
+
+
+def _or(words: Iterable[str]) -> str:
+    return " or ".join(f'"{word}"' for word in words)

@@ -1,0 +1,67 @@
+"""Keys that are read and checked, but whose effect is not part of this version.
+
+A row goes when the effect comes: then nothing else has to change here.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from ._config import Config, sections
+from ._draft import Problem, shown
+
+#: Dotted paths of keys that must keep their default.
+LATER: tuple[str, ...] = (
+    "model.fitting_net.dim_case_embd",
+    "model.fitting_net.atom_ener",
+    "model.fitting_net.layer_name",
+    "model.fitting_net.use_aparam_as_mask",
+    "model.fitting_net.tot_ener_zero",
+    "loss.start_pref_h",
+    "loss.limit_pref_h",
+    "loss.start_pref_pf",
+    "loss.limit_pref_pf",
+    "loss.use_default_pf",
+    "loss.relative_f",
+    "loss.enable_atom_ener_coeff",
+    "loss.start_pref_gf",
+    "loss.limit_pref_gf",
+    "loss.numb_generalized_coord",
+)
+
+#: Dotted path of a key → values that it must not have.
+LATER_VALUES: dict[str, tuple[object, ...]] = {
+    "model.descriptor.precision": ("float16", "bfloat16"),
+    "model.fitting_net.precision": ("float16", "bfloat16"),
+}
+
+
+def problems(config: Config) -> list[Problem]:
+    """Return a problem for every key that asks for what is not part of this version."""
+    found = []
+    for path in LATER:
+        value, default = _value(config, path), _default(path)
+        if value != default:
+            found.append(
+                Problem(
+                    path,
+                    f"is {shown(value)}, which is not available in this version: the key must be "
+                    f"{shown(default)} or left out",
+                )
+            )
+    for path, values in LATER_VALUES.items():
+        value = _value(config, path)
+        if value in values:
+            found.append(
+                Problem(path, f"is {shown(value)}, which is not available in this version")
+            )
+    return found
+
+
+def _value(config: Config, path: str) -> object:
+    return reduce(getattr, path.split("."), config)
+
+
+def _default(path: str) -> object:
+    section, _, key = path.rpartition(".")
+    return sections()[section][0].model_fields[key].default

@@ -1,0 +1,42 @@
+"""The ``optimizer`` section: Adam and AdamW."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from . import _types as t
+
+
+class _Moments(t.Section):
+    """What both optimizers share."""
+
+    adam_beta1: t.BelowOne = Field(
+        default=0.9, description="Decay factor of the running mean of the gradient."
+    )
+    adam_beta2: t.BelowOne = Field(
+        default=0.999, description="Decay factor of the running mean of the squared gradient."
+    )
+
+
+class AdamSection(_Moments):
+    """Adam."""
+
+    type: Literal["Adam"] = Field(default="Adam", description="Kind of optimizer.")
+    weight_decay: t.NotNegative = Field(
+        default=0.0, description="Factor of the parameters that is added to their gradient."
+    )
+
+
+class AdamWSection(_Moments):
+    """Adam with the weight decay apart from the gradient."""
+
+    type: Literal["AdamW"] = Field(description="Kind of optimizer.")
+    weight_decay: t.NotNegative = Field(
+        default=0.001,
+        description="Fraction of the parameters, times the learning rate, that a step takes away.",
+    )
+
+
+OptimizerSection = Annotated[AdamSection | AdamWSection, Field(discriminator="type")]

@@ -1,0 +1,85 @@
+"""From an input to settings, step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from . import _aliases, _compat, _errors, _later, _unsupported
+from ._config import Config
+from ._draft import draft
+from ._learning_rate import DEFAULT_STOP_LR
+from ._read import read
+
+
+def load(path: str | Path) -> Config:
+    """Return the settings of an input file.
+
+    Parameters
+    ----------
+    path
+        A JSON file, or YAML if it ends in ``.yaml`` or ``.yml``.
+
+    Raises
+    ------
+    ConfigError
+        If the file can not be read or asks for something that is not there, or in a wrong way.
+    """
+    return parse(read(Path(path)), str(path))  # type: ignore[arg-type]  # parse checks it
+
+
+def parse(data: dict[str, Any], where: str = "input") -> Config:
+    """Return the settings of an input.
+
+    Parameters
+    ----------
+    data
+        The input as nested dicts, as ``json.load`` gives it; it is not changed.
+    where
+        What errors call it, usually the name of its file.
+
+    Raises
+    ------
+    ConfigError
+        If the input asks for something that is not there, or in a wrong way.
+    """
+    work = draft(data, where)
+    version1 = _compat.move_keys(work)
+    _aliases.resolve(work)
+    if version1:
+        _compat.replace_decay_rate(work)
+    _compat.spell_out_bias(work)
+    _fill_in_stop_lr(work.section("learning_rate"))
+    _unsupported.drop(work)
+    try:
+        config = Config.model_validate(work.data)
+    except ValidationError as error:
+        problems = work.problems + _errors.problems(error)
+    else:
+        problems = work.problems + _later.problems(config)
+    if problems:
+        # The complaints of pydantic are in the sentence; its own text would only repeat them.
+        raise _errors.config_error(work, problems, where) from None
+    return config
+
+
+def _fill_in_stop_lr(section: dict[str, Any] | None) -> None:
+    """Give a schedule that does not say where it ends the ``stop_lr`` of DeePMD-kit."""
+    if (
+        section is not None
+        and (section.get("stop_lr"), section.get("stop_lr_ratio")) == (None,) * 2
+    ):
+        section["stop_lr"] = DEFAULT_STOP_LR
+
+
+def normalize(data: dict[str, Any]) -> dict[str, Any]:
+    """Return an input in today's style with all defaults filled in, as plain JSON values.
+
+    Parameters
+    ----------
+    data
+        The input as nested dicts; it is not changed.
+    """
+    return parse(data).model_dump(mode="json")

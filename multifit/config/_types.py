@@ -1,0 +1,217 @@
+"""The kinds of values an input knows, each with the words that name it in errors and documents.
+
+A kind is an annotated Python type: pydantic checks the type, :class:`Words` turns whatever pydantic
+says about it into our words, and the reference page prints the same words.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+#: Integers have to fit in 64 bits.
+TOO_LARGE = 2**63
+
+
+class Section(BaseModel):
+    """A section of the input: immutable, no unknown keys, no conversion between types."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,  # keeps `import multifit.config` quick
+    )
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a value must be, as the end of the sentence "… must be"."""
+
+    text: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return the schema of the type, with every complaint about the value as a whole reworded.
+
+        Complaints about a part of the value (an element of a list) keep their own words.
+        """
+
+        def check(value: Any, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            try:
+                return inner(value)
+            except ValidationError as error:
+                if isinstance(value, tuple) and _is_about_an_element(error):
+                    raise
+                limit = " and less than 2⁶³" if _is_too_large(value) else ""
+                raise PydanticCustomError("kind", "{words}", {"words": self.text + limit}) from None
+
+        return core_schema.no_info_wrap_validator_function(check, handler(source))
+
+
+def _is_too_large(value: Any) -> bool:
+    return isinstance(value, int) and value >= TOO_LARGE
+
+
+def _is_about_an_element(error: ValidationError) -> bool:
+    """Whether all complaints are ours and name an element of the list that was given."""
+    return all(
+        e["type"] == "kind" and e["loc"] and isinstance(e["loc"][0], int) for e in error.errors()
+    )
+
+
+def words_of(field: FieldInfo) -> str:
+    """Return what the value of a key must be, in words."""
+    return next(m.text for m in field.metadata if isinstance(m, Words))
+
+
+def relation(key: str, sentence: str) -> PydanticCustomError:
+    """Return the error that a section raises when ``key`` does not go with its other keys.
+
+    Parameters
+    ----------
+    key
+        The key of the section that the sentence is about; "" for the section itself.
+    sentence
+        What follows the name of the key, such as ``"is 8, but must be at most rcut, 6"``.
+    """
+    return PydanticCustomError("relation", "{sentence}", {"key": key, "sentence": sentence})
+
+
+# ---- numbers ------------------------------------------------------------------------------------
+
+Flag: TypeAlias = Annotated[bool, Words("true or false")]
+Count: TypeAlias = Annotated[int, Ge(0), Lt(TOO_LARGE), Words("an integer ≥ 0")]
+Positive: TypeAlias = Annotated[int, Gt(0), Lt(TOO_LARGE), Words("an integer > 0")]
+MaybePositive: TypeAlias = Annotated[
+    Annotated[int, Gt(0), Lt(TOO_LARGE)] | None, Words("an integer > 0, or null")
+]
+Seed: TypeAlias = Annotated[
+    Annotated[int, Ge(0), Lt(TOO_LARGE)] | None, Words("an integer ≥ 0, or null")
+]
+NotNegative: TypeAlias = Annotated[float, Ge(0), Words("a number ≥ 0")]
+AboveZero: TypeAlias = Annotated[float, Gt(0), Words("a number > 0")]
+MaybeNotNegative: TypeAlias = Annotated[
+    Annotated[float, Ge(0)] | None, Words("a number ≥ 0, or null")
+]
+MaybeAboveZero: TypeAlias = Annotated[
+    Annotated[float, Gt(0)] | None, Words("a number > 0, or null")
+]
+BelowOne: TypeAlias = Annotated[float, Ge(0), Lt(1), Words("a number ≥ 0 and < 1")]
+MaybeBelowOne: TypeAlias = Annotated[
+    Annotated[float, Ge(0), Lt(1)] | None, Words("a number ≥ 0 and < 1, or null")
+]
+UpToOne: TypeAlias = Annotated[float, Gt(0), Le(1), Words("a number > 0 and ≤ 1")]
+MaybeUpToOne: TypeAlias = Annotated[
+    Annotated[float, Gt(0), Le(1)] | None, Words("a number > 0 and ≤ 1, or null")
+]
+MaybeRatio: TypeAlias = Annotated[
+    Annotated[float, Ge(0), Le(1)] | None, Words("a number ≥ 0 and ≤ 1, or null")
+]
+
+# ---- texts --------------------------------------------------------------------------------------
+
+Text: TypeAlias = Annotated[str, MinLen(1), Words("a text that is not empty")]
+MaybeText: TypeAlias = Annotated[
+    Annotated[str, MinLen(1)] | None, Words("a text that is not empty, or null")
+]
+
+ACTIVATIONS = (
+    *("tanh", "gelu", "gelu_tf", "relu", "relu6", "softplus", "sigmoid", "silu"),
+    *("silut", "custom_silu", "none", "linear"),
+)
+PRECISIONS = ("default", "float64", "float32", "float16", "bfloat16")
+
+
+def _activation(name: str) -> str:
+    head, _, threshold = name.lower().partition(":")
+    if head not in ACTIVATIONS:
+        raise ValueError("unknown")
+    if ":" in name and not (
+        head in ("silut", "custom_silu")
+        and math.isfinite(number := float(threshold))
+        and number > 0
+    ):
+        raise ValueError("bad threshold")
+    return name.lower()
+
+
+def _precision(name: str) -> str:
+    if name.lower() not in PRECISIONS:
+        raise ValueError("unknown")
+    return name.lower()
+
+
+Activation: TypeAlias = Annotated[
+    str,
+    AfterValidator(_activation),
+    Words("one of " + ", ".join(ACTIVATIONS) + ", or silut:T with a threshold T > 0"),
+]
+Precision: TypeAlias = Annotated[
+    str, AfterValidator(_precision), Words("one of " + ", ".join(PRECISIONS))
+]
+
+# ---- lists --------------------------------------------------------------------------------------
+
+Widths: TypeAlias = Annotated[tuple[Positive, ...], Words("a list of integers > 0")]
+SomeWidths: TypeAlias = Annotated[
+    tuple[Positive, ...], MinLen(1), Words("a list of one or more integers > 0")
+]
+Numbers: TypeAlias = Annotated[
+    tuple[Annotated[float, Words("a number")], ...] | None, Words("a list of numbers, or null")
+]
+Types: TypeAlias = Annotated[tuple[Count, ...], Words("a list of type indices, integers ≥ 0")]
+TypePairs: TypeAlias = Annotated[
+    tuple[
+        Annotated[tuple[Count, Count], Words("a pair [i, j] of type indices, integers ≥ 0")], ...
+    ],
+    Words("a list of pairs [i, j] of type indices"),
+]
+Energies: TypeAlias = Annotated[
+    tuple[Annotated[float | None, Words("a number or null")], ...],
+    Words("a list with a number or null for each type"),
+]
+
+
+def _sel(sel: tuple[int, ...] | str) -> tuple[int, ...] | str:
+    if isinstance(sel, str):
+        head, colon, factor = sel.partition(":")
+        if head != "auto" or (colon and not 1 <= float(factor) < math.inf):
+            raise ValueError("bad text")
+    elif sum(sel) == 0:
+        raise ValueError("no neighbours")
+    return sel
+
+
+Sel: TypeAlias = Annotated[
+    tuple[Count, ...] | str,
+    AfterValidator(_sel),
+    Words('a list of integers ≥ 0, not all 0, or "auto", or "auto:F" with a factor F ≥ 1'),
+]
+
+
+def _batch_size(size: int | tuple[int, ...] | str) -> int | tuple[int, ...] | str:
+    if isinstance(size, str) and not re.fullmatch(
+        r"auto|(auto|max|filter):0*[1-9][0-9]{0,17}", size
+    ):
+        raise ValueError("unknown rule")
+    return size
+
+
+BatchSize: TypeAlias = Annotated[
+    Annotated[int, Gt(0), Lt(TOO_LARGE)] | Annotated[tuple[Positive, ...], MinLen(1)] | str,
+    AfterValidator(_batch_size),
+    Words(
+        'an integer > 0, a list of them (one per system), or "auto", "auto:N", "max:N" or '
+        '"filter:N" with an integer N > 0'
+    ),
+]

@@ -1,0 +1,132 @@
+"""What DeePMD-kit knows and multifit does not have.
+
+Such a key is an error that says so, unless its value means "off" or has no effect; then it is
+dropped. Nothing that asks for something is silently ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._draft import Draft, Problem, shown
+
+#: For keys that have no effect on their own, whatever their value.
+ANYTHING: tuple[Any, ...] = (...,)
+
+#: dotted path of a key → its values that are accepted and dropped
+KEYS: dict[str, tuple[Any, ...]] = {
+    "nvnmd": ({}, {"enable": False}),
+    "loss_dict": (),
+    # models
+    "model.model_dict": (),
+    "model.shared_dict": (),
+    "model.use_srtab": (),
+    "model.smin_alpha": ANYTHING,  # for use_srtab
+    "model.sw_rmin": ANYTHING,  # for use_srtab
+    "model.sw_rmax": ANYTHING,  # for use_srtab
+    "model.srtab_add_bias": ANYTHING,  # for use_srtab
+    "model.type_embedding": (),
+    "model.modifier": (None,),
+    "model.compress": (),
+    "model.spin": (),
+    "model.finetune_head": (),
+    "model.model_branch_alias": ((),),
+    "model.info": ({},),
+    "model.bridging_method": ("None", "none"),
+    "model.bridging_r_inner": ANYTHING,  # for bridging_method
+    "model.bridging_r_outer": ANYTHING,  # for bridging_method
+    "model.use_compile": (False,),
+    "model.enable_tf32": (False,),
+    # data
+    "training.training_data.set_prefix": ("set",),
+    "training.training_data.rglob_patterns": (None,),
+    "training.training_data.min_pair_dist": (0,),
+    "training.validation_data.set_prefix": ("set",),
+    "training.validation_data.rglob_patterns": (None,),
+    # the run
+    "training.numb_test": ANYTHING,  # without effect since DeePMD-kit 2
+    "training.data_dict": (),
+    "training.model_prob": ({},),
+    "training.num_epoch_dict": ({},),
+    "training.stat_file_mode": ("update",),
+    "training.mixed_precision": (),
+    "training.save_dir": (None,),
+    "training.ckpt_keep_ratio": (None,),
+    "training.ema_ckpt_keep": (None,),
+    "training.disp_avg": (False,),
+    "training.profiling": (False,),
+    "training.profiling_file": ANYTHING,  # for profiling
+    "training.enable_profiler": (False,),
+    "training.acc_freq": (1,),
+    "training.zero_stage": (0,),
+    "training.neighbor_graph_method": ("auto",),
+    "training.enable_compile": (False, True),  # a backend compiles where it can
+    "training.enable_tf32": (False,),
+    "validating.ema_full_validation": (False,),
+    "validating.compiled_infer": (False, True),
+    "validating.tf32_infer": (False,),
+    "validating.amp_infer": (False,),
+}
+
+#: section → its types in DeePMD-kit that are not here, with their other names
+TYPES: dict[str, tuple[str, ...]] = {
+    "model": (
+        *("frozen", "pairtab", "pairwise_dprc", "linear_ener", "inner_potential"),
+        *("dpa4", "DPA4", "sezm", "SeZM"),
+    ),
+    "model.descriptor": (
+        *("loc_frame", "se_e2_r", "se_r", "se_e3", "se_at", "se_a_3be"),
+        *("se_t", "se_a_tpe", "se_a_ebd", "se_a_ebd_v2", "se_a_tpe_v2", "se_a_mask"),
+        *("hybrid", "se_atten", "dpa1", "se_atten_v2", "se_e3_tebd", "dpa2"),
+        *("dpa3", "dpa4", "DPA4", "sezm", "SeZM", "dpa4c"),
+        "DPA4C",
+    ),
+    "model.fitting_net": (
+        "dos",
+        "dipole",
+        "polar",
+        "property",
+        "population",
+        "dpa4_ener",
+        "sezm_ener",
+    ),
+    "loss": ("ener_hess", "ener_spin", "dens", "dos", "population", "property", "tensor"),
+    "optimizer": ("LKF", "AdaMuon", "HybridMuon"),
+}
+
+#: dotted path of a key → beginnings of texts that have a meaning in DeePMD-kit
+TEXTS: dict[str, tuple[str, ...]] = {
+    "training.training_data.batch_size": ("mixed:", "mix:"),
+    "training.validation_data.batch_size": ("mixed:", "mix:"),
+}
+
+SAYS = "a DeePMD-kit option that multifit does not have (yet)"
+
+
+def drop(draft: Draft) -> None:
+    """Take the keys of the table out of the draft; one that asks for something is a problem."""
+    for path, harmless in KEYS.items():
+        section, _, key = path.rpartition(".")
+        given = draft.section(section)
+        if given is None or key not in given:
+            continue
+        value = given.pop(key)
+        if harmless is not ANYTHING and not any(_same(value, h) for h in harmless):
+            accepted = " or ".join(shown(h) for h in harmless)
+            draft.problems.append(
+                Problem(
+                    path,
+                    f"is {shown(value)}, {SAYS}: "
+                    + (f"the key must be {accepted} or left out" if harmless else "leave it out"),
+                )
+            )
+
+
+def is_foreign_text(path: str, value: object) -> bool:
+    """Whether a value that is not accepted means something to DeePMD-kit."""
+    return isinstance(value, str) and value.startswith(TEXTS.get(path, ()))
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are the same in JSON, where true is not 1."""
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
