@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import importlib.util
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -132,3 +133,23 @@ def get_backend(name: str | Backend = "numpy") -> Backend:
     if not isinstance(name, str):
         return name
     return _load(canonical_name(name))
+
+
+def choose_training_backend(name: str | None) -> Backend:
+    """Return the named backend, or without a name the first installed one that can train.
+
+    JAX comes first: it is the fastest on a CPU.
+
+    Raises
+    ------
+    BackendError
+        If none is installed, or the named one is not.
+    """
+    if name:
+        return get_backend(name)
+    for candidate in ("jax", "torch"):
+        if importlib.util.find_spec(candidate) is not None:
+            return get_backend(candidate)
+    raise BackendError(
+        f"no backend that can train is installed; {INSTALL_HINT.format(extra='jax')} installs one"
+    )

@@ -4,7 +4,9 @@ r"""Adam and AdamW, gradient clipping and moving averages, as pure functions of 
 
    m = \beta_1 m + (1-\beta_1) g, \quad v = \beta_2 v + (1-\beta_2) g^2, \quad
    \theta = \theta - \alpha \Big(\frac{m/(1-\beta_1^t)}{\sqrt{v/(1-\beta_2^t)} + \epsilon}
-            + \lambda\theta\Big).
+            + \lambda\theta\Big),
+
+where λ is AdamW's; Adam adds λθ to the gradient g instead.
 
 Sources: Kingma & Ba, arXiv:1412.6980; Loshchilov & Hutter, arXiv:1711.05101 (λ, AdamW).
 """
@@ -23,12 +25,13 @@ Array = Any
 
 @dataclass(frozen=True)
 class Adam:
-    """The settings; ``weight_decay`` is λ of AdamW, zero for Adam."""
+    """The settings; ``weight_decay`` is λ, added to the gradient or (AdamW) to the step."""
 
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
     weight_decay: float = 0.0
+    decoupled: bool = False  #: AdamW: the decay does not go through the moments
     max_norm: float = 0.0  #: gradients with a larger global norm are scaled down; 0 = never
 
     def corrections(self, t: int) -> tuple[float, float]:
@@ -81,11 +84,13 @@ def update(
     new, m, v = {}, {}, {}
     for name, x in params.items():
         g = grads[name]
+        if config.weight_decay and not config.decoupled:
+            g = g + config.weight_decay * x
         rate, c1, c2 = (xp.astype(s, x.dtype, copy=False) for s in (lr, correction1, correction2))
         m[name] = config.beta1 * state["m"][name] + (1.0 - config.beta1) * g
         v[name] = config.beta2 * state["v"][name] + (1.0 - config.beta2) * (g * g)
         step = m[name] * c1 / (xp.sqrt(v[name] * c2) + config.epsilon)
-        if config.weight_decay:
+        if config.weight_decay and config.decoupled:
             step = step + config.weight_decay * x
         new[name] = x - rate * step
     return new, {"m": m, "v": v}

@@ -1,0 +1,6 @@
+"""Training: from ``input.json`` to a model file."""
+
+from __future__ import annotations
+
+from ._run import Start as Start
+from ._run import train as train

@@ -1,0 +1,160 @@
+"""Checkpoints: a model file with the optimizer, the sampler and the step in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, files
+from .. import model as mdl
+from ..errors import FileFormatError, TrainingError
+from ..potential import read_model
+from ..tree import Flat, Tree, flatten
+
+VERSION = 1
+
+
+@dataclass
+class State:
+    """What a run changes; arrays are NumPy's."""
+
+    params: Tree
+    step: int = 0
+    moments: dict[str, Flat] = field(default_factory=dict)  #: ``m``, ``v``, ``ema``
+    sampler: dict[str, np.ndarray] = field(default_factory=dict)
+    best: float | None = None  #: the lowest validation error so far
+    stale: int = 0  #: validations since then
+
+
+def model_content(
+    model: mdl.EnergyModel, params: Tree, script: Mapping[str, Any], backend: str
+) -> dict[str, Any]:
+    """Return the content of a model file.
+
+    Parameters
+    ----------
+    script
+        The ``model`` section of the input, with all defaults.
+    """
+    return {
+        "software": "multifit",
+        "version": __version__,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "backend": backend,
+        "model": mdl.serialize(model, params),
+        "model_def_script": dict(script),
+    }
+
+
+def write(path: Path, content: dict[str, Any], state: State) -> None:
+    """Write a checkpoint, complete or not at all."""
+    training = {
+        "@class": "Training",
+        "@version": VERSION,
+        "step": state.step,
+        "best": state.best,
+        "stale": state.stale,
+        "sampler": {"@variables": state.sampler},
+        "optimizer": {name: {"@variables": flat} for name, flat in state.moments.items()},
+    }
+    files.write(path, {**content, "training": training})
+
+
+def read(path: Path) -> tuple[mdl.EnergyModel, State, dict[str, Any]]:
+    """Return the model's settings, the state and the file's whole content.
+
+    Raises
+    ------
+    TrainingError
+        If the file is a model, but no checkpoint.
+    """
+    model, params, content = read_model(path)
+    training = content.get("training")
+    if not isinstance(training, dict):
+        raise TrainingError(
+            f"{path} is a model without the state of a training; "
+            "use --init-model or --finetune to start from it"
+        )
+    if training.get("@version", 1) > VERSION:
+        raise FileFormatError(f"{path} was written by a newer multifit; please upgrade")
+    state = State(
+        params=params,
+        step=int(training["step"]),
+        moments={k: dict(v["@variables"]) for k, v in training["optimizer"].items()},
+        sampler=dict(training["sampler"]["@variables"]),
+        best=training["best"],
+        stale=int(training["stale"]),
+    )
+    return model, state, content
+
+
+def name(prefix: str, step: int) -> str:
+    """Return a checkpoint's file name."""
+    return f"{prefix}-{step}.dp"
+
+
+def existing(folder: Path, prefix: str) -> list[tuple[int, Path]]:
+    """Return the checkpoints of a run, (step, path), oldest first."""
+    pattern = re.compile(re.escape(Path(prefix).name) + r"-(\d+)\.dp")
+    parent = (folder / prefix).parent
+    found = [(pattern.fullmatch(p.name), p) for p in parent.glob("*.dp")]
+    return sorted((int(m.group(1)), p) for m, p in found if m)
+
+
+def prune(folder: Path, prefix: str, keep: int) -> None:
+    """Remove all but the newest checkpoints of a run."""
+    for _, path in existing(folder, prefix)[:-keep]:
+        path.unlink(missing_ok=True)
+
+
+def find(path: Path) -> Path:
+    """Return the file that ``--restart`` means: a file, or the newest of a prefix.
+
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    if path.is_file():
+        return path
+    found = existing(path.parent, path.name)
+    if not found:
+        raise TrainingError(f"there is no checkpoint {path}, nor any {path.name}-STEP.dp beside it")
+    return found[-1][1]
+
+
+def differences(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> list[str]:
+    """Return the settings that make the parameters of two models differ in shape or meaning."""
+    harmless = {"trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero"}
+
+    def fields(model: mdl.EnergyModel) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in flatten(dataclasses.asdict(model)).items()
+            if name.rpartition(".")[2] not in harmless
+        }
+
+    ours, others = fields(mine), fields(theirs)
+    return [
+        f"{key} is {ours[key]!r} in the input and {others[key]!r} in the file"
+        for key in ours
+        if ours[key] != others[key]
+    ]
+
+
+def require_same(mine: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path) -> None:
+    """Raise TrainingError if a file's model is not the input's (what differs, both values)."""
+    found = differences(mine, theirs)
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise TrainingError(
+            f"{path} does not fit the input: {found[0]}{more}; "
+            "change the input back, or use --finetune"
+        )

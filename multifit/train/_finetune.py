@@ -1,0 +1,90 @@
+"""Starting from another model: its parameters, type by type, and an energy bias for new data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import model as mdl
+from ..errors import TrainingError
+from ..potential import read_model
+from ..tree import Tree
+from ._checkpoint import differences, require_same
+
+#: What may differ between a model and its fine-tuning: everything that is listed by type.
+_BY_TYPE = ("type_map", "descriptor.sel", "fitting.ntypes", "atom_exclude_types")
+_BY_TYPE += ("pair_exclude_types", "descriptor.exclude_types", "fitting.exclude_types")
+
+
+def init_model(model: mdl.EnergyModel, path: Path) -> Tree:
+    """Return the parameters of a model that has the same settings (``--init-model``)."""
+    theirs, params, _ = read_model(path)
+    require_same(model, theirs, path)
+    return params
+
+
+def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, list[str]]:
+    """Return parameters in which every type that the other model knows is as there.
+
+    Parameters
+    ----------
+    model
+        The settings of the new model; its ``type_map`` may be in another order, shorter or longer.
+    fresh
+        Its parameters with the statistics of the new data, for the types that are new.
+
+    Returns
+    -------
+    params
+        The nested dict.
+    new
+        The types that the other model does not know.
+
+    Raises
+    ------
+    TrainingError
+        If the nets of the two models differ in shape, or they have no type in common.
+    """
+    theirs, old, _ = read_model(path)
+    wrong = [d for d in differences(model, theirs) if not d.startswith(_BY_TYPE)]
+    if wrong:
+        raise TrainingError(f"{path} can not be fine-tuned with this input: {wrong[0]}")
+    place = {name: k for k, name in enumerate(theirs.type_map)}
+    shared = [(k, place[name]) for k, name in enumerate(model.type_map) if name in place]
+    if not shared:
+        raise TrainingError(
+            f"{path} knows {', '.join(theirs.type_map)}, none of which is in the input's type_map"
+        )
+    params = fresh
+    _copy_embeddings(model, theirs, params, old, shared)
+    for new, known in shared:
+        if not model.fitting.mixed_types:
+            params["fitting"]["nets"][str(new)] = old["fitting"]["nets"][str(known)]
+        params["fitting"]["bias_atom_e"][new] = old["fitting"]["bias_atom_e"][known]
+        params["out_bias"][new] = old["out_bias"][known]
+    if model.fitting.mixed_types:
+        params["fitting"]["nets"] = old["fitting"]["nets"]
+    for name in ("fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std"):
+        if name in old["fitting"]:
+            params["fitting"][name] = old["fitting"][name]
+    known_names = {model.type_map[new] for new, _ in shared}
+    return params, [name for name in model.type_map if name not in known_names]
+
+
+def _copy_embeddings(
+    model: mdl.EnergyModel,
+    theirs: mdl.EnergyModel,
+    params: Tree,
+    old: Tree,
+    shared: list[tuple[int, int]],
+) -> None:
+    """Put the embedding nets and the statistics of shared types where they belong."""
+    mine, other = params["descriptor"], old["descriptor"]
+    for a_new, a_old in shared:
+        for b_new, b_old in shared:
+            here = str(model.descriptor.network_index(a_new, b_new))
+            there = str(theirs.descriptor.network_index(a_old, b_old))
+            mine["embeddings"][here] = other["embeddings"][there]
+        # The scale of R belongs to the centre alone, so that a new neighbour type shares it.
+        _, some_old = shared[0]
+        for name in ("davg", "dstd"):
+            mine[name][a_new] = other[name][a_old, some_old]

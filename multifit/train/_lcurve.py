@@ -1,0 +1,99 @@
+"""``lcurve.out``, and TensorBoard on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..errors import ConfigError, TrainingError
+
+#: DeePMD-kit prints 3 digits; with 11 two runs can be compared.
+_NUMBER = "{:18.10e}"
+_NOTE = "# If there is no available reference data, rmse_*_{val,trn} will print nan\n"
+
+
+def header(names: Sequence[str], validation: bool) -> str:
+    """Return the first line: the columns of DeePMD-kit's file, in its order."""
+    kinds = ("val", "trn") if validation else ("trn",)
+    columns = [f"{name}_{kind}" for name in names for kind in kinds]
+    return "# step " + " ".join(f"{column:>18}" for column in columns) + f" {'lr':>12}\n"
+
+
+class LearningCurve:
+    """The file, one line for each display; continued by a restart.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        The metrics, as :func:`multifit.loss.metric_names` orders them.
+    validation
+        Whether there are validation columns.
+    after
+        Lines of an earlier run up to this step are kept; 0 begins a new file.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], validation: bool, after: int = 0) -> None:
+        self.names, self.validation = tuple(names), validation
+        kept = _lines_until(path, after) if after else []
+        head = header(names, validation)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: TextIO = path.open("w", encoding="utf-8")
+        except OSError as exc:
+            raise TrainingError(f"{path} can not be written: {exc.strerror}") from exc
+        self._file.writelines([head, _NOTE, *kept])
+        self._file.flush()
+
+    def write(
+        self,
+        step: int,
+        training: Mapping[str, float],
+        validation: Mapping[str, float] | None,
+        lr: float,
+    ) -> None:
+        """Add a line."""
+        cells = []
+        for name in self.names:
+            if self.validation:
+                value = float("nan") if validation is None else validation.get(name, float("nan"))
+                cells.append(_NUMBER.format(value))
+            cells.append(_NUMBER.format(training[name]))
+        self._file.write(f"{step:6d} " + " ".join(cells) + f" {lr:12.4e}\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _lines_until(path: Path, step: int) -> list[str]:
+    """Return the lines of a curve up to a step."""
+    if not path.exists():
+        return []
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        first = line.split(maxsplit=1)[:1]
+        if first and first[0].isdigit() and int(first[0]) <= step and line.endswith("\n"):
+            kept.append(line)
+    return kept
+
+
+def tensorboard(folder: Path) -> Any:
+    """Return a TensorBoard writer.
+
+    Raises
+    ------
+    ConfigError
+        If tensorboardX is not installed.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as exc:
+        raise ConfigError(
+            "training.tensorboard needs tensorboardX; install it with: "
+            'pip install "multifit[tensorboard]"'
+        ) from exc
+    return SummaryWriter(str(folder))

@@ -1,0 +1,109 @@
+"""What a run says while it runs: a line for each display, and a bar on a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+#: metric → (short name, unit); the others have no unit of their own
+_UNITS = {"e": "eV/atom", "f": "eV/Å", "v": "eV/atom", "ae": "eV"}
+
+
+def duration(seconds: float) -> str:
+    """Return ``1:02:03`` or ``2:03``."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
+
+
+def describe(metrics: Mapping[str, float]) -> str:
+    """Return ``E 1.2e-03 F 0.123``: errors of energy per atom, force, … without their units."""
+    shown = []
+    for name, value in metrics.items():
+        kind, _, term = name.partition("_")
+        if term in _UNITS and value == value:  # NaN: there is no label
+            shown.append(f"{term.upper()} {value:.2e}")
+        del kind
+    return " ".join(shown)
+
+
+class Display:
+    """Progress on the console.
+
+    Parameters
+    ----------
+    steps
+        Steps of the whole run.
+    done
+        Steps done before, by the run that is continued.
+    """
+
+    def __init__(self, console: Console, steps: int, done: int, quiet: bool = False) -> None:
+        self.console, self.steps, self.quiet = console, steps, quiet
+        self._began, self._done = time.monotonic(), done
+        self._bar = Progress(
+            TextColumn("[bold]{task.completed}[/]/{task.total}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[errors]}"),
+            console=console,
+            disable=quiet or not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=steps, completed=done, speed="", errors="")
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def step(self, step: int) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=step)
+
+    def start_clock(self, step: int) -> None:
+        """Measure speed from here: the steps before compiled or warmed up."""
+        self._began, self._done = time.monotonic(), step
+
+    def show(
+        self,
+        step: int,
+        training: Mapping[str, float],
+        validation: Mapping[str, float] | None,
+        lr: float,
+    ) -> None:
+        """Print a line with errors, speed and the time that remains."""
+        done, seconds = step - self._done, time.monotonic() - self._began
+        pace = seconds / done if done > 0 else None
+        left = "" if pace is None else f"  {duration(pace * (self.steps - step))} left"
+        speed = "" if pace is None else f"{pace * 1e3:.1f} ms/step"
+        errors = f"trn {describe(training)}"
+        if validation is not None:
+            errors += f"  val {describe(validation)}"
+        self._bar.update(self._task, completed=step, speed=speed, errors=errors)
+        if not self.quiet:
+            self.console.print(
+                f"step {step:>{len(str(self.steps))}}  {errors}  lr {lr:.1e}  {speed}{left}",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def say(self, text: str) -> None:
+        """Print a sentence."""
+        if not self.quiet:
+            self.console.print(text, highlight=False, soft_wrap=True, markup=False)

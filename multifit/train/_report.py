@@ -1,0 +1,87 @@
+"""What a finished run leaves: the model file, a table of errors and a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+
+from .. import files
+from .. import statistics as stat
+from ..comparison import compare
+from ..data import System
+from ..evaluation import Errors
+from ..potential import Potential
+from ..tree import Tree, map_leaves, unflatten
+from ._plot import Parity, plot
+
+if TYPE_CHECKING:
+    from ._run import Run
+    from ._setup import Setup
+
+#: How many frames of a system the final table and plot are made from.
+FRAMES = 200
+
+MODEL = "model.dp"
+EMA_MODEL = "model_ema.dp"
+PLOT = "training.png"
+
+
+def _potential(setup: Setup, params: Tree) -> Potential:
+    return Potential(setup.model, params, setup.backend)
+
+
+def fit_bias(setup: Setup, params: Tree) -> np.ndarray:
+    """Return the output bias with which the model's energies fit the training data best."""
+    from .._bias import shifted_bias
+
+    return shifted_bias(
+        _potential(setup, params), setup.training.systems, setup.config.model.data_bias_nsample
+    )
+
+
+def spread(system: System, limit: int) -> np.ndarray:
+    """Return at most ``limit`` frames of a system, evenly spread."""
+    every = max(1, -(-system.nframes // limit))
+    return np.arange(0, system.nframes, every)
+
+
+def evaluate(
+    potential: Potential, systems: Sequence[System], parity: Parity
+) -> list[tuple[str, int, Errors]]:
+    """Return (name, frames, errors) for each system."""
+    rows = []
+    for system in systems:
+        frames = spread(system, FRAMES)
+        rows.append((system.name, len(frames), compare(potential, system, frames, parity.add)))
+    return rows
+
+
+def finish(run: Run, console: Console, quiet: bool) -> None:
+    """Write the model file, print the table of errors, draw the plot."""
+    setup, training = run.setup, run.setup.config.training
+    params = run.numpy_params()
+    if training.change_bias_after_training:
+        params["out_bias"] = fit_bias(setup, params)
+    path = run.output / MODEL
+    files.write(path, run.content(params))
+    written: list[Path] = [path]
+    if "ema" in run.moments:
+        average = unflatten({**run.frozen, **run.moments["ema"]})
+        files.write(run.output / EMA_MODEL, run.content(map_leaves(setup.backend.to_numpy, average)))
+        written.append(run.output / EMA_MODEL)
+    if quiet:
+        return
+    held_out = setup.validation is not None
+    source = setup.validation if setup.validation is not None else setup.training
+    parity = Parity()
+    rows = evaluate(_potential(setup, params), source.systems, parity)
+    from ..cli._tables import table
+
+    console.print(table(rows, "validation data" if held_out else "training data"))
+    plot(run.output / PLOT, run.output / training.disp_file, parity)
+    written.append(run.output / PLOT)
+    console.print(f"wrote {', '.join(map(str, written))}", highlight=False, soft_wrap=True)

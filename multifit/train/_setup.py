@@ -1,0 +1,279 @@
+"""From settings and data to a model that is ready to be trained."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import model as mdl
+from .. import precision as prec
+from .. import statistics as stat
+from ..backend import Backend
+from ..batch import Batcher
+from ..config import Config
+from ..data import System, batch_sizes, open_systems
+from ..descriptor import SeE2A
+from ..errors import ConfigError, DataError
+from ..fitting import Fitting
+from ..learning_rate import LearningRate, learning_rate
+from ..loss import EnergyLossConfig
+from ..loss._classes import huber_deltas
+from ..networks import Seed
+from ..optimizer import Adam
+from ..tree import Tree
+from ._source import Source
+from ._statfile import StatFile
+
+
+@dataclass
+class Setup:
+    """Everything that a run needs, but for the parameters' values."""
+
+    config: Config
+    backend: Backend
+    model: mdl.EnergyModel
+    loss: EnergyLossConfig
+    adam: Adam
+    rate: LearningRate
+    numb_steps: int
+    training: Source
+    training_sizes: list[int]
+    validation: Source | None
+    validation_sizes: list[int]
+
+
+def _seed(seed: Seed) -> Seed:
+    """Return the seed, or a random one where the input gives none."""
+    if seed is None:
+        return secrets.randbits(63)
+    return seed if isinstance(seed, int) else list(seed)
+
+
+def choose_sel(
+    systems: Sequence[System], rcut: float, ntypes: int, factor: float
+) -> tuple[int, ...]:
+    """Return ``sel: "auto"``: the largest counts in the training data, with a margin."""
+    batcher = Batcher(rcut, (2**31 - 1,) * ntypes)
+    fullest = np.zeros(ntypes, dtype=np.int64)
+    for k, system in enumerate(systems):
+        source = Source(systems, batcher, Fitting(ntypes, 1), ())
+        for frame in range(system.nframes):
+            (ready,), _ = source.load(k, np.array([frame]))
+            fullest = np.maximum(fullest, ready.fullest)
+    return stat.choose_sel(fullest.tolist(), factor)
+
+
+def _sel_factor(sel: str) -> float:
+    _, _, factor = sel.partition(":")
+    return float(factor) if factor else 1.1
+
+
+def build_model(config: Config, type_map: Sequence[str], sel: tuple[int, ...]) -> mdl.EnergyModel:
+    """Return the settings of the model that the input describes.
+
+    Raises
+    ------
+    ConfigError
+        If ``sel`` has not one number for each type.
+    """
+    d, f = config.model.descriptor, config.model.fitting_net
+    if len(sel) != len(type_map):
+        raise ConfigError(
+            f"model.descriptor.sel has {len(sel)} numbers, but there are {len(type_map)} types "
+            f"({', '.join(type_map)}); give one for each"
+        )
+    descriptor = SeE2A(
+        rcut=d.rcut,
+        rcut_smth=d.rcut_smth,
+        sel=sel,
+        neuron=tuple(d.neuron),
+        axis_neuron=d.axis_neuron,
+        resnet_dt=d.resnet_dt,
+        trainable=d.trainable,
+        type_one_side=d.type_one_side,
+        exclude_types=tuple(d.exclude_types),
+        env_protection=d.env_protection,
+        set_davg_zero=d.set_davg_zero,
+        activation_function=d.activation_function,
+        precision=prec.canonical(d.precision),
+    )
+    flags = f.trainable
+    if isinstance(flags, bool):
+        flags = (flags,) * (len(f.neuron) + 1)
+    fitting = Fitting(
+        ntypes=len(type_map),
+        dim_descrpt=descriptor.dim_out,
+        neuron=tuple(f.neuron),
+        resnet_dt=f.resnet_dt,
+        numb_fparam=f.numb_fparam,
+        numb_aparam=f.numb_aparam,
+        default_fparam=f.default_fparam,
+        rcond=f.rcond,
+        trainable=tuple(flags),
+        activation_function=f.activation_function,
+        precision=prec.canonical(f.precision),
+    )
+    preset = (config.model.preset_out_bias or {}).get("energy")
+    return mdl.EnergyModel(
+        type_map=tuple(type_map),
+        descriptor=descriptor,
+        fitting=fitting,
+        atom_exclude_types=tuple(config.model.atom_exclude_types),
+        pair_exclude_types=tuple(config.model.pair_exclude_types),
+        preset_out_bias=preset,
+    )
+
+
+def build_loss(config: Config, start_lr: float) -> EnergyLossConfig:
+    """Return the settings of the loss that the input describes."""
+    given = config.loss.model_dump()
+    known = set(EnergyLossConfig.__dataclass_fields__) - {"starter_learning_rate", "huber_delta"}
+    return EnergyLossConfig(
+        starter_learning_rate=start_lr,
+        huber_delta=huber_deltas(given["huber_delta"]),
+        **{key: given[key] for key in known},
+    )
+
+
+def build_optimizer(config: Config) -> Adam:
+    """Return the settings of the optimizer that the input describes."""
+    o = config.optimizer
+    return Adam(
+        beta1=o.adam_beta1,
+        beta2=o.adam_beta2,
+        weight_decay=o.weight_decay,
+        decoupled=o.type == "AdamW",
+        max_norm=config.training.gradient_max_norm or 0.0,
+    )
+
+
+def set_up(config: Config, backend: Backend, base: Path) -> Setup:
+    """Open the data and return a setup whose settings all fit together.
+
+    Parameters
+    ----------
+    base
+        The folder of the input file, against which paths are resolved.
+
+    Raises
+    ------
+    ConfigError, DataError
+        If settings and data do not fit together.
+    """
+    training, section = config.training, config.training.training_data
+    systems = open_systems(section.systems, config.model.type_map, base=base)
+    type_map = config.model.type_map or systems[0].type_map
+    sel = config.model.descriptor.sel
+    if isinstance(sel, str):
+        sel = choose_sel(systems, config.model.descriptor.rcut, len(type_map), _sel_factor(sel))
+    model = build_model(config, type_map, tuple(sel))
+    sizes = batch_sizes(systems, section.batch_size)
+    steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
+    rate = learning_rate(config.learning_rate.model_dump(), steps)
+    loss = build_loss(config, rate.start_lr)
+    # One batcher for both: what the training data taught it about widths serves validation too.
+    batcher = Batcher(
+        model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types, backend.static_shapes
+    )
+    validation, validation_sizes = None, []
+    if training.validation_data is not None:
+        held_out = open_systems(training.validation_data.systems, type_map, base=base)
+        validation = Source(held_out, batcher, model.fitting, loss.labels)
+        validation_sizes = batch_sizes(held_out, training.validation_data.batch_size)
+    _check_labels(systems, loss)
+    return Setup(
+        config=config,
+        backend=backend,
+        model=model,
+        loss=loss,
+        adam=build_optimizer(config),
+        rate=rate,
+        numb_steps=steps,
+        training=Source(systems, batcher, model.fitting, loss.labels),
+        training_sizes=sizes,
+        validation=validation,
+        validation_sizes=validation_sizes,
+    )
+
+
+def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[int]) -> int:
+    """Return how many steps see every frame so often."""
+    batches = sum(s.nframes / size for s, size in zip(systems, sizes, strict=True) if size)
+    return max(1, round(epochs * batches))
+
+
+def _check_labels(systems: Sequence[System], loss: EnergyLossConfig) -> None:
+    """Raise if not one label of the loss is anywhere in the data."""
+    if not any(label in system.labels for system in systems for label in loss.labels):
+        raise DataError(
+            f"no training system has any of the labels that the loss compares with "
+            f"({', '.join(f'{label}.npy' for label in loss.labels)})"
+        )
+
+
+def init_params(setup: Setup, stat_file: Path | None) -> Tree:
+    """Return random nets with the statistics of the training data, as NumPy arrays."""
+    model, config = setup.model, setup.config
+    seeds = (_seed(config.model.descriptor.seed), _seed(config.model.fitting_net.seed))
+    params = mdl.init(model, *seeds)
+    cache = StatFile(stat_file, setup)
+    found = cache.read()
+    if found is None:
+        found = collect_statistics(setup)
+        cache.write(found)
+    for name, value in found.items():
+        stat.check_finite(name, value)
+        if name in ("davg", "dstd"):
+            params["descriptor"][name] = value
+        elif name == "out_bias":
+            params[name] = value
+        else:
+            params["fitting"][name] = value
+    return params
+
+
+def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
+    """Return davg, dstd, out_bias and the statistics of fparam and aparam."""
+    model, section = setup.model, setup.config.model
+    source, fit = setup.training, model.fitting
+    n, protect = model.ntypes, section.data_stat_protect
+    sums = stat.no_sums(n, 2)
+    counts, energies = [], []
+    atoms: list[tuple[np.ndarray, np.ndarray]] = []
+    extra = {k: stat.no_sums(m) for k, m in _parameter_sizes(fit).items()}
+    for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
+        ready, arrays = source.load(k, frames)
+        sums = sums + stat.environment_sums(model.descriptor, ready)
+        for kind in extra:
+            extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)
+        labels = source.systems[k].load(frames, ("energy", "atom_ener"))
+        atype = np.stack([frame.atype for frame in ready])
+        if "energy" in labels:
+            counts.append(np.stack([np.bincount(a[a >= 0], minlength=n) for a in atype]))
+            energies.append(labels["energy"])
+        if "atom_ener" in labels:
+            atoms.append((atype.ravel(), labels["atom_ener"].ravel()))
+    davg, dstd = stat.environment_statistics(model.descriptor, sums, protect)
+    bias = np.zeros(n)
+    if counts:
+        every = np.concatenate(counts), np.concatenate(energies)
+        bias = stat.output_bias(*every, model.preset_out_bias, fit.rcond)
+    if atoms:
+        kinds, values = (np.concatenate(x) for x in zip(*atoms, strict=True))
+        atomic = stat.atomic_bias(kinds, values, n)
+        bias = np.where(np.isnan(atomic), bias, atomic)
+    found = {"davg": davg, "dstd": dstd, "out_bias": bias[:, None]}
+    for kind, total in extra.items():
+        found[f"{kind}_avg"] = total.mean()
+        found[f"{kind}_inv_std"] = 1.0 / total.deviation(protect)
+    return found
+
+
+def _parameter_sizes(fit: Fitting) -> dict[str, int]:
+    """Return the parameters that the fitting net takes, and how many numbers each has."""
+    sizes = {"fparam": fit.numb_fparam, "aparam": fit.numb_aparam}
+    return {kind: n for kind, n in sizes.items() if n}

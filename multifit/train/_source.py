@@ -1,0 +1,148 @@
+"""Where training gets its batches from: sampling, neighbours, labels, one step ahead."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..batch import Batcher, Frame
+from ..data import Sampler, System, where
+from ..errors import DataError
+from ..fitting import Fitting
+from ..tree import Tree
+
+#: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
+CACHE = 1 << 30
+
+
+@dataclass(frozen=True)
+class Work:
+    """One batch as NumPy arrays, and where it came from."""
+
+    batch: Tree
+    label: dict[str, np.ndarray]
+    system: int
+    frames: np.ndarray
+    sampler: dict[str, np.ndarray]  #: the sampler's state after this batch was drawn
+
+
+@dataclass
+class Source:
+    """Systems and everything that turns their frames into batches.
+
+    Parameters
+    ----------
+    labels
+        The labels that the loss compares with.
+    """
+
+    systems: Sequence[System]
+    batcher: Batcher
+    fitting: Fitting
+    labels: Sequence[str]
+    _cache: OrderedDict[tuple[int, int], Frame] = field(default_factory=OrderedDict)
+    _used: int = 0
+
+    def frame(self, system: int, index: int, arrays: dict[str, np.ndarray], row: int) -> Frame:
+        """Return a frame with its tables of neighbours, from the cache if it is there."""
+        key = (system, index)
+        known = self._cache.get(key)
+        if known is not None:
+            self._cache.move_to_end(key)
+            return known
+        source = self.systems[system]
+        frame = self.batcher.frame(
+            arrays["coord"][row],
+            arrays["cell"][row] if "cell" in arrays else None,
+            source.pbc,
+            source.atype(np.array([index]))[0],
+            where(source, index),
+        )
+        self._cache[key] = frame
+        self._used += frame.nbytes
+        while self._used > CACHE and len(self._cache) > 1:
+            self._used -= self._cache.popitem(last=False)[1].nbytes
+        return frame
+
+    def load(self, system: int, frames: np.ndarray) -> tuple[list[Frame], dict[str, np.ndarray]]:
+        """Return frames with their tables, and their arrays as the data has them."""
+        keys = [*self.labels, "fparam", "aparam"]
+        arrays = self.systems[system].load(frames, keys)
+        self._check_parameters(system, arrays)
+        ready = [self.frame(system, int(f), arrays, row) for row, f in enumerate(frames)]
+        return ready, arrays
+
+    def work(
+        self, system: int, frames: np.ndarray, state: dict[str, np.ndarray] | None = None
+    ) -> Work:
+        """Return the batch of some frames of a system."""
+        ready, arrays = self.load(system, frames)
+        batch, layout = self.batcher.assemble(
+            ready,
+            arrays["fparam"] if self.fitting.numb_fparam else None,
+            arrays["aparam"] if self.fitting.numb_aparam else None,
+        )
+        n = len(layout.frame)
+        empty = {"energy": (len(frames),), "virial": (len(frames), 3, 3)}
+        empty |= {"force": (n, 3), "atom_ener": (n,)}
+        label = {}
+        for key in self.labels:
+            found = key in arrays
+            label[f"find_{key}"] = np.asarray(float(found))
+            if not found:
+                label[key] = np.zeros(empty[key])
+            elif key in ("energy", "virial"):
+                label[key] = arrays[key]
+            else:
+                label[key] = layout.spread(list(arrays[key]))
+        return Work(batch, label, system, frames, state or {})
+
+    def _check_parameters(self, system: int, arrays: dict[str, np.ndarray]) -> None:
+        """Fill in ``default_fparam``; raise if the nets need what the data lack."""
+        fit, name = self.fitting, self.systems[system].name
+        if fit.numb_fparam and "fparam" not in arrays and fit.default_fparam is not None:
+            arrays["fparam"] = np.tile(fit.default_fparam, (len(arrays["coord"]), 1))
+        for kind, n in (("fparam", fit.numb_fparam), ("aparam", fit.numb_aparam)):
+            if not n:
+                continue
+            if kind not in arrays:
+                raise DataError(f"{name} has no {kind}.npy, but the fitting net has numb_{kind} = {n}")
+            if arrays[kind].shape[-1] != n:
+                raise DataError(
+                    f"{name} has {arrays[kind].shape[-1]} numbers in each {kind}, "
+                    f"but the fitting net has numb_{kind} = {n}"
+                )
+
+    def first_frames(self, sizes: Sequence[int], nbatch: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (system, frames) of the first batches of each system, for statistics."""
+        for k, (system, size) in enumerate(zip(self.systems, sizes, strict=True)):
+            # A system that is never drawn has no say in the statistics either.
+            count = min(system.nframes, size * nbatch)
+            if count:
+                yield k, np.arange(count)
+
+    def spread_frames(self, limit: int) -> list[tuple[int, np.ndarray]]:
+        """Return (system, frames), at most about ``limit`` frames evenly spread over all."""
+        total = sum(system.nframes for system in self.systems)
+        every = max(1, -(-total // limit))
+        chosen = [(k, np.arange(0, s.nframes, every)) for k, s in enumerate(self.systems)]
+        return [(k, frames) for k, frames in chosen if frames.size]
+
+
+def ahead(source: Source, sampler: Sampler) -> Iterator[Work]:
+    """Yield batches for ever; the next is made in a thread while a step runs."""
+
+    def draw() -> Work:
+        system, frames = sampler.next()
+        return source.work(system, frames, sampler.state())
+
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(draw)
+        while True:
+            work = pending.result()
+            pending = pool.submit(draw)
+            yield work

@@ -1,0 +1,76 @@
+"""One training step as a function of arrays, compiled as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import model as mdl
+from .. import optimizer as opt
+from ..backend import Backend
+from ..loss import EnergyLossConfig, energy_loss
+from ..tree import Flat, Tree, unflatten
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimized: the loss of a model's predictions."""
+
+    backend: Backend
+    model: mdl.EnergyModel
+    loss: EnergyLossConfig
+
+    def __call__(
+        self, trainable: Flat, frozen: Flat, batch: Tree, label: dict[str, Array], lr: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """Return the loss (0-d) and its metrics; differentiable in the first argument."""
+        xp = self.backend.xp
+        params = unflatten({**frozen, **trainable})
+        out = mdl.evaluate(self.backend, self.model, params, batch, forces=self.loss.needs_forces)
+        masks = [batch["centres"][a]["mask"] for a in sorted(batch["centres"], key=int)]
+        mask = xp.concat(masks, axis=0)
+        return energy_loss(xp, self.loss, lr, out, label, batch["natoms"], mask)
+
+
+def train_step(
+    objective: Objective, adam: opt.Adam, ema_decay: float | None
+) -> Callable[..., Any]:
+    """Return step(params, frozen, state, batch, label, scalars) → (params, state, metrics).
+
+    ``params``, ``frozen`` and the entries of ``state`` (``m``, ``v`` and with a moving average
+    ``ema``) are flat dicts; ``scalars`` holds ``lr``, ``correction1``, ``correction2`` as 0-d
+    arrays.
+    """
+    backend = objective.backend
+    differentiate = backend.value_and_grad(objective)
+
+    def step(
+        params: Flat,
+        frozen: Flat,
+        state: dict[str, Flat],
+        batch: Tree,
+        label: dict[str, Array],
+        scalars: dict[str, Array],
+    ) -> tuple[Flat, dict[str, Flat], dict[str, Array]]:
+        lr = scalars["lr"]
+        (_, metrics), grads = differentiate(params, frozen, batch, label, lr)
+        moments = {name: state[name] for name in ("m", "v")}
+        corrections = (scalars["correction1"], scalars["correction2"])
+        new, moments = opt.update(backend.xp, adam, params, grads, moments, lr, *corrections)
+        if ema_decay is not None:
+            moments["ema"] = opt.moving_average(state["ema"], new, ema_decay)
+        return new, moments, metrics
+
+    return backend.compile(step)
+
+
+def scalars(backend: Backend, adam: opt.Adam, lr: float, t: int) -> dict[str, Array]:
+    """Return what changes from step to step as 0-d arrays, for the t-th update, t ≥ 1."""
+    first, second = adam.corrections(t)
+    values = {"lr": lr, "correction1": first, "correction2": second}
+    return {name: backend.asarray(np.asarray(value)) for name, value in values.items()}

@@ -1,0 +1,86 @@
+"""Validation: metrics of a few batches for the learning curve, errors of many frames for the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from .. import model as mdl
+from ..backend import Backend
+from ..data import Sampler
+from ..loss import EnergyLossConfig, energy_loss
+from ..tree import Tree, map_leaves
+from ._source import Source, Work
+
+#: How many frames the error is taken from that chooses the best model.
+FRAMES = 64
+
+
+@dataclass
+class Validator:
+    """Evaluates a model on validation data; the loss itself is cheap and computed in NumPy."""
+
+    backend: Backend
+    model: mdl.EnergyModel
+    loss: EnergyLossConfig
+    source: Source
+    sampler: Sampler
+    numb_btch: int
+
+    def __post_init__(self) -> None:
+        """Compile the prediction once."""
+        backend, model, forces = self.backend, self.model, self.loss.needs_forces
+
+        def predict(params: Tree, batch: Tree) -> dict[str, Any]:
+            return mdl.evaluate(backend, model, params, batch, forces=forces)
+
+        self._predict = backend.compile(predict)
+
+    def batch_metrics(self, params: Tree, lr: float) -> dict[str, float]:
+        """Return the metrics of the next ``numb_btch`` batches.
+
+        Parameters
+        ----------
+        params
+            Nested, arrays of the backend.
+        """
+        works = [self.source.work(*self.sampler.next()) for _ in range(self.numb_btch)]
+        return self._mean(params, works, lr)
+
+    def score(self, params: Tree) -> float:
+        """Return √loss with the prefactors' limits, over frames that are always the same."""
+        chosen = self.source.spread_frames(FRAMES)
+        works = [
+            self.source.work(k, np.array([frame])) for k, frames in chosen for frame in frames
+        ]
+        return self._mean(params, works, 0.0)["rmse"]
+
+    def work_metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:
+        """Return the metrics of one batch."""
+        arrays = map_leaves(self.backend.asarray, work.batch)
+        out = self._predict(params, arrays)
+        found = {key: self.backend.to_numpy(value) for key, value in out.items()}
+        centres = work.batch["centres"]
+        mask = np.concatenate([centres[a]["mask"] for a in sorted(centres, key=int)])
+        natoms = work.batch["natoms"]
+        rate = np.asarray(lr)
+        _, metrics = energy_loss(xp, self.loss, rate, found, work.label, natoms, mask)
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _mean(self, params: Tree, works: Sequence[Work], lr: float) -> dict[str, float]:
+        """Return means weighted by atoms, of those batches that have the label."""
+        rows = [self.work_metrics(params, work, lr) for work in works]
+        weights = np.array([work.batch["natoms"].sum() for work in works])
+        means = {}
+        for name in rows[0]:
+            values = np.array([row[name] for row in rows])
+            known = ~np.isnan(values)
+            if known.any():
+                means[name] = float(np.average(values[known], weights=weights[known]))
+            else:
+                means[name] = float("nan")
+        return means
