@@ -79,7 +79,7 @@ def draft(data: object, where: str) -> Draft:
     Raises
     ------
     ConfigError
-        If the input is no object, has keys that are no text, or is too deep or too large.
+        If the input is no object, holds what JSON has not, or is too deep or too large.
     """
     if not isinstance(data, dict):
         raise ConfigError(
@@ -114,9 +114,13 @@ def _plain(value: Any, where: str, path: str, depth: int, count: list[int]) -> A
         return copy
     if isinstance(value, list | tuple):
         return tuple(
-            _plain(inner, where, f"{path}[{i}]", depth + 1, count) for i, inner in enumerate(value)
+            _plain(inner, where, join(path, i), depth + 1, count) for i, inner in enumerate(value)
         )
-    return value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ConfigError(
+        f"{shorten(path)} in {where} is {shown(value)}, but must be one of the values that JSON has"
+    )
 
 
 def _is_comment(key: str, path: str) -> bool:

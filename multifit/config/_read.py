@@ -69,6 +69,8 @@ def read_json(text: str, where: str) -> object:
 
     try:
         return json.loads(text, object_pairs_hook=unique, parse_constant=not_a_number)
+    except ConfigError:  # which is a ValueError
+        raise
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"{where} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}"

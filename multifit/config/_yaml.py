@@ -59,11 +59,13 @@ def read_yaml(text: str, where: str) -> object:
     )
     try:
         return yaml.load(text, Loader)  # a subclass of the safe loader
+    except ConfigError:  # which is a ValueError
+        raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ConfigError(f"{where} is not YAML: {place}{error.problem}") from None
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise ConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ConfigError(f"{where} is nested too deep") from None
