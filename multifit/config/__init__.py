@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._config import Config as Config
+    from ._descriptor import DescriptorSection as DescriptorSection
+    from ._fitting_net import FittingNetSection as FittingNetSection
     from ._learning_rate import CosineSection as CosineSection
     from ._learning_rate import ExpSection as ExpSection
     from ._learning_rate import WSDSection as WSDSection
     from ._loss import EnergyLossSection as EnergyLossSection
-    from ._model import DescriptorSection as DescriptorSection
-    from ._model import FittingNetSection as FittingNetSection
     from ._model import ModelSection as ModelSection
     from ._optimizer import AdamSection as AdamSection
     from ._optimizer import AdamWSection as AdamWSection
@@ -36,8 +36,8 @@ _PLACES = {
     "ExpSection": "_learning_rate",
     "WSDSection": "_learning_rate",
     "EnergyLossSection": "_loss",
-    "DescriptorSection": "_model",
-    "FittingNetSection": "_model",
+    "DescriptorSection": "_descriptor",
+    "FittingNetSection": "_fitting_net",
     "ModelSection": "_model",
     "AdamSection": "_optimizer",
     "AdamWSection": "_optimizer",

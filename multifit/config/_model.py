@@ -8,17 +8,12 @@ from annotated_types import MinLen
 from pydantic import Field, model_validator
 
 from . import _types as t
+from ._descriptor import DescriptorSection
+from ._fitting_net import FittingNetSection
 
 TypeMap = Annotated[
     Annotated[tuple[t.Text, ...], MinLen(1)] | None,
     t.Words("a list of one or more element names, or null"),
-]
-Trainable = Annotated[
-    bool | tuple[bool, ...], t.Words("true, false, or a list of true and false, one per layer")
-]
-LayerNames = Annotated[
-    tuple[str | None, ...] | None,
-    t.Words("a list with a name or null for each layer, or null"),
 ]
 OutBias = Annotated[
     dict[Literal["energy"], t.Energies] | None,
@@ -27,158 +22,6 @@ OutBias = Annotated[
         "names in type_map to numbers"
     ),
 ]
-
-
-class DescriptorSection(t.Section):
-    """How the surroundings of an atom become numbers: the smooth two-body embedding se_e2_a."""
-
-    type: Literal["se_e2_a"] = Field(description="Kind of descriptor.")
-    sel: t.Sel = Field(
-        default="auto",
-        description="How many neighbours of each type an atom can have; the farthest beyond that "
-        "are dropped. `auto` counts them in the training data, multiplies the largest count by a "
-        "factor (`auto:F`, 1.1 by default) and rounds up to a multiple of 4.",
-    )
-    rcut: t.AboveZero = Field(default=6.0, description="Cut-off radius in Å.")
-    rcut_smth: t.NotNegative = Field(
-        default=0.5,
-        description="Distance in Å from which the weight of a neighbour falls to 0 at `rcut`.",
-    )
-    neuron: t.SomeWidths = Field(
-        default=(10, 20, 40),
-        description="Widths of the hidden layers of the embedding net. A layer as wide as the one "
-        "before it, or twice as wide, adds its input to its output.",
-    )
-    axis_neuron: t.Positive = Field(
-        default=4,
-        description="How many columns of the embedding enter the second factor of D = TᵀT.",
-    )
-    activation_function: t.Activation = Field(
-        default="tanh", description="Activation function of the embedding net."
-    )
-    resnet_dt: t.Flag = Field(
-        default=False,
-        description="Whether the layers that add their input have a trainable step size.",
-    )
-    type_one_side: t.Flag = Field(
-        default=False,
-        description="Whether the embedding net depends on the type of the neighbour alone, rather "
-        "than on the types of both atoms.",
-    )
-    precision: t.Precision = Field(
-        default="default",
-        description="Floating-point precision of the embedding net; default is float64.",
-    )
-    trainable: t.Flag = Field(
-        default=True, description="Whether training changes the embedding net."
-    )
-    seed: t.Seed = Field(
-        default=None,
-        description="Seed of the initial parameters; null draws another one in each run.",
-    )
-    exclude_types: t.TypePairs = Field(
-        default=(), description="Pairs of types that do not see each other in the descriptor."
-    )
-    env_protection: t.NotNegative = Field(
-        default=0.0, description="Length in Å added to distances before they are divided by."
-    )
-    set_davg_zero: t.Flag = Field(
-        default=False,
-        description="Whether the mean that the environment is shifted by is set to 0.",
-    )
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.rcut_smth >= self.rcut:
-            raise t.relation("rcut_smth", f"is {self.rcut_smth}, but must be < rcut, {self.rcut}")
-        if self.axis_neuron > self.neuron[-1]:
-            raise t.relation(
-                "axis_neuron",
-                f"is {self.axis_neuron}, but must be at most the last width of neuron, "
-                f"{self.neuron[-1]}",
-            )
-        return self
-
-
-class FittingNetSection(t.Section):
-    """How an atom's descriptor becomes its energy: one dense residual network per type."""
-
-    type: Literal["ener"] = Field(default="ener", description="What is fitted.")
-    numb_fparam: t.Count = Field(
-        default=0, description="How many frame parameters (`fparam.npy`) enter the network."
-    )
-    numb_aparam: t.Count = Field(
-        default=0, description="How many atomic parameters (`aparam.npy`) enter the network."
-    )
-    default_fparam: t.Numbers = Field(
-        default=None, description="Frame parameters of data that have no `fparam.npy`."
-    )
-    dim_case_embd: t.Count = Field(
-        default=0,
-        description="Number of branches of a multi-task model, told apart by a one-hot input.",
-    )
-    neuron: t.Widths = Field(
-        default=(120, 120, 120),
-        description="Widths of the hidden layers. A layer as wide as the one before it adds its "
-        "input to its output.",
-    )
-    activation_function: t.Activation = Field(
-        default="tanh", description="Activation function of the fitting net."
-    )
-    precision: t.Precision = Field(
-        default="default",
-        description="Floating-point precision of the fitting net; default is float64.",
-    )
-    resnet_dt: t.Flag = Field(
-        default=True,
-        description="Whether the layers that add their input have a trainable step size.",
-    )
-    trainable: Trainable = Field(
-        default=True,
-        description="Whether training changes the fitting net; a list says it for each hidden "
-        "layer and the output layer.",
-    )
-    rcond: t.MaybeNotNegative = Field(
-        default=None,
-        description="Relative size below which singular values count as 0 in the least-squares "
-        "fit of the energy per type; null takes the machine precision.",
-    )
-    seed: t.Seed = Field(
-        default=None,
-        description="Seed of the initial parameters; null draws another one in each run.",
-    )
-    atom_ener: t.Energies = Field(
-        default=(),
-        description="Energy in eV of an isolated atom of each type; null leaves a type free.",
-    )
-    layer_name: LayerNames = Field(
-        default=None, description="Names of the layers; layers of one name share their parameters."
-    )
-    use_aparam_as_mask: t.Flag = Field(
-        default=False,
-        description="Whether atomic parameters mark real atoms instead of entering the net.",
-    )
-    tot_ener_zero: t.Flag = Field(
-        default=False, description="Whether the sum of the atomic energies is forced to 0."
-    )
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        layers = len(self.neuron) + 1
-        for key, given in (("trainable", self.trainable), ("layer_name", self.layer_name)):
-            if isinstance(given, tuple) and len(given) != layers:
-                raise t.relation(
-                    key,
-                    f"has length {len(given)}, but must have length {layers}: {layers - 1} for the "
-                    "hidden layers and 1 for the output layer",
-                )
-        if self.default_fparam is not None and len(self.default_fparam) != self.numb_fparam:
-            raise t.relation(
-                "default_fparam",
-                f"has length {len(self.default_fparam)}, but must have length {self.numb_fparam}, "
-                "the value of numb_fparam",
-            )
-        return self
 
 
 class ModelSection(t.Section):
