@@ -42,9 +42,7 @@ def _switch(xp: Any, env: Environment, r: Array) -> tuple[Array, Array]:
     return w, slope
 
 
-def environment(
-    xp: Any, env: Environment, rij: Array, mask: Array
-) -> tuple[Array, Pullback]:
+def environment(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Array, Pullback]:
     """Return R (n, 4, k) and the pullback R̄ (n, 4, k) → ∂/∂r (n, 3, k).
 
     Parameters
@@ -70,3 +68,9 @@ def environment(
         return v_bar * (s * q)[:, None, :] + rij * (r_bar / r)[:, None, :]
 
     return rows, pullback
+
+
+def radial(xp: Any, env: Environment, r: Array) -> Array:
+    """Return s(r) for r (n, k) in Å."""
+    w, _ = _switch(xp, env, r)
+    return w / (r + env.protection)

@@ -32,7 +32,9 @@ from .. import precision as prec
 from ..networks import Network, Seed, apply_network, child_seed, embedding_network, init_network
 from ..networks import trainable_names as network_names
 from ..tree import Tree, numbered
+from ._direct import direct
 from ._environment import Environment, environment
+from ._spectral import spectral
 
 Array = Any
 
@@ -123,46 +125,39 @@ def trainable_names(config: SeE2A) -> Iterator[str]:
         yield from (f"embeddings.{k}.{name}" for name in network_names(config.network))
 
 
-def _embed(
-    xp: Any, config: SeE2A, params: Tree, s: Array
-) -> tuple[Array, Callable[[Array], Array]]:
-    """Return G (n, k, M) for s (n, k), and the pullback Ḡ → s̄."""
-    n, k = s.shape
-    g, pull = apply_network(xp, config.network, params, xp.reshape(s, (n * k, 1)))
-    m = g.shape[1]
-
-    def pullback(g_bar: Array) -> Array:
-        return xp.reshape(pull(xp.reshape(g_bar, (n * k, m))), (n, k))
-
-    return xp.reshape(g, (n, k, m)), pullback
-
-
 def _block(
-    xp: Any, config: SeE2A, params: Tree, centre: int, neighbour: int, pairs: Tree
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    centre: int,
+    neighbour: int,
+    pairs: Tree,
+    basis: dict[str, Array] | None,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return Σ_j R̃ ⊗ G (n, 4, M) over one table of pairs, and T̄ → ∂/∂r (n, 3, k)."""
-    davg = params["davg"][centre, neighbour, :]
-    dstd = params["dstd"][centre, neighbour, :]
+    davg = params["davg"][centre, neighbour, :][None, :, None]
+    dstd = params["dstd"][centre, neighbour, :][None, :, None]
     net = params["embeddings"][str(config.network_index(centre, neighbour))]
     mask = pairs["mask"]
-    rows, env_pullback = environment(xp, config.environment, pairs["rij"], mask)
-    rows = (rows - davg[None, :, None]) / dstd[None, :, None]
+    raw, env_pullback = environment(xp, config.environment, pairs["rij"], mask)
+    rows = (raw - davg) / dstd
     excluded = (centre, neighbour) in config.excluded
     if excluded:
         rows = rows * (1.0 - mask)[:, None, :]
-    wide = rows.dtype
-    rows = prec.cast(xp, rows, prec.canonical(config.precision))
-    g, embed_pullback = _embed(xp, config, net, rows[:, 0, :])
+    precision = prec.canonical(config.precision)
+    if basis is None:
+        t, embed_pullback = direct(xp, config.network, net, prec.cast(xp, rows, precision))
+    else:
+        scale = (davg[0, 0, 0], dstd[0, 0, 0])
+        t, embed_pullback = spectral(xp, config.network, net, basis, scale, raw[:, 0, :], rows)
 
     def pullback(t_bar: Array) -> Array:
         if excluded:
             return xp.zeros_like(pairs["rij"])
-        rows_bar = xp.matmul(t_bar, xp.matrix_transpose(g))
-        s_bar = embed_pullback(xp.matmul(xp.matrix_transpose(rows), t_bar))
-        rows_bar = xp.concat([rows_bar[:, :1, :] + s_bar[:, None, :], rows_bar[:, 1:, :]], axis=1)
-        return env_pullback(xp.astype(rows_bar, wide, copy=False) / dstd[None, :, None])
+        rows_bar = xp.astype(embed_pullback(t_bar), raw.dtype, copy=False)
+        return env_pullback(rows_bar / dstd)
 
-    return xp.matmul(rows, g), pullback
+    return t, pullback
 
 
 def _empty_slot(xp: Any, config: SeE2A, params: Tree, centre: int, neighbour: int) -> Array:
@@ -176,7 +171,7 @@ def _empty_slot(xp: Any, config: SeE2A, params: Tree, centre: int, neighbour: in
 
 
 def describe(
-    xp: Any, config: SeE2A, params: Tree, centre: int, tables: Tree
+    xp: Any, config: SeE2A, params: Tree, centre: int, n: int, tables: Tree
 ) -> tuple[Array, Callable[[Array], dict[str, Array]]]:
     """Return the descriptors of the atoms of one type, and their pullback.
 
@@ -184,9 +179,14 @@ def describe(
     ----------
     centre
         The type of the atoms.
+    n
+        How many they are.
     tables
         For each neighbour type that occurs, under its number: ``rij`` (n, 3, k) in Å and ``mask``
         (n, k); k ≤ sel. Slots that a table lacks count as empty.
+    basis
+        From :func:`multifit.descriptor.chebyshev_basis`, as arrays of xp: the embedding nets are then
+        evaluated at its nodes and interpolated; without it, at every pair.
 
     Returns
     -------
@@ -202,16 +202,16 @@ def describe(
         if str(b) in tables:
             table = tables[str(b)]
             stored = table["mask"].shape[1]
-            part, pullbacks[str(b)] = _block(xp, config, params, centre, b, table)
+            part, pullbacks[str(b)] = _block(xp, config, params, centre, b, table, basis)
             t = part if t is None else t + part
         missing = config.sel[b] - stored
         if missing > 0:
             part = float(missing) * _empty_slot(xp, config, params, centre, b)[None, :, :]
             t = part if t is None else t + part
-    t = t * (1.0 / config.nnei)
-    m = config.axis_neuron
+    m, width = config.axis_neuron, config.neuron[-1]
+    # Where no atom has a neighbour, t is one row that all share.
+    t = xp.broadcast_to(t * (1.0 / config.nnei), (n, 4, width))
     head = t[:, :, :m]
-    n, _, width = t.shape
     d = xp.reshape(xp.matmul(xp.matrix_transpose(t), head), (n, width * m))
 
     def pullback(d_bar: Array) -> dict[str, Array]:

@@ -101,7 +101,9 @@ def settings(node: dict[str, Any]) -> SeE2A:
         )
     check_version(node, "Descriptor", 1, VERSION)
     if node.get("spin") is not None or node.get("env_mat", {}).get("use_exp_switch"):
-        raise UnsupportedError("the model's descriptor uses spin or use_exp_switch, which multifit lacks")
+        raise UnsupportedError(
+            "the model's descriptor uses spin or use_exp_switch, which multifit lacks"
+        )
     if "compress" in node:
         raise UnsupportedError("the model is compressed; give the model that it was made from")
     return SeE2A(

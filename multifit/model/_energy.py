@@ -44,9 +44,7 @@ class EnergyModel:
         return len(self.type_map)
 
 
-def init(
-    model: EnergyModel, descriptor_seed: Seed, fitting_seed: Seed
-) -> Tree:
+def init(model: EnergyModel, descriptor_seed: Seed, fitting_seed: Seed) -> Tree:
     """Return random nets, neutral statistics and a zero output bias, as NumPy arrays."""
     return {
         "descriptor": dsc.init(model.descriptor, descriptor_seed),
@@ -70,7 +68,7 @@ def _centre(
     if a in model.atom_exclude_types:
         weight = xp.zeros_like(weight)
     d, descriptor_pullback = dsc.describe(
-        xp, model.descriptor, params["descriptor"], a, atoms["tables"]
+        xp, model.descriptor, params["descriptor"], a, weight.shape[0], atoms["tables"]
     )
     fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
     y, fit_pullback = fit.fit(
@@ -115,6 +113,8 @@ def evaluate(
     """
     xp = backend.xp
     nframes = batch["natoms"].shape[0]
+    if not batch["centres"]:
+        return _nothing(xp, nframes, forces, atom_virial)
     energies, frames, on_centre, pull_on, pull, stress = [], [], [], [], [], []
     for key in sorted(batch["centres"], key=int):
         atoms = batch["centres"][key]
@@ -153,6 +153,16 @@ def evaluate(
     return out
 
 
+def _nothing(xp: Any, nframes: int, forces: bool, atom_virial: bool) -> dict[str, Array]:
+    """Return the outputs of frames without atoms."""
+    shapes: dict[str, tuple[int, ...]] = {"energy": (nframes,), "atom_energy": (0,)}
+    if forces:
+        shapes |= {"force": (0, 3), "virial": (nframes, 3, 3)}
+    if forces and atom_virial:
+        shapes["atom_virial"] = (0, 3, 3)
+    return {key: xp.zeros(shape, dtype=xp.float64) for key, shape in shapes.items()}
+
+
 def _virial(backend: Backend, stress: list[tuple[Array, Array, Array]], nframes: int) -> Array:
     """Return −Σ r ⊗ g over the pairs of each frame, (nframes, 3, 3)."""
     xp = backend.xp
@@ -166,7 +176,5 @@ def _atom_virial(
 ) -> Array:
     """Return −Σ g ⊗ r over the pairs that end at each atom, (n, 3, 3), as DeePMD-kit orders it."""
     xp = backend.xp
-    outer = [
-        _pairs_last(xp, g)[:, :, None] * _pairs_last(xp, r)[:, None, :] for _, r, g in stress
-    ]
+    outer = [_pairs_last(xp, g)[:, :, None] * _pairs_last(xp, r)[:, None, :] for _, r, g in stress]
     return -backend.segment_sum(xp.concat(outer, axis=0), index, n)
