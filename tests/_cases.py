@@ -1,0 +1,188 @@
+"""Small systems and models: as little as shows every feature of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from multifit import model as mdl
+from multifit.backend import Backend, get_backend
+from multifit.batch import Batcher, Frame, Layout
+from multifit.descriptor import SeE2A
+from multifit.fitting import Fitting
+from multifit.tree import Tree, map_leaves
+
+RCUT, SMOOTH = 3.6, 1.5
+
+
+def build(
+    *,
+    sel: tuple[int, ...] = (8, 12),
+    atom_exclude_types: tuple[int, ...] = (),
+    pair_exclude_types: tuple[tuple[int, int], ...] = (),
+    type_one_side: bool = True,
+    activation: str = "tanh",
+    resnet_dt: bool = True,
+    precision: str = "float64",
+    neuron: tuple[int, ...] = (3, 6),
+    fitting_neuron: tuple[int, ...] = (5, 5),
+    exclude_types: tuple[tuple[int, int], ...] = (),
+    env_protection: float = 0.0,
+    mixed_types: bool = False,
+    numb_fparam: int = 0,
+    numb_aparam: int = 0,
+    fitting_exclude: tuple[int, ...] = (),
+) -> mdl.EnergyModel:
+    """Return a tiny model."""
+    descriptor = SeE2A(
+        rcut=RCUT,
+        rcut_smth=SMOOTH,
+        sel=sel,
+        neuron=neuron,
+        axis_neuron=2,
+        resnet_dt=resnet_dt,
+        type_one_side=type_one_side,
+        exclude_types=exclude_types,
+        env_protection=env_protection,
+        activation_function=activation,
+        precision=precision,
+    )
+    fitting = Fitting(
+        ntypes=len(sel),
+        dim_descrpt=descriptor.dim_out,
+        neuron=fitting_neuron,
+        resnet_dt=resnet_dt,
+        numb_fparam=numb_fparam,
+        numb_aparam=numb_aparam,
+        activation_function=activation,
+        precision=precision,
+        mixed_types=mixed_types,
+        exclude_types=fitting_exclude,
+    )
+    names = ("O", "H", "C", "N")[: len(sel)]
+    return mdl.EnergyModel(names, descriptor, fitting, atom_exclude_types, pair_exclude_types)
+
+
+def draw(model: mdl.EnergyModel, seed: int = 7) -> Tree:
+    """Return parameters in which nothing is zero, one or the same for two types."""
+    rng = np.random.default_rng(seed)
+    params = mdl.init(model, seed, seed + 1)
+    n = model.ntypes
+    params["descriptor"]["davg"] = rng.normal(scale=0.2, size=(n, n, 4))
+    params["descriptor"]["dstd"] = rng.uniform(0.2, 0.8, size=(n, n, 4))
+    params["out_bias"] = rng.normal(size=(n, 1))
+    params["fitting"]["bias_atom_e"] = rng.normal(size=(n, 1))
+    for name in ("fparam", "aparam"):
+        if f"{name}_avg" in params["fitting"]:
+            size = params["fitting"][f"{name}_avg"].shape
+            params["fitting"][f"{name}_avg"] = rng.normal(size=size)
+            params["fitting"][f"{name}_inv_std"] = rng.uniform(0.5, 2.0, size=size)
+    return params
+
+
+@dataclass(frozen=True)
+class System:
+    """Atoms, in a cell or not."""
+
+    coord: np.ndarray
+    atype: np.ndarray
+    cell: np.ndarray | None
+
+    def moved(self, coord: np.ndarray, cell: np.ndarray | None = None) -> System:
+        """Return the same atoms elsewhere."""
+        return replace(self, coord=coord, cell=self.cell if cell is None else cell)
+
+
+def crystal(seed: int = 0) -> System:
+    """Return six atoms in a triclinic cell that is smaller than twice the cut-off."""
+    rng = np.random.default_rng(seed)
+    cell = np.array([[4.3, 0.1, 0.0], [0.7, 4.0, 0.2], [-0.5, 0.4, 4.6]])
+    places = np.array(
+        [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5], [0.5, 0.5, 0], [0.5, 0.5, 0.5]]
+    )
+    coord = (places + rng.uniform(-0.08, 0.08, size=places.shape)) @ cell
+    return System(coord, np.array([0, 1, 1, 0, 1, 1]), cell)
+
+
+def molecule(seed: int = 1) -> System:
+    """Return five atoms without a cell, of which the last sees only some of the others."""
+    rng = np.random.default_rng(seed)
+    coord = np.array([[0, 0, 0], [1.1, 0, 0.2], [-0.3, 1.2, 0], [0.4, 1.5, 1.3], [2.6, 0.2, 1.9]])
+    return System(coord + rng.uniform(-0.1, 0.1, coord.shape), np.array([0, 1, 1, 0, 1]), None)
+
+
+def batcher(model: mdl.EnergyModel, static_shapes: bool = False) -> Batcher:
+    """Return the batcher that the model asks for."""
+    d = model.descriptor
+    return Batcher(d.rcut, d.sel, model.pair_exclude_types, static_shapes)
+
+
+def frame(batch: Batcher, system: System) -> Frame:
+    """Return the tables of one system."""
+    return batch.frame(system.coord, system.cell, [system.cell is not None] * 3, system.atype)
+
+
+def parameters(
+    model: mdl.EnergyModel, systems: Sequence[System], seed: int = 5
+) -> dict[str, np.ndarray]:
+    """Return the fparam and aparam that the model wants, for systems of equal size."""
+    rng = np.random.default_rng(seed)
+    nf, na = len(systems), len(systems[0].atype)
+    found = {}
+    if model.fitting.numb_fparam:
+        found["fparam"] = rng.normal(size=(nf, model.fitting.numb_fparam))
+    if model.fitting.numb_aparam:
+        found["aparam"] = rng.normal(size=(nf, na, model.fitting.numb_aparam))
+    return found
+
+
+def assemble(
+    model: mdl.EnergyModel,
+    systems: Sequence[System],
+    static_shapes: bool = False,
+    **extra: np.ndarray,
+) -> tuple[Tree, Layout]:
+    """Return the systems as one batch."""
+    b = batcher(model, static_shapes)
+    return b.assemble([frame(b, system) for system in systems], **extra)
+
+
+def evaluate(
+    model: mdl.EnergyModel,
+    params: Tree,
+    systems: Sequence[System],
+    backend: str | Backend = "numpy",
+    static_shapes: bool = False,
+    **extra: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return all outputs, per-atom arrays as (atoms of all frames in their order, …)."""
+    adapter = get_backend(backend)
+    batch, layout = assemble(model, systems, static_shapes, **extra)
+    out = mdl.evaluate(
+        adapter,
+        model,
+        map_leaves(adapter.asarray, params),
+        map_leaves(adapter.asarray, batch),
+        atom_virial=True,
+    )
+    return {key: _ordered(layout, key, adapter.to_numpy(x)) for key, x in out.items()}
+
+
+def _ordered(layout: Layout, key: str, x: np.ndarray) -> np.ndarray:
+    if key in ("energy", "virial"):
+        return x
+    real = np.flatnonzero(layout.real)
+    return x[real[np.lexsort((layout.atom[real], layout.frame[real]))]]
+
+
+def energy(model: mdl.EnergyModel, params: Tree, system: System, **extra: np.ndarray) -> float:
+    """Return the energy alone, on NumPy."""
+    batch, _ = assemble(model, [system], **extra)
+    out = mdl.evaluate(get_backend("numpy"), model, params, batch, forces=False)
+    return float(out["energy"][0])
+
+
+Options = dict[str, Any]

@@ -1,0 +1,28 @@
+"""Settings that all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import array_api_strict
+import pytest
+from _backends import INSTALLED, STRICT_FLAGS, StrictBackend
+from hypothesis import settings
+
+# Few examples, and always the same: a failure must be there again when somebody looks.
+settings.register_profile("quick", max_examples=20, deadline=None, derandomize=True)
+settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session")
+def backends() -> tuple[str, ...]:
+    """Return the names of the backends whose framework is installed."""
+    return ("numpy", *INSTALLED)
+
+
+@pytest.fixture
+def strict() -> Iterator[StrictBackend]:
+    """Return a backend that refuses whatever the Array API standard does not promise."""
+    array_api_strict.set_array_api_strict_flags(**STRICT_FLAGS)
+    yield StrictBackend()
+    array_api_strict.reset_array_api_strict_flags()

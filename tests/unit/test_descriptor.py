@@ -1,0 +1,218 @@
+"""Environment matrix and se_e2_a: the formula number by number, edges, and the pullbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import _brute as brute
+import numpy as np
+import pytest
+from _backends import TRAINABLE, StrictBackend
+from _cases import RCUT, SMOOTH, System, assemble, build, crystal, draw, molecule
+from _compare import same
+from _derivatives import by_differences_of, by_framework, contracted, pulled
+
+from multifit import descriptor as dsc
+from multifit import model as mdl
+from multifit.backend import Backend, get_backend
+from multifit.descriptor import Environment, SeE2A
+from multifit.tree import Tree, map_leaves
+
+NUMPY = get_backend("numpy")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "one side": {},
+    "two sides": {"type_one_side": False},
+    "excluded": {"exclude_types": ((0, 1),)},
+    "excluded, two sides": {"exclude_types": ((1, 1),), "type_one_side": False},
+    "protected": {"env_protection": 0.3},
+    "cut at sel": {"sel": (2, 3)},
+    "no slots for a type": {"sel": (0, 5)},
+    "hidden pairs": {"pair_exclude_types": ((1, 0),)},
+}
+
+
+def _pairs(seed: int = 0, n: int = 3, k: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Return pair vectors from near to beyond the cut-off, and a mask with empty slots."""
+    rng = np.random.default_rng(seed)
+    way = rng.normal(size=(n, 3, k))
+    way /= np.linalg.norm(way, axis=1, keepdims=True)
+    rij = way * rng.uniform(0.6, RCUT + 0.3, size=(n, 1, k))
+    mask = np.ones((n, k))
+    mask[0, -1] = mask[1, -2:] = 0.0
+    return rij * mask[:, None, :], mask
+
+
+def _environment_block(env: Environment, mask: np.ndarray) -> Any:
+    def block(backend: Backend, rij: Any) -> Any:
+        return dsc.environment(backend.xp, env, rij, backend.asarray(mask))
+
+    return block
+
+
+@pytest.mark.parametrize("protection", [0.0, 0.5])
+def test_the_environment_matrix_follows_its_formula(protection: float) -> None:
+    env = Environment(RCUT, SMOOTH, protection)
+    config = SeE2A(RCUT, SMOOTH, (4,), env_protection=protection)
+    rij, mask = _pairs()
+    rows, _ = _environment_block(env, mask)(NUMPY, rij)
+    for n, k in np.ndindex(mask.shape):
+        r = rij[n, :, k]
+        want = brute.environment_row(config, float(np.linalg.norm(r)), r) if mask[n, k] else 0.0
+        # Near the cut-off the switch is a difference of numbers of order ten.
+        same(rows[n, :, k], np.broadcast_to(want, (4,)), rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("protection", [0.0, 0.5])
+def test_the_environments_pullback_is_its_derivative(
+    protection: float, strict: StrictBackend
+) -> None:
+    rij, mask = _pairs()
+    block = _environment_block(Environment(RCUT, SMOOTH, protection), mask)
+    rows_bar = np.random.default_rng(1).normal(size=(3, 4, 4))
+    got = pulled(NUMPY, block, rij, rows_bar)
+    same(got, by_differences_of(block, rij, rows_bar), rtol=1e-8)
+    same(pulled(strict, block, rij, rows_bar), got, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("protection", [0.0, 0.5])
+def test_the_environments_pullback_is_what_the_framework_derives(
+    name: str, protection: float
+) -> None:
+    rij, mask = _pairs()
+    block = _environment_block(Environment(RCUT, SMOOTH, protection), mask)
+    rows_bar = np.random.default_rng(2).normal(size=(3, 4, 4))
+    backend = get_backend(name)
+    got = by_framework(backend, contracted(backend, block, rows_bar), rij)
+    same(got, pulled(NUMPY, block, rij, rows_bar))
+
+
+def test_empty_slots_are_zero_and_pull_nothing() -> None:
+    rij, mask = np.zeros((1, 3, 2)), np.zeros((1, 2))
+    rows, pullback = _environment_block(Environment(RCUT, SMOOTH), mask)(NUMPY, rij)
+    same(rows, np.zeros((1, 4, 2)), atol=0.0)
+    same(pullback(np.ones((1, 4, 2))), np.zeros((1, 3, 2)), atol=0.0)
+
+
+def test_the_switch_is_smooth_at_both_edges() -> None:
+    # Radial pairs at, just below and just above each edge.
+    tiny = 1e-7
+    edges = [SMOOTH - tiny, SMOOTH, SMOOTH + tiny, RCUT - tiny, RCUT, RCUT + tiny, 2 * RCUT]
+    rij = np.zeros((1, 3, len(edges)))
+    rij[0, 0] = edges
+    block = _environment_block(Environment(RCUT, SMOOTH), np.ones((1, len(edges))))
+    rows, pullback = block(NUMPY, rij)
+    radial = np.zeros_like(rows)
+    radial[:, 0] = 1.0
+    slope = pullback(radial)[0, 0]
+    same(rows[0, 0, :3], 1.0 / np.array(edges[:3]), rtol=1e-13)
+    same(slope[:3], -1.0 / np.array(edges[:3]) ** 2, rtol=1e-11)
+    same(rows[0, :, 3:], np.zeros((4, 4)), atol=1e-15)
+    same(slope[3:], np.zeros(4), atol=1e-11)
+    same(slope[4:], np.zeros(3), atol=0.0)
+
+
+def _blocks(model: mdl.EnergyModel, params: Tree, system: System) -> list[tuple[int, Any]]:
+    """Return (centre type, block of a table's vectors) for every table."""
+    batch, _ = assemble(model, [system])
+    return [
+        (int(a), _describe_block(model, params, int(a), b, centre["tables"]))
+        for a, centre in batch["centres"].items()
+        for b in centre["tables"]
+    ]
+
+
+def _describe_block(
+    model: mdl.EnergyModel, params: Tree, a: int, which: str, tables: Tree
+) -> tuple[np.ndarray, Any]:
+    def block(backend: Backend, rij: Any) -> Any:
+        here = map_leaves(backend.asarray, tables)
+        here[which]["rij"] = rij
+        own = map_leaves(backend.asarray, params["descriptor"])
+        d, pullback = dsc.describe(backend.xp, model.descriptor, own, a, rij.shape[0], here)
+        return d, lambda d_bar: pullback(d_bar)[which]
+
+    return tables[which]["rij"], block
+
+
+@pytest.mark.parametrize("make", [crystal, molecule])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_descriptors_follow_the_formula(make: Any, options: dict[str, Any]) -> None:
+    model, system = build(**options), make()
+    params = draw(model)
+    batch, layout = assemble(model, [system])
+    for a, centre in batch["centres"].items():
+        atoms = layout.atom[system.atype[layout.atom] == int(a)]
+        own = params["descriptor"]
+        d, _ = dsc.describe(NUMPY.xp, model.descriptor, own, int(a), len(atoms), centre["tables"])
+        blind = model.pair_exclude_types
+        want = [brute.descriptor(model.descriptor, own, system, i, blind) for i in atoms]
+        same(d, np.array(want), rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_descriptors_pullback_is_its_derivative(options: dict[str, Any]) -> None:
+    model = build(**options)
+    rng = np.random.default_rng(4)
+    for a, (rij, block) in _blocks(model, draw(model), molecule()):
+        d_bar = rng.normal(size=((molecule().atype == a).sum(), model.descriptor.dim_out))
+        got = pulled(NUMPY, block, rij, d_bar)
+        same(got, by_differences_of(block, rij, d_bar), rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("key", ["two sides", "excluded"])
+def test_the_descriptors_pullback_is_what_the_framework_derives(name: str, key: str) -> None:
+    model, backend = build(**OPTIONS[key]), get_backend(name)
+    rng = np.random.default_rng(5)
+    for a, (rij, block) in _blocks(model, draw(model), molecule()):
+        d_bar = rng.normal(size=((molecule().atype == a).sum(), model.descriptor.dim_out))
+        got = by_framework(backend, contracted(backend, block, d_bar), rij)
+        same(got, pulled(NUMPY, block, rij, d_bar))
+
+
+def test_slots_need_not_be_stored() -> None:
+    """Tables with more empty columns give the same numbers."""
+    model, system = build(type_one_side=False), molecule()
+    params = draw(model)
+    tight, loose = (assemble(model, [system], wide)[0] for wide in (False, True))
+    for a in tight["centres"]:
+        n = int(tight["centres"][a]["mask"].sum())
+        d, wide = (
+            dsc.describe(
+                NUMPY.xp,
+                model.descriptor,
+                params["descriptor"],
+                int(a),
+                len(batch["centres"][a]["mask"]),
+                batch["centres"][a]["tables"],
+            )[0][:n]
+            for batch in (tight, loose)
+        )
+        same(wide, d, rtol=1e-13)
+
+
+def test_one_net_for_each_neighbour_type_or_for_each_pair() -> None:
+    one, two = SeE2A(4.0, 1.0, (2, 2, 2)), SeE2A(4.0, 1.0, (2, 2, 2), type_one_side=False)
+    assert one.n_networks == 3
+    assert two.n_networks == 9
+    assert {one.network_index(a, 2) for a in range(3)} == {2}
+    assert sorted(two.network_index(a, b) for a in range(3) for b in range(3)) == list(range(9))
+    assert two.network_index(1, 2) == 7
+    assert len(set(dsc.trainable_names(two))) == 9 * 6
+
+
+def test_a_frozen_descriptor_has_nothing_to_train() -> None:
+    assert list(dsc.trainable_names(SeE2A(4.0, 1.0, (2,), trainable=False))) == []
+
+
+def test_a_descriptor_survives_its_file_form() -> None:
+    model = build(type_one_side=False, exclude_types=((0, 1),), sel=(3, 0), precision="float32")
+    params = draw(model)["descriptor"]
+    config, back = dsc.deserialize(dsc.serialize(model.descriptor, params, ["O", "H"]))
+    assert config == model.descriptor
+    same(back["embeddings"], params["embeddings"], rtol=0.0)
+    # A type without slots has no statistics in the file, and needs none.
+    same(back["davg"][:, 0], params["davg"][:, 0].astype(np.float32), rtol=0.0)
+    same(back["davg"][:, 1], np.zeros((2, 4)), rtol=0.0)
+    same(back["dstd"][:, 1], np.ones((2, 4)), rtol=0.0)
