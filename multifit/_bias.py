@@ -1,0 +1,156 @@
+r"""The energy per type that a model adds to its networks, and how it is fitted to other data.
+
+An energy model gives E = Σ_i [N_i + b_{t(i)}], where N are its networks and the bias b of a type is
+the fitting net's ``bias_atom_e`` plus the model's ``out_bias``. With n_{fa} atoms of type a in frame
+f, labels E* and predictions E, the new bias solves one of
+
+.. math::
+
+   \text{change:}\; \min_δ \sum_f (E^*_f - E_f - \sum_a n_{fa} δ_a)^2,\; b → b + δ, \qquad
+   \text{set:}\; \min_b \sum_f (E^*_f - \sum_a n_{fa} b_a)^2.
+
+Where the data leave a choice (water is always H2O), δ or b is the shortest solution. Types that do
+not occur keep their bias, and types with a ``preset_out_bias`` have that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .comparison import predictions, spread_frames
+from .data import System
+from .model import EnergyModel
+from .potential import Potential
+from .statistics import output_bias
+from .tree import Tree, map_leaves
+
+Mode = Literal["change", "set"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a bias is fitted to.
+
+    Attributes
+    ----------
+    counts
+        Atoms of each type that contribute to the energy, (nframes, ntypes).
+    label, prediction
+        Energies, (nframes,), eV.
+    natoms
+        Atoms of each frame, (nframes,).
+    """
+
+    counts: np.ndarray
+    label: np.ndarray
+    prediction: np.ndarray
+    natoms: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        """How many independent compositions there are."""
+        return int(np.linalg.matrix_rank(self.counts)) if self.counts.size else 0
+
+    def absent(self) -> np.ndarray:
+        """Return which types do not occur, (ntypes,)."""
+        return np.asarray(self.counts.sum(axis=0) == 0)
+
+    def rmse_per_atom(self, shift: np.ndarray | float = 0.0) -> float:
+        """Return the error of the energy per atom after the biases are shifted, eV."""
+        moved = self.prediction + self.counts @ np.broadcast_to(shift, self.counts.shape[1:])
+        return float(np.sqrt(np.mean(((moved - self.label) / self.natoms) ** 2)))
+
+
+def type_bias(model: EnergyModel, params: Tree) -> np.ndarray:
+    """Return the energy that each type has beside the networks, (ntypes,), eV."""
+    of_net = np.array(params["fitting"]["bias_atom_e"])[:, 0]
+    of_net[list(model.fitting.exclude_types)] = 0.0
+    return of_net + np.asarray(params["out_bias"])[:, 0]
+
+
+def collect(
+    potential: Potential,
+    systems: Iterable[System],
+    nsample: int | None = None,
+    on_frames: Callable[[int], None] | None = None,
+) -> Evidence:
+    """Return energies and compositions of the systems that have energies.
+
+    Parameters
+    ----------
+    nsample
+        How many frames of each system, evenly spread; all if None or 0.
+    on_frames
+        Called with the number of frames of each chunk that is done.
+    """
+    ntypes = potential.model.ntypes
+    counts, label, prediction, natoms = [np.zeros((0, ntypes))], [], [], []
+    for system in systems:
+        if "energy" not in system.labels:
+            continue
+        for chunk in predictions(potential, system, spread_frames(system, nsample)):
+            kinds = range(ntypes)
+            counts.append(np.stack([(chunk.atype == a).sum(axis=1) for a in kinds], axis=1))
+            label.append(chunk.label["energy"])
+            prediction.append(chunk.output["energy"])
+            natoms.append(chunk.real.sum(axis=1))
+            if on_frames is not None:
+                on_frames(len(chunk.frames))
+    table = np.concatenate(counts).astype(np.float64)
+    table[:, list(potential.model.atom_exclude_types)] = 0.0
+    empty = [np.zeros(0)]
+    return Evidence(
+        table,
+        *(np.concatenate(empty + parts) for parts in (label, prediction, natoms)),
+    )
+
+
+def fit_bias(model: EnergyModel, params: Tree, evidence: Evidence, mode: Mode) -> np.ndarray:
+    """Return the bias of each type, (ntypes,), eV, that fits the evidence best.
+
+    Parameters
+    ----------
+    mode
+        ``"change"`` fits a shift to label − prediction, ``"set"`` fits the labels themselves.
+    """
+    old = type_bias(model, params)
+    wanted: list[float | None] = list(model.preset_out_bias or [None] * model.ntypes)
+    for a in np.flatnonzero(evidence.absent()):
+        if wanted[a] is None:
+            wanted[a] = float(old[a])
+    rcond = model.fitting.rcond
+    if mode == "set":
+        return output_bias(evidence.counts, evidence.label, wanted, rcond)
+    shifts = [None if b is None else b - before for b, before in zip(wanted, old, strict=True)]
+    rest = evidence.label - evidence.prediction
+    return old + output_bias(evidence.counts, rest, shifts, rcond)
+
+
+def with_type_bias(model: EnergyModel, params: Tree, bias: np.ndarray) -> np.ndarray:
+    """Return the ``out_bias`` (ntypes, 1) with which the types have the given bias."""
+    shift = np.asarray(bias) - type_bias(model, params)
+    return np.asarray(params["out_bias"]) + shift[:, None]
+
+
+def shifted_bias(
+    potential: Potential, systems: Iterable[System], nsample: int | None = None
+) -> np.ndarray:
+    """Return the ``out_bias`` (ntypes, 1) with which a model fits the energies of data best.
+
+    Without energies in the data it is what it was.
+
+    Parameters
+    ----------
+    nsample
+        How many frames of each system, evenly spread; all if None.
+    """
+    params = map_leaves(potential.backend.to_numpy, potential.params)
+    evidence = collect(potential, systems, nsample)
+    if not len(evidence.label):
+        return np.asarray(params["out_bias"])
+    model = potential.model
+    return with_type_bias(model, params, fit_bias(model, params, evidence, "change"))

@@ -1,0 +1,73 @@
+"""The arguments that say which data a command looks at."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    from ..data import System
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Declare ``-s`` and ``-f``."""
+    source = parser.add_mutually_exclusive_group(required=required)
+    source.add_argument(
+        "-s",
+        "--system",
+        nargs="+",
+        metavar="DATA",
+        help="data systems: folders (searched with their subfolders), HDF5 and xyz files",
+    )
+    source.add_argument(
+        "-f",
+        "--datafile",
+        type=Path,
+        metavar="FILE",
+        help="a text file with the path of one data system in each line",
+    )
+
+
+def open_data(args: argparse.Namespace, type_map: Sequence[str] | None) -> list[System]:
+    """Return the systems that the arguments name, with the elements numbered as in ``type_map``.
+
+    Raises
+    ------
+    DataError
+        If a system or the list of systems is missing or unreadable.
+    """
+    from ..data import open_systems
+
+    paths = args.system if args.datafile is None else _listed(args.datafile)
+    return open_systems(paths, type_map)
+
+
+def _listed(path: Path) -> list[str]:
+    """Return the paths in a list of systems, without empty lines and ``#`` comments."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as exc:
+        raise DataError(
+            f"the list of systems {path} can not be read ({exc.strerror or exc}); check its name"
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise DataError(
+            f"{path} is not a text file; give a list of paths, one in each line, or use -s for data"
+        ) from exc
+    found = [line.strip() for line in lines]
+    found = [line for line in found if line and not line.startswith("#")]
+    if not found:
+        raise DataError(f"{path} lists no data systems; write one path into each line")
+    return found
+
+
+def positive(text: str) -> int:
+    """Return a number of frames, 0 for all."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative; give 0 for all")
+    return number

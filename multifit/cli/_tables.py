@@ -1,0 +1,144 @@
+"""What tables look like on the terminal, in a pipe and in a log file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from ..evaluation import Errors
+
+    Row = tuple[str, int, Errors]
+
+#: Columns that a table may have where nobody's terminal sets a limit.
+WIDTH = 100
+
+#: Names longer than this lose the folder that all of them share.
+LONG_NAME = 24
+
+#: What a finished training shows.
+SUMMARY = ("energy_per_atom", "force", "virial_per_atom")
+
+#: Stands where a system has no label.
+NOTHING = "—"
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console: as wide as the terminal, or 100 columns without colours elsewhere."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    # A log in an old encoding shows "?" for Å, rather than ending the program.
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")
+    terminal = stream.isatty()
+    return Console(
+        stderr=stderr, width=None if terminal else WIDTH, highlight=False, soft_wrap=False
+    )
+
+
+def plain_table(title: str = "", caption: str = "") -> Table:
+    """Return an empty table in the style that all commands share."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text, not str: a folder named [bold] is no markup.
+    return Table(
+        title=Text(title) if title else None,
+        caption=Text(caption) if caption else None,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        caption_style="dim",
+        pad_edge=False,
+    )
+
+
+def short_names(names: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the folder that all systems are in, and their names without it.
+
+    The folder is empty where the names are short enough to be shown as they are.
+    """
+    if max(map(len, names), default=0) <= LONG_NAME:
+        return "", list(names)
+    shared = os.path.commonprefix([os.path.dirname(name) + "/" for name in names])
+    folder = shared[: shared.rfind("/") + 1]
+    return folder.rstrip("/"), [name.removeprefix(folder) for name in names]
+
+
+def table(
+    rows: Sequence[Row],
+    title: str = "",
+    quantities: Sequence[str] = SUMMARY,
+    *,
+    caption: bool = True,
+) -> Table:
+    """Return the errors of systems as a table, one line each, and their total.
+
+    Parameters
+    ----------
+    rows
+        Name, number of frames and errors of each system.
+    title
+        Stands above.
+    quantities
+        Keys of :data:`multifit.evaluation.QUANTITIES`; each has two columns.
+    caption
+        Whether the folder that all systems share is named below, where the names lack it.
+    """
+    from rich.text import Text
+
+    from ..evaluation import QUANTITIES, Errors
+
+    folder, names = short_names([name for name, _, _ in rows])
+    found = plain_table(title, f"in {folder}" if folder and caption else "")
+    found.add_column("\nsystem", overflow="fold")
+    found.add_column("\nframes", justify="right", no_wrap=True)
+    for key in quantities:
+        quantity = QUANTITIES[key]
+        above = f"{quantity.title}\nrmse, {quantity.unit}"
+        found.add_column(above, justify="right", no_wrap=True)
+        found.add_column(f"\nmae, {quantity.unit}", justify="right", no_wrap=True)
+    total = sum((errors for _, _, errors in rows), Errors())
+    shown = [(name, n, errors) for name, (_, n, errors) in zip(names, rows, strict=True)]
+    if len(rows) > 1:
+        shown.append(("total", sum(n for _, n, _ in rows), total))
+    for k, (name, n, errors) in enumerate(shown):
+        if len(rows) > 1 and k == len(rows):
+            found.add_section()
+        cells = [cell for key in quantities for cell in _cells(errors, key)]
+        found.add_row(Text(name), str(n), *cells)
+    return found
+
+
+def _cells(errors: Errors, key: str) -> tuple[str, str]:
+    """Return RMSE and MAE as text."""
+    if not errors.number.get(key):
+        return NOTHING, NOTHING
+    return f"{errors.rmse(key):.3e}", f"{errors.mae(key):.3e}"
+
+
+def progress(about: str, total: int) -> tuple[Progress, int]:
+    """Return a bar of frames on stderr, which is shown only on a terminal, and its task."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("frames"),
+        TimeRemainingColumn(),
+        console=console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    return bar, bar.add_task(about, total=total)

@@ -1,0 +1,131 @@
+"""``multifit test``: errors of a model against labelled data."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._data import add_data_arguments, open_data, positive
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..comparison import Detail
+    from ..data import System
+    from ..potential import Potential
+    from ._detail import Details
+    from ._tables import Row
+
+ATOMIC = "Atomic energy"
+
+#: The tables that are shown: title → quantities; the last only where the data have it.
+TABLES = {
+    "Energy": ("energy", "energy_per_atom"),
+    "Force and virial": ("force", "virial", "virial_per_atom"),
+    ATOMIC: ("atom_ener",),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "-m", "--model", type=Path, required=True, metavar="MODEL", help=".dp, .json or .yaml file"
+    )
+    add_data_arguments(parser)
+    parser.add_argument(
+        "-n",
+        "--numb-test",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="only the first N frames of each system (default: 0, all)",
+    )
+    parser.add_argument(
+        "-d",
+        "--detail-file",
+        metavar="PREFIX",
+        help="write labels and predictions to PREFIX.e.out, PREFIX.f.out, PREFIX.v.out, …",
+    )
+    parser.add_argument(
+        "--backend",
+        default=os.environ.get("MULTIFIT_BACKEND") or "numpy",
+        metavar="NAME",
+        help="numpy, torch, jax, … (default: $MULTIFIT_BACKEND, else numpy)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the errors, and return the exit code."""
+    from ..potential import load
+    from ._detail import Details
+    from ._tables import console, table
+
+    potential = load(args.model, args.backend)
+    systems = open_data(args, potential.type_map)
+    details = None if args.detail_file is None else Details(args.detail_file)
+    rows = evaluate(potential, systems, args.numb_test, details)
+    out = console()
+    shown = [(title, keys) for title, keys in TABLES.items() if title != ATOMIC or _has(rows, keys)]
+    for title, keys in shown:
+        out.print(table(rows, title, keys, caption=title == shown[-1][0]))
+    for note in _notes(systems):
+        out.print(note, markup=False, soft_wrap=True)
+    if details is not None:
+        out.print(f"wrote {', '.join(details.written)}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
+    """Tell whether any system has any of the quantities."""
+    return any(errors.number.get(key) for _, _, errors in rows for key in keys)
+
+
+def evaluate(
+    potential: Potential, systems: Sequence[System], limit: int = 0, details: Details | None = None
+) -> list[Row]:
+    """Return name, number of frames and errors of each system.
+
+    Parameters
+    ----------
+    limit
+        Only so many frames of each system; 0 for all.
+    details
+        Where labels and predictions go.
+    """
+    from ..comparison import compare, first_frames
+    from ._tables import progress
+
+    chosen = [first_frames(system, limit) for system in systems]
+    bar, task = progress("testing", sum(map(len, chosen)))
+
+    def watch(name: str) -> Detail:
+        def add(
+            output: Mapping[str, np.ndarray], label: Mapping[str, np.ndarray], real: np.ndarray
+        ) -> None:
+            bar.advance(task, len(real))
+            if details is not None:
+                details.add(name, output, label, real)
+
+        return add
+
+    with bar:
+        return [
+            (system.name, len(frames), compare(potential, system, frames, watch(system.name)))
+            for system, frames in zip(systems, chosen, strict=True)
+        ]
+
+
+def _notes(systems: Sequence[System]) -> list[str]:
+    """Return a sentence for each label that some systems lack."""
+    notes = []
+    for label in ("energy", "force", "virial"):
+        lacking = [system.name for system in systems if label not in system.labels]
+        if len(lacking) == len(systems):
+            notes.append(f"— the data have no {label} to compare with")
+        elif lacking:
+            names = ", ".join(lacking[:3]) + (", …" if len(lacking) > 3 else "")
+            notes.append(f"— {len(lacking)} of {len(systems)} systems have no {label}: {names}")
+    return notes

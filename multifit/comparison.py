@@ -1,0 +1,177 @@
+"""A model's predictions beside the labels of a data system, in chunks that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .batch import Batcher
+from .data import System, where
+from .errors import DataError
+from .evaluation import QUANTITIES, Errors
+from .potential import ATOMS_AT_ONCE, Potential
+
+#: What is done with the outputs, the labels and the mask of real atoms of some frames.
+Detail = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray], np.ndarray], None]
+
+#: The labels that predictions can be compared with.
+COMPARED = tuple(dict.fromkeys(quantity.label for quantity in QUANTITIES.values()))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some frames of a system.
+
+    Attributes
+    ----------
+    frames
+        Which, (n,).
+    atype
+        Types of their atoms, −1 for virtual ones, (n, natoms).
+    output
+        ``energy`` (n,), ``force`` (n, natoms, 3), … as :class:`multifit.Potential` returns them.
+    label
+        The labels that the system has, of the same shapes.
+    """
+
+    frames: np.ndarray
+    atype: np.ndarray
+    output: dict[str, np.ndarray]
+    label: dict[str, np.ndarray]
+
+    @property
+    def real(self) -> np.ndarray:
+        """Which atoms are not virtual, (n, natoms)."""
+        return self.atype >= 0
+
+
+def compare(
+    potential: Potential,
+    system: System,
+    frames: np.ndarray | None = None,
+    detail: Detail | None = None,
+) -> Errors:
+    """Return how far a model is from the labels of a system.
+
+    Parameters
+    ----------
+    potential
+        The model.
+    system
+        The data, with the model's ``type_map``.
+    frames
+        Which frames (n,); None for all.
+    detail
+        Called with the outputs, labels and mask of real atoms of each chunk of frames.
+
+    Raises
+    ------
+    DataError
+        If the model needs parameters that the data lack, or the data can not be read.
+    """
+    errors = Errors()
+    for chunk in predictions(potential, system, frames):
+        errors.add(chunk.output, chunk.label, chunk.real)
+        if detail is not None:
+            detail(chunk.output, chunk.label, chunk.real)
+    return errors
+
+
+def predictions(
+    potential: Potential, system: System, frames: np.ndarray | None = None
+) -> Iterator[Chunk]:
+    """Yield predictions and labels of the frames of a system, in their order.
+
+    Parameters
+    ----------
+    frames
+        Which frames (n,); None for all.
+    """
+    chosen = np.arange(system.nframes) if frames is None else np.asarray(frames, dtype=np.int64)
+    model = potential.model
+    batcher = Batcher(model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types)
+    size = frames_at_once(system.natoms, len(chosen), potential.backend.static_shapes)
+    for start in range(0, len(chosen), size):
+        yield _predict(potential, batcher, system, chosen[start : start + size], size)
+
+
+def first_frames(system: System, limit: int | None) -> np.ndarray:
+    """Return the numbers of the first frames of a system, at most ``limit``."""
+    return np.arange(system.nframes if not limit else min(limit, system.nframes))
+
+
+def spread_frames(system: System, limit: int | None) -> np.ndarray:
+    """Return the numbers of at most ``limit`` frames, evenly spread over the system."""
+    if not limit or limit >= system.nframes:
+        return np.arange(system.nframes)
+    return np.arange(limit) * system.nframes // limit
+
+
+def frames_at_once(natoms: int, nframes: int, static_shapes: bool) -> int:
+    """Return how many frames go through the networks together.
+
+    Where each new shape costs a compilation, systems with few frames share a few sizes.
+    """
+    full = max(1, ATOMS_AT_ONCE // max(natoms, 1))
+    wanted = 1 << (nframes - 1).bit_length() if static_shapes and nframes else nframes
+    return max(1, min(full, wanted))
+
+
+def _predict(
+    potential: Potential, batcher: Batcher, system: System, frames: np.ndarray, size: int
+) -> Chunk:
+    """Return the predictions for at most ``size`` frames."""
+    arrays = system.load(frames, (*COMPARED, "fparam", "aparam"))
+    atype = system.atype(frames)
+    ready = [
+        batcher.frame(
+            arrays["coord"][k],
+            arrays["cell"][k] if "cell" in arrays else None,
+            system.pbc,
+            atype[k],
+            where(system, int(frame)),
+        )
+        for k, frame in enumerate(frames)
+    ]
+    extra = _parameters(potential, system, arrays)
+    # The last chunk is filled up with its last frame, so that its shape is known already.
+    padding = size - len(ready) if potential.backend.static_shapes else 0
+    out = potential.evaluate_frames(
+        ready + ready[-1:] * padding,
+        *[None if x is None else np.concatenate([x, *[x[-1:]] * padding]) for x in extra],
+    )
+    return Chunk(
+        frames,
+        atype,
+        {key: value[: len(frames)] for key, value in out.items()},
+        {key: arrays[key] for key in COMPARED if key in arrays},
+    )
+
+
+def _parameters(
+    potential: Potential, system: System, arrays: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return fparam (n, numb_fparam) and aparam (n, natoms, numb_aparam), None where unused."""
+    fitting = potential.model.fitting
+    n = len(arrays["coord"])
+    found: dict[str, np.ndarray | None] = {}
+    for kind, numb in (("fparam", fitting.numb_fparam), ("aparam", fitting.numb_aparam)):
+        value = arrays.get(kind)
+        if numb == 0:
+            value = None
+        elif value is None and kind == "fparam" and fitting.default_fparam is not None:
+            value = np.tile(np.asarray(fitting.default_fparam, dtype=np.float64), (n, 1))
+        elif value is None:
+            raise DataError(
+                f"{system.name} has no {kind}, but the model needs {numb} for each "
+                f"{'frame' if kind == 'fparam' else 'atom'}; put {kind}.npy into each of its sets"
+            )
+        elif value.shape[-1] != numb:
+            raise DataError(
+                f"{system.name} has {value.shape[-1]} numbers of {kind} each, "
+                f"but the model takes {numb}; use the data's layout that it was trained with"
+            )
+        found[kind] = value
+    return found["fparam"], found["aparam"]
