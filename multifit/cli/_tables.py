@@ -128,8 +128,13 @@ def _cells(errors: Errors, key: str) -> tuple[str, str]:
 
 def progress(about: str, total: int) -> tuple[Progress, int]:
     """Return a bar of frames on stderr, which is shown only on a terminal, and its task."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     bar = Progress(
         TextColumn("{task.description}"),

@@ -1,0 +1,134 @@
+"""``multifit backends``: which frameworks are installed, their devices, and what they can do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: Marks the answer of a probe among whatever its framework prints.
+MARK = "multifit-backend "
+
+#: Seconds after which a framework counts as hanging.
+PATIENCE = 120
+
+#: Imports one backend and prints what it says about itself.
+PROBE = f"""
+import json, sys
+from multifit.backend import get_backend
+from multifit.errors import BackendError
+answer = {{}}
+try:
+    answer = {{"state": "installed", **get_backend(sys.argv[1]).describe()}}
+except BackendError as exc:
+    missing = isinstance(exc.__cause__, ModuleNotFoundError)
+    answer = {{"state": "not installed" if missing else "broken", "reason": str(exc)}}
+except Exception as exc:
+    answer = {{"state": "broken", "reason": f"{{type(exc).__name__}}: {{exc}}"}}
+print({MARK!r} + json.dumps(answer))
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known about a backend.
+
+    Attributes
+    ----------
+    name
+        As ``--backend`` takes it.
+    state
+        ``installed``, ``not installed``, ``broken`` or ``no adapter``.
+    version, devices
+        Of an installed one.
+    reason
+        Why it can not be used, and what to type.
+    """
+
+    name: str
+    state: str
+    version: str = ""
+    devices: str = ""
+    reason: str = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare that there are no arguments."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the backends and the support matrix, and return the exit code."""
+    del args
+    from ..backend import KNOWN, available
+    from ._tables import NOTHING, console, plain_table
+
+    names = list(dict.fromkeys([*KNOWN, *available()]))
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        found = list(pool.map(find, names))
+    table = plain_table("Backends")
+    for title in ("name", "state", "version", "devices"):
+        table.add_column(title, overflow="fold")
+    for each in found:
+        table.add_row(each.name, each.state, each.version or NOTHING, each.devices or NOTHING)
+    out = console()
+    out.print(table)
+    for each in found:
+        if each.reason:
+            out.print(f"{each.name}: {each.reason}", markup=False, soft_wrap=True)
+    out.print()
+    out.print(_matrix())
+    return 0
+
+
+def find(name: str) -> Found:
+    """Return what is known about a backend.
+
+    Its framework is imported in a process of its own: what it prints, how it fails, and whether it
+    bears others beside it does not matter then.
+    """
+    from ..backend import available
+
+    if name not in available():
+        return Found(
+            name, "no adapter", reason="this version of multifit has no adapter for it yet"
+        )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", PROBE, name],  # -P: a torch.py in this folder is not it
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Found(name, "broken", reason=f"its import takes longer than {PATIENCE} s")
+    for line in reversed(done.stdout.splitlines()):
+        if line.startswith(MARK):
+            answer: dict[str, str] = json.loads(line.removeprefix(MARK))
+            fields = ("state", "version", "devices", "reason")
+            return Found(name, **{key: answer[key] for key in fields if key in answer})
+    last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+    return Found(name, "broken", reason=f"its import ends with code {done.returncode}: {last[0]}")
+
+
+def _matrix() -> Table:
+    """Return the support matrix as a table."""
+    from ..support import ALL, FEATURES
+    from ._tables import NOTHING, plain_table
+
+    names = sorted(ALL)
+    table = plain_table("Features")
+    table.add_column("feature")
+    for name in names:
+        table.add_column(name, justify="center")
+    for row in FEATURES.values():
+        table.add_row(row.title, *("yes" if name in row.backends else NOTHING for name in names))
+    return table

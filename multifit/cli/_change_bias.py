@@ -1,0 +1,183 @@
+"""``multifit change-bias``: the energy per type, fitted again to data or given."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError, DataError
+from ._data import add_data_arguments, open_data, positive
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.table import Table
+
+    from .._bias import Evidence
+    from ..data import System
+    from ..model import EnergyModel
+    from ..potential import Potential
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model or a checkpoint")
+    add_data_arguments(parser, required=False)
+    parser.add_argument(
+        "-b",
+        "--bias-value",
+        nargs="+",
+        type=float,
+        metavar="EV",
+        help="use these biases, one for each type of the model, instead of fitting",
+    )
+    parser.add_argument(
+        "-n",
+        "--numb-batch",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="N frames of each system, evenly spread (default: 0, all)",
+    )
+    parser.add_argument(
+        "-m",
+        "--mode",
+        choices=("change", "set"),
+        default="change",
+        help="fit a shift to the model's errors (default), or the bias to the labels alone",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the new model (default: MODEL with _updated before its ending)",
+    )
+    parser.add_argument(
+        "--backend",
+        default=os.environ.get("MULTIFIT_BACKEND") or "numpy",
+        metavar="NAME",
+        help="numpy, torch, jax, … (default: $MULTIFIT_BACKEND, else numpy)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the model with its new bias, and return the exit code."""
+    from .. import files
+    from .._bias import fit_bias, type_bias, with_type_bias
+    from ..potential import Potential, read_model
+    from ._tables import console
+
+    model, params, content = read_model(args.model)
+    evidence = None
+    if args.system or args.datafile:
+        potential = Potential(model, params, args.backend)
+        evidence = _evidence(potential, open_data(args, model.type_map), args.numb_batch)
+    old = type_bias(model, params)
+    if args.bias_value is not None:
+        new = _given(model, args.bias_value)
+    elif evidence is None:
+        raise DataError("change-bias needs data to fit to (-s DATA) or the biases (-b EV …)")
+    else:
+        new = fit_bias(model, params, evidence, args.mode)
+    out_bias = with_type_bias(model, params, new)
+    content["model"]["@variables"]["out_bias"] = out_bias[None, :, :]
+    output = args.output or args.model.with_stem(f"{args.model.stem}_updated")
+    files.write(output, content)
+    out = console()
+    out.print(_table(model, old, new, evidence, fitted=args.bias_value is None))
+    mode = args.mode if args.bias_value is None else "given"
+    for line in _remarks(old, new, evidence, mode):
+        out.print(line, markup=False, soft_wrap=True)
+    out.print(f"wrote {output}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _evidence(potential: Potential, systems: list[System], limit: int) -> Evidence:
+    """Return labels and predictions of the energy, with a bar meanwhile.
+
+    Raises
+    ------
+    DataError
+        If no system has energies.
+    """
+    from .._bias import collect
+    from ..comparison import spread_frames
+    from ._tables import progress
+
+    labelled = [system for system in systems if "energy" in system.labels]
+    if not labelled:
+        raise DataError(
+            f"no energy in the data ({systems[0].name}{', …' if len(systems) > 1 else ''}); "
+            "a bias is fitted to energy.npy"
+        )
+    bar, task = progress("predicting", sum(len(spread_frames(s, limit)) for s in labelled))
+    with bar:
+        return collect(potential, labelled, limit, lambda n: bar.advance(task, n))
+
+
+def _given(model: EnergyModel, values: list[float]) -> np.ndarray:
+    """Return the biases of the command line, one for each type and finite."""
+    import numpy as np
+
+    names = ", ".join(model.type_map)
+    if len(values) != model.ntypes:
+        raise ConfigError(
+            f"-b has {len(values)} values, but the model has {model.ntypes} types ({names}); "
+            "give one for each, in this order"
+        )
+    if not np.isfinite(values).all():
+        raise ConfigError(f"-b holds a value that is not finite; give energies in eV for {names}")
+    return np.array(values)
+
+
+def _table(
+    model: EnergyModel,
+    old: np.ndarray,
+    new: np.ndarray,
+    evidence: Evidence | None,
+    *,
+    fitted: bool,
+) -> Table:
+    """Return the biases before and after."""
+    from ._tables import plain_table
+
+    found = plain_table("Energy per type, eV/atom")
+    found.add_column("type")
+    for name in ("old", "new", "change"):
+        found.add_column(name, justify="right", no_wrap=True)
+    found.add_column("")
+    absent = None if evidence is None or not fitted else evidence.absent()
+    for a, name in enumerate(model.type_map):
+        note = "not in the data" if absent is not None and absent[a] else ""
+        if fitted and model.preset_out_bias and model.preset_out_bias[a] is not None:
+            note = "preset_out_bias"
+        shift = new[a] - old[a]
+        found.add_row(name, f"{old[a]:.6f}", f"{new[a]:.6f}", f"{shift:+.6f}", note)
+    return found
+
+
+def _remarks(
+    old: np.ndarray,
+    new: np.ndarray,
+    evidence: Evidence | None,
+    mode: str,
+) -> list[str]:
+    """Return what the data say about the new biases."""
+    if evidence is None:
+        return []
+    before, after = evidence.rmse_per_atom(), evidence.rmse_per_atom(new - old)
+    remarks = [
+        f"rmse of the energy/atom over {len(evidence.label)} frames: "
+        f"{before:.3e} eV before, {after:.3e} eV after"
+    ]
+    what = "changes" if mode == "change" else "values"
+    present = int((~evidence.absent()).sum())
+    if mode != "given" and evidence.rank < present:
+        remarks.append(
+            f"the frames have {evidence.rank} independent composition"
+            f"{'s' * (evidence.rank != 1)} of {present} types, so that they fix only sums of the "
+            f"biases: of all that fit equally well, the smallest {what} were taken"
+        )
+    return remarks

@@ -1,0 +1,34 @@
+"""``multifit convert``: the same model in another file format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import FileFormatError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="a model or a checkpoint")
+    parser.add_argument(
+        "output", type=Path, metavar="OUTPUT", help="the ending chooses: .dp, .json or .yaml"
+    )
+    parser.add_argument("--force", action="store_true", help="replace OUTPUT if it exists")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file, and return the exit code."""
+    from .. import files
+
+    content = files.read(args.input)
+    if not isinstance(content.get("model"), dict):
+        raise FileFormatError(f"{args.input} holds no model (it has no key 'model')")
+    if args.output.exists() and not args.force:
+        raise FileFormatError(f"{args.output} exists; choose another name, or add --force")
+    # The rest goes over as it is, what multifit does not know included.
+    training = content.pop("training", None)
+    files.write(args.output, content)
+    left_out = "" if training is None else " (without the state of the training)"
+    print(f"wrote {args.output}{left_out}")
+    return 0

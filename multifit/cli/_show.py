@@ -1,0 +1,162 @@
+"""``multifit show``: what a model file holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError, FileFormatError, did_you_mean
+
+if TYPE_CHECKING:
+    from ..model import EnergyModel
+    from ..tree import Tree
+
+Lines = Iterator[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A model file that was read."""
+
+    path: Path
+    model: EnergyModel
+    params: Tree
+    content: dict[str, Any]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model or a checkpoint")
+    parser.add_argument(
+        "attributes",
+        nargs="*",
+        metavar="PART",
+        help=f"only these: {', '.join(PARTS)}",
+    )
+    parser.add_argument(
+        "--input", action="store_true", help="print the model's section of input.json instead"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the file holds, and return the exit code."""
+    from ..potential import read_model
+
+    for name in args.attributes:
+        if name not in PARTS:
+            raise ConfigError(
+                f"multifit show has no part {name!r}{did_you_mean(name, PARTS)}; "
+                f"choose from {', '.join(PARTS)}"
+            )
+    shown = Shown(args.model, *read_model(args.model))
+    if args.input:
+        script = shown.content.get("model_def_script")
+        if not isinstance(script, dict):
+            raise FileFormatError(
+                f"{args.model} does not say which input it was made from (model_def_script)"
+            )
+        print(json.dumps(script, indent=2))
+        return 0
+    lines = [line for name in args.attributes or PARTS for line in PARTS[name](shown)]
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        print(f"{name:<{width}}  {value}")
+    return 0
+
+
+def _file(shown: Shown) -> Lines:
+    content = shown.content
+    training = content.get("training")
+    kind = "energy model"
+    if isinstance(training, dict):
+        kind = f"checkpoint of an energy model, step {training.get('step', '?')}"
+    yield "file", f"{shown.path} ({shown.path.stat().st_size:,} bytes)"
+    yield "kind", kind
+    software = [str(content[key]) for key in ("software", "version") if content.get(key)]
+    if content.get("backend"):
+        software.append(f"({content['backend']})")
+    yield "written by", " ".join(software) or "unknown software"
+    if content.get("time"):
+        yield "written at", str(content["time"])
+
+
+def _type_map(shown: Shown) -> Lines:
+    yield "type map", " ".join(shown.model.type_map)
+
+
+def _descriptor(shown: Shown) -> Lines:
+    model, d = shown.model, shown.model.descriptor
+    names = model.type_map
+    yield "descriptor", f"se_e2_a, {d.dim_out} numbers for each atom, {d.precision}"
+    yield "cut-off", f"{d.rcut:g} Å, smooth from {d.rcut_smth:g} Å"
+    sel = "  ".join(f"{name} {n}" for name, n in zip(names, d.sel, strict=True))
+    yield "sel", f"{sel}  (the most neighbours that count)"
+    per = "for each neighbour type" if d.type_one_side else "for each pair of types"
+    nets = f"{d.n_networks} × {_layers(d.neuron)}, one {per}, {d.activation_function}"
+    yield "embedding nets", f"{nets}{_resnet(d.resnet_dt)}, axis_neuron {d.axis_neuron}"
+    excluded = sorted({*d.exclude_types, *model.pair_exclude_types})
+    if excluded:
+        pairs = ", ".join(f"{names[a]}–{names[b]}" for a, b in excluded)
+        yield "excluded pairs", pairs
+
+
+def _fitting_net(shown: Shown) -> Lines:
+    model, f = shown.model, shown.model.fitting
+    per = "for all types" if f.mixed_types else "for each type"
+    nets = f"{f.n_networks} × {f.dim_in}-{_layers(f.neuron)}-{f.dim_out}, one {per}"
+    yield "fitting nets", f"{nets}, {f.activation_function}{_resnet(f.resnet_dt)}, {f.precision}"
+    if f.numb_fparam:
+        default = "" if f.default_fparam is None else f" (default {list(f.default_fparam)})"
+        yield "fparam", f"{f.numb_fparam} for each frame{default}"
+    if f.numb_aparam:
+        yield "aparam", f"{f.numb_aparam} for each atom"
+    left_out = sorted({*f.exclude_types, *model.atom_exclude_types})
+    if left_out:
+        yield "excluded types", " ".join(model.type_map[a] for a in left_out)
+
+
+def _size(shown: Shown) -> Lines:
+    from ..model import trainable_names
+    from ..tree import flatten
+
+    flat = flatten(shown.params)
+    names = set(trainable_names(shown.model))
+    nets = {name: x.size for name, x in flat.items() if ".nets." in name or "embeddings" in name}
+    trainable = sum(size for name, size in nets.items() if name in names)
+    embedding = sum(size for name, size in nets.items() if name.startswith("descriptor."))
+    total = sum(nets.values())
+    yield "parameters", f"{total:,} ({trainable:,} trainable, {total - trainable:,} frozen)"
+    yield "  of nets", f"embedding {embedding:,}, fitting {total - embedding:,}"
+    rest = sum(x.size for x in flat.values()) - total
+    yield "  besides", f"{rest:,} numbers from statistics of the data"
+
+
+def _bias(shown: Shown) -> Lines:
+    from .._bias import type_bias
+
+    bias = type_bias(shown.model, shown.params)
+    pairs = zip(shown.model.type_map, bias, strict=True)
+    yield "energy bias", "  ".join(f"{name} {value:.6f}" for name, value in pairs) + "  (eV/atom)"
+
+
+def _layers(neuron: tuple[int, ...]) -> str:
+    return "-".join(map(str, neuron))
+
+
+def _resnet(resnet_dt: bool) -> str:
+    return ", resnet_dt" if resnet_dt else ""
+
+
+#: What can be asked for, in the order of the output.
+PARTS: dict[str, Callable[[Shown], Lines]] = {
+    "file": _file,
+    "type-map": _type_map,
+    "descriptor": _descriptor,
+    "fitting-net": _fitting_net,
+    "size": _size,
+    "bias": _bias,
+}
