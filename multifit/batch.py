@@ -41,6 +41,7 @@ class Frame:
     atype: np.ndarray
     tables: dict[Key, PairTable]
     dropped: int = 0  #: pairs beyond ``sel``
+    nearest: float = np.inf  #: smallest distance in Å
     fullest: tuple[int, ...] = ()  #: the most neighbours of each type around one atom, before cutting
 
     @property
@@ -162,7 +163,8 @@ class Batcher:
             tables[divmod(int(k), ntypes)] = PairTable(
                 row=row[s][keep], col=rank[s][keep], j=j[s][keep], rij=rij[s][keep]
             )
-        return Frame(atype, tables, int((~near).sum()), tuple(fullest))
+        nearest = float(np.sqrt((rij * rij).sum(axis=1).min(initial=np.inf)))
+        return Frame(atype, tables, int((~near).sum()), nearest, tuple(fullest))
 
     def _width(self, key: Key, frames: Sequence[Frame]) -> int:
         need = max((f.tables[key].width for f in frames if key in f.tables), default=0)

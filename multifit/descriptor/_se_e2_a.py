@@ -171,7 +171,13 @@ def _empty_slot(xp: Any, config: SeE2A, params: Tree, centre: int, neighbour: in
 
 
 def describe(
-    xp: Any, config: SeE2A, params: Tree, centre: int, n: int, tables: Tree
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    centre: int,
+    n: int,
+    tables: Tree,
+    basis: dict[str, Array] | None = None,
 ) -> tuple[Array, Callable[[Array], dict[str, Array]]]:
     """Return the descriptors of the atoms of one type, and their pullback.
 

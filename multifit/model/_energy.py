@@ -68,7 +68,13 @@ def _centre(
     if a in model.atom_exclude_types:
         weight = xp.zeros_like(weight)
     d, descriptor_pullback = dsc.describe(
-        xp, model.descriptor, params["descriptor"], a, weight.shape[0], atoms["tables"]
+        xp,
+        model.descriptor,
+        params["descriptor"],
+        a,
+        weight.shape[0],
+        atoms["tables"],
+        batch.get("basis"),
     )
     fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
     y, fit_pullback = fit.fit(

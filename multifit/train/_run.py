@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,9 @@ from ._interrupt import Interrupt
 from ._lcurve import LearningCurve, tensorboard
 from ._progress import Display, duration
 from ._report import finish, fit_bias
-from ._setup import Setup, init_params, set_up
+from ._setup import Setup, init_params, set_up, survey
 from ._source import Source, Work, ahead
+from ._spectrum import Spectrum
 from ._step import Objective, scalars, train_step
 from ._validate import Validator
 
@@ -54,7 +55,7 @@ class Run:
     trainable: Flat
     frozen: Flat
     moments: dict[str, Flat]
-    started: float = field(default_factory=time.monotonic)
+    spectrum: Spectrum
 
     @property
     def params(self) -> Tree:
@@ -152,7 +153,9 @@ def _begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         raise TrainingError("nothing is trainable: set trainable in descriptor or fitting_net")
     frozen = {name: x for name, x in flat.items() if name not in names}
     moments = _moments(setup, state, trainable)
-    return Run(setup, state, output, trainable, frozen, moments), notes
+    spectrum = survey(setup)
+    spectrum.check(state.params)
+    return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
 
 
 def _moments(setup: Setup, state: ckpt.State, trainable: Flat) -> dict[str, Flat]:
@@ -204,7 +207,7 @@ def _sampler(source: Source, sizes: list[int], section: Any, seed: int) -> Sampl
     return Sampler(source.systems, sizes, probabilities, seed)
 
 
-def _validator(setup: Setup, seed: int) -> Validator | None:
+def _validator(setup: Setup, spectrum: Spectrum, seed: int) -> Validator | None:
     if setup.validation is None:
         return None
     section = setup.config.training.validation_data
@@ -219,6 +222,7 @@ def _validator(setup: Setup, seed: int) -> Validator | None:
         setup.validation,
         _sampler(setup.validation, setup.validation_sizes, section, seed + 1),
         section.numb_btch,
+        spectrum,
     )
 
 
@@ -231,7 +235,7 @@ def _loop(run: Run, display: Display, began: float) -> int:
     )
     if run.state.sampler:
         sampler.restore(run.state.sampler)
-    validator = _validator(setup, seed)
+    validator = _validator(setup, run.spectrum, seed)
     names = metric_names(setup.loss)
     after = run.state.step
     curve = LearningCurve(
@@ -249,6 +253,7 @@ def _loop(run: Run, display: Display, began: float) -> int:
                 display.start_clock(number)
             display.step(number)
             if number == 1 or number % training.disp_freq == 0 or number == setup.numb_steps:
+                run.spectrum.check(run.numpy_params())
                 held_out = validator.batch_metrics(run.params, lr) if validator else None
                 curve.write(number, metrics, held_out, lr)
                 display.show(number, metrics, held_out, lr)
@@ -280,6 +285,9 @@ def _advance(
     setup, backend = run.setup, run.setup.backend
     work = next(works)
     batch, label = (map_leaves(backend.asarray, x) for x in (work.batch, work.label))
+    basis = run.spectrum.basis(work.nearest)
+    if basis is not None:
+        batch["basis"] = basis
     lr = setup.rate.at(number - 1)
     values = scalars(backend, setup.adam, lr, number)
     trainable, moments, found = step(run.trainable, run.frozen, run.moments, batch, label, values)
@@ -298,7 +306,7 @@ def _not_finite(run: Run, work: Work, number: int) -> None:
     """
     setup = run.setup
     one = Validator(
-        setup.backend, setup.model, setup.loss, setup.training, _nothing(setup), 1
+        setup.backend, setup.model, setup.loss, setup.training, _nothing(setup), 1, run.spectrum
     )
     bad = []
     for frame in work.frames:

@@ -26,6 +26,7 @@ from ..networks import Seed
 from ..optimizer import Adam
 from ..tree import Tree
 from ._source import Source
+from ._spectrum import MARGIN, Spectrum
 from ._statfile import StatFile
 
 
@@ -234,6 +235,19 @@ def init_params(setup: Setup, stat_file: Path | None) -> Tree:
         else:
             params["fitting"][name] = value
     return params
+
+
+def survey(setup: Setup) -> Spectrum:
+    """Return the Chebyshev series' interval, from the frames that statistics are taken from."""
+    source = setup.training
+    nearest, present = np.inf, set()
+    section = setup.config.model
+    for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
+        ready, _ = source.load(k, frames)
+        nearest = min(nearest, *(frame.nearest for frame in ready))
+        present |= {key for frame in ready for key in frame.tables}
+    reach = MARGIN * min(nearest, setup.model.descriptor.rcut)
+    return Spectrum(setup.backend, setup.model.descriptor, frozenset(present), reach)
 
 
 def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:

@@ -27,6 +27,7 @@ class Work:
     label: dict[str, np.ndarray]
     system: int
     frames: np.ndarray
+    nearest: float  #: smallest distance in Å
     sampler: dict[str, np.ndarray]  #: the sampler's state after this batch was drawn
 
 
@@ -99,7 +100,8 @@ class Source:
                 label[key] = arrays[key]
             else:
                 label[key] = layout.spread(list(arrays[key]))
-        return Work(batch, label, system, frames, state or {})
+        nearest = min(frame.nearest for frame in ready)
+        return Work(batch, label, system, frames, nearest, state or {})
 
     def _check_parameters(self, system: int, arrays: dict[str, np.ndarray]) -> None:
         """Fill in ``default_fparam``; raise if the nets need what the data lack."""

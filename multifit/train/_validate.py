@@ -15,6 +15,7 @@ from ..data import Sampler
 from ..loss import EnergyLossConfig, energy_loss
 from ..tree import Tree, map_leaves
 from ._source import Source, Work
+from ._spectrum import Spectrum
 
 #: How many frames the error is taken from that chooses the best model.
 FRAMES = 64
@@ -30,6 +31,7 @@ class Validator:
     source: Source
     sampler: Sampler
     numb_btch: int
+    spectrum: Spectrum
 
     def __post_init__(self) -> None:
         """Compile the prediction once."""
@@ -62,6 +64,9 @@ class Validator:
     def work_metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:
         """Return the metrics of one batch."""
         arrays = map_leaves(self.backend.asarray, work.batch)
+        basis = self.spectrum.basis(work.nearest)
+        if basis is not None:
+            arrays["basis"] = basis
         out = self._predict(params, arrays)
         found = {key: self.backend.to_numpy(value) for key, value in out.items()}
         centres = work.batch["centres"]

@@ -1,0 +1,85 @@
+"""Keeping the Chebyshev series of the embedding nets exact while the nets change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from .. import descriptor as dsc
+from ..backend import Backend
+from ..tree import Tree
+
+#: Largest last coefficients, relative to the first; forces are then good to about 1e-10.
+TOLERANCE = 1e-12
+
+#: Numbers of coefficients to begin with and to give up at (direct evaluation is then as quick).
+FEWEST, MOST = 64, 256
+
+#: The interval reaches to this part of the smallest distance that was seen.
+MARGIN = 0.9
+
+
+@dataclass
+class Spectrum:
+    """The interval and the number of coefficients, grown when data or nets ask for it.
+
+    Parameters
+    ----------
+    present
+        The pairs of types that the data have.
+    """
+
+    backend: Backend
+    config: dsc.SeE2A
+    present: frozenset[tuple[int, int]]
+    nearest: float  #: distance in Å to which the interval reaches
+    count: int = FEWEST
+    _arrays: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the series is exact enough and cheaper than the nets themselves."""
+        smooth = self.config.activation_function.lower() in dsc.SMOOTH
+        double = self.config.precision == "float64"
+        return smooth and double and self.count <= MOST and self.nearest > 0
+
+    def _s_max(self) -> float:
+        r = np.array([[self.nearest]])
+        return float(dsc.radial(xp, self.config.environment, r)[0, 0])
+
+    def basis(self, nearest: float) -> dict[str, Any] | None:
+        """Return the basis for a batch whose closest pair is ``nearest`` Å apart, or None.
+
+        A pair outside the interval is never extrapolated: the interval grows first.
+        """
+        if nearest < self.nearest:
+            before = self._s_max()
+            self.nearest = MARGIN * nearest
+            self._set(int(np.ceil(self.count * self._s_max() / before)))
+        if not self.usable:
+            return None
+        if not self._arrays:
+            host = dsc.chebyshev_basis(self.count, self._s_max())
+            self._arrays = {name: self.backend.asarray(x) for name, x in host.items()}
+        return self._arrays
+
+    def check(self, params: Tree) -> None:
+        """Take more coefficients if the nets (nested NumPy arrays) need them."""
+        while self.usable and self._tail(params["descriptor"]) > TOLERANCE:
+            self._set(self.count + self.count // 2)
+
+    def _set(self, count: int) -> None:
+        """Take so many coefficients, in steps of 16 so that compilers meet few shapes."""
+        self.count, self._arrays = -(-count // 16) * 16, {}
+
+    def _tail(self, params: Tree) -> float:
+        basis = dsc.chebyshev_basis(self.count, self._s_max())
+        worst = 0.0
+        for a, b in self.present:
+            net = params["embeddings"][str(self.config.network_index(a, b))]
+            scale = (params["davg"][a, b, 0], params["dstd"][a, b, 0])
+            worst = max(worst, dsc.tail(self.config.network, net, basis, scale))
+        return worst
