@@ -130,7 +130,8 @@ class EnergyLoss:
             target[f"find_{theirs}"] = backend.asarray(np.asarray(float(find)))
             target[theirs] = _flat(xp, mine, label[theirs]) if present else flat.get(mine)
             if target[theirs] is None:
-                target[theirs] = flat[mine] = xp.zeros((nframes, 1), dtype=xp.float64)
+                rows = mask.size if mine in ("force", "atom_energy") else nframes
+                target[theirs] = flat[mine] = xp.zeros((rows, 1), dtype=xp.float64)
         return energy_loss(
             xp,
             self.config,

@@ -22,6 +22,7 @@ Source: the DeePMD-kit documentation, "Fit energy", and its NumPy implementation
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,11 @@ def _norm(xp: Any, x: Array) -> Array:
     return xp.where(positive, root, xp.zeros_like(root))
 
 
+def _absolute(xp: Any, x: Array) -> Array:
+    """Return |x|, with the gradient 0 at 0 on every backend (JAX has 1 there, PyTorch 0)."""
+    return xp.where(x == 0.0, xp.zeros_like(x), xp.abs(x))
+
+
 def _huber(xp: Any, x: Array, delta: float) -> Array:
     size = xp.abs(x)
     return xp.where(size <= delta, 0.5 * x * x, delta * (size - 0.5 * delta))
@@ -119,7 +125,7 @@ def _huber(xp: Any, x: Array, delta: float) -> Array:
 
 def _penalty(xp: Any, config: EnergyLossConfig, term: str) -> Callable[[Array], Array]:
     if config.loss_func == "mae":
-        return lambda x: xp.abs(x)
+        return lambda x: _absolute(xp, x)
     if config.use_huber:
         return lambda x: _huber(xp, x, config.huber_delta[_DELTA[term]])
     return lambda x: x * x
@@ -146,7 +152,7 @@ def _residual(xp: Any, term: str, prediction: dict[str, Array], label: dict[str,
     """Return prediction − label: (nframes, 1), (nframes, 9) or (N, components)."""
     mine, theirs = TERMS[term]
     diff = prediction[mine] - label[theirs]
-    return xp.reshape(diff, (diff.shape[0], -1))
+    return xp.reshape(diff, (diff.shape[0], math.prod(diff.shape[1:])))
 
 
 def _term(
