@@ -12,7 +12,7 @@ RTOL = 1e-10
 
 
 def same(got: Any, want: Any, rtol: float = RTOL, atol: float | None = None) -> None:
-    """Assert that two (nested dicts of) arrays agree, and say where they differ most.
+    """Assert that two (nested dicts or tuples of) arrays agree, and say where they differ most.
 
     Parameters
     ----------
@@ -30,6 +30,11 @@ def _same(got: Any, want: Any, rtol: float, atol: float | None, where: str) -> N
         assert set(got) == set(want), f"{where or 'the dict'}: {sorted(set(got) ^ set(want))}"
         for key in want:
             _same(got[key], want[key], rtol, atol, f"{where}.{key}".lstrip("."))
+        return
+    if isinstance(want, tuple):
+        assert len(got) == len(want), f"{where}: {len(got)} results, wanted {len(want)}"
+        for k, (one, other) in enumerate(zip(got, want, strict=True)):
+            _same(one, other, rtol, atol, f"{where}.{k}".lstrip("."))
         return
     x, y = _numpy(got), _numpy(want)
     assert x.shape == y.shape, f"{where or 'array'}: shape {x.shape}, wanted {y.shape}"
