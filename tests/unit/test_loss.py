@@ -1,4 +1,4 @@
-"""The energy loss: every term in every form against loops, missing labels, prefactors, gradients."""
+"""The energy loss: every term in every form against loops, missing labels, prefactors, slopes."""
 
 from __future__ import annotations
 

@@ -264,7 +264,7 @@ def test_hidden_pairs_do_not_see_each_other() -> None:
 
 
 def test_frames_do_not_see_one_another() -> None:
-    """Frames of different size, with and without a cell, give in one batch what each gives alone."""
+    """Frames of any size, with and without a cell, give in one batch what each gives alone."""
     systems = [crystal(), molecule(), molecule(4), crystal(2)]
     model = build(type_one_side=False)
     params = draw(model)
