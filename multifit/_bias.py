@@ -1,8 +1,8 @@
 r"""The energy per type that a model adds to its networks, and how it is fitted to other data.
 
-An energy model gives E = Σ_i [N_i + b_{t(i)}], where N are its networks and the bias b of a type is
-the fitting net's ``bias_atom_e`` plus the model's ``out_bias``. With n_{fa} atoms of type a in frame
-f, labels E* and predictions E, the new bias solves one of
+An energy model gives E = Σ_i [N_i + b_{t(i)}], where N are its networks and the bias b of a type
+is the fitting net's ``bias_atom_e`` plus the model's ``out_bias``. With n_{fa} atoms of type a in
+frame f, labels E* and predictions E, the new bias solves one of
 
 .. math::
 
@@ -67,9 +67,10 @@ class Evidence:
 
 def type_bias(model: EnergyModel, params: Tree) -> np.ndarray:
     """Return the energy that each type has beside the networks, (ntypes,), eV."""
-    of_net = np.array(params["fitting"]["bias_atom_e"])[:, 0]
+    of_net: np.ndarray = np.array(params["fitting"]["bias_atom_e"])[:, 0]
     of_net[list(model.fitting.exclude_types)] = 0.0
-    return of_net + np.asarray(params["out_bias"])[:, 0]
+    total: np.ndarray = of_net + np.asarray(params["out_bias"])[:, 0]
+    return total
 
 
 def collect(
@@ -127,13 +128,15 @@ def fit_bias(model: EnergyModel, params: Tree, evidence: Evidence, mode: Mode) -
         return output_bias(evidence.counts, evidence.label, wanted, rcond)
     shifts = [None if b is None else b - before for b, before in zip(wanted, old, strict=True)]
     rest = evidence.label - evidence.prediction
-    return old + output_bias(evidence.counts, rest, shifts, rcond)
+    new: np.ndarray = old + output_bias(evidence.counts, rest, shifts, rcond)
+    return new
 
 
 def with_type_bias(model: EnergyModel, params: Tree, bias: np.ndarray) -> np.ndarray:
     """Return the ``out_bias`` (ntypes, 1) with which the types have the given bias."""
     shift = np.asarray(bias) - type_bias(model, params)
-    return np.asarray(params["out_bias"]) + shift[:, None]
+    new: np.ndarray = np.asarray(params["out_bias"]) + shift[:, None]
+    return new
 
 
 def shifted_bias(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
     from rich.table import Table
 
     from ..evaluation import Errors
@@ -69,9 +69,10 @@ def short_names(names: Sequence[str]) -> tuple[str, list[str]]:
     """
     if max(map(len, names), default=0) <= LONG_NAME:
         return "", list(names)
-    shared = os.path.commonprefix([os.path.dirname(name) + "/" for name in names])
-    folder = shared[: shared.rfind("/") + 1]
-    return folder.rstrip("/"), [name.removeprefix(folder) for name in names]
+    parents = zip(*(name.split("/")[:-1] for name in names), strict=False)
+    shared = takewhile(lambda parts: len(set(parts)) == 1, parents)
+    folder = "".join(f"{parts[0]}/" for parts in shared)
+    return folder.rstrip("/#"), [name.removeprefix(folder) for name in names]
 
 
 def table(
@@ -126,7 +127,7 @@ def _cells(errors: Errors, key: str) -> tuple[str, str]:
     return f"{errors.rmse(key):.3e}", f"{errors.mae(key):.3e}"
 
 
-def progress(about: str, total: int) -> tuple[Progress, int]:
+def progress(about: str, total: int) -> tuple[Progress, TaskID]:
     """Return a bar of frames on stderr, which is shown only on a terminal, and its task."""
     from rich.progress import (
         BarColumn,

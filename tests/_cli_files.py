@@ -1,0 +1,73 @@
+"""Models and data on disk, for the tests of the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from _cases import System, build, crystal, draw
+
+from multifit import files
+from multifit import model as mdl
+from multifit.potential import Potential
+
+NAMES = ("O", "H")
+
+
+def write_model(path: Path, model: mdl.EnergyModel | None = None, **more: object) -> Potential:
+    """Write a small random model, and return it on NumPy."""
+    model = model or build()
+    params = draw(model)
+    content = {"software": "multifit", "version": "0.1.0", "model": mdl.serialize(model, params)}
+    files.write(path, {**content, **more})
+    return Potential(model, params)
+
+
+def frames(number: int, shape: System | None = None) -> tuple[np.ndarray, System]:
+    """Return coordinates (number, natoms, 3) near a crystal's or molecule's, and that one."""
+    system = shape or crystal()
+    rng = np.random.default_rng(11)
+    return system.coord + rng.normal(scale=0.05, size=(number, *system.coord.shape)), system
+
+
+def write_system(
+    folder: Path, coord: np.ndarray, system: System, **arrays: np.ndarray | None
+) -> None:
+    """Write a DeePMD system with the given labels."""
+    inner = folder / "set.000"
+    inner.mkdir(parents=True)
+    (folder / "type.raw").write_text("\n".join(map(str, system.atype)))
+    (folder / "type_map.raw").write_text("\n".join(NAMES))
+    n = len(coord)
+    np.save(inner / "coord.npy", coord.reshape(n, -1))
+    if system.cell is None:
+        (folder / "nopbc").touch()
+    else:
+        np.save(inner / "box.npy", np.tile(system.cell.ravel(), (n, 1)))
+    for name, value in arrays.items():
+        if value is not None:
+            np.save(inner / f"{name}.npy", value.reshape(n, -1))
+
+
+def write_labelled(
+    folder: Path,
+    potential: Potential,
+    number: int = 5,
+    *,
+    energy: float = 0.0,
+    force: float = 0.0,
+    virial: float | None = 0.0,
+    shape: System | None = None,
+) -> dict[str, np.ndarray]:
+    """Write a system whose labels are predictions minus these errors, and return these."""
+    coord, system = frames(number, shape)
+    found = potential.predict(coord, system.atype, system.cell)
+    write_system(
+        folder,
+        coord,
+        system,
+        energy=found["energy"] - energy,
+        force=found["force"] - force,
+        virial=None if virial is None else found["virial"] - virial,
+    )
+    return found

@@ -1,0 +1,308 @@
+"""``multifit test`` and the comparison behind it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _cases import build, draw, molecule
+from _cli_files import frames, write_labelled, write_model, write_system
+
+from multifit import comparison
+from multifit.backend import get_backend
+from multifit.cli import main
+from multifit.comparison import compare, frames_at_once, predictions, spread_frames
+from multifit.data import open_systems
+from multifit.errors import DataError
+from multifit.potential import Potential
+
+
+def numbers(line: str) -> list[str]:
+    return line.split()[1:]
+
+
+def lines_of(text: str, name: str) -> list[list[str]]:
+    return [numbers(line) for line in text.splitlines() if line.strip().startswith(name)]
+
+
+@pytest.fixture
+def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Potential]:
+    monkeypatch.delenv("MULTIFIT_BACKEND", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path, write_model(tmp_path / "model.dp")
+
+
+def test_errors_are_those_of_the_labels(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "data", potential, energy=0.6, force=0.02, virial=1.2)
+    assert main(["test", "-m", "model.dp", "-s", "data"]) == 0
+    energy, force = lines_of(capsys.readouterr().out, "data")
+    assert energy == ["5", *["6.000e-01"] * 2, *["1.000e-01"] * 2]
+    assert force == ["5", *["2.000e-02"] * 2, *["1.200e+00"] * 2, *["2.000e-01"] * 2]
+
+
+def test_total_weighs_systems_by_their_frames(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "data" / "a", potential, 3, energy=0.3)
+    write_labelled(folder / "data" / "b", potential, 1, energy=0.7)
+    assert main(["test", "-m", "model.dp", "-s", "data"]) == 0
+    total = lines_of(capsys.readouterr().out, "total")[0]
+    assert total[0] == "4"
+    assert total[1] == f"{np.sqrt((3 * 0.09 + 0.49) / 4):.3e}"
+    assert total[2] == "4.000e-01"
+
+
+def test_missing_labels_are_dashes_with_a_note(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "a", potential)
+    write_labelled(folder / "b", potential, virial=None)
+    assert main(["test", "-m", "model.dp", "-s", "a", "b"]) == 0
+    out = capsys.readouterr().out
+    assert lines_of(out, "b")[1][3:] == ["—"] * 4
+    assert "— 1 of 2 systems have no virial: b" in out
+    assert "energy:" not in out
+
+
+def test_output_of_a_pipe_is_plain_and_narrow(case, capsys) -> None:
+    folder, potential = case
+    for name in ("one_system_with_quite_a_long_name_300K", "another_[bold]_of_these"):
+        write_labelled(folder / "somewhere" / "deep" / name, potential, 1)
+    assert main(["test", "-m", "model.dp", "-s", "somewhere"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert max(map(len, out.splitlines())) <= 100
+    assert "[bold]" in out
+    assert "in somewhere/deep" in out
+
+
+def test_numb_test_takes_the_first_frames(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "data", potential, 5)
+    assert main(["test", "-m", "model.dp", "-s", "data", "-n", "2"]) == 0
+    assert lines_of(capsys.readouterr().out, "data")[0][0] == "2"
+
+
+def test_list_of_systems_may_have_comments(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "a", potential, 2)
+    (folder / "list").write_text("# mine\n\na\n")
+    assert main(["test", "-m", "model.dp", "-f", "list"]) == 0
+    assert lines_of(capsys.readouterr().out, "a")[0][0] == "2"
+
+
+def test_detail_files_hold_labels_and_predictions(case, capsys) -> None:
+    folder, potential = case
+    found = write_labelled(folder / "a", potential, 3, energy=0.6, force=0.5, virial=0.25)
+    write_labelled(folder / "b", potential, 2, virial=None)
+    assert main(["test", "-m", "model.dp", "-s", "a", "b", "-d", "run.1"]) == 0
+    names = ["e", "e_peratom", "f", "v", "v_peratom"]
+    out = {name: np.loadtxt(folder / f"run.1.{name}.out") for name in names}
+    assert {k: v.shape for k, v in out.items()} == {
+        "e": (5, 2),
+        "e_peratom": (5, 2),
+        "f": (30, 6),
+        "v": (3, 18),
+        "v_peratom": (3, 18),
+    }
+    np.testing.assert_allclose(out["e"][:3, 1], found["energy"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(out["e"][:3, 0], found["energy"] - 0.6, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(out["e_peratom"] * 6, out["e"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(out["f"][:18, 3:], found["force"].reshape(-1, 3), atol=1e-12)
+    np.testing.assert_allclose(out["v"][:, :9] + 0.25, out["v"][:, 9:], rtol=0, atol=1e-12)
+    header = (folder / "run.1.f.out").read_text().splitlines()[0]
+    assert header == "# a: data_fx data_fy data_fz pred_fx pred_fy pred_fz"
+    assert "wrote run.1.e.out" in capsys.readouterr().out
+
+
+def test_detail_files_are_made_anew(case) -> None:
+    folder, potential = case
+    write_labelled(folder / "a", potential, 2)
+    for _ in range(2):
+        assert main(["test", "-m", "model.dp", "-s", "a", "-d", "x"]) == 0
+    assert np.loadtxt(folder / "x.e.out").shape == (2, 2)
+
+
+def test_atomic_energies_are_compared_where_there_are_any(case, capsys) -> None:
+    folder, potential = case
+    coord, system = frames(2)
+    found = potential.predict(coord, system.atype, system.cell)
+    write_system(folder / "data", coord, system, atom_ener=found["atom_energy"] - 0.125)
+    assert main(["test", "-m", "model.dp", "-s", "data", "-d", "x"]) == 0
+    assert lines_of(capsys.readouterr().out, "data")[2] == ["2", "1.250e-01", "1.250e-01"]
+    assert np.loadtxt(folder / "x.ae.out").shape == (12, 2)
+
+
+def test_backends_agree_over_chunks(case, backends, monkeypatch) -> None:
+    folder, potential = case
+    monkeypatch.setattr(comparison, "ATOMS_AT_ONCE", 13)
+    write_labelled(folder / "data", potential, 5, energy=0.6, force=0.01, virial=0.3)
+    system = open_systems(str(folder / "data"), potential.type_map)[0]
+    wanted = compare(potential, system)
+    params = draw(potential.model)
+    for name in backends:
+        got = compare(Potential(potential.model, params, name), system)
+        assert got.number == wanted.number, name
+        for key in wanted.number:
+            np.testing.assert_allclose(got.rmse(key), wanted.rmse(key), rtol=1e-9, err_msg=name)
+
+
+def test_a_compiler_meets_one_number_of_frames(case, monkeypatch) -> None:
+    folder, _ = case
+    monkeypatch.setattr(comparison, "ATOMS_AT_ONCE", 13)
+    model = build(numb_fparam=2)
+    backend = replace(get_backend("numpy"), static_shapes=True)  # type: ignore[type-var]
+    potential = Potential(model, draw(model), backend)
+    coord, system = frames(5)
+    fparam = np.arange(10.0).reshape(5, 2)
+    write_system(folder / "data", coord, system, fparam=fparam)
+    met = []
+    evaluate = potential.evaluate_frames
+
+    def watch(ready, *args):
+        met.append(len(ready))
+        return evaluate(ready, *args)
+
+    monkeypatch.setattr(potential, "evaluate_frames", watch)
+    data = open_systems(str(folder / "data"), model.type_map)[0]
+    chunks = list(predictions(potential, data))
+    assert met == [2, 2, 2]
+    assert [len(chunk.output["energy"]) for chunk in chunks] == [2, 2, 1]
+    monkeypatch.undo()
+    wanted = potential.predict(coord, system.atype, system.cell, fparam)
+    energy = np.concatenate([chunk.output["energy"] for chunk in chunks])
+    np.testing.assert_allclose(energy, wanted["energy"], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("natoms", "nframes", "static", "size"),
+    [
+        (192, 80, False, 4),
+        (192, 3, False, 3),
+        (192, 3, True, 4),
+        (10**6, 3, True, 1),
+        (6, 0, True, 1),
+    ],
+)
+def test_frames_at_once(natoms: int, nframes: int, static: bool, size: int) -> None:
+    assert frames_at_once(natoms, nframes, static) == size
+
+
+def test_spread_frames_reach_over_the_system(case) -> None:
+    folder, potential = case
+    write_labelled(folder / "a", potential, 10)
+    system = open_systems(str(folder / "a"), potential.type_map)[0]
+    assert spread_frames(system, 4).tolist() == [0, 2, 5, 7]
+    assert len(spread_frames(system, 0)) == len(spread_frames(system, 99)) == 10
+
+
+def test_virtual_atoms_count_nowhere(case) -> None:
+    folder, potential = case
+    coord, system = frames(2)
+    found = potential.predict(coord, system.atype, system.cell)
+    # The same frames with a virtual atom behind, once with another label for it.
+    more = np.concatenate([coord, coord[:, :1] + 0.5], axis=1)
+    force = np.concatenate([found["force"] - 0.5, np.full((2, 1, 3), 9.0)], axis=1)
+    types = np.append(system.atype, -1)
+    virtual = replace(system, atype=np.zeros(7, dtype=int))
+    write_system(folder / "data", more, virtual, energy=found["energy"] - 0.6, force=force)
+    np.save(folder / "data/set.000/real_atom_types.npy", np.tile(types, (2, 1)))
+    errors = compare(potential, open_systems(str(folder / "data"), potential.type_map)[0])
+    assert errors.number["force"] == 36
+    assert errors.rmse("force") == pytest.approx(0.5)
+    assert errors.mae("energy_per_atom") == pytest.approx(0.1)
+    assert main(["test", "-m", "model.dp", "-s", "data", "-d", "x"]) == 0
+    assert np.loadtxt("x.f.out").shape == (12, 6)
+
+
+def test_molecules_have_no_cell(case) -> None:
+    folder, potential = case
+    write_labelled(folder / "m", potential, 3, energy=0.5, shape=molecule())
+    errors = compare(potential, open_systems(str(folder / "m"), potential.type_map)[0])
+    assert errors.mae("energy_per_atom") == pytest.approx(0.1)
+    assert errors.mae("force") == pytest.approx(0.0, abs=1e-12)
+
+
+def test_fparam_and_aparam_come_from_the_data_or_the_default(case) -> None:
+    folder, _ = case
+    model = build(numb_fparam=1, numb_aparam=2)
+    params = draw(model)
+    default = replace(model, fitting=replace(model.fitting, default_fparam=(0.5,)))
+    coord, system = frames(2)
+    aparam = np.random.default_rng(3).normal(size=(2, 6, 2))
+    write_system(folder / "with", coord, system, aparam=aparam, fparam=np.full((2, 1), 0.5))
+    write_system(folder / "without", coord, system, aparam=aparam)
+    write_system(folder / "wrong", coord, system, aparam=aparam, fparam=np.zeros((2, 3)))
+    write_system(folder / "neither", coord, system, fparam=np.zeros((2, 1)))
+    names = ["with", "without", "wrong", "neither"]
+    given, lacking, wrong, neither = open_systems(
+        [str(folder / name) for name in names], model.type_map
+    )
+    wanted = next(predictions(Potential(model, params), given)).output["energy"]
+    direct = Potential(model, params).predict(
+        coord, system.atype, system.cell, np.array([0.5]), aparam
+    )
+    np.testing.assert_allclose(wanted, direct["energy"], rtol=0, atol=1e-12)
+    got = next(predictions(Potential(default, params), lacking)).output["energy"]
+    np.testing.assert_array_equal(got, wanted)
+    for system_, about in ((lacking, "no fparam"), (wrong, "3 numbers"), (neither, "no aparam")):
+        with pytest.raises(DataError, match=about):
+            list(predictions(Potential(model, params), system_))
+
+
+ERRORS = {
+    "no model": (["-m", "nothing.dp", "-s", "data"], "nothing.dp does not exist"),
+    "truncated": (["-m", "short.dp", "-s", "data"], "short.dp is"),
+    "foreign": (["-m", "foreign.json", "-s", "data"], "holds no model"),
+    "no data": (["-m", "model.dp", "-s", "nowhere"], "nowhere does not exist"),
+    "no system": (["-m", "model.dp", "-s", "empty"], "no system found in empty"),
+    "no list": (["-m", "model.dp", "-f", "nolist"], "nolist can not be read"),
+    "empty list": (["-m", "model.dp", "-f", "emptylist"], "lists no data systems"),
+    "binary list": (["-m", "model.dp", "-f", "model.dp"], "not a text file"),
+    "element": (["-m", "model.dp", "-s", "iron"], "'Fe'"),
+    "backend": (["-m", "model.dp", "-s", "data", "--backend", "troch"], "did you mean 'torch'?"),
+    "folder": (["-m", "model.dp", "-s", "data", "-d", "no/x"], "no of the detail files does not"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_bad_input_is_one_sentence(case, capsys, name: str) -> None:
+    folder, potential = case
+    write_labelled(folder / "data", potential, 1)
+    write_labelled(folder / "iron", potential, 1)
+    (folder / "iron" / "type_map.raw").write_text("O\nFe\n")
+    (folder / "empty").mkdir()
+    (folder / "emptylist").write_text("\n# nothing\n")
+    (folder / "short.dp").write_bytes((folder / "model.dp").read_bytes()[:3000])
+    (folder / "foreign.json").write_text('{"a": 1}')
+    arguments, about = ERRORS[name]
+    assert main(["test", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert about in err
+    assert err.startswith("multifit: error: ")
+    assert err.count("\n") == 1
+
+
+def test_detail_file_that_can_not_be_written_is_an_error(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "data", potential, 1)
+    (folder / "x.e.out").mkdir()
+    assert main(["test", "-m", "model.dp", "-s", "data", "-d", "x"]) == 2
+    assert "x.e.out can not be written" in capsys.readouterr().err
+
+
+def test_backend_comes_from_the_environment(case, capsys, monkeypatch) -> None:
+    folder, potential = case
+    write_labelled(folder / "data", potential, 1)
+    monkeypatch.setenv("MULTIFIT_BACKEND", "jaks")
+    assert main(["test", "-m", "model.dp", "-s", "data"]) == 2
+    assert "unknown backend 'jaks'" in capsys.readouterr().err
+    assert main(["test", "-m", "model.dp", "-s", "data", "--backend", "numpy"]) == 0
+
+
+def test_negative_number_of_frames_is_refused(case, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["test", "-m", "model.dp", "-s", "data", "-n", "-1"])
+    assert "negative" in capsys.readouterr().err
