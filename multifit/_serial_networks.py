@@ -9,38 +9,17 @@ import numpy as np
 
 from . import precision as prec
 from .errors import FileFormatError
+from .files import check_version
 from .networks import Layer, Network
 from .tree import Tree, in_order, numbered
 
-#: The versions that we read, and the last one is the one that we write.
+#: The versions that we read; the last one is the one that we write.
 VERSIONS = {
-    "Layer": (1, 2),
-    "EmbeddingNetwork": (1, 2),
-    "FittingNetwork": (1, 1),
-    "NetworkCollection": (1, 1),
+    "Layer": range(1, 3),
+    "EmbeddingNetwork": range(1, 3),
+    "FittingNetwork": range(1, 2),
+    "NetworkCollection": range(1, 2),
 }
-
-
-def check_version(node: dict[str, Any], name: str, lowest: int, highest: int) -> int:
-    """Return the ``@version`` of a node.
-
-    Raises
-    ------
-    FileFormatError
-        If it is older or newer than what multifit reads.
-    """
-    version = int(node.get("@version", 1))
-    if not lowest <= version <= highest:
-        newer = "a newer multifit" if version > highest else "an older program"
-        raise FileFormatError(
-            f"the model holds a {name} of @version {version}, but this multifit reads versions "
-            f"{lowest} to {highest}; it was written for {newer}"
-        )
-    return version
-
-
-def _float_name(name: str) -> str:
-    return prec.canonical(name)
 
 
 def layer_to_dict(layer: Layer, params: Tree) -> dict[str, Any]:
@@ -52,7 +31,7 @@ def layer_to_dict(layer: Layer, params: Tree) -> dict[str, Any]:
         "use_timestep": layer.timestep,
         "activation_function": layer.activation,
         "resnet": layer.resnet,
-        "precision": _float_name(layer.precision),
+        "precision": prec.canonical(layer.precision),
         "trainable": layer.trainable,
         "@variables": {name: params.get(name) for name in ("w", "b", "idt")},
     }
@@ -60,7 +39,7 @@ def layer_to_dict(layer: Layer, params: Tree) -> dict[str, Any]:
 
 def layer_params(node: dict[str, Any], layer: Layer, where: str) -> Tree:
     """Return the parameters of one layer, checked against its settings."""
-    check_version(node, "Layer", *VERSIONS["Layer"])
+    check_version(node, VERSIONS["Layer"], where)
     wanted: dict[str, tuple[int, ...]] = {"w": (layer.n_in, layer.n_out)}
     if layer.bias:
         wanted["b"] = (layer.n_out,)
@@ -86,7 +65,7 @@ def network_to_dict(network: Network, params: Tree, kind: str, head: dict[str, A
     layers = zip(network.layers, in_order(params["layers"]), strict=True)
     return {
         "@class": kind,
-        "@version": VERSIONS[kind][1],
+        "@version": VERSIONS[kind][-1],
         "in_dim": network.n_in,
         **head,
         "layers": [layer_to_dict(layer, p) for layer, p in layers],
@@ -109,7 +88,7 @@ def collection_to_dict(
 
 def collection_params(node: dict[str, Any], network: Network, count: int, where: str) -> Tree:
     """Return the parameters of every network of a collection, checked against the settings."""
-    check_version(node, "NetworkCollection", *VERSIONS["NetworkCollection"])
+    check_version(node, VERSIONS["NetworkCollection"], where)
     networks = node["networks"]
     if len(networks) != count or any(net is None for net in networks):
         raise FileFormatError(f"{where} holds {len(networks)} networks, but {count} are needed")
@@ -123,7 +102,7 @@ def collection_params(node: dict[str, Any], network: Network, count: int, where:
 
 def _network_layers(node: dict[str, Any], network: Network, where: str) -> Tree:
     kind = node.get("@class", "EmbeddingNetwork")
-    check_version(node, kind, *VERSIONS.get(kind, (1, 1)))
+    check_version(node, VERSIONS.get(kind, range(1, 2)), where)
     if len(node["layers"]) != len(network.layers):
         raise FileFormatError(
             f"{where} has {len(node['layers'])} layers, but its settings ask for "

@@ -54,14 +54,14 @@ class Backend(Protocol):
         ...
 
     def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
-        """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient).
+        """Turn ``f(params, *rest) → (scalar, aux)`` into one returning ((scalar, aux), gradient).
 
         ``params`` is a flat dict of arrays; the gradient is a dict with the same keys.
         """
         ...
 
     def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
-        """Return the same function of (nested dicts of) arrays, faster; f itself is a valid answer."""
+        """Return the same function of nested dicts of arrays, faster; f itself will do."""
         ...
 
     def describe(self) -> dict[str, str]:
@@ -128,7 +128,7 @@ def get_backend(name: str | Backend = "numpy") -> Backend:
     Raises
     ------
     BackendError
-        If the name is unknown or the framework is not installed (with the command that installs it).
+        If the name is unknown or the framework is not installed (with what installs it).
     """
     if not isinstance(name, str):
         return name

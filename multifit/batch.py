@@ -1,6 +1,6 @@
 """Frames and their neighbours as the flat arrays that the core eats.
 
-All atoms of a batch lie in one list sorted by type, whichever frame they belong to. For each pair of
+All atoms of a batch lie in one list sorted by type, whichever frame they are in. For each pair of
 types there is one table of pairs, one row for each centre, as wide as the batch needs: components
 before neighbours, ``rij`` (n, 3, k), so that every product of the descriptor is a matrix product.
 """
@@ -21,7 +21,7 @@ Key = tuple[int, int]
 
 @dataclass(frozen=True)
 class PairTable:
-    """The pairs between two types in one frame: row = which centre, col = how near its neighbour."""
+    """The pairs between two types in one frame: row = which centre, col = how near the other."""
 
     row: np.ndarray
     col: np.ndarray
@@ -42,7 +42,9 @@ class Frame:
     tables: dict[Key, PairTable]
     dropped: int = 0  #: pairs beyond ``sel``
     nearest: float = np.inf  #: smallest distance in Å
-    fullest: tuple[int, ...] = ()  #: the most neighbours of each type around one atom, before cutting
+    fullest: tuple[
+        int, ...
+    ] = ()  #: the most neighbours of each type around one atom, before cutting
 
     @property
     def nbytes(self) -> int:
@@ -174,6 +176,11 @@ class Batcher:
         width = max(width, self._widths.get(key, 0))
         self._widths[key] = width
         return width
+
+    def learn(self, frames: Sequence[Frame]) -> None:
+        """Let tables be as wide as these frames need from now on, where shapes are static."""
+        for key in {key for frame in frames for key in frame.tables}:
+            self._width(key, frames)
 
     def assemble(
         self,

@@ -41,9 +41,7 @@ class Adam:
 
 def init(params: Flat) -> dict[str, Flat]:
     """Return the moments before the first update, as NumPy arrays."""
-    return {
-        moment: {name: np.zeros_like(x) for name, x in params.items()} for moment in ("m", "v")
-    }
+    return {moment: {name: np.zeros_like(x) for name, x in params.items()} for moment in ("m", "v")}
 
 
 def global_norm(xp: Any, grads: Flat) -> Array:

@@ -13,7 +13,14 @@ from . import model as mdl
 from .backend import Backend, get_backend
 from .batch import Batcher, Frame
 from .errors import DataError, FileFormatError, did_you_mean
+from .spectrum import Spectrum
 from .tree import Tree, map_leaves
+
+#: Distance in Å down to which the embedding nets are interpolated from the start.
+NEAREST = 0.7
+
+#: Largest last coefficients of their series, relative to the largest: the last digits of a double.
+TOLERANCE = 1e-13
 
 #: Atoms that go through the networks at once; more would only cost memory.
 ATOMS_AT_ONCE = 768
@@ -43,6 +50,10 @@ class Potential:
             model.descriptor.sel,
             model.pair_exclude_types,
             self.backend.static_shapes,
+        )
+        self._host = params
+        self._spectrum = Spectrum(
+            self.backend, model.descriptor, set(), NEAREST, tolerance=TOLERANCE
         )
         self._evaluate = self.backend.compile(self._outputs)
         self._evaluate_virial = self.backend.compile(self._outputs_with_atom_virial)
@@ -201,15 +212,30 @@ class Potential:
         atom_virial: bool = False,
     ) -> dict[str, np.ndarray]:
         """Return the outputs for frames of one number of atoms, as :meth:`predict` does."""
-        batch, layout = self._batcher.assemble(frames, fparam, aparam)
+        host, layout = self._batcher.assemble(frames, fparam, aparam)
+        batch = map_leaves(self.backend.asarray, host)
+        basis = self._basis(frames)
+        if basis is not None:
+            batch["basis"] = basis
         run = self._evaluate_virial if atom_virial else self._evaluate
-        out = run(self.params, map_leaves(self.backend.asarray, batch))
+        out = run(self.params, batch)
         arrays = {key: self.backend.to_numpy(value) for key, value in out.items()}
         shape = (len(frames), len(frames[0].atype))
         return {
             key: value if key in ("energy", "virial") else layout.gather(value, *shape)
             for key, value in arrays.items()
         }
+
+    def _basis(self, frames: Sequence[Frame]) -> dict[str, Any] | None:
+        """Return the Chebyshev basis that is exact for these frames, or None."""
+        before = self._spectrum.nearest
+        basis = self._spectrum.basis(min(frame.nearest for frame in frames))
+        fresh = {key for frame in frames for key in frame.tables} - self._spectrum.present
+        if fresh or self._spectrum.nearest != before:
+            self._spectrum.present |= fresh
+            self._spectrum.check(self._host)
+            basis = self._spectrum.basis(self._spectrum.nearest)
+        return basis
 
 
 def _frames(name: str, value: Any, ndim: int) -> np.ndarray:
@@ -230,7 +256,9 @@ def _cells(cell: Any, nframes: int) -> list[np.ndarray | None]:
     if x.shape == (3, 3):
         return [x] * nframes
     if x.shape != (nframes, 3, 3):
-        raise DataError(f"cell has the shape {np.shape(cell)}, but must be (3, 3) or {nframes}×(3, 3)")
+        raise DataError(
+            f"cell has the shape {np.shape(cell)}, but must be (3, 3) or {nframes}×(3, 3)"
+        )
     return list(x)
 
 
@@ -252,10 +280,7 @@ def read_model(path: str | Path) -> tuple[mdl.EnergyModel, Tree, dict[str, Any]]
     except FileFormatError as exc:
         raise FileFormatError(f"{path}: {exc}") from exc
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        if isinstance(exc, KeyError):
-            reason = f"it lacks {exc}"
-        else:
-            reason = str(exc)
+        reason = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
         raise FileFormatError(f"{path} is not a model that multifit understands: {reason}") from exc
     return model, params, content
 

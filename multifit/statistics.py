@@ -34,7 +34,8 @@ class Sums:
 
     def mean(self) -> np.ndarray:
         """Return the means, 0 where there are no numbers."""
-        return self.total / np.maximum(self.number, 1)
+        means: np.ndarray = self.total / np.maximum(self.number, 1)
+        return means
 
     def deviation(self, protect: float, default: float = 0.1) -> np.ndarray:
         """Return the population standard deviations, at least ``protect``.

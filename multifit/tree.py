@@ -44,7 +44,7 @@ def map_leaves(f: Callable[[Any], Any], tree: Mapping[str, Any]) -> Tree:
 
 
 def numbered(items: list[Any] | tuple[Any, ...]) -> Tree:
-    """Return a list as a dict with the keys ``"0"``, ``"1"``, …"""
+    """Return a list as a dict with the keys ``"0"``, ``"1"``, and so on."""
     return {str(k): item for k, item in enumerate(items)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class NumpyBackend:
     def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
         """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
         # One bincount per column is an order of magnitude faster than np.add.at.
-        columns = np.reshape(x, (len(index), -1))
+        columns = np.reshape(x, (len(index), math.prod(x.shape[1:])))
         sums = [np.bincount(index, weights=column, minlength=n) for column in columns.T]
         return np.stack(sums, axis=1).astype(x.dtype).reshape((n, *x.shape[1:]))
 

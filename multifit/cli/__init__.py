@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from .. import __version__
@@ -22,6 +23,9 @@ COMMANDS = {
     "backends": ("_backends", "list the frameworks, their versions and features"),
     "schema": ("_schema", "print the JSON Schema of input.json"),
 }
+
+#: When the command was given, but for the start of Python itself.
+BEGAN = time.monotonic()
 
 #: The exit code of an error that the user can mend.
 USER_ERROR = 2

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WIDTH = 100
 
 #: Names longer than this lose the folder that all of them share.
-LONG_NAME = 24
+LONG_NAME = 14
 
 #: What a finished training shows.
 SUMMARY = ("energy_per_atom", "force", "virial_per_atom")

@@ -10,17 +10,42 @@ from pathlib import Path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="input.json, as DeePMD-kit's")
-    parser.add_argument("--backend", "-b", help="numpy, torch, jax, …; else the input's, else "
-                        "$MULTIFIT_BACKEND, else the first that is installed")
-    parser.add_argument("--output", "-o", type=Path, default=Path(), metavar="DIR",
-                        help="folder to write into (default: the current one)")
+    parser.add_argument(
+        "--backend",
+        "-b",
+        help="numpy, torch, jax, …; else the input's, else "
+        "$MULTIFIT_BACKEND, else the first that is installed",
+    )
+    parser.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder to write into (default: the current one)",
+    )
     start = parser.add_mutually_exclusive_group()
-    start.add_argument("--restart", "-r", type=Path, metavar="CKPT",
-                       help="go on from a checkpoint: a file, or a prefix such as model.ckpt")
-    start.add_argument("--init-model", "-i", type=Path, metavar="MODEL",
-                       help="start from the parameters of a model of the same shape")
-    start.add_argument("--finetune", "-t", type=Path, metavar="MODEL",
-                       help="start from a model, by element; the energy per type is fitted anew")
+    start.add_argument(
+        "--restart",
+        "-r",
+        type=Path,
+        metavar="CKPT",
+        help="go on from a checkpoint: a file, or a prefix such as model.ckpt",
+    )
+    start.add_argument(
+        "--init-model",
+        "-i",
+        type=Path,
+        metavar="MODEL",
+        help="start from the parameters of a model of the same shape",
+    )
+    start.add_argument(
+        "--finetune",
+        "-t",
+        type=Path,
+        metavar="MODEL",
+        help="start from a model, by element; the energy per type is fitted anew",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
 
 
@@ -33,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     name = args.backend or config.backend or os.environ.get("MULTIFIT_BACKEND")
     backend = choose_training_backend(name)
     from ..train import Start, train
+    from . import BEGAN
+    from ._tables import console
 
     return train(
         config,
@@ -40,5 +67,7 @@ def run(args: argparse.Namespace) -> int:
         base=args.input.resolve().parent,
         output=args.output,
         start=Start(args.restart, args.init_model, args.finetune),
+        console=console(),
         quiet=args.quiet,
+        began=BEGAN,
     )

@@ -191,8 +191,8 @@ def describe(
         For each neighbour type that occurs, under its number: ``rij`` (n, 3, k) in Å and ``mask``
         (n, k); k ≤ sel. Slots that a table lacks count as empty.
     basis
-        From :func:`multifit.descriptor.chebyshev_basis`, as arrays of xp: the embedding nets are then
-        evaluated at its nodes and interpolated; without it, at every pair.
+        From :func:`multifit.descriptor.chebyshev_basis`, as arrays of xp: the embedding nets are
+        then evaluated at its nodes and interpolated; without it, at every pair.
 
     Returns
     -------

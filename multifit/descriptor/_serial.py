@@ -8,12 +8,12 @@ import numpy as np
 
 from .. import precision as prec
 from .._serial_networks import (
-    check_version,
     collection_params,
     collection_to_dict,
     network_to_dict,
 )
 from ..errors import FileFormatError, UnsupportedError
+from ..files import check_version
 from ..tree import Tree, in_order
 from ._se_e2_a import SeE2A
 
@@ -99,7 +99,7 @@ def settings(node: dict[str, Any]) -> SeE2A:
         raise UnsupportedError(
             f"the model's descriptor is of type {node.get('type')!r}; multifit reads 'se_e2_a'"
         )
-    check_version(node, "Descriptor", 1, VERSION)
+    check_version(node, range(1, VERSION + 1), "descriptor")
     if node.get("spin") is not None or node.get("env_mat", {}).get("use_exp_switch"):
         raise UnsupportedError(
             "the model's descriptor uses spin or use_exp_switch, which multifit lacks"

@@ -42,9 +42,7 @@ from ..tree import Tree
 Array = Any
 
 #: Activations that are analytic, so that a series converges geometrically.
-SMOOTH = frozenset(
-    {"tanh", "gelu", "gelu_tf", "softplus", "sigmoid", "silu", "linear", "none"}
-)
+SMOOTH = frozenset({"tanh", "gelu", "gelu_tf", "softplus", "sigmoid", "silu", "linear", "none"})
 
 
 def chebyshev_basis(k: int, s_max: float) -> dict[str, np.ndarray]:

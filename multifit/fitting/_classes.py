@@ -118,9 +118,7 @@ class GeneralFitting:
 
     def serialize(self) -> dict[str, Any]:
         """Return the net as DeePMD-kit's model files hold it, with NumPy arrays."""
-        return serialize(
-            self.config, map_leaves(self.backend.to_numpy, self.params), self.type_map
-        )
+        return serialize(self.config, map_leaves(self.backend.to_numpy, self.params), self.type_map)
 
     @classmethod
     def deserialize(cls, data: dict[str, Any], backend: str | Backend = "numpy") -> Self:

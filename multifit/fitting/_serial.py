@@ -8,12 +8,12 @@ import numpy as np
 
 from .. import precision as prec
 from .._serial_networks import (
-    check_version,
     collection_params,
     collection_to_dict,
     network_to_dict,
 )
 from ..errors import FileFormatError, UnsupportedError
+from ..files import check_version
 from ..tree import Tree, in_order
 from ._invar import Fitting
 
@@ -86,7 +86,7 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
 
 def settings(node: dict[str, Any]) -> Fitting:
     """Return the settings that a ``fitting`` section describes."""
-    check_version(node, "Fitting", 1, VERSION)
+    check_version(node, range(1, VERSION + 1), "fitting")
     if node.get("type") not in ("ener", "invar"):
         raise UnsupportedError(
             f"the model's fitting net is of type {node.get('type')!r}; multifit reads 'ener'"
@@ -133,7 +133,7 @@ def deserialize(node: dict[str, Any]) -> tuple[Fitting, Tree]:
     count = config.n_networks
     params: Tree = {"nets": collection_params(node["nets"], config.network, count, "fitting.nets")}
     variables = node["@variables"]
-    wanted = {"bias_atom_e": (config.ntypes, config.dim_out)}
+    wanted: dict[str, tuple[int, ...]] = {"bias_atom_e": (config.ntypes, config.dim_out)}
     for kind, n in (("fparam", config.numb_fparam), ("aparam", config.numb_aparam)):
         if n > 0:
             wanted |= {f"{kind}_avg": (n,), f"{kind}_inv_std": (n,)}

@@ -107,15 +107,15 @@ def evaluate(
     params
         As from :func:`init`, as arrays of the backend.
     batch
-        As from :class:`multifit.batch.Batcher`, as arrays of the backend: N atoms in nframes frames,
-        sorted by type.
+        As from :class:`multifit.batch.Batcher`, as arrays of the backend: N atoms in nframes
+        frames, sorted by type.
 
     Returns
     -------
     dict
         ``energy`` (nframes,) and ``atom_energy`` (N,) in eV, ``force`` (N, 3) in eV/Å, ``virial``
-        (nframes, 3, 3) in eV and on request ``atom_virial`` (N, 3, 3), where a pair counts for
-        its neighbour as in DeePMD-kit.
+        (nframes, 3, 3) in eV and on request ``atom_virial`` (N, 3, 3), where a pair counts for its
+        neighbour as in DeePMD-kit.
     """
     xp = backend.xp
     nframes = batch["natoms"].shape[0]

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import descriptor as dsc
 from .. import fitting as fit
-from .._serial_networks import check_version
 from ..errors import FileFormatError, UnsupportedError
+from ..files import check_version
 from ..tree import Tree
 from ._energy import EnergyModel
 
@@ -61,7 +61,7 @@ def deserialize(node: dict[str, Any]) -> tuple[EnergyModel, Tree]:
         raise UnsupportedError(
             f"the file holds a model of type {node.get('type')!r}; multifit reads 'standard'"
         )
-    check_version(node, "Model", 1, VERSION)
+    check_version(node, range(1, VERSION + 1), "model")
     missing = [key for key in ("type_map", "descriptor", "fitting") if key not in node]
     if missing:
         raise FileFormatError(f"the file's model lacks {', '.join(missing)}")

@@ -11,8 +11,15 @@ from ..tree import Tree
 from ._checkpoint import differences, require_same
 
 #: What may differ between a model and its fine-tuning: everything that is listed by type.
-_BY_TYPE = ("type_map", "descriptor.sel", "fitting.ntypes", "atom_exclude_types")
-_BY_TYPE += ("pair_exclude_types", "descriptor.exclude_types", "fitting.exclude_types")
+_BY_TYPE = (
+    "type_map",
+    "atom_exclude_types",
+    "pair_exclude_types",
+    "descriptor.sel",
+    "descriptor.exclude_types",
+    "fitting.ntypes",
+    "fitting.exclude_types",
+)
 
 
 def init_model(model: mdl.EnergyModel, path: Path) -> Tree:

@@ -39,7 +39,11 @@ def read_curve(path: Path) -> tuple[list[str], np.ndarray]:
 
 def _draw_curve(axes: Any, path: Path) -> None:
     names, rows = read_curve(path)
-    styles = {"f": ("force, eV/Å", "C0"), "e": ("energy, eV/atom", "C1"), "v": ("virial, eV/atom", "C2")}
+    styles = {
+        "f": ("force, eV/Å", "C0"),
+        "e": ("energy, eV/atom", "C1"),
+        "v": ("virial, eV/atom", "C2"),
+    }
     for column, name in enumerate(names):
         metric, _, kind = name.rpartition("_")
         term = metric.partition("_")[2]

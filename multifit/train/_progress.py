@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,8 +11,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-#: metric → (short name, unit); the others have no unit of their own
-_UNITS = {"e": "eV/atom", "f": "eV/Å", "v": "eV/atom", "ae": "eV"}
+#: The metrics that a line shows: energy per atom (eV), force (eV/Å), virial per atom (eV), E_i.
+_TERMS = ("e", "f", "v", "ae")
 
 
 def duration(seconds: float) -> str:
@@ -25,10 +26,9 @@ def describe(metrics: Mapping[str, float]) -> str:
     """Return ``E 1.2e-03 F 0.123``: errors of energy per atom, force, … without their units."""
     shown = []
     for name, value in metrics.items():
-        kind, _, term = name.partition("_")
-        if term in _UNITS and value == value:  # NaN: there is no label
+        term = name.partition("_")[2]
+        if term in _TERMS and not math.isnan(value):
             shown.append(f"{term.upper()} {value:.2e}")
-        del kind
     return " ".join(shown)
 
 
@@ -77,7 +77,7 @@ class Display:
         self._bar.update(self._task, completed=step)
 
     def start_clock(self, step: int) -> None:
-        """Measure speed from here: the steps before compiled or warmed up."""
+        """Measure speed from here: what came before compiled, or was no training."""
         self._began, self._done = time.monotonic(), step
 
     def show(
@@ -88,8 +88,9 @@ class Display:
         lr: float,
     ) -> None:
         """Print a line with errors, speed and the time that remains."""
-        done, seconds = step - self._done, time.monotonic() - self._began
-        pace = seconds / done if done > 0 else None
+        now = time.monotonic()
+        pace = (now - self._began) / (step - self._done) if step > self._done else None
+        self._began, self._done = now, step
         left = "" if pace is None else f"  {duration(pace * (self.steps - step))} left"
         speed = "" if pace is None else f"{pace * 1e3:.1f} ms/step"
         errors = f"trn {describe(training)}"

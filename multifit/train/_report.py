@@ -10,8 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from .. import files
-from .. import statistics as stat
-from ..comparison import compare
+from ..comparison import compare, spread_frames
 from ..data import System
 from ..evaluation import Errors
 from ..potential import Potential
@@ -43,19 +42,13 @@ def fit_bias(setup: Setup, params: Tree) -> np.ndarray:
     )
 
 
-def spread(system: System, limit: int) -> np.ndarray:
-    """Return at most ``limit`` frames of a system, evenly spread."""
-    every = max(1, -(-system.nframes // limit))
-    return np.arange(0, system.nframes, every)
-
-
 def evaluate(
     potential: Potential, systems: Sequence[System], parity: Parity
 ) -> list[tuple[str, int, Errors]]:
     """Return (name, frames, errors) for each system."""
     rows = []
     for system in systems:
-        frames = spread(system, FRAMES)
+        frames = spread_frames(system, FRAMES)
         rows.append((system.name, len(frames), compare(potential, system, frames, parity.add)))
     return rows
 
@@ -71,7 +64,9 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     written: list[Path] = [path]
     if "ema" in run.moments:
         average = unflatten({**run.frozen, **run.moments["ema"]})
-        files.write(run.output / EMA_MODEL, run.content(map_leaves(setup.backend.to_numpy, average)))
+        files.write(
+            run.output / EMA_MODEL, run.content(map_leaves(setup.backend.to_numpy, average))
+        )
         written.append(run.output / EMA_MODEL)
     if quiet:
         return

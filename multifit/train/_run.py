@@ -21,6 +21,7 @@ from ..config import Config
 from ..data import Sampler, system_probabilities, where
 from ..errors import TrainingError
 from ..loss import metric_names
+from ..spectrum import Spectrum
 from ..support import require
 from ..tree import Flat, Tree, flatten, map_leaves, unflatten
 from . import _checkpoint as ckpt
@@ -31,9 +32,8 @@ from ._progress import Display, duration
 from ._report import finish, fit_bias
 from ._setup import Setup, init_params, set_up, survey
 from ._source import Source, Work, ahead
-from ._spectrum import Spectrum
 from ._step import Objective, scalars, train_step
-from ._validate import Validator
+from ._validate import FRAMES, Validator
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Run:
 
     @property
     def params(self) -> Tree:
-        """The nested parameters, on the backend."""
+        """Nested, on the backend."""
         return unflatten({**self.frozen, **self.trainable})
 
     def to_numpy(self, flat: Flat) -> Flat:
@@ -67,7 +67,7 @@ class Run:
         return {name: self.setup.backend.to_numpy(x) for name, x in flat.items()}
 
     def numpy_params(self) -> Tree:
-        """The nested parameters, as NumPy arrays."""
+        """Return the nested parameters as NumPy arrays."""
         return map_leaves(self.setup.backend.to_numpy, self.params)
 
     def content(self, params: Tree) -> dict[str, Any]:
@@ -92,6 +92,7 @@ def train(
     start: Start | None = None,
     console: Console | None = None,
     quiet: bool = False,
+    began: float | None = None,
 ) -> int:
     """Train a model and write it; return the exit code.
 
@@ -105,6 +106,8 @@ def train(
         The folder to write into.
     start
         What to start from.
+    began
+        When the command was given, by :func:`time.monotonic`; now if not given.
 
     Raises
     ------
@@ -112,7 +115,7 @@ def train(
         With one sentence for the user; nothing that was there before is lost.
     """
     require("train", backend.name)
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     console = console or Console()
     output.mkdir(parents=True, exist_ok=True)
     files.remove_stale(output)
@@ -213,8 +216,11 @@ def _validator(setup: Setup, spectrum: Spectrum, seed: int) -> Validator | None:
     section = setup.config.training.validation_data
     assert section is not None
     batcher = setup.training.batcher
+    # A batcher of its own, and not the one that a thread uses meanwhile: runs stay reproducible.
     own = Batcher(batcher.rcut, batcher.sel, batcher.pair_exclude_types, batcher.static_shapes)
     setup.validation.batcher = own
+    for k, frames in setup.validation.spread_frames(FRAMES):
+        own.learn(setup.validation.load(k, frames)[0])
     return Validator(
         setup.backend,
         setup.model,
@@ -230,17 +236,13 @@ def _loop(run: Run, display: Display, began: float) -> int:
     """Train until the last step, an interrupt or an early stop; return the exit code."""
     setup, training = run.setup, run.setup.config.training
     seed = _seeds(setup)
-    sampler = _sampler(
-        setup.training, setup.training_sizes, training.training_data, seed
-    )
+    sampler = _sampler(setup.training, setup.training_sizes, training.training_data, seed)
     if run.state.sampler:
         sampler.restore(run.state.sampler)
     validator = _validator(setup, run.spectrum, seed)
     names = metric_names(setup.loss)
     after = run.state.step
-    curve = LearningCurve(
-        run.output / training.disp_file, names, validator is not None, after
-    )
+    curve = LearningCurve(run.output / training.disp_file, names, validator is not None, after)
     board = tensorboard(run.output / training.tensorboard_log_dir) if training.tensorboard else None
     objective = Objective(setup.backend, setup.model, setup.loss)
     step = train_step(objective, setup.adam, training.ema_decay if training.enable_ema else None)
@@ -272,9 +274,7 @@ def _loop(run: Run, display: Display, began: float) -> int:
     curve.close()
     if board is not None:
         board.close()
-    display.say(
-        f"trained {run.state.step - after} steps in {duration(time.monotonic() - began)}"
-    )
+    display.say(f"trained {run.state.step - after} steps in {duration(time.monotonic() - began)}")
     return 0
 
 
@@ -311,7 +311,9 @@ def _not_finite(run: Run, work: Work, number: int) -> None:
     bad = []
     for frame in work.frames:
         alone = setup.training.work(work.system, np.array([frame]))
-        if not math.isfinite(one.work_metrics(run.params, alone, setup.rate.at(number - 1))["rmse"]):
+        if not math.isfinite(
+            one.work_metrics(run.params, alone, setup.rate.at(number - 1))["rmse"]
+        ):
             bad.append(where(setup.training.systems[work.system], int(frame)))
     kept = ""
     good = all(np.all(np.isfinite(x)) for x in run.to_numpy(run.trainable).values())

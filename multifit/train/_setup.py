@@ -24,9 +24,9 @@ from ..loss import EnergyLossConfig
 from ..loss._classes import huber_deltas
 from ..networks import Seed
 from ..optimizer import Adam
+from ..spectrum import MARGIN, Spectrum
 from ..tree import Tree
 from ._source import Source
-from ._spectrum import MARGIN, Spectrum
 from ._statfile import StatFile
 
 
@@ -176,7 +176,6 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
     rate = learning_rate(config.learning_rate.model_dump(), steps)
     loss = build_loss(config, rate.start_lr)
-    # One batcher for both: what the training data taught it about widths serves validation too.
     batcher = Batcher(
         model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types, backend.static_shapes
     )
@@ -244,10 +243,11 @@ def survey(setup: Setup) -> Spectrum:
     section = setup.config.model
     for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
         ready, _ = source.load(k, frames)
+        source.batcher.learn(ready)
         nearest = min(nearest, *(frame.nearest for frame in ready))
         present |= {key for frame in ready for key in frame.tables}
     reach = MARGIN * min(nearest, setup.model.descriptor.rcut)
-    return Spectrum(setup.backend, setup.model.descriptor, frozenset(present), reach)
+    return Spectrum(setup.backend, setup.model.descriptor, present, reach)
 
 
 def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:

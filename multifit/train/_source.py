@@ -112,7 +112,9 @@ class Source:
             if not n:
                 continue
             if kind not in arrays:
-                raise DataError(f"{name} has no {kind}.npy, but the fitting net has numb_{kind} = {n}")
+                raise DataError(
+                    f"{name} has no {kind}.npy, but the fitting net has numb_{kind} = {n}"
+                )
             if arrays[kind].shape[-1] != n:
                 raise DataError(
                     f"{name} has {arrays[kind].shape[-1]} numbers in each {kind}, "

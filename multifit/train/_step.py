@@ -37,9 +37,7 @@ class Objective:
         return energy_loss(xp, self.loss, lr, out, label, batch["natoms"], mask)
 
 
-def train_step(
-    objective: Objective, adam: opt.Adam, ema_decay: float | None
-) -> Callable[..., Any]:
+def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) -> Callable[..., Any]:
     """Return step(params, frozen, state, batch, label, scalars) → (params, state, metrics).
 
     ``params``, ``frozen`` and the entries of ``state`` (``m``, ``v`` and with a moving average

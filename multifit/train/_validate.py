@@ -1,4 +1,4 @@
-"""Validation: metrics of a few batches for the learning curve, errors of many frames for the best."""
+"""Validation: a few batches for the learning curve, always the same frames for the best."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .. import model as mdl
 from ..backend import Backend
 from ..data import Sampler
 from ..loss import EnergyLossConfig, energy_loss
+from ..spectrum import Spectrum
 from ..tree import Tree, map_leaves
 from ._source import Source, Work
-from ._spectrum import Spectrum
 
 #: How many frames the error is taken from that chooses the best model.
 FRAMES = 64
@@ -56,9 +56,7 @@ class Validator:
     def score(self, params: Tree) -> float:
         """Return √loss with the prefactors' limits, over frames that are always the same."""
         chosen = self.source.spread_frames(FRAMES)
-        works = [
-            self.source.work(k, np.array([frame])) for k, frames in chosen for frame in frames
-        ]
+        works = [self.source.work(k, np.array([frame])) for k, frames in chosen for frame in frames]
         return self._mean(params, works, 0.0)["rmse"]
 
     def work_metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:

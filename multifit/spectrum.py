@@ -1,4 +1,4 @@
-"""Keeping the Chebyshev series of the embedding nets exact while the nets change."""
+"""Keeping the Chebyshev series of the embedding nets exact, whatever the nets and the data."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
-from .. import descriptor as dsc
-from ..backend import Backend
-from ..tree import Tree
-
-#: Largest last coefficients, relative to the first; forces are then good to about 1e-10.
-TOLERANCE = 1e-12
+from . import descriptor as dsc
+from .backend import Backend
+from .tree import Tree
 
 #: Numbers of coefficients to begin with and to give up at (direct evaluation is then as quick).
 FEWEST, MOST = 64, 256
@@ -29,13 +26,16 @@ class Spectrum:
     Parameters
     ----------
     present
-        The pairs of types that the data have.
+        The pairs of types whose nets are looked at.
+    tolerance
+        Largest last coefficients, relative to the largest.
     """
 
     backend: Backend
     config: dsc.SeE2A
-    present: frozenset[tuple[int, int]]
+    present: set[tuple[int, int]]
     nearest: float  #: distance in Å to which the interval reaches
+    tolerance: float = 1e-12  #: forces are then good to about 1e-10 eV/Å
     count: int = FEWEST
     _arrays: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class Spectrum:
 
     def check(self, params: Tree) -> None:
         """Take more coefficients if the nets (nested NumPy arrays) need them."""
-        while self.usable and self._tail(params["descriptor"]) > TOLERANCE:
+        while self.usable and self._tail(params["descriptor"]) > self.tolerance:
             self._set(self.count + self.count // 2)
 
     def _set(self, count: int) -> None:
