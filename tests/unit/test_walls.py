@@ -1,0 +1,147 @@
+"""Walls between the rooms: who may import what, and what is public."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from _backends import FRAMEWORKS, INSTALLED
+
+import multifit
+import multifit.files
+import multifit.fitting
+import multifit.loss
+import multifit.model
+from multifit.backend import KNOWN, Backend, get_backend
+
+ROOT = Path(multifit.__file__).parent
+ADAPTERS = [
+    path for name in KNOWN if (path := ROOT.parent / "backends" / f"multifit_{name}").is_dir()
+]
+FORBIDDEN = ("torch", "jax", "jaxlib", "tensorflow", "paddle", "mindspore")
+HEAVY = ("h5py", "vesin", "pydantic", "matplotlib", "yaml", "rich", "ase", "numpy")
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in ROOT.rglob("*.py")
+    if path.name != "__main__.py"
+)
+
+#: What the packages of the numerical core give away.
+PUBLIC = {
+    "multifit": {"Potential", "__version__", "load"},
+    "multifit.fitting": {
+        *("EnergyFittingNet", "GeneralFitting", "InvarFitting", "Fitting"),
+        *("fit", "init", "trainable_names", "deserialize", "serialize"),
+    },
+    "multifit.loss": {"EnergyLoss", "EnergyLossConfig", "energy_loss", "metric_names"},
+    "multifit.model": {
+        *("EnergyModel", "evaluate", "init", "trainable_names", "deserialize", "serialize"),
+    },
+    "multifit.files": {"check_version", "read", "remove_stale", "write"},
+}
+
+
+def _python(code: str) -> str:
+    """Return what a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_core_imports_no_framework() -> None:
+    code = f"""
+import importlib, sys
+for name in {MODULES!r}:
+    importlib.import_module(name)
+print(sorted(set({FORBIDDEN!r}) & set(sys.modules)))
+"""
+    assert _python(code).strip() == "[]"
+
+
+def test_importing_multifit_costs_next_to_nothing() -> None:
+    code = f"""
+import sys
+before = set(sys.modules)
+import multifit
+print(sorted(set({HEAVY!r}) & set(sys.modules)), len(set(sys.modules) - before) < 60)
+"""
+    assert _python(code).strip() == "[] True"
+
+
+def test_the_command_line_starts_without_heavy_imports() -> None:
+    code = f"""
+import sys
+from multifit.potential import Potential
+import multifit.cli
+print(sorted(set({HEAVY[:4]!r}) & set(sys.modules)))
+"""
+    assert _python(code).strip() == "[]"
+
+
+def _imports(folder: Path) -> set[str]:
+    """Return the top-level names that the files of a folder import, anywhere in them."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_no_file_of_the_core_names_a_framework() -> None:
+    assert not _imports(ROOT) & {*FORBIDDEN, *(folder.name for folder in ADAPTERS)}
+
+
+@pytest.mark.parametrize("folder", ADAPTERS, ids=lambda folder: folder.name)
+def test_adapters_do_not_know_one_another(folder: Path) -> None:
+    others = {other.name for other in ADAPTERS} - {folder.name}
+    own = FRAMEWORKS.get(folder.name.removeprefix("multifit_"), "")
+    frameworks = set(FORBIDDEN) - {own, f"{own}lib"}
+    assert not _imports(folder) & (others | frameworks)
+    assert "multifit" in _imports(folder) or folder.name != "multifit_numpy"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_packages_give_away_what_is_written_here(name: str) -> None:
+    tree = ast.parse(Path(sys.modules[name].__file__ or "").read_text(encoding="utf-8"))
+    if name == "multifit":
+        assert set(multifit.__all__) == PUBLIC[name]
+        return
+    reexported = {
+        alias.asname
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        for alias in node.names
+    }
+    assert reexported == PUBLIC[name]
+    assert all(hasattr(sys.modules[name], public) for public in PUBLIC[name])
+
+
+def test_public_names_are_importable() -> None:
+    for name in multifit.__all__:
+        assert getattr(multifit, name) is not None
+    for name in multifit._MODULES:
+        assert getattr(multifit, name).__name__ == f"multifit.{name}"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = multifit.nothing
+
+
+def test_every_module_says_what_it_is() -> None:
+    for path in [*ROOT.rglob("*.py"), *(p for folder in ADAPTERS for p in folder.rglob("*.py"))]:
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        assert text, path
+
+
+@pytest.mark.parametrize("name", ["numpy", *INSTALLED])
+def test_adapters_satisfy_the_contract(name: str) -> None:
+    adapter: Backend = get_backend(name)
+    assert isinstance(adapter, Backend)
+    assert adapter.name == name
+    assert set(adapter.describe()) >= {"version", "devices"}
