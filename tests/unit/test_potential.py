@@ -1,0 +1,202 @@
+"""Potentials: shapes that people give, files, and errors that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from _backends import INSTALLED
+from _cases import build, crystal, draw, evaluate, molecule, parameters
+from _compare import same
+
+import multifit
+from multifit import files
+from multifit import model as mdl
+from multifit.errors import BackendError, DataError, FileFormatError, UnsupportedError
+from multifit.potential import Potential, read_model
+
+SYSTEM = crystal()
+MODEL = build(type_one_side=False, numb_fparam=1, numb_aparam=2)
+PARAMS = draw(MODEL)
+EXTRA = parameters(MODEL, [SYSTEM])
+
+
+def _plain(**options: Any) -> Potential:
+    model = build(**options)
+    return Potential(model, draw(model))
+
+
+def _want(model: mdl.EnergyModel, params: Any, system: Any, **extra: Any) -> dict[str, Any]:
+    out = evaluate(model, params, [system], **extra)
+    return {k: x if k in ("energy", "virial") else x[None] for k, x in out.items()}
+
+
+@pytest.mark.parametrize("name", ["numpy", *INSTALLED])
+def test_predictions_are_those_of_the_core(name: str) -> None:
+    potential = Potential(MODEL, PARAMS, name)
+    got = potential.predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell, **EXTRA, atom_virial=True)
+    same(got, _want(MODEL, PARAMS, SYSTEM, **EXTRA), rtol=1e-9)
+    assert {type(x) for x in got.values()} == {np.ndarray}
+
+
+def test_shapes_that_mean_the_same() -> None:
+    potential = Potential(MODEL, PARAMS)
+    want = potential.predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell, **EXTRA)
+    fparam, aparam = EXTRA["fparam"], EXTRA["aparam"]
+    for coord in (SYSTEM.coord, SYSTEM.coord[None], SYSTEM.coord.tolist()):
+        for cell in (SYSTEM.cell, SYSTEM.cell[None], SYSTEM.cell.reshape(9), SYSTEM.cell.tolist()):
+            got = potential.predict(coord, ["O", "H", "H", "O", "H", "H"], cell, fparam[0], aparam)
+            same(got, want, rtol=1e-13)
+    same(potential.predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell, fparam, aparam[0]), want)
+
+
+def test_many_frames_are_many_times_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    potential = _plain()
+    systems = [molecule(k) for k in range(5)]
+    coord = np.stack([one.coord for one in systems])
+    want = [potential.predict(one.coord, one.atype) for one in systems]
+    for at_once in (1, 12, 1000):
+        monkeypatch.setattr("multifit.potential.ATOMS_AT_ONCE", at_once)
+        got = potential.predict(coord, systems[0].atype)
+        for key, x in got.items():
+            same(x, np.concatenate([one[key] for one in want]), rtol=1e-11)
+
+
+def test_a_cell_for_each_frame() -> None:
+    potential = _plain()
+    cells = np.stack([SYSTEM.cell, 1.1 * SYSTEM.cell])
+    coord = np.stack([SYSTEM.coord, 1.1 * SYSTEM.coord])
+    got = potential.predict(coord, SYSTEM.atype, cells.reshape(2, 9))
+    for k in range(2):
+        one = potential.predict(coord[k], SYSTEM.atype, cells[k])
+        same(got["virial"][k], one["virial"][0], rtol=1e-11)
+
+
+def test_a_cell_repeats_where_it_is_told_to() -> None:
+    potential, one = _plain(), molecule()
+    box = np.diag([5.0, 6.0, 7.0])
+    open_ = potential.predict(one.coord, one.atype)
+    same(potential.predict(one.coord, one.atype, box, pbc=False), open_, rtol=1e-12)
+    along = potential.predict(one.coord, one.atype, box, pbc=(True, False, False))
+    wide = potential.predict(one.coord, one.atype, np.diag([5.0, 60.0, 70.0]))
+    same(along, wide, rtol=1e-11)
+    assert np.abs(along["energy"] - open_["energy"]) > 1e-6
+
+
+def test_virtual_atoms_have_zeros() -> None:
+    one = molecule()
+    got = _plain().predict(np.vstack([[[9.0, 9, 9]], one.coord]), [-1, *one.atype])
+    want = _plain().predict(one.coord, one.atype)
+    same(got["force"][:, 1:], want["force"], rtol=1e-14)
+    same(got["force"][:, 0], np.zeros((1, 3)), atol=0.0)
+    same(got["energy"], want["energy"], rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["numpy", *INSTALLED])
+def test_frames_without_real_atoms_have_no_energy(name: str) -> None:
+    model = build()
+    got = Potential(model, draw(model), name).predict(np.zeros((2, 3)), [-1, -1])
+    same(got["energy"], [0.0], atol=0.0)
+    same(got["force"], np.zeros((1, 2, 3)), atol=0.0)
+
+
+def test_a_default_fparam_is_used() -> None:
+    model = build(numb_fparam=1)
+    with_default = mdl.EnergyModel(
+        model.type_map,
+        model.descriptor,
+        type(model.fitting)(**{**vars_of(model.fitting), "default_fparam": (0.3,)}),
+    )
+    params = draw(model)
+    same(
+        Potential(with_default, params).predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell),
+        Potential(model, params).predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell, [0.3]),
+        rtol=0.0,
+    )
+
+
+def vars_of(settings: Any) -> dict[str, Any]:
+    """Return the fields of a frozen dataclass."""
+    return {name: getattr(settings, name) for name in settings.__dataclass_fields__}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"types": ["O", "H", "H", "O", "H", "he"]}, "atom 5 is 'he', but the model knows O, H"),
+        ({"types": [0, 1, 1, 0, 1, 2]}, r"atom 5 has the type 2, but the model has 2 types \(O, H"),
+        ({"types": [0, 1, 1, 0, 1, -2]}, "atom 5 has the type -2"),
+        ({"types": [0.0] * 6}, "types must be integers or element symbols"),
+        ({"types": [0, 1]}, r"types has the shape \(2,\), but coord has 6 atoms"),
+        ({"coord": np.zeros((6, 2))}, "its last axis must be x, y, z"),
+        ({"coord": np.zeros(18)}, r"coord has the shape \(18,\)"),
+        ({"coord": np.zeros((0, 6, 3))}, "give one frame or more"),
+        ({"coord": np.full((6, 3), np.nan)}, "frame 0"),
+        ({"cell": np.zeros((2, 2))}, r"cell has the shape \(2, 2\), but must be \(3, 3\)"),
+        ({"cell": np.zeros((3, 3))}, "frame 0"),
+        ({"fparam": [1.0]}, "fparam was given, but the model has numb_fparam = 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
+    given = {"coord": SYSTEM.coord, "types": SYSTEM.atype, "cell": SYSTEM.cell} | change
+    with pytest.raises(DataError, match=message):
+        _plain().predict(**given)
+
+
+def test_missing_and_misshapen_parameters_are_refused() -> None:
+    potential = Potential(MODEL, PARAMS)
+    where = (SYSTEM.coord, SYSTEM.atype, SYSTEM.cell)
+    with pytest.raises(DataError, match="the model needs fparam, 1 numbers each; give fparam="):
+        potential.predict(*where)
+    with pytest.raises(DataError, match=r"aparam has the shape \(4,\), but must have \(1, 6, 2\)"):
+        potential.predict(*where, [0.5], np.zeros(4))
+
+
+# Files.
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"),
+    [(".dp", "numpy"), (".json", "numpy"), (".yaml", "numpy"), *((".dp", x) for x in INSTALLED)],
+)
+def test_a_file_gives_the_model_back(tmp_path: Path, suffix: str, name: str) -> None:
+    path = tmp_path / f"model{suffix}"
+    files.write(path, {"model": mdl.serialize(MODEL, PARAMS), "software": "multifit"})
+    potential = multifit.load(path, name)
+    got = potential.predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell, **EXTRA)
+    want = _want(MODEL, PARAMS, SYSTEM, **EXTRA)
+    same(got, {key: want[key] for key in got}, rtol=1e-9)
+    assert potential.type_map == ("O", "H")
+    assert potential.rcut == MODEL.descriptor.rcut
+
+
+def test_a_model_is_read_with_everything_else_in_the_file(tmp_path: Path) -> None:
+    files.write(tmp_path / "a.dp", {"model": mdl.serialize(MODEL, PARAMS), "extra": {"x": 3}})
+    _, params, content = read_model(tmp_path / "a.dp")
+    assert content["extra"] == {"x": 3}
+    same(params, PARAMS, rtol=0.0)
+
+
+def test_files_that_hold_no_model_are_refused(tmp_path: Path) -> None:
+    node = mdl.serialize(MODEL, PARAMS)
+    broken = {key: x for key, x in node["descriptor"].items() if key != "rcut"}
+    for name, content, error, message in (
+        ("no", {"something": 1}, FileFormatError, "holds no model"),
+        ("half", {"model": {**node, "descriptor": broken}}, FileFormatError, "it lacks 'rcut'"),
+        ("new", {"model": {**node, "@version": 9}}, FileFormatError, "newer multifit"),
+        ("other", {"model": {**node, "type": "zbl"}}, UnsupportedError, "of type 'zbl'"),
+    ):
+        path = tmp_path / f"{name}.json"
+        files.write(path, content)
+        with pytest.raises(error, match=message) as caught:
+            multifit.load(path)
+        assert error is UnsupportedError or str(path) in str(caught.value)
+    with pytest.raises(FileFormatError, match="nowhere"):
+        multifit.load(tmp_path / "nowhere.dp")
+
+
+def test_an_unknown_backend_is_refused_before_the_file_is_read(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="unknown backend"):
+        multifit.load(tmp_path / "nowhere.dp", "tensorfow2")
