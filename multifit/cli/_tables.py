@@ -59,6 +59,7 @@ def plain_table(title: str = "", caption: str = "") -> Table:
         title_style="bold",
         caption_style="dim",
         pad_edge=False,
+        padding=(0, 1, 0, 0),  # six columns of numbers then fit into 80 characters
     )
 
 
@@ -101,13 +102,13 @@ def table(
 
     folder, names = short_names([name for name, _, _ in rows])
     found = plain_table(title, f"in {folder}" if folder and caption else "")
-    found.add_column("\nsystem", overflow="fold")
-    found.add_column("\nframes", justify="right", no_wrap=True)
+    found.add_column("system", overflow="fold", min_width=6)
+    found.add_column("frames", justify="right", no_wrap=True)
     for key in quantities:
-        quantity = QUANTITIES[key]
-        above = f"{quantity.title}\nrmse, {quantity.unit}"
-        found.add_column(above, justify="right", no_wrap=True)
-        found.add_column(f"\nmae, {quantity.unit}", justify="right", no_wrap=True)
+        name, slash, atom = QUANTITIES[key].title.partition("/")
+        unit = f"{QUANTITIES[key].unit}{slash}{atom}"
+        found.add_column(f"{name}\n{unit}\nrmse", justify="right", no_wrap=True)
+        found.add_column("mae", justify="right", no_wrap=True)
     total = sum((errors for _, _, errors in rows), Errors())
     shown = [(name, n, errors) for name, (_, n, errors) in zip(names, rows, strict=True)]
     if len(rows) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
+import statistics
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -45,7 +45,7 @@ class Display:
 
     def __init__(self, console: Console, steps: int, done: int, quiet: bool = False) -> None:
         self.console, self.steps, self.quiet = console, steps, quiet
-        self._began, self._done = time.monotonic(), done
+        self._spent: list[float] = []
         self._bar = Progress(
             TextColumn("[bold]{task.completed}[/]/{task.total}"),
             BarColumn(bar_width=24),
@@ -72,13 +72,10 @@ class Display:
         """Take the bar away."""
         self._bar.stop()
 
-    def step(self, step: int) -> None:
-        """Move the bar."""
+    def step(self, step: int, seconds: float) -> None:
+        """Move the bar after a step that took so long."""
+        self._spent.append(seconds)
         self._bar.update(self._task, completed=step)
-
-    def start_clock(self, step: int) -> None:
-        """Measure speed from here: what came before compiled, or was no training."""
-        self._began, self._done = time.monotonic(), step
 
     def show(
         self,
@@ -88,9 +85,9 @@ class Display:
         lr: float,
     ) -> None:
         """Print a line with errors, speed and the time that remains."""
-        now = time.monotonic()
-        pace = (now - self._began) / (step - self._done) if step > self._done else None
-        self._began, self._done = now, step
+        # The median: a step that compiles, or waits for the disk, says nothing about the next.
+        pace = statistics.median(self._spent) if step > 1 else None
+        self._spent.clear()
         left = "" if pace is None else f"  {duration(pace * (self.steps - step))} left"
         speed = "" if pace is None else f"{pace * 1e3:.1f} ms/step"
         errors = f"trn {describe(training)}"

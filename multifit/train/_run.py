@@ -249,11 +249,11 @@ def _loop(run: Run, display: Display, began: float) -> int:
     works = ahead(setup.training, sampler)
     with Interrupt() as interrupt:
         for number in range(after + 1, setup.numb_steps + 1):
+            before = time.monotonic()
             metrics, lr = _advance(run, step, works, number)
+            display.step(number, time.monotonic() - before)
             if number == after + 1:
                 display.say(f"first step after {time.monotonic() - began:.1f} s")
-                display.start_clock(number)
-            display.step(number)
             if number == 1 or number % training.disp_freq == 0 or number == setup.numb_steps:
                 run.spectrum.check(run.numpy_params())
                 held_out = validator.batch_metrics(run.params, lr) if validator else None
