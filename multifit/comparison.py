@@ -157,7 +157,10 @@ def _parameters(
     fitting = potential.model.fitting
     n = len(arrays["coord"])
     found: dict[str, np.ndarray | None] = {}
-    for kind, numb in (("fparam", fitting.numb_fparam), ("aparam", fitting.numb_aparam)):
+    for kind, owner, numb in (
+        ("fparam", "frame", fitting.numb_fparam),
+        ("aparam", "atom", fitting.numb_aparam),
+    ):
         value = arrays.get(kind)
         if numb == 0:
             value = None
@@ -165,13 +168,13 @@ def _parameters(
             value = np.tile(np.asarray(fitting.default_fparam, dtype=np.float64), (n, 1))
         elif value is None:
             raise DataError(
-                f"{system.name} has no {kind}, but the model needs {numb} for each "
-                f"{'frame' if kind == 'fparam' else 'atom'}; put {kind}.npy into each of its sets"
+                f"{system.name} has no {kind}, but the model needs {numb} for each {owner}; "
+                f"put {kind}.npy into each of its sets"
             )
         elif value.shape[-1] != numb:
             raise DataError(
-                f"{system.name} has {value.shape[-1]} numbers of {kind} each, "
-                f"but the model takes {numb}; use the data's layout that it was trained with"
+                f"{system.name} has {value.shape[-1]} {kind} for each {owner}, but the model takes "
+                f"{numb}; give it the {kind} that it was trained with"
             )
         found[kind] = value
     return found["fparam"], found["aparam"]

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(name, str(most), str(slots), around)
     out = console()
     out.print(table)
-    number = f"{total} frames of {len(systems)} system{'s' * (len(systems) != 1)}"
+    number = f"{_count(total, 'frame')} of {_count(len(systems), 'system')}"
     lines = [f"no two atoms are within {args.rcut:g} Å in {number}"]
     if found.closest:
         lines = [
@@ -74,6 +74,10 @@ def run(args: argparse.Namespace) -> int:
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
     return 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def extremes(

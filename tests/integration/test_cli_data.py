@@ -67,7 +67,7 @@ def test_atoms_far_from_each_other_have_no_shortest_distance(folder, capsys) -> 
     write_system(folder / "data", DIMER.coord[None], DIMER)
     assert main(["neighbor-stat", "-s", "data", "-r", "0.5"]) == 0
     out = capsys.readouterr().out
-    assert "no two atoms are within 0.5 Å in 1 frames of 1 system" in out
+    assert "no two atoms are within 0.5 Å in 1 frame of 1 system" in out
 
 
 @pytest.mark.parametrize(

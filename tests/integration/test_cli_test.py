@@ -246,7 +246,11 @@ def test_fparam_and_aparam_come_from_the_data_or_the_default(case) -> None:
     np.testing.assert_allclose(wanted, direct["energy"], rtol=0, atol=1e-12)
     got = next(predictions(Potential(default, params), lacking)).output["energy"]
     np.testing.assert_array_equal(got, wanted)
-    for system_, about in ((lacking, "no fparam"), (wrong, "3 numbers"), (neither, "no aparam")):
+    for system_, about in (
+        (lacking, "no fparam"),
+        (wrong, "has 3 fparam for each frame"),
+        (neither, "no aparam"),
+    ):
         with pytest.raises(DataError, match=about):
             list(predictions(Potential(model, params), system_))
 
