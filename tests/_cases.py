@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from multifit import descriptor as dsc
 from multifit import model as mdl
 from multifit.backend import Backend, get_backend
 from multifit.batch import Batcher, Frame, Layout
@@ -150,17 +150,31 @@ def assemble(
     return b.assemble([frame(b, system) for system in systems], **extra)
 
 
+def series(model: mdl.EnergyModel, systems: Sequence[System], count: int) -> Tree:
+    """Return the Chebyshev basis that reaches from the cut-off to the closest pair."""
+    b, env = batcher(model), model.descriptor.environment
+    nearest = np.array([[min(frame(b, system).nearest for system in systems)]])
+    s_max = float(dsc.radial(get_backend("numpy").xp, env, nearest)[0, 0])
+    return dsc.chebyshev_basis(count, s_max)
+
+
 def evaluate(
     model: mdl.EnergyModel,
     params: Tree,
     systems: Sequence[System],
     backend: str | Backend = "numpy",
     static_shapes: bool = False,
+    coefficients: int = 0,
     **extra: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Return all outputs, per-atom arrays as (atoms of all frames in their order, …)."""
+    """Return all outputs, per-atom arrays as (atoms of all frames in their order, …).
+
+    With ``coefficients`` the embedding nets are interpolated, else evaluated for each pair.
+    """
     adapter = get_backend(backend)
     batch, layout = assemble(model, systems, static_shapes, **extra)
+    if coefficients:
+        batch["basis"] = series(model, systems, coefficients)
     out = mdl.evaluate(
         adapter,
         model,
@@ -183,6 +197,3 @@ def energy(model: mdl.EnergyModel, params: Tree, system: System, **extra: np.nda
     batch, _ = assemble(model, [system], **extra)
     out = mdl.evaluate(get_backend("numpy"), model, params, batch, forces=False)
     return float(out["energy"][0])
-
-
-Options = dict[str, Any]

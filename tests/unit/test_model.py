@@ -18,12 +18,14 @@ from _cases import (
     evaluate,
     molecule,
     parameters,
+    series,
 )
 from _compare import same
 from _derivatives import by_differences
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multifit import descriptor as dsc
 from multifit import model as mdl
 from multifit.backend import get_backend
 from multifit.errors import FileFormatError, UnsupportedError
@@ -97,6 +99,48 @@ def test_the_core_needs_no_more_than_the_standard(key: str, strict: StrictBacken
     params, extra = draw(model), parameters(model, systems)
     out = evaluate(model, params, systems, strict, static_shapes=True, **extra)
     same(out, evaluate(model, params, systems, **extra), rtol=1e-12)
+
+
+# Embedding nets as Chebyshev series.
+
+
+@pytest.mark.parametrize("key", OPTIONS)
+def test_the_series_gives_the_same_numbers(key: str, strict: StrictBackend) -> None:
+    systems = [crystal(), crystal(3)]
+    model = build(**OPTIONS[key])
+    params, extra = draw(model), parameters(model, systems)
+    direct = evaluate(model, params, systems, **extra)
+    # Differentiating a series of K terms costs a factor of about K² of the last digit.
+    same(evaluate(model, params, systems, coefficients=160, **extra), direct, rtol=1e-9)
+    got = evaluate(model, params, systems, strict, True, coefficients=160, **extra)
+    same(got, direct, rtol=1e-9)
+
+
+@pytest.mark.parametrize("activation", sorted(dsc.SMOOTH))
+def test_the_series_converges_for_smooth_activations(activation: str) -> None:
+    model = build(activation=activation)
+    params = draw(model)
+    direct = evaluate(model, params, [molecule()])
+    same(evaluate(model, params, [molecule()], coefficients=160), direct, rtol=1e-9)
+
+
+def test_the_tail_tells_whether_the_series_is_exact() -> None:
+    model = build()
+    params = draw(model)
+    net, scale = params["descriptor"]["embeddings"]["0"], (0.1, 0.3)
+    tails = [
+        dsc.tail(model.descriptor.network, net, series(model, [molecule()], k), scale)
+        for k in (8, 24, 48, 160)
+    ]
+    assert tails[0] > 1e-6
+    assert tails[-1] < 1e-13
+    direct = evaluate(model, params, [molecule()])["energy"]
+    errors = [
+        float(np.abs(evaluate(model, params, [molecule()], coefficients=k)["energy"] - direct)[0])
+        for k in (4, 8, 24, 160)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] > 1e-6 > 1e-12 > errors[-1]
 
 
 def test_float32_runs_on_the_standard(strict: StrictBackend) -> None:
