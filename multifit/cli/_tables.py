@@ -31,7 +31,12 @@ NOTHING = "—"
 
 def console(stderr: bool = False) -> Console:
     """Return a console: as wide as the terminal, or 100 columns without colours elsewhere."""
-    from rich.console import Console
+    from rich.console import Console as RichConsole
+
+    class Console(RichConsole):
+        def on_broken_pipe(self) -> None:
+            # Rich would exit with code 1; that head has seen enough is no failure.
+            raise BrokenPipeError
 
     stream = sys.stderr if stderr else sys.stdout
     # A log in an old encoding shows "?" for Å, rather than ending the program.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +78,17 @@ def test_output_of_a_pipe_is_plain_and_narrow(case, capsys) -> None:
     assert max(map(len, out.splitlines())) <= 100
     assert "[bold]" in out
     assert "in somewhere/deep" in out
+
+
+def test_a_reader_that_goes_away_is_no_failure(case) -> None:
+    folder, potential = case
+    write_labelled(folder / "data", potential, 1)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "multifit", "test", "-m", "model.dp", "-s", "data"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_numb_test_takes_the_first_frames(case, capsys) -> None:
