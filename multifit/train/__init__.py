@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from ._run import Start as Start
+from ._begin import Start as Start
 from ._run import train as train

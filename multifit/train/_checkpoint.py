@@ -29,6 +29,8 @@ class State:
     step: int = 0
     moments: dict[str, Flat] = field(default_factory=dict)  #: ``m``, ``v``, ``ema``
     sampler: dict[str, np.ndarray] = field(default_factory=dict)
+    validation_sampler: dict[str, np.ndarray] = field(default_factory=dict)
+    series: dict[str, float] = field(default_factory=dict)  #: ``nearest`` (Å) and ``count``
     best: float | None = None  #: the lowest validation error so far
     stale: int = 0  #: validations since then
 
@@ -62,6 +64,8 @@ def write(path: Path, content: dict[str, Any], state: State) -> None:
         "best": state.best,
         "stale": state.stale,
         "sampler": {"@variables": state.sampler},
+        "validation_sampler": {"@variables": state.validation_sampler},
+        "series": state.series,
         "optimizer": {name: {"@variables": flat} for name, flat in state.moments.items()},
     }
     files.write(path, {**content, "training": training})
@@ -74,6 +78,8 @@ def read(path: Path) -> tuple[mdl.EnergyModel, State, dict[str, Any]]:
     ------
     TrainingError
         If the file is a model, but no checkpoint.
+    FileFormatError
+        If it is a checkpoint that lacks something.
     """
     model, params, content = read_model(path)
     training = content.get("training")
@@ -84,14 +90,22 @@ def read(path: Path) -> tuple[mdl.EnergyModel, State, dict[str, Any]]:
         )
     if training.get("@version", 1) > VERSION:
         raise FileFormatError(f"{path} was written by a newer multifit; please upgrade")
-    state = State(
-        params=params,
-        step=int(training["step"]),
-        moments={k: dict(v["@variables"]) for k, v in training["optimizer"].items()},
-        sampler=dict(training["sampler"]["@variables"]),
-        best=training["best"],
-        stale=int(training["stale"]),
-    )
+    try:
+        state = State(
+            params=params,
+            step=int(training["step"]),
+            moments={k: dict(v["@variables"]) for k, v in training["optimizer"].items()},
+            sampler=dict(training["sampler"]["@variables"]),
+            validation_sampler=dict(training["validation_sampler"]["@variables"]),
+            series=dict(training["series"]),
+            best=training["best"],
+            stale=int(training["stale"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise FileFormatError(
+            f"{path} holds a training whose state is incomplete ({exc!r}); restart from another "
+            "checkpoint, or use --init-model to start from its parameters"
+        ) from exc
     return model, state, content
 
 
@@ -112,6 +126,17 @@ def prune(folder: Path, prefix: str, keep: int) -> None:
     """Remove all but the newest checkpoints of a run."""
     for _, path in existing(folder, prefix)[:-keep]:
         path.unlink(missing_ok=True)
+
+
+def set_aside(folder: Path, prefix: str, step: int) -> None:
+    """Add ``.old`` to the names of checkpoints of later steps than this one.
+
+    They belong to a run that was given up. Otherwise :func:`prune` would take this run's for the
+    older ones, and :func:`find` would go on from the wrong run.
+    """
+    for later, path in existing(folder, prefix):
+        if later > step:
+            path.replace(path.with_name(path.name + ".old"))
 
 
 def find(path: Path) -> Path:

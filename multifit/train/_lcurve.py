@@ -32,18 +32,22 @@ class LearningCurve:
     validation
         Whether there are validation columns.
     after
-        Lines of an earlier run up to this step are kept; 0 begins a new file.
+        Lines of an earlier run up to this step are kept; 0 begins a new file. A file with other
+        columns is kept whole, under a name that ends in ``.old``.
     """
 
     def __init__(self, path: Path, names: Sequence[str], validation: bool, after: int = 0) -> None:
         self.names, self.validation = tuple(names), validation
-        kept = _lines_until(path, after) if after else []
         head = header(names, validation)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            kept = _lines_until(path, head, after) if after else []
             self._file: TextIO = path.open("w", encoding="utf-8")
         except OSError as exc:
-            raise TrainingError(f"{path} can not be written: {exc.strerror}") from exc
+            raise TrainingError(
+                f"{path} can not be written ({exc.strerror}); check the folder's permissions, or "
+                "choose another one with --output"
+            ) from exc
         self._file.writelines([head, _NOTE, *kept])
         self._file.flush()
 
@@ -69,12 +73,16 @@ class LearningCurve:
         self._file.close()
 
 
-def _lines_until(path: Path, step: int) -> list[str]:
+def _lines_until(path: Path, head: str, step: int) -> list[str]:
     """Return the lines of a curve up to a step."""
     if not path.exists():
         return []
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    kept: list[str] = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    if lines[:1] != [head]:
+        path.replace(path.with_name(path.name + ".old"))
+        return kept
+    for line in lines:
         first = line.split(maxsplit=1)[:1]
         if first and first[0].isdigit() and int(first[0]) <= step and line.endswith("\n"):
             kept.append(line)

@@ -18,7 +18,7 @@ from ..tree import Tree, map_leaves, unflatten
 from ._plot import Parity, plot
 
 if TYPE_CHECKING:
-    from ._run import Run
+    from ._begin import Run
     from ._setup import Setup
 
 #: How many frames of a system the final table and plot are made from.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,74 +13,26 @@ import numpy as np
 from rich.console import Console
 
 from .. import files
-from .. import model as mdl
-from .. import optimizer as opt
 from ..backend import Backend
 from ..batch import Batcher
 from ..config import Config
-from ..data import Sampler, system_probabilities, where
+from ..data import Sampler, system_probabilities
 from ..errors import TrainingError
 from ..loss import metric_names
 from ..spectrum import Spectrum
 from ..support import require
-from ..tree import Flat, Tree, flatten, map_leaves, unflatten
+from ..tree import map_leaves
 from . import _checkpoint as ckpt
-from ._finetune import finetune, init_model
+from ._begin import Run, Start, begin, introduce
+from ._blame import refuse, require_finite
 from ._interrupt import Interrupt
 from ._lcurve import LearningCurve, tensorboard
 from ._progress import Display, duration
-from ._report import finish, fit_bias
-from ._setup import Setup, init_params, set_up, survey
+from ._report import finish
+from ._setup import Setup, set_up
 from ._source import Source, Work, ahead
 from ._step import Objective, scalars, train_step
 from ._validate import FRAMES, Validator
-
-
-@dataclass(frozen=True)
-class Start:
-    """What a run starts from: nothing, or one of these files."""
-
-    restart: Path | None = None
-    init_model: Path | None = None
-    finetune: Path | None = None
-
-
-@dataclass
-class Run:
-    """A run in progress: parameters on the backend, and the rest of its state."""
-
-    setup: Setup
-    state: ckpt.State
-    output: Path
-    trainable: Flat
-    frozen: Flat
-    moments: dict[str, Flat]
-    spectrum: Spectrum
-
-    @property
-    def params(self) -> Tree:
-        """Nested, on the backend."""
-        return unflatten({**self.frozen, **self.trainable})
-
-    def to_numpy(self, flat: Flat) -> Flat:
-        """Return a flat dict with NumPy arrays."""
-        return {name: self.setup.backend.to_numpy(x) for name, x in flat.items()}
-
-    def numpy_params(self) -> Tree:
-        """Return the nested parameters as NumPy arrays."""
-        return map_leaves(self.setup.backend.to_numpy, self.params)
-
-    def content(self, params: Tree) -> dict[str, Any]:
-        """Return a model file's content."""
-        script = self.setup.config.model.model_dump(mode="json")
-        script["descriptor"]["sel"] = list(self.setup.model.descriptor.sel)
-        script["type_map"] = list(self.setup.model.type_map)
-        return ckpt.model_content(self.setup.model, params, script, self.setup.backend.name)
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint."""
-        self.state.moments = {name: self.to_numpy(flat) for name, flat in self.moments.items()}
-        ckpt.write(path, self.content(self.numpy_params()), self.state)
 
 
 def train(
@@ -117,83 +69,27 @@ def train(
     require("train", backend.name)
     began = time.monotonic() if began is None else began
     console = console or Console()
-    output.mkdir(parents=True, exist_ok=True)
-    files.remove_stale(output)
     setup = set_up(config, backend, base)
-    run, notes = _begin(setup, start or Start(), output)
+    _make_folders(output, config)
+    run, notes = begin(setup, start or Start(), output)
     with Display(console, setup.numb_steps, run.state.step, quiet) as display:
-        _introduce(display, setup, notes)
+        introduce(display, setup, notes)
         code = _loop(run, display, began)
     if code == 0:
         finish(run, console, quiet)
     return code
 
 
-def _begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
-    """Return the run at its first step, and what there is to say about it."""
-    backend, model, notes = setup.backend, setup.model, []
-    stat_file = setup.config.training.stat_file
-    cache = None if stat_file is None else output / stat_file
-    if start.restart is not None:
-        path = ckpt.find(start.restart)
-        theirs, state, _ = ckpt.read(path)
-        ckpt.require_same(model, theirs, path)
-        notes.append(f"continuing {path} from step {state.step}")
-    elif start.init_model is not None:
-        state = ckpt.State(init_model(model, start.init_model))
-        notes.append(f"starting from the parameters of {start.init_model}")
-    else:
-        state = ckpt.State(init_params(setup, cache))
-        if start.finetune is not None:
-            state.params, new = finetune(model, state.params, start.finetune)
-            state.params["out_bias"] = fit_bias(setup, state.params)
-            words = f"; new types: {', '.join(new)}" if new else ""
-            notes.append(f"fine-tuning {start.finetune}, energy per type fitted to the data{words}")
-    flat = flatten(map_leaves(backend.asarray, state.params))
-    names = set(mdl.trainable_names(model))
-    trainable = {name: x for name, x in flat.items() if name in names}
-    if not trainable:
-        raise TrainingError("nothing is trainable: set trainable in descriptor or fitting_net")
-    frozen = {name: x for name, x in flat.items() if name not in names}
-    moments = _moments(setup, state, trainable)
-    spectrum = survey(setup)
-    spectrum.check(state.params)
-    return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
-
-
-def _moments(setup: Setup, state: ckpt.State, trainable: Flat) -> dict[str, Flat]:
-    """Return the optimizer's moments, from the checkpoint where it has them."""
-    backend = setup.backend
-    host = {name: backend.to_numpy(x) for name, x in trainable.items()}
-    zeros = opt.init(host)
-    wanted = ["m", "v", "ema"] if setup.config.training.enable_ema else ["m", "v"]
-    fresh = {"m": zeros["m"], "v": zeros["v"], "ema": host}
-    found = {}
-    for name in wanted:
-        known = state.moments.get(name, {})
-        # A parameter that was frozen before has no moments yet.
-        values = {key: known.get(key, x) for key, x in fresh[name].items()}
-        found[name] = {key: backend.asarray(x) for key, x in values.items()}
-    return found
-
-
-def _introduce(display: Display, setup: Setup, notes: list[str]) -> None:
-    """Say what is going to be trained on what."""
-    systems, model = setup.training.systems, setup.model
-    frames = sum(system.nframes for system in systems)
-    count = sum(np.size(x) for x in flatten(mdl.init(model, 0, 0)).values())
-    version = setup.backend.describe()["version"]
-    display.say(
-        f"{setup.backend.name} {version}: {count:,} parameters, types {' '.join(model.type_map)}, "
-        f"sel {list(model.descriptor.sel)}, rcut {model.descriptor.rcut} Å"
-    )
-    display.say(f"training on {frames} frames in {len(systems)} systems, {setup.numb_steps} steps")
-    for label in setup.loss.labels:
-        without = [system.name for system in systems if label not in system.labels]
-        if without:
-            display.say(f"no {label} in {', '.join(without)}: this term of the loss is off there")
-    for note in notes:
-        display.say(note)
+def _make_folders(output: Path, config: Config) -> None:
+    """Make the folders that are written into, and clear them of what a killed run left."""
+    for folder in (output, (output / config.training.save_ckpt).parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise TrainingError(
+                f"the output folder {folder} can not be made ({exc.strerror}); choose another"
+            ) from exc
+        files.remove_stale(folder)
 
 
 def _seeds(setup: Setup) -> int:
@@ -232,6 +128,13 @@ def _validator(setup: Setup, spectrum: Spectrum, seed: int) -> Validator | None:
     )
 
 
+def _continue(validator: Validator, state: dict[str, np.ndarray]) -> None:
+    """Go on drawing where an earlier run stopped, unless the validation data are others now."""
+    mine = [system.nframes for system in validator.source.systems]
+    if state and np.array_equal(state["nframes"], mine):
+        validator.sampler.restore(state)
+
+
 def _loop(run: Run, display: Display, began: float) -> int:
     """Train until the last step, an interrupt or an early stop; return the exit code."""
     setup, training = run.setup, run.setup.config.training
@@ -240,26 +143,28 @@ def _loop(run: Run, display: Display, began: float) -> int:
     if run.state.sampler:
         sampler.restore(run.state.sampler)
     validator = _validator(setup, run.spectrum, seed)
-    names = metric_names(setup.loss)
+    if validator is not None:
+        _continue(validator, run.state.validation_sampler)
     after = run.state.step
-    curve = LearningCurve(run.output / training.disp_file, names, validator is not None, after)
-    board = tensorboard(run.output / training.tensorboard_log_dir) if training.tensorboard else None
     objective = Objective(setup.backend, setup.model, setup.loss)
     step = train_step(objective, setup.adam, training.ema_decay if training.enable_ema else None)
-    works = ahead(setup.training, sampler)
-    with Interrupt() as interrupt:
+    with contextlib.ExitStack() as stack:
+        board, curve = _records(run, stack, validator is not None)
+        works = stack.enter_context(contextlib.closing(ahead(setup.training, sampler)))
+        interrupt = stack.enter_context(Interrupt())
         for number in range(after + 1, setup.numb_steps + 1):
             before = time.monotonic()
             metrics, lr = _advance(run, step, works, number)
             display.step(number, time.monotonic() - before)
             if number == after + 1:
                 display.say(f"first step after {time.monotonic() - began:.1f} s")
+            held_out = None
             if number == 1 or number % training.disp_freq == 0 or number == setup.numb_steps:
-                run.spectrum.check(run.numpy_params())
-                held_out = validator.batch_metrics(run.params, lr) if validator else None
+                held_out = _look(run, validator, lr)
                 curve.write(number, metrics, held_out, lr)
                 display.show(number, metrics, held_out, lr)
-                _log(board, number, metrics, held_out, lr, training.tensorboard_freq)
+            if board is not None and number % training.tensorboard_freq == 0:
+                _log(board, number, metrics, held_out, lr)
             stop = False
             if number % training.save_freq == 0 or number == setup.numb_steps:
                 stop = _save(run, validator, display)
@@ -271,11 +176,30 @@ def _loop(run: Run, display: Display, began: float) -> int:
                     f"{training.early_stopping} validations"
                 )
                 break
-    curve.close()
-    if board is not None:
-        board.close()
     display.say(f"trained {run.state.step - after} steps in {duration(time.monotonic() - began)}")
     return 0
+
+
+def _records(run: Run, stack: contextlib.ExitStack, validation: bool) -> tuple[Any, LearningCurve]:
+    """Return the TensorBoard writer, if one is wanted, and the learning curve."""
+    training, board = run.setup.config.training, None
+    if training.tensorboard:
+        board = tensorboard(run.output / training.tensorboard_log_dir)
+        stack.callback(board.close)
+    path, names = run.output / training.disp_file, metric_names(run.setup.loss)
+    curve = LearningCurve(path, names, validation, run.state.step)
+    stack.callback(curve.close)
+    return board, curve
+
+
+def _look(run: Run, validator: Validator | None, lr: float) -> dict[str, float] | None:
+    """Return the metrics of the next validation batches, if there are validation data."""
+    run.spectrum.check(run.numpy_params())
+    if validator is None:
+        return None
+    metrics = validator.batch_metrics(run.params, lr)
+    run.state.validation_sampler = validator.sampler.state()
+    return metrics
 
 
 def _advance(
@@ -293,56 +217,17 @@ def _advance(
     trainable, moments, found = step(run.trainable, run.frozen, run.moments, batch, label, values)
     metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
     if not math.isfinite(metrics["rmse"]):
-        _not_finite(run, work, number)
+        refuse(run, work, number)
     run.trainable, run.moments = trainable, moments
     run.state.step, run.state.sampler = number, work.sampler
     return metrics, lr
 
 
-def _not_finite(run: Run, work: Work, number: int) -> None:
-    """Raise TrainingError, naming the frames whose own loss is not finite.
-
-    The parameters before the step are kept in a checkpoint if they are good.
-    """
-    setup = run.setup
-    one = Validator(
-        setup.backend, setup.model, setup.loss, setup.training, _nothing(setup), 1, run.spectrum
-    )
-    bad = []
-    for frame in work.frames:
-        alone = setup.training.work(work.system, np.array([frame]))
-        if not math.isfinite(
-            one.work_metrics(run.params, alone, setup.rate.at(number - 1))["rmse"]
-        ):
-            bad.append(where(setup.training.systems[work.system], int(frame)))
-    kept = ""
-    good = all(np.all(np.isfinite(x)) for x in run.to_numpy(run.trainable).values())
-    if good and run.state.step:
-        path = run.output / ckpt.name(setup.config.training.save_ckpt, run.state.step)
-        run.save(path)
-        kept = f"; the state before it is in {path}"
-    blame = f"in {bad[0]}" if bad else "in no single frame, but in the whole batch"
-    more = f" and {len(bad) - 1} more frames" if len(bad) > 1 else ""
-    raise TrainingError(
-        f"the loss is not finite at step {number}, {blame}{more}: check this data, lower start_lr "
-        f"or set gradient_max_norm{kept}"
-    )
-
-
-def _nothing(setup: Setup) -> Sampler:
-    """Return a sampler for a validator that draws no batches of its own."""
-    return Sampler(
-        setup.training.systems,
-        setup.training_sizes,
-        np.ones(len(setup.training_sizes)),
-        0,
-    )
-
-
 def _save(run: Run, validator: Validator | None, display: Display) -> bool:
     """Write a checkpoint and, if it is, the best one; return whether to stop early."""
+    require_finite(run)
     training = run.setup.config.training
-    state, prefix = run.state, training.save_ckpt
+    state = run.state
     if validator is not None:
         score = validator.score(run.params)
         if state.best is None or score < state.best:
@@ -354,16 +239,14 @@ def _save(run: Run, validator: Validator | None, display: Display) -> bool:
             f"validation error (√loss with its limits) {score:.4e} at step {state.step}"
             + (", the best so far" if state.stale == 0 else f", best {state.best:.4e}")
         )
-    run.save(run.output / ckpt.name(prefix, state.step))
-    ckpt.prune(run.output, prefix, training.max_ckpt_keep)
+    run.save()
+    ckpt.prune(run.output, training.save_ckpt, training.max_ckpt_keep)
     return bool(training.early_stopping) and state.stale >= training.early_stopping
 
 
 def _stop(run: Run, display: Display, code: int) -> int:
     """Write a checkpoint after a signal, and say how to go on."""
-    path = run.output / ckpt.name(run.setup.config.training.save_ckpt, run.state.step)
-    run.save(path)
-    display.say(f"interrupted at step {run.state.step}; continue with --restart {path}")
+    display.say(f"interrupted at step {run.state.step}; continue with --restart {run.save()}")
     return code
 
 
@@ -373,11 +256,8 @@ def _log(
     training: dict[str, float],
     validation: dict[str, float] | None,
     lr: float,
-    every: int,
 ) -> None:
-    """Write to TensorBoard, if it is wanted."""
-    if board is None or step % every:
-        return
+    """Write to TensorBoard."""
     for kind, metrics in (("train", training), ("validation", validation or {})):
         for name, value in metrics.items():
             board.add_scalar(f"{kind}/{name}", value, step)

@@ -184,7 +184,8 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         held_out = open_systems(training.validation_data.systems, type_map, base=base)
         validation = Source(held_out, batcher, model.fitting, loss.labels)
         validation_sizes = batch_sizes(held_out, training.validation_data.batch_size)
-    _check_labels(systems, loss)
+        _check_labels("validation", held_out, loss)
+    _check_labels("training", systems, loss)
     return Setup(
         config=config,
         backend=backend,
@@ -206,12 +207,12 @@ def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[i
     return max(1, round(epochs * batches))
 
 
-def _check_labels(systems: Sequence[System], loss: EnergyLossConfig) -> None:
+def _check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> None:
     """Raise if not one label of the loss is anywhere in the data."""
     if not any(label in system.labels for system in systems for label in loss.labels):
         raise DataError(
-            f"no training system has any of the labels that the loss compares with "
-            f"({', '.join(f'{label}.npy' for label in loss.labels)})"
+            f"no {kind} system has any of the labels that the loss compares with "
+            f"({', '.join(loss.labels)}): add them to the data, or change the prefactors in loss"
         )
 
 

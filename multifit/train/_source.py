@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -137,7 +137,7 @@ class Source:
         return [(k, frames) for k, frames in chosen if frames.size]
 
 
-def ahead(source: Source, sampler: Sampler) -> Iterator[Work]:
+def ahead(source: Source, sampler: Sampler) -> Generator[Work]:
     """Yield batches for ever; the next is made in a thread while a step runs."""
 
     def draw() -> Work:

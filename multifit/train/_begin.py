@@ -1,0 +1,149 @@
+"""The state of a run, and where it comes from: nothing, a checkpoint, or another model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import model as mdl
+from .. import optimizer as opt
+from ..errors import TrainingError
+from ..spectrum import Spectrum
+from ..tree import Flat, Tree, flatten, map_leaves, unflatten
+from . import _checkpoint as ckpt
+from ._finetune import finetune, init_model
+from ._progress import Display
+from ._report import fit_bias
+from ._setup import Setup, init_params, survey
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run starts from: nothing, or one of these files."""
+
+    restart: Path | None = None
+    init_model: Path | None = None
+    finetune: Path | None = None
+
+
+@dataclass
+class Run:
+    """A run in progress: parameters on the backend, and the rest of its state."""
+
+    setup: Setup
+    state: ckpt.State
+    output: Path
+    trainable: Flat
+    frozen: Flat
+    moments: dict[str, Flat]
+    spectrum: Spectrum
+
+    @property
+    def params(self) -> Tree:
+        """Nested, on the backend."""
+        return unflatten({**self.frozen, **self.trainable})
+
+    def to_numpy(self, flat: Flat) -> Flat:
+        """Return a flat dict with NumPy arrays."""
+        return {name: self.setup.backend.to_numpy(x) for name, x in flat.items()}
+
+    def numpy_params(self) -> Tree:
+        """Return the nested parameters as NumPy arrays."""
+        return map_leaves(self.setup.backend.to_numpy, self.params)
+
+    def content(self, params: Tree) -> dict[str, Any]:
+        """Return a model file's content."""
+        script = self.setup.config.model.model_dump(mode="json")
+        script["descriptor"]["sel"] = list(self.setup.model.descriptor.sel)
+        script["type_map"] = list(self.setup.model.type_map)
+        return ckpt.model_content(self.setup.model, params, script, self.setup.backend.name)
+
+    def save(self) -> Path:
+        """Write the checkpoint of this step, and return its path.
+
+        Checkpoints of later steps are of a run that was given up: they make way.
+        """
+        prefix = self.setup.config.training.save_ckpt
+        state, spectrum = self.state, self.spectrum
+        state.moments = {name: self.to_numpy(flat) for name, flat in self.moments.items()}
+        state.series = {"nearest": spectrum.nearest, "count": spectrum.count}
+        path = self.output / ckpt.name(prefix, state.step)
+        ckpt.write(path, self.content(self.numpy_params()), state)
+        ckpt.set_aside(self.output, prefix, state.step)
+        return path
+
+
+def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
+    """Return the run at its first step, and what there is to say about it."""
+    backend, model, notes = setup.backend, setup.model, []
+    stat_file = setup.config.training.stat_file
+    cache = None if stat_file is None else output / stat_file
+    if start.restart is not None:
+        path = ckpt.find(start.restart)
+        theirs, state, _ = ckpt.read(path)
+        ckpt.require_same(model, theirs, path)
+        notes.append(f"continuing {path} from step {state.step}")
+        if state.step >= setup.numb_steps:
+            notes.append(f"nothing is left to train: the run has {setup.numb_steps} steps")
+    elif start.init_model is not None:
+        state = ckpt.State(init_model(model, start.init_model))
+        notes.append(f"starting from the parameters of {start.init_model}")
+    else:
+        state = ckpt.State(init_params(setup, cache))
+        if start.finetune is not None:
+            state.params, new = finetune(model, state.params, start.finetune)
+            state.params["out_bias"] = fit_bias(setup, state.params)
+            words = f"; new types: {', '.join(new)}" if new else ""
+            notes.append(f"fine-tuning {start.finetune}, energy per type fitted to the data{words}")
+    flat = flatten(map_leaves(backend.asarray, state.params))
+    names = set(mdl.trainable_names(model))
+    trainable = {name: x for name, x in flat.items() if name in names}
+    if not trainable:
+        raise TrainingError("nothing is trainable: set trainable in descriptor or fitting_net")
+    frozen = {name: x for name, x in flat.items() if name not in names}
+    moments = _moments(setup, state, trainable)
+    spectrum = survey(setup)
+    if state.series:
+        spectrum.nearest = float(state.series["nearest"])
+        spectrum.count = int(state.series["count"])
+    else:
+        spectrum.check(state.params)
+    return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
+
+
+def _moments(setup: Setup, state: ckpt.State, trainable: Flat) -> dict[str, Flat]:
+    """Return the optimizer's moments, from the checkpoint where it has them."""
+    backend = setup.backend
+    host = {name: backend.to_numpy(x) for name, x in trainable.items()}
+    zeros = opt.init(host)
+    wanted = ["m", "v", "ema"] if setup.config.training.enable_ema else ["m", "v"]
+    fresh = {"m": zeros["m"], "v": zeros["v"], "ema": host}
+    found = {}
+    for name in wanted:
+        known = state.moments.get(name, {})
+        # A parameter that was frozen before has no moments yet.
+        values = {key: known.get(key, x) for key, x in fresh[name].items()}
+        found[name] = {key: backend.asarray(x) for key, x in values.items()}
+    return found
+
+
+def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
+    """Say what is going to be trained on what."""
+    systems, model = setup.training.systems, setup.model
+    frames = sum(system.nframes for system in systems)
+    count = sum(np.size(x) for x in flatten(mdl.init(model, 0, 0)).values())
+    version = setup.backend.describe()["version"]
+    display.say(
+        f"{setup.backend.name} {version}: {count:,} parameters, types {' '.join(model.type_map)}, "
+        f"sel {list(model.descriptor.sel)}, rcut {model.descriptor.rcut} Å"
+    )
+    display.say(f"training on {frames} frames in {len(systems)} systems, {setup.numb_steps} steps")
+    for label in setup.loss.labels:
+        without = [system.name for system in systems if label not in system.labels]
+        if without:
+            display.say(f"no {label} in {', '.join(without)}: this term of the loss is off there")
+    for note in notes:
+        display.say(note)
