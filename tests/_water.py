@@ -1,4 +1,4 @@
-"""Tiny training data and inputs: noisy water-like frames whose labels come from a pair potential."""
+"""Tiny training data and inputs: noisy frames whose labels come from a pair potential."""
 
 from __future__ import annotations
 
