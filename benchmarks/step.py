@@ -1,0 +1,185 @@
+"""Time a training step of multifit beside deepmd-kit's, on the same input and data.
+
+The input is the water example of DeePMD-kit (se_e2_a 25-50-100, fitting 240-240-240, float64, one
+frame of 192 atoms in a batch); the runs of the programs alternate, so that a machine that slows
+down slows both. What is printed for each: the median time of a step (from the programs' own output, the
+first interval left out), its spread, and the time from the command to the first step.
+
+    MULTIFIT_PEER_PYTHON=/path/to/python python benchmarks/step.py [--systems DIR ...]
+
+deepmd-kit is left out without MULTIFIT_PEER_PYTHON, the interpreter of an environment that has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+WATER = HERE.parent / "examples" / "water" / "data"
+
+MODEL = {
+    "type_map": ["O", "H"],
+    "descriptor": {
+        "type": "se_e2_a",
+        "sel": [46, 92],
+        "rcut_smth": 0.5,
+        "rcut": 6.0,
+        "neuron": [25, 50, 100],
+        "axis_neuron": 16,
+        "type_one_side": True,
+        "seed": 1,
+    },
+    "fitting_net": {"neuron": [240, 240, 240], "resnet_dt": True, "seed": 1},
+}
+LOSS = {"type": "ener", "start_pref_e": 0.02, "limit_pref_e": 1}
+LOSS |= {"start_pref_f": 1000, "limit_pref_f": 1, "start_pref_v": 0, "limit_pref_v": 0}
+
+
+@dataclass
+class Program:
+    """A command, and how its output tells the time of its steps."""
+
+    name: str
+    command: list[str]
+    pattern: str  #: one number for each display interval, …
+    scale: float  #: … times this is milliseconds per step
+    steps: list[float] = field(default_factory=list)
+    first: list[float] = field(default_factory=list)
+
+
+def programs(backends: Sequence[str], peers: Sequence[str], interval: int) -> list[Program]:
+    """Return the programs that can be run here."""
+    found = [
+        Program(
+            f"multifit {name}",
+            [sys.executable, "-m", "multifit", "train", "input.json", "--backend", name],
+            r"([0-9.]+) ms/step",
+            1.0,
+        )
+        for name in backends
+    ]
+    python = os.environ.get("MULTIFIT_PEER_PYTHON")
+    if python is None:
+        print("MULTIFIT_PEER_PYTHON is not set: timing multifit alone")
+        return found
+    for name in peers:
+        command = [python, "-m", "deepmd", f"--{name}", "train", "input.json"]
+        wall = r"total wall time = ([0-9.]+) s"
+        found.append(Program(f"deepmd-kit {name}", command, wall, 1000.0 / interval))
+    return found
+
+
+def enlarged(folder: Path) -> Path:
+    """Return a system of 192 atoms, the size of DeePMD-kit's example: 2 × 2 × 1 of our own cells."""
+    source = WATER / "liquid_300K"
+    atype = np.loadtxt(source / "type.raw", dtype=int)
+    coord = np.load(source / "set.000" / "coord.npy").reshape(-1, len(atype), 3)
+    box = np.load(source / "set.000" / "box.npy").reshape(-1, 3, 3)
+    force = np.load(source / "set.000" / "force.npy").reshape(-1, len(atype), 3)
+    energy = np.load(source / "set.000" / "energy.npy").reshape(-1)
+    images = [(i, j, 0) for i in range(2) for j in range(2)]
+    shifted = [coord + (np.asarray(image) @ box)[:, None, :] for image in images]
+    target = folder / "system"
+    (target / "set.000").mkdir(parents=True)
+    (target / "type.raw").write_text("\n".join(map(str, np.tile(atype, 4))))
+    (target / "type_map.raw").write_text("O\nH\n")
+    n = len(coord)
+    arrays = {
+        "coord": np.concatenate(shifted, axis=1).reshape(n, -1),
+        "box": (box * np.array([2.0, 2.0, 1.0])[:, None]).reshape(n, 9),
+        "force": np.tile(force, (1, 4, 1)).reshape(n, -1),
+        "energy": energy * 4,
+    }
+    for name, values in arrays.items():
+        np.save(target / "set.000" / f"{name}.npy", values.astype(np.float64))
+    return target
+
+
+def write_input(folder: Path, systems: Sequence[Path], steps: int, interval: int) -> None:
+    """Write the input that all programs get."""
+    training = {
+        "training_data": {"systems": [str(path) for path in systems], "batch_size": 1},
+        "numb_steps": steps,
+        "seed": 10,
+        "disp_freq": interval,
+        "save_freq": steps,
+    }
+    rate = {"type": "exp", "decay_steps": 5000, "start_lr": 0.001, "stop_lr": 3.51e-8}
+    content = {"model": MODEL, "learning_rate": rate, "loss": LOSS, "training": training}
+    (folder / "input.json").write_text(json.dumps(content, indent=1))
+
+
+def run(program: Program, folder: Path) -> None:
+    """Run a program once and add its times."""
+    folder.mkdir()
+    (folder / "input.json").write_bytes((folder.parent / "input.json").read_bytes())
+    began = time.monotonic()
+    process = subprocess.Popen(
+        program.command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    first, times, output = None, [], []
+    for line in process.stdout:
+        output.append(line)
+        if first is None and re.search(r"first step after|[Bb]atch +[01]: trn", line):
+            first = time.monotonic() - began
+        times += [float(x) * program.scale for x in re.findall(program.pattern, line)]
+    if process.wait() != 0 or len(times) < 3:
+        raise SystemExit(f"{program.name} failed:\n{''.join(output[-30:])}")
+    program.steps += times[1:]
+    program.first.append(first if first is not None else float("nan"))
+
+
+def report(found: Sequence[Program]) -> None:
+    """Print a line for each program, and the ratio to the fastest deepmd-kit."""
+    peers = [statistics.median(p.steps) for p in found if p.name.startswith("deepmd")]
+    print(f"\n{'program':<22} {'ms/step':>8} {'min':>8} {'max':>8} {'first step, s':>14}  ratio")
+    for program in found:
+        median = statistics.median(program.steps)
+        ratio = f"{min(peers) / median:.2f} × deepmd-kit's fastest" if peers else ""
+        print(
+            f"{program.name:<22} {median:8.1f} {min(program.steps):8.1f} "
+            f"{max(program.steps):8.1f} {min(program.first):14.1f}  {ratio}"
+        )
+
+
+def main() -> None:
+    """Run the programs in turn, and report."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--systems", nargs="+", type=Path, help="data (default: our own, tiled)")
+    parser.add_argument("--backends", nargs="+", default=["jax", "torch"])
+    parser.add_argument("--peers", nargs="+", default=["tf"], help="deepmd-kit's: tf, pt, jax, …")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--interval", type=int, default=20)
+    args = parser.parse_args()
+    found = programs(args.backends, args.peers, args.interval)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        systems = [p.resolve() for p in args.systems] if args.systems else [enlarged(folder)]
+        write_input(folder, systems, args.steps, args.interval)
+        for number in range(args.rounds):
+            for k, program in enumerate(found):
+                run(program, folder / f"{number}-{k}")
+                print(
+                    f"round {number + 1}: {program.name} {program.steps[-1]:.1f} ms/step",
+                    flush=True,
+                )
+    report(found)
+
+
+if __name__ == "__main__":
+    main()
