@@ -26,7 +26,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "two_sides": ({"type_one_side": False}, {}, {}),
     "excluded": (
         {"type_one_side": False, "exclude_types": [[0, 1]], "env_protection": 0.2},
-        {"exclude_types": [0]},
+        {},
         {},
     ),
     "hidden": ({}, {}, {"pair_exclude_types": [[0, 0]], "atom_exclude_types": [1]}),
