@@ -1,0 +1,223 @@
+"""What a run writes: checkpoints, the best model, the average, tables, plots, events."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from _water import column, curve, fit, labelled, recipe, write
+from rich.console import Console
+
+import multifit
+from multifit import files
+from multifit.errors import TrainingError
+
+HELD_OUT = {"training__validation_data": {"systems": "valid", "batch_size": 1}}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write(folder / "data", labelled(6))
+    write(folder / "valid", labelled(4))
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def energy(path: Path, backend: str = "numpy") -> float:
+    frames = labelled(1)
+    found = multifit.load(path, backend).predict(frames.coord, frames.atype, frames.cell)
+    return float(found["energy"][0])
+
+
+def test_checkpoints_come_every_save_freq_and_the_oldest_go(data: Path, tmp_path: Path) -> None:
+    given = recipe(steps=11, training__save_freq=2, training__max_ckpt_keep=3)
+    out = fit(data, given, output=tmp_path)
+    kept = [f"model.ckpt-{step}.dp" for step in (10, 11, 8)]
+    assert names(out) == ["lcurve.out", *kept, "model.dp"]
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_checkpoint_is_a_model(data: Path, tmp_path: Path, backend: str) -> None:
+    out = fit(data, recipe(steps=4, training__save_freq=2), output=tmp_path)
+    assert energy(out / "model.ckpt-4.dp", backend) == energy(out / "model.dp", backend)
+    assert energy(out / "model.ckpt-2.dp") != energy(out / "model.dp")
+
+
+def test_the_model_file_tells_its_settings(data: Path, tmp_path: Path) -> None:
+    given = recipe(steps=1, model__descriptor__sel="auto", model__type_map=None)
+    content = files.read(fit(data, given, output=tmp_path) / "model.dp")
+    assert content["model_def_script"]["type_map"] == ["O", "H"]
+    sel = content["model_def_script"]["descriptor"]["sel"]
+    assert all(n >= 4 and n % 4 == 0 for n in sel)
+    assert content["software"] == "multifit"
+    assert content["backend"] == "torch"
+    assert "training" not in content
+
+
+def test_the_best_model_has_the_lowest_validation_error(data: Path, tmp_path: Path) -> None:
+    rate = {"learning_rate__start_lr": 0.5, "learning_rate__stop_lr": 0.5}
+    text = io.StringIO()
+    given = recipe(steps=16, training__save_freq=2, training__max_ckpt_keep=8, **HELD_OUT, **rate)
+    out = fit(data, given, output=tmp_path, console=Console(file=text, width=200))
+    said = re.findall(r"limits\) (\S+) at step (\d+)", text.getvalue())
+    assert len(said) == 8
+    step = min(said, key=lambda each: float(each[0]))[1]
+    assert energy(out / "model_best.dp") == energy(out / f"model.ckpt-{step}.dp")
+    assert files.read(out / "model.ckpt-16.dp")["training"]["best"] == pytest.approx(
+        min(float(score) for score, _ in said), rel=1e-3
+    )
+
+
+def test_a_run_stops_early_when_nothing_gets_better(data: Path, tmp_path: Path) -> None:
+    text = io.StringIO()
+    given = recipe(
+        steps=400,
+        training__save_freq=1,
+        training__early_stopping=2,
+        learning_rate__start_lr=0.5,
+        learning_rate__stop_lr=0.5,
+        **HELD_OUT,
+    )
+    out = fit(data, given, output=tmp_path, console=Console(file=text, width=200))
+    said = re.search(
+        r"stopping early at step (\d+): no better .* in 2 validations", text.getvalue()
+    )
+    assert said
+    last = int(said[1])
+    assert last < 400
+    assert column(out, "step")[-1] == last
+    assert files.read(out / f"model.ckpt-{last}.dp")["training"]["stale"] == 2
+    assert (out / "model.dp").exists()
+
+
+def test_the_average_of_the_parameters_is_written(data: Path, tmp_path: Path) -> None:
+    options = {"training__enable_ema": True, "training__ema_decay": 0.75}
+    out = fit(data, recipe(steps=3, training__save_freq=1, **options), output=tmp_path)
+    start = fit(data, recipe(steps=1, training__save_freq=1, **options), output=tmp_path / "one")
+    steps = [files.read(out / f"model.ckpt-{k}.dp")["training"]["optimizer"] for k in (1, 2, 3)]
+    params = [multifit.load(out / f"model.ckpt-{k}.dp").params for k in (1, 2, 3)]
+    average = multifit.load(out / "model_ema.dp").params
+    name = "fitting.nets.0.layers.0.w"
+    ema = [step["ema"]["@variables"][name] for step in steps]
+    weights = [p["fitting"]["nets"]["0"]["layers"]["0"]["w"] for p in params]
+    for k in (1, 2):
+        np.testing.assert_allclose(ema[k], 0.75 * ema[k - 1] + 0.25 * weights[k], rtol=1e-12)
+    np.testing.assert_array_equal(average["fitting"]["nets"]["0"]["layers"]["0"]["w"], ema[-1])
+    assert energy(start / "model_ema.dp") != energy(start / "model.dp")
+
+
+def test_checkpoints_of_a_run_that_was_given_up_make_way(data: Path, tmp_path: Path) -> None:
+    given = recipe(steps=6, training__save_freq=2, training__max_ckpt_keep=2)
+    out = fit(data, given, output=tmp_path)
+    for step in (100, 200, 300):
+        shutil.copy(out / "model.ckpt-6.dp", out / f"model.ckpt-{step}.dp")
+    fit(data, given, output=out)
+    old = [f"model.ckpt-{step}.dp.old" for step in (100, 200, 300)]
+    assert [n for n in names(out) if n.endswith(".old")] == [
+        *old,
+        "model.ckpt-4.dp.old",
+        "model.ckpt-6.dp.old",
+    ]
+    assert [n for n in names(out) if n.endswith(".dp")] == [
+        "model.ckpt-4.dp",
+        "model.ckpt-6.dp",
+        "model.dp",
+    ]
+
+
+def test_leftovers_of_a_killed_run_are_removed(data: Path, tmp_path: Path) -> None:
+    for name in ("model.dp.tmp.4194304", "ckpt/m-5.dp.tmp.4194304"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"half")
+    out = fit(data, recipe(steps=2, training__save_ckpt="ckpt/m"), output=tmp_path)
+    assert names(out) == ["ckpt", "lcurve.out", "model.dp"]
+    assert names(out / "ckpt") == ["m-2.dp"]
+
+
+def test_folders_are_made(data: Path, tmp_path: Path) -> None:
+    given = recipe(steps=1, training__save_ckpt="a/b/m", training__disp_file="c/d/curve.txt")
+    out = fit(data, given, output=tmp_path / "new/folder")
+    assert (out / "a/b/m-1.dp").exists()
+    assert (out / "c/d/curve.txt").read_text().startswith("# step")
+
+
+def test_an_output_folder_that_is_a_file_is_an_error(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(TrainingError, match=r"output folder .*taken can not be made"):
+        fit(data, recipe(steps=1), output=tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_a_run_that_is_not_quiet_draws_a_plot_and_prints_a_table(
+    data: Path, tmp_path: Path
+) -> None:
+    text = io.StringIO()
+    console = Console(file=text, width=120)
+    out = fit(
+        data, recipe(steps=4, training__disp_freq=2, **HELD_OUT), output=tmp_path, console=console
+    )
+    said = text.getvalue()
+    assert "training on 6 frames in 1 systems, 4 steps" in said or "6 frames" in said
+    assert len(re.findall(r"^step +\d+ +trn E .* val E .* lr ", said, re.M)) == 3
+    assert "validation data" in said
+    assert (out / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert "\x1b" not in said
+
+
+def test_the_first_numbers_of_the_table_are_those_of_the_model(data: Path, tmp_path: Path) -> None:
+    text = io.StringIO()
+    out = fit(data, recipe(steps=4), output=tmp_path, console=Console(file=text, width=120))
+    frames = labelled(6)
+    found = multifit.load(out / "model.dp").predict(frames.coord, frames.atype, frames.cell)
+    rmse = np.sqrt(np.mean((found["force"] - frames.force) ** 2))
+    assert f"{rmse:.3e}" in text.getvalue()
+
+
+def test_tensorboard_gets_its_steps(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import RecordWriter  # noqa: F401  (the format that is read)
+
+    options: dict[str, Any] = {"training__disp_freq": 5, "training__tensorboard_freq": 2}
+    given = recipe(steps=6, training__tensorboard=True, **options, **HELD_OUT)
+    out = fit(data, given, output=tmp_path)
+    (path,) = (out / "log").iterdir()
+    raw, seen, place = path.read_bytes(), {}, 0
+    while place < len(raw):
+        size = int.from_bytes(raw[place : place + 8], "little")
+        event = Event.FromString(raw[place + 12 : place + 12 + size])
+        for value in event.summary.value:
+            seen.setdefault(value.tag, []).append(event.step)
+        place += 16 + size
+    assert seen["train/rmse_f"] == [2, 4, 6]
+    assert seen["lr"] == [2, 4, 6]
+    assert seen["validation/rmse_f"] == [6]
+
+
+def test_statistics_are_read_from_their_file(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from multifit.train import _setup
+
+    given = recipe(steps=3, training__stat_file="stat")
+    first = fit(data, given, output=tmp_path)
+    assert (tmp_path / "stat/multifit-stat.h5").exists()
+    before = curve(first)[1]
+
+    def again(setup: object) -> None:
+        raise AssertionError("statistics are computed again")
+
+    monkeypatch.setattr(_setup, "collect_statistics", again)
+    np.testing.assert_array_equal(curve(fit(data, given, output=tmp_path))[1], before)
+    with pytest.raises(AssertionError, match="computed again"):
+        other = recipe(steps=3, training__stat_file="stat", model__descriptor__sel=[12, 16])
+        fit(data, other, output=tmp_path)
