@@ -41,6 +41,21 @@ def test_predictions_are_those_of_the_core(name: str) -> None:
     assert {type(x) for x in got.values()} == {np.ndarray}
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_pairs_closer_than_any_before_are_exact(activation: str, precision: str) -> None:
+    """Whatever range the embedding nets are interpolated in, it grows with the data."""
+    model = build(activation=activation, precision=precision)
+    params = draw(model)
+    potential, rtol = Potential(model, params), 1e-8 if precision == "float64" else 1e-4
+    for distance in (1.2, 0.6, 0.25, 0.9):
+        near = molecule()
+        near.coord[1] = near.coord[0] + [0.0, distance, 0.0]
+        got = potential.predict(near.coord, near.atype)
+        want = _want(model, params, near)
+        same(got, {key: want[key] for key in got}, rtol=rtol)
+
+
 def test_shapes_that_mean_the_same() -> None:
     potential = Potential(MODEL, PARAMS)
     want = potential.predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell, **EXTRA)
