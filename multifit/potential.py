@@ -58,6 +58,12 @@ class Potential:
         self._evaluate = self.backend.compile(self._outputs)
         self._evaluate_virial = self.backend.compile(self._outputs_with_atom_virial)
 
+    def set_params(self, params: Tree) -> None:
+        """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
+        self._host = params
+        self.params = map_leaves(self.backend.asarray, params)
+        self._spectrum.check(params)
+
     def _outputs(self, params: Tree, batch: Tree) -> dict[str, Any]:
         return mdl.evaluate(self.backend, self.model, params, batch)
 

@@ -33,6 +33,7 @@ LATER: tuple[str, ...] = (
 LATER_VALUES: dict[str, tuple[object, ...]] = {
     "model.descriptor.precision": ("float16", "bfloat16"),
     "model.fitting_net.precision": ("float16", "bfloat16"),
+    "validating.validation_metric": ("S:MAE", "S:RMSE"),
 }
 
 

@@ -105,7 +105,8 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         raise TrainingError("nothing is trainable: set trainable in descriptor or fitting_net")
     frozen = {name: x for name, x in flat.items() if name not in names}
     moments = _moments(setup, state, trainable)
-    spectrum = survey(setup)
+    spectrum, note = survey(setup)
+    notes += [note] if note else []
     if state.series:
         spectrum.nearest = float(state.series["nearest"])
         spectrum.count = int(state.series["count"])
@@ -140,10 +141,17 @@ def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
         f"{setup.backend.name} {version}: {count:,} parameters, types {' '.join(model.type_map)}, "
         f"sel {list(model.descriptor.sel)}, rcut {model.descriptor.rcut} Å"
     )
-    display.say(f"training on {frames} frames in {len(systems)} systems, {setup.numb_steps} steps")
+    display.say(
+        f"training on {_count(frames, 'frame')} in {_count(len(systems), 'system')}, "
+        f"{_count(setup.numb_steps, 'step')}"
+    )
     for label in setup.loss.labels:
         without = [system.name for system in systems if label not in system.labels]
         if without:
             display.say(f"no {label} in {', '.join(without)}: this term of the loss is off there")
     for note in notes:
         display.say(note)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

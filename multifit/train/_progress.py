@@ -41,10 +41,21 @@ class Display:
         Steps of the whole run.
     done
         Steps done before, by the run that is continued.
+    quiet
+        Whether nothing is printed.
+    timings
+        Whether the pace and the time that remains are shown.
     """
 
-    def __init__(self, console: Console, steps: int, done: int, quiet: bool = False) -> None:
-        self.console, self.steps, self.quiet = console, steps, quiet
+    def __init__(
+        self,
+        console: Console,
+        steps: int,
+        done: int,
+        quiet: bool = False,
+        timings: bool = True,
+    ) -> None:
+        self.console, self.steps, self.quiet, self.timings = console, steps, quiet, timings
         self._spent: list[float] = []
         self._bar = Progress(
             TextColumn("[bold]{task.completed}[/]/{task.total}"),
@@ -86,17 +97,19 @@ class Display:
     ) -> None:
         """Print a line with errors, speed and the time that remains."""
         # The median: a step that compiles, or waits for the disk, says nothing about the next.
-        pace = statistics.median(self._spent) if step > 1 else None
+        pace, time_left = "", ""
+        if self._spent and step > 1 and self.timings:
+            each = statistics.median(self._spent)
+            pace = f"  {each * 1e3:.1f} ms/step"
+            time_left = f"  {duration(each * (self.steps - step))} left"
         self._spent.clear()
-        left = "" if pace is None else f"  {duration(pace * (self.steps - step))} left"
-        speed = "" if pace is None else f"{pace * 1e3:.1f} ms/step"
         errors = f"trn {describe(training)}"
         if validation is not None:
             errors += f"  val {describe(validation)}"
-        self._bar.update(self._task, completed=step, speed=speed, errors=errors)
+        self._bar.update(self._task, completed=step, speed=pace, errors=errors)
         if not self.quiet:
             self.console.print(
-                f"step {step:>{len(str(self.steps))}}  {errors}  lr {lr:.1e}  {speed}{left}",
+                f"step {step:>{len(str(self.steps))}}  {errors}  lr {lr:.1e}{pace}{time_left}",
                 highlight=False,
                 soft_wrap=True,
             )

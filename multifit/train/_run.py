@@ -25,6 +25,7 @@ from ..tree import map_leaves
 from . import _checkpoint as ckpt
 from ._begin import Run, Start, begin, introduce
 from ._blame import refuse, require_finite
+from ._full_validation import FullValidation
 from ._interrupt import Interrupt
 from ._lcurve import LearningCurve, tensorboard
 from ._progress import Display, duration
@@ -72,7 +73,14 @@ def train(
     setup = set_up(config, backend, base)
     _make_folders(output, config)
     run, notes = begin(setup, start or Start(), output)
-    with Display(console, setup.numb_steps, run.state.step, quiet) as display:
+    shown = config.training
+    with Display(
+        console,
+        setup.numb_steps,
+        run.state.step,
+        quiet=quiet or not shown.disp_training,
+        timings=shown.time_training,
+    ) as display:
         introduce(display, setup, notes)
         code = _loop(run, display, began)
     if code == 0:
@@ -146,6 +154,7 @@ def _loop(run: Run, display: Display, began: float) -> int:
     if validator is not None:
         _continue(validator, run.state.validation_sampler)
     after = run.state.step
+    whole = FullValidation(setup, run.output, after)
     objective = Objective(setup.backend, setup.model, setup.loss)
     step = train_step(objective, setup.adam, training.ema_decay if training.enable_ema else None)
     with contextlib.ExitStack() as stack:
@@ -165,6 +174,9 @@ def _loop(run: Run, display: Display, began: float) -> int:
                 display.show(number, metrics, held_out, lr)
             if board is not None and number % training.tensorboard_freq == 0:
                 _log(board, number, metrics, held_out, lr)
+            if whole.due(number):
+                params = run.numpy_params()
+                display.say(whole.run(number, params, run.content(params)))
             stop = False
             if number % training.save_freq == 0 or number == setup.numb_steps:
                 stop = _save(run, validator, display)

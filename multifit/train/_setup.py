@@ -237,18 +237,36 @@ def init_params(setup: Setup, stat_file: Path | None) -> Tree:
     return params
 
 
-def survey(setup: Setup) -> Spectrum:
-    """Return the Chebyshev series' interval, from the frames that statistics are taken from."""
+def survey(setup: Setup) -> tuple[Spectrum, str]:
+    """Look at the frames that statistics are taken from.
+
+    Returns
+    -------
+    spectrum
+        The Chebyshev series with an interval that holds these frames.
+    note
+        What to say about neighbours beyond ``sel``; empty if there are none.
+    """
     source = setup.training
-    nearest, present = np.inf, set()
+    nearest, present, dropped, looked = np.inf, set(), 0, 0
+    fullest = np.zeros(setup.model.ntypes, dtype=np.int64)
     section = setup.config.model
     for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
         ready, _ = source.load(k, frames)
         source.batcher.learn(ready)
         nearest = min(nearest, *(frame.nearest for frame in ready))
         present |= {key for frame in ready for key in frame.tables}
+        dropped += sum(frame.dropped for frame in ready)
+        looked += len(ready)
+        fullest = np.max(np.stack([fullest, *(np.asarray(f.fullest) for f in ready)]), axis=0)
     reach = MARGIN * min(nearest, setup.model.descriptor.rcut)
-    return Spectrum(setup.backend, setup.model.descriptor, present, reach)
+    note = ""
+    if dropped:
+        note = (
+            f"warning: sel {list(setup.model.descriptor.sel)} is too small: in {looked} frames {dropped} "
+            f"neighbours were dropped, the farthest first; {fullest.tolist()} would keep them all"
+        )
+    return Spectrum(setup.backend, setup.model.descriptor, present, reach), note
 
 
 def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:

@@ -71,7 +71,9 @@ class Validator:
         mask = np.concatenate([centres[a]["mask"] for a in sorted(centres, key=int)])
         natoms = work.batch["natoms"]
         rate = np.asarray(lr)
-        _, metrics = energy_loss(xp, self.loss, rate, found, work.label, natoms, mask)
+        # What is not finite is for the caller to judge; NumPy's warning would say nothing.
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, metrics = energy_loss(xp, self.loss, rate, found, work.label, natoms, mask)
         return {name: float(value) for name, value in metrics.items()}
 
     def _mean(self, params: Tree, works: Sequence[Work], lr: float) -> dict[str, float]:
