@@ -94,10 +94,10 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     else:
         state = ckpt.State(init_params(setup, cache))
         if start.finetune is not None:
-            state.params, new = finetune(model, state.params, start.finetune)
+            state.params, more = finetune(model, state.params, start.finetune)
             state.params["out_bias"] = fit_bias(setup, state.params)
-            words = f"; new types: {', '.join(new)}" if new else ""
-            notes.append(f"fine-tuning {start.finetune}, energy per type fitted to the data{words}")
+            notes.append(f"fine-tuning {start.finetune}, energy per type fitted to the data")
+            notes += more
     flat = flatten(map_leaves(backend.asarray, state.params))
     names = set(mdl.trainable_names(model))
     trainable = {name: x for name, x in flat.items() if name in names}

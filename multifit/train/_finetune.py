@@ -43,8 +43,8 @@ def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, lis
     -------
     params
         The nested dict.
-    new
-        The types that the other model does not know.
+    notes
+        What the user should know: which types are new, and whether ``sel`` changes the descriptor.
 
     Raises
     ------
@@ -73,8 +73,26 @@ def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, lis
     for name in ("fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std"):
         if name in old["fitting"]:
             params["fitting"][name] = old["fitting"][name]
-    known_names = {model.type_map[new] for new, _ in shared}
-    return params, [name for name in model.type_map if name not in known_names]
+    return params, _notes(model, theirs, shared)
+
+
+def _notes(
+    model: mdl.EnergyModel, theirs: mdl.EnergyModel, shared: list[tuple[int, int]]
+) -> list[str]:
+    """Return what there is to say about a fine-tuning."""
+    notes = []
+    known = {k for k, _ in shared}
+    new = [name for k, name in enumerate(model.type_map) if k not in known]
+    if new:
+        notes.append(f"new types: {', '.join(new)}")
+    mine, other = model.descriptor.sel, theirs.descriptor.sel
+    # Empty slots count, and the descriptor is divided by Σsel.
+    if sum(mine) != sum(other) or any(mine[k] != other[j] for k, j in shared):
+        notes.append(
+            f"sel is {list(mine)} in the input and {list(other)} in the file: descriptors change "
+            "with it, so that the errors are larger at first"
+        )
+    return notes
 
 
 def _copy_embeddings(

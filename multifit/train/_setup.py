@@ -263,8 +263,8 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
     note = ""
     if dropped:
         note = (
-            f"warning: sel {list(setup.model.descriptor.sel)} is too small: in {looked} frames {dropped} "
-            f"neighbours were dropped, the farthest first; {fullest.tolist()} would keep them all"
+            f"warning: sel {list(setup.model.descriptor.sel)} is too small: in {looked} frames "
+            f"{dropped} neighbours were dropped, the farthest first; {fullest.tolist()} keeps them all"
         )
     return Spectrum(setup.backend, setup.model.descriptor, present, reach), note
 
