@@ -30,6 +30,15 @@ nitpick_ignore_regex = [(r"py:.*", r"(?!multifit\.).*"), (r"py:.*", r"multifit\.
 
 HERE = Path(__file__).parent
 
+#: What stands above the support matrix.
+SUPPORT = """\
+# Support matrix
+
+What each backend of this version can do. A cell that says no raises an error that names the
+backends which can; each cell is tested. Paddle and TensorFlow have no adapters yet.
+
+"""
+
 
 def write_generated(_app: Sphinx) -> None:
     """Write the input reference and the support matrix, which live in the code."""
@@ -38,7 +47,7 @@ def write_generated(_app: Sphinx) -> None:
 
     folder = HERE / "generated"
     folder.mkdir(exist_ok=True)
-    pages = {"input.md": _reference.markdown(), "support.md": support.markdown()}
+    pages = {"input.md": _reference.markdown(), "support.md": SUPPORT + support.markdown()}
     for name, text in pages.items():
         path = folder / name
         # An unchanged page keeps its date, so that Sphinx reads only what changed.
