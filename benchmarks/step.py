@@ -1,8 +1,8 @@
 """Time a training step of multifit beside deepmd-kit's, on the same input and data.
 
 The input is the water example of DeePMD-kit (se_e2_a 25-50-100, fitting 240-240-240, float64, one
-frame of 192 atoms in a batch); the runs of the programs alternate, so that a machine that slows
-down slows both. What is printed for each: the median time of a step (from the programs' own output, the
+frame of 192 atoms in a batch); the programs run in turn, so that a machine that slows down slows
+all. What is printed for each: the median time of a step (from the programs' own output, the
 first interval left out), its spread, and the time from the command to the first step.
 
     MULTIFIT_PEER_PYTHON=/path/to/python python benchmarks/step.py [--systems DIR ...]
@@ -83,7 +83,7 @@ def programs(backends: Sequence[str], peers: Sequence[str], interval: int) -> li
 
 
 def enlarged(folder: Path) -> Path:
-    """Return a system of 192 atoms, the size of DeePMD-kit's example: 2 × 2 × 1 of our own cells."""
+    """Return a system of 192 atoms: 2 × 2 × 1 of our own cells."""
     source = WATER / "liquid_300K"
     atype = np.loadtxt(source / "type.raw", dtype=int)
     coord = np.load(source / "set.000" / "coord.npy").reshape(-1, len(atype), 3)

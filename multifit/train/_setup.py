@@ -262,9 +262,10 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
     reach = MARGIN * min(nearest, setup.model.descriptor.rcut)
     note = ""
     if dropped:
+        enough = fullest.tolist()
         note = (
             f"warning: sel {list(setup.model.descriptor.sel)} is too small: in {looked} frames "
-            f"{dropped} neighbours were dropped, the farthest first; {fullest.tolist()} keeps them all"
+            f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
         )
     return Spectrum(setup.backend, setup.model.descriptor, present, reach), note
 
