@@ -36,10 +36,25 @@ ENTRY_POINTS = "multifit.backends"
 class Backend(Protocol):
     """What multifit asks of a framework."""
 
-    name: str
-    xp: Any  #: the Array-API namespace that the core computes with
-    can_train: bool  #: whether :meth:`value_and_grad` exists
-    static_shapes: bool  #: whether a new shape costs a compilation, so that tables are padded
+    @property
+    def name(self) -> str:
+        """What ``--backend`` takes."""
+        ...
+
+    @property
+    def xp(self) -> Any:
+        """The Array-API namespace that the core computes with."""
+        ...
+
+    @property
+    def can_train(self) -> bool:
+        """Whether :meth:`value_and_grad` exists."""
+        ...
+
+    @property
+    def static_shapes(self) -> bool:
+        """Whether a new shape costs a compilation, so that tables are padded."""
+        ...
 
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return the same values, of the same dtype, on this backend's device."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 # Energies are sums of many atoms: without this JAX silently computes in float32.
-jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
 Array = jax.Array
 
