@@ -1,0 +1,105 @@
+"""Training with Chebyshev series of the embedding nets is training with the nets themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from _compare import same
+from _water import curve, fit, labelled, recipe, write
+
+import multifit
+from multifit import files
+from multifit.spectrum import FEWEST, Spectrum
+from multifit.tree import flatten
+
+HELD_OUT = {"training__validation_data": {"systems": "data", "batch_size": 1}}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("series")
+    write(folder / "data", labelled(4))
+    return folder
+
+
+def parameters(folder: Path) -> dict[str, np.ndarray]:
+    return flatten(multifit.load(folder / "model.dp").params)
+
+
+def bases(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that fills with the number of coefficients of each basis, 0 for none."""
+    seen: list[int] = []
+    basis = Spectrum.basis
+
+    def watched(self: Spectrum, nearest: float) -> Any:
+        found = basis(self, nearest)
+        seen.append(0 if found is None else len(found["nodes"]))
+        return found
+
+    monkeypatch.setattr(Spectrum, "basis", watched)
+    return seen
+
+
+def test_the_series_changes_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = recipe(steps=10, loss__start_pref_v=1.0, **HELD_OUT)
+    seen = bases(monkeypatch)
+    series = fit(data, given, output=tmp_path / "series")
+    assert min(seen) >= FEWEST
+    monkeypatch.setattr(Spectrum, "usable", property(lambda self: False))
+    seen.clear()
+    plain = fit(data, given, output=tmp_path / "plain")
+    assert set(seen) == {0}
+    np.testing.assert_allclose(curve(series)[1], curve(plain)[1], rtol=1e-9)
+    same(parameters(series), parameters(plain), rtol=1e-9)
+
+
+def test_a_pair_that_is_closer_than_the_first_ones_enlarges_the_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = labelled(4)
+    # The statistics see the first frame only; in the last, two atoms come close.
+    i, j = 0, 1
+    way = frames.coord[3, j] - frames.coord[3, i]
+    frames.coord[3, j] = frames.coord[3, i] + 0.9 * way / np.linalg.norm(way)
+    write(tmp_path / "data", frames)
+    given = recipe(
+        steps=8,
+        model__data_stat_nbatch=1,
+        training__training_data__batch_size=1,
+        training__save_freq=8,
+    )
+    seen = bases(monkeypatch)
+    series = fit(tmp_path, given)
+    state = files.read(series / "model.ckpt-8.dp")["training"]["series"]
+    assert max(seen) > min(seen)
+    assert state["nearest"] == pytest.approx(0.81)
+    monkeypatch.setattr(Spectrum, "usable", property(lambda self: False))
+    plain = fit(tmp_path, given, output=tmp_path / "plain")
+    same(parameters(series), parameters(plain), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("activation_function", "relu"), ("precision", "float32")]
+)
+def test_some_nets_have_no_series(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
+    seen = bases(monkeypatch)
+    fit(data, recipe(steps=2, **{f"model__descriptor__{key}": value}), output=tmp_path)
+    assert set(seen) == {0}
+
+
+def test_nets_that_become_stiff_take_more_coefficients(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = bases(monkeypatch)
+    rate = {"learning_rate__start_lr": 0.5, "learning_rate__stop_lr": 0.5}
+    given = recipe(steps=12, training__save_freq=12, **rate)
+    fit(data, given, output=tmp_path)
+    count = files.read(tmp_path / "model.ckpt-12.dp")["training"]["series"]["count"]
+    assert count > seen[0] or set(seen[-1:]) == {0}
