@@ -32,9 +32,10 @@ class Parity:
 
 def read_curve(path: Path) -> tuple[list[str], np.ndarray]:
     """Return the names of the columns and the rows of an ``lcurve.out``."""
-    with path.open(encoding="utf-8") as file:
-        names = file.readline().lstrip("# ").split()
-    return names, np.loadtxt(path, ndmin=2)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    names = lines[0].lstrip("# ").split()
+    rows = [line.split() for line in lines if not line.startswith("#")]
+    return names, np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
 def _draw_curve(axes: Any, path: Path) -> None:
@@ -52,7 +53,10 @@ def _draw_curve(axes: Any, path: Path) -> None:
             line = "-" if kind == "val" else ":"
             axes.loglog(rows[:, 0], rows[:, column], line, color=colour, label=f"{title} ({kind})")
     axes.set(xlabel="step", ylabel="error of a batch", title="learning curve")
-    axes.legend(fontsize="x-small")
+    if len(axes.lines):
+        axes.legend(fontsize="x-small")
+    else:
+        axes.text(0.5, 0.5, "no steps", transform=axes.transAxes, ha="center")
 
 
 def _draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> None:

@@ -26,6 +26,7 @@ FRAMES = 200
 
 MODEL = "model.dp"
 EMA_MODEL = "model_ema.dp"
+BEST_MODEL = "model_best.dp"
 PLOT = "training.png"
 
 
@@ -62,6 +63,9 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     path = run.output / MODEL
     files.write(path, run.content(params))
     written: list[Path] = [path]
+    best = run.output / BEST_MODEL
+    if run.state.best is not None and best.exists():
+        written.append(best)
     if "ema" in run.moments:
         average = unflatten({**run.frozen, **run.moments["ema"]})
         files.write(

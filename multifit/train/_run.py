@@ -29,7 +29,7 @@ from ._full_validation import FullValidation
 from ._interrupt import Interrupt
 from ._lcurve import LearningCurve, tensorboard
 from ._progress import Display, duration
-from ._report import finish
+from ._report import BEST_MODEL, finish
 from ._setup import Setup, set_up
 from ._source import Source, Work, ahead
 from ._step import Objective, scalars, train_step
@@ -244,11 +244,11 @@ def _save(run: Run, validator: Validator | None, display: Display) -> bool:
         score = validator.score(run.params)
         if state.best is None or score < state.best:
             state.best, state.stale = score, 0
-            files.write(run.output / "model_best.dp", run.content(run.numpy_params()))
+            files.write(run.output / BEST_MODEL, run.content(run.numpy_params()))
         else:
             state.stale += 1
         display.say(
-            f"validation error (√loss with its limits) {score:.4e} at step {state.step}"
+            f"validation √loss (limit prefactors) {score:.4e} at step {state.step}"
             + (", the best so far" if state.stale == 0 else f", best {state.best:.4e}")
         )
     run.save()

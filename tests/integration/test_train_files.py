@@ -68,7 +68,7 @@ def test_the_best_model_has_the_lowest_validation_error(data: Path, tmp_path: Pa
     text = io.StringIO()
     given = recipe(steps=16, training__save_freq=2, training__max_ckpt_keep=8, **HELD_OUT, **rate)
     out = fit(data, given, output=tmp_path, console=Console(file=text, width=200))
-    said = re.findall(r"limits\) (\S+) at step (\d+)", text.getvalue())
+    said = re.findall(r"prefactors\) (\S+) at step (\d+)", text.getvalue())
     assert len(said) == 8
     step = min(said, key=lambda each: float(each[0]))[1]
     assert energy(out / "model_best.dp") == energy(out / f"model.ckpt-{step}.dp")
@@ -166,6 +166,9 @@ def test_a_run_that_is_not_quiet_draws_a_plot_and_prints_a_table(
     assert "training on 6 frames in 1 system, 4 steps" in said
     assert len(re.findall(r"^step +\d+ +trn E .* val E .* lr ", said, re.M)) == 3
     assert "validation data" in said
+    assert said.splitlines()[-1].split() == [
+        *("wrote", f"{out}/model.dp,", f"{out}/model_best.dp,", f"{out}/training.png")
+    ]
     assert (out / "training.png").read_bytes().startswith(b"\x89PNG")
     assert "\x1b" not in said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from _backends import TRAINABLE
 from _water import curve, fit, labelled, put, recipe, write
+from rich.console import Console
 
 from multifit import files
 from multifit.errors import DataError, FileFormatError, TrainingError
@@ -132,9 +134,17 @@ def test_a_longer_run_goes_on_where_the_shorter_one_ended(whole: Path, tmp_path:
 def test_a_finished_run_has_nothing_left(whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(whole / "out", out)
-    fit(whole, recipe(steps=STEPS, **OPTIONS), output=out, restart=out / "model.ckpt")
+    given = recipe(steps=STEPS, **OPTIONS)
+    fit(whole, given, output=out, restart=out / "model.ckpt")
     assert (out / "lcurve.out").read_text() == (whole / "out/lcurve.out").read_text()
     agree(out / "model.dp", whole / "out/model.dp")
+    # Even where there is no curve to plot.
+    text = io.StringIO()
+    new = tmp_path / "new"
+    console = Console(file=text, width=200)
+    fit(whole, given, output=new, restart=out / "model.ckpt", console=console)
+    assert "nothing is left to train: the run has 20 steps" in text.getvalue()
+    assert (new / "training.png").exists()
 
 
 def test_stale_validations_survive(whole: Path, tmp_path: Path) -> None:
