@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..backend import Backend
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,14 +53,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
 
 
+def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
+    """Return the backend that the option, the input file or the environment names, in this order.
+
+    Raises
+    ------
+    BackendError
+        Which says where the name comes from, unless it was typed just now.
+    """
+    from ..backend import choose_training_backend
+    from ..errors import BackendError
+
+    if args.backend:
+        return choose_training_backend(args.backend)
+    name, origin = of_input, f"backend in {args.input}"
+    if not name:
+        name, origin = os.environ.get("MULTIFIT_BACKEND"), "$MULTIFIT_BACKEND"
+    try:
+        return choose_training_backend(name)
+    except BackendError as exc:
+        if not name:
+            raise
+        raise BackendError(f"{origin}: {exc}") from exc
+
+
 def run(args: argparse.Namespace) -> int:
     """Train, and return the exit code."""
-    from ..backend import choose_training_backend
     from ..config import load
 
     config = load(args.input)
-    name = args.backend or config.backend or os.environ.get("MULTIFIT_BACKEND")
-    backend = choose_training_backend(name)
+    backend = _backend(args, config.backend)
     from ..train import Start, train
     from . import BEGAN
     from ._tables import console

@@ -151,7 +151,8 @@ def find(path: Path) -> Path:
         return path
     found = existing(path.parent, path.name)
     if not found:
-        raise TrainingError(f"there is no checkpoint {path}, nor any {path.name}-STEP.dp beside it")
+        others = "" if path.suffix == ".dp" else f", nor any {path.name}-STEP.dp beside it"
+        raise TrainingError(f"there is no checkpoint {path}{others}")
     return found[-1][1]
 
 
