@@ -1,4 +1,4 @@
-"""Fit neural-network potentials and densities of states, with one core on five frameworks."""
+"""Fit neural-network potentials from DeePMD input, with one core on several frameworks."""
 
 from __future__ import annotations
 

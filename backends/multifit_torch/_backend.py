@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +15,12 @@ Array = torch.Tensor
 
 
 def _default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return os.environ.get("MULTIFIT_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @dataclass(frozen=True)
 class TorchBackend:
-    """Tensors on one device, eager; ``MULTIFIT_DEVICE`` or CUDA when there is one."""
+    """Tensors on one device, eager: ``$MULTIFIT_DEVICE``, else CUDA if there is any."""
 
     name: str = "torch"
     xp: Any = xp

@@ -137,8 +137,8 @@ class TrainingSection(t.Section):
     )
     enable_ema: t.Flag = Field(
         default=False,
-        description="Whether an exponential moving average of the parameters is kept and written "
-        "beside each checkpoint.",
+        description="Whether an exponential moving average of the parameters is kept in the "
+        "checkpoints, and written as `model_ema.dp` at the end.",
     )
     ema_decay: t.BelowOne = Field(
         default=0.999, description="Share of the old average in the new one, at each step."
