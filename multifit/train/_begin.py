@@ -82,7 +82,7 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     stat_file = setup.config.training.stat_file
     cache = None if stat_file is None else output / stat_file
     if start.restart is not None:
-        path = ckpt.find(start.restart)
+        path = ckpt.find(start.restart, output)
         theirs, state, _ = ckpt.read(path)
         ckpt.require_same(model, theirs, path)
         notes.append(f"continuing {path} from step {state.step}")

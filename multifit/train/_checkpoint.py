@@ -139,8 +139,15 @@ def set_aside(folder: Path, prefix: str, step: int) -> None:
             path.replace(path.with_name(path.name + ".old"))
 
 
-def find(path: Path) -> Path:
+def find(path: Path, output: Path) -> Path:
     """Return the file that ``--restart`` means: a file, or the newest of a prefix.
+
+    Parameters
+    ----------
+    path
+        What was given.
+    output
+        The folder of the run, for a hint where the path is not found.
 
     Raises
     ------
@@ -152,7 +159,10 @@ def find(path: Path) -> Path:
     found = existing(path.parent, path.name)
     if not found:
         others = "" if path.suffix == ".dp" else f", nor any {path.name}-STEP.dp beside it"
-        raise TrainingError(f"there is no checkpoint {path}{others}")
+        inside = output / path
+        meant = inside.is_file() or existing(inside.parent, inside.name)
+        hint = f" (did you mean {inside}?)" if meant else ""
+        raise TrainingError(f"there is no checkpoint {path}{others}{hint}")
     return found[-1][1]
 
 

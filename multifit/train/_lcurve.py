@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -37,19 +38,15 @@ class LearningCurve:
     """
 
     def __init__(self, path: Path, names: Sequence[str], validation: bool, after: int = 0) -> None:
-        self.names, self.validation = tuple(names), validation
+        self.names, self.validation, self.path = tuple(names), validation, path
         head = header(names, validation)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             kept = _lines_until(path, head, after) if after else []
             self._file: TextIO = path.open("w", encoding="utf-8")
         except OSError as exc:
-            raise TrainingError(
-                f"{path} can not be written ({exc.strerror}); check the folder's permissions, or "
-                "choose another one with --output"
-            ) from exc
-        self._file.writelines([head, _NOTE, *kept])
-        self._file.flush()
+            raise self._error(exc) from exc
+        self._append("".join([head, _NOTE, *kept]))
 
     def write(
         self,
@@ -65,12 +62,27 @@ class LearningCurve:
                 value = float("nan") if validation is None else validation.get(name, float("nan"))
                 cells.append(_NUMBER.format(value))
             cells.append(_NUMBER.format(training[name]))
-        self._file.write(f"{step:6d} " + " ".join(cells) + f" {lr:12.4e}\n")
-        self._file.flush()
+        self._append(f"{step:6d} " + " ".join(cells) + f" {lr:12.4e}\n")
+
+    def _append(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as exc:
+            self.close()
+            raise self._error(exc) from exc
+
+    def _error(self, exc: OSError) -> TrainingError:
+        return TrainingError(
+            f"{self.path} can not be written ({exc.strerror}); check the free space and the "
+            "permissions of its folder, or choose another one with --output"
+        )
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        # All lines were flushed when they were written; one that failed has been complained about.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def _lines_until(path: Path, head: str, step: int) -> list[str]:

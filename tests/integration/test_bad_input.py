@@ -428,6 +428,19 @@ def test_an_output_folder_that_may_not_be_written(
     check(place, capsys, "closed/in can not be made", "-o", "closed/in")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "out").mkdir()
+    (place / "out/lcurve.out").symlink_to("/dev/full")
+    check(place, capsys, r"^out/lcurve\.out can not be written \(No space left on device\)")
+
+
+def test_a_checkpoint_in_the_output_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("-q") == 0
+    words = r"no checkpoint model\.ckpt, nor any .* \(did you mean out/model\.ckpt\?\)"
+    check(place, capsys, words, "--restart", "model.ckpt")
+
+
 def test_earlier_results_survive_an_error(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = place / "out"
     assert train("-q") == 0
