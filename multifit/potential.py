@@ -234,14 +234,9 @@ class Potential:
 
     def _basis(self, frames: Sequence[Frame]) -> dict[str, Any] | None:
         """Return the Chebyshev basis that is exact for these frames, or None."""
-        before = self._spectrum.nearest
-        basis = self._spectrum.basis(min(frame.nearest for frame in frames))
-        fresh = {key for frame in frames for key in frame.tables} - self._spectrum.present
-        if fresh or self._spectrum.nearest != before:
-            self._spectrum.present |= fresh
-            self._spectrum.check(self._host)
-            basis = self._spectrum.basis(self._spectrum.nearest)
-        return basis
+        pairs = {key for frame in frames for key in frame.tables}
+        nearest = min(frame.nearest for frame in frames)
+        return self._spectrum.basis_for(nearest, pairs, lambda: self._host)
 
 
 def _frames(name: str, value: Any, ndim: int) -> np.ndarray:

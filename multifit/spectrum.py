@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,6 +66,28 @@ class Spectrum:
             host = dsc.chebyshev_basis(self.count, self._s_max())
             self._arrays = {name: self.backend.asarray(x) for name, x in host.items()}
         return self._arrays
+
+    def basis_for(
+        self, nearest: float, pairs: Iterable[tuple[int, int]], params: Callable[[], Tree]
+    ) -> dict[str, Any] | None:
+        """Return the basis for a batch, or None; what is new in the batch is looked at first.
+
+        Parameters
+        ----------
+        nearest
+            The closest pair in Å.
+        pairs
+            The types of the pairs.
+        params
+            What returns the nested NumPy arrays; called only if a pair is closer or of new types.
+        """
+        fresh, closer = set(pairs) - self.present, nearest < self.nearest
+        self.present |= fresh
+        basis = self.basis(nearest)
+        if fresh or closer:
+            self.check(params())
+            basis = self.basis(self.nearest)
+        return basis
 
     def check(self, params: Tree) -> None:
         """Take more coefficients if the nets (nested NumPy arrays) need them."""

@@ -30,7 +30,7 @@ class State:
     moments: dict[str, Flat] = field(default_factory=dict)  #: ``m``, ``v``, ``ema``
     sampler: dict[str, np.ndarray] = field(default_factory=dict)
     validation_sampler: dict[str, np.ndarray] = field(default_factory=dict)
-    series: dict[str, float] = field(default_factory=dict)  #: ``nearest`` (Å) and ``count``
+    series: dict[str, Any] = field(default_factory=dict)  #: of :class:`multifit.spectrum.Spectrum`
     best: float | None = None  #: the lowest validation error so far
     stale: int = 0  #: validations since then
 

@@ -221,7 +221,7 @@ def _advance(
     setup, backend = run.setup, run.setup.backend
     work = next(works)
     batch, label = (map_leaves(backend.asarray, x) for x in (work.batch, work.label))
-    basis = run.spectrum.basis(work.nearest)
+    basis = run.spectrum.basis_for(work.nearest, work.pairs, run.numpy_params)
     if basis is not None:
         batch["basis"] = basis
     lr = setup.rate.at(number - 1)

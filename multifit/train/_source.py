@@ -28,6 +28,7 @@ class Work:
     system: int
     frames: np.ndarray
     nearest: float  #: smallest distance in Å
+    pairs: frozenset[tuple[int, int]]  #: the types of the pairs
     sampler: dict[str, np.ndarray]  #: the sampler's state after this batch was drawn
 
 
@@ -101,7 +102,8 @@ class Source:
             else:
                 label[key] = layout.spread(list(arrays[key]))
         nearest = min(frame.nearest for frame in ready)
-        return Work(batch, label, system, frames, nearest, state or {})
+        pairs = frozenset(key for frame in ready for key in frame.tables)
+        return Work(batch, label, system, frames, nearest, pairs, state or {})
 
     def _check_parameters(self, system: int, arrays: dict[str, np.ndarray]) -> None:
         """Fill in ``default_fparam``; raise if the nets need what the data lack."""

@@ -62,7 +62,9 @@ class Validator:
     def work_metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:
         """Return the metrics of one batch."""
         arrays = map_leaves(self.backend.asarray, work.batch)
-        basis = self.spectrum.basis(work.nearest)
+        basis = self.spectrum.basis_for(
+            work.nearest, work.pairs, lambda: map_leaves(self.backend.to_numpy, params)
+        )
         if basis is not None:
             arrays["basis"] = basis
         out = self._predict(params, arrays)

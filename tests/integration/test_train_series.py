@@ -83,6 +83,18 @@ def test_a_pair_that_is_closer_than_the_first_ones_enlarges_the_interval(
     same(parameters(series), parameters(plain), rtol=1e-9)
 
 
+def test_pairs_that_come_later_are_looked_at_too(tmp_path: Path) -> None:
+    frames = labelled(4, cell=False)
+    # In the first frame, which the statistics see, all are too far from one another but O and H.
+    frames.coord[0] = 20.0 * np.arange(6)[:, None]
+    frames.coord[0, 1] = frames.coord[0, 0] + 0.7
+    write(tmp_path / "data", frames)
+    given = recipe(steps=8, model__data_stat_nbatch=1, training__training_data__batch_size=1)
+    out = fit(tmp_path, given)
+    present = files.read(out / "model.ckpt-8.dp")["training"]["series"]["present"]
+    assert present == [[0, 0], [0, 1], [1, 0], [1, 1]]
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("activation_function", "relu"), ("precision", "float32")]
 )

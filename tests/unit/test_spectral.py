@@ -172,3 +172,27 @@ def test_only_nets_that_are_met_are_looked_at() -> None:
     assert lucky.usable
     grown.check(params)
     assert not grown.usable
+
+
+def test_new_pairs_are_looked_at_when_they_are_met() -> None:
+    grown, params = spectrum(nearest=1.0)
+    grown.present = {(0, 0)}
+    stiff = params["descriptor"]["embeddings"]["1"]["layers"]["0"]
+    stiff["w"] = stiff["w"] * 5.0
+    params["descriptor"]["davg"][0, 1, 0] = 0.5
+    asked = []
+
+    def current() -> Tree:
+        asked.append(True)
+        return params
+
+    grown.basis_for(1.0, [(0, 0)], current)
+    assert not asked
+    basis = grown.basis_for(1.0, [(0, 0), (0, 1)], current)
+    assert grown.count > FEWEST
+    assert grown.present == {(0, 0), (0, 1)}
+    assert len(basis["nodes"]) == grown.count
+    grown.basis_for(1.0, [(0, 1)], current)
+    assert len(asked) == 1
+    grown.basis_for(0.8, [(0, 1)], current)
+    assert len(asked) == 2
