@@ -88,8 +88,13 @@ class Potential:
         DataError
             If a type is outside the model's ``type_map`` (which atom).
         """
-        given = np.asarray(types)
-        if given.dtype.kind in "US":
+        try:
+            given = np.asarray(types)
+        except ValueError:
+            given = np.zeros(0, dtype=object)
+        if given.size == 0 and given.dtype.kind == "f":  # an empty list
+            given = given.astype(np.int64)
+        if given.dtype.kind in "US" and given.ndim == 1:
             index = {name: k for k, name in enumerate(self.type_map)}
             for atom, name in enumerate(given):
                 if str(name) not in index:
@@ -98,7 +103,7 @@ class Potential:
                         f"{', '.join(self.type_map)}{did_you_mean(str(name), index)}"
                     )
             return np.array([index[str(name)] for name in given], dtype=np.int64)
-        if given.dtype.kind not in "iu":
+        if given.dtype.kind not in "iu" or given.ndim != 1:
             raise DataError("types must be integers or element symbols, one for each atom")
         wrong = np.flatnonzero((given < -1) | (given >= len(self.type_map)))
         if wrong.size:
@@ -156,15 +161,13 @@ class Potential:
         >>> model = multifit.load("model.dp")  # doctest: +SKIP
         >>> model.predict(atoms.positions, atoms.symbols, atoms.cell)["energy"]  # doctest: +SKIP
         """
-        frames = _frames("coord", coord, 3)
-        if frames.shape[2] != 3:
-            raise DataError(f"coord has the shape {np.shape(coord)}; its last axis must be x, y, z")
+        frames = _frames(coord)
         nframes, natoms, _ = frames.shape
         atype = self.type_indices(types)
         if atype.shape != (natoms,):
             raise DataError(f"types has the shape {atype.shape}, but coord has {natoms} atoms")
         cells = _cells(cell, nframes)
-        periodic = np.broadcast_to(cell is not None if pbc is None else pbc, (3,)).tolist()
+        periodic = _periodic(cell is not None if pbc is None else pbc)
         extra = self._parameters(fparam, aparam, nframes, natoms)
         ready = [
             self._batcher.frame(frames[k], cells[k], periodic, atype, f"frame {k}")
@@ -200,7 +203,10 @@ class Potential:
                 continue
             if value is None:
                 raise DataError(f"the model needs {name}, {n} numbers each; give {name}=")
-            value = np.asarray(value, dtype=np.float64)
+            value = _numbers(name, value)
+            if not np.isfinite(value).all():
+                bad = value[~np.isfinite(value)][0]
+                raise DataError(f"{name} holds {bad}; give finite numbers")
             if value.size == np.prod(shape):
                 found[name] = value.reshape(shape)
             elif value.size == np.prod(shape[1:]):
@@ -239,19 +245,45 @@ class Potential:
         return self._spectrum.basis_for(nearest, pairs, lambda: self._host)
 
 
-def _frames(name: str, value: Any, ndim: int) -> np.ndarray:
-    x = np.asarray(value, dtype=np.float64)
-    if x.ndim == ndim - 1:
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """Return what was given as float64."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as exc:
+        raise DataError(f"{name} must be numbers in an array or in lists of one length") from exc
+
+
+def _frames(coord: Any) -> np.ndarray:
+    """Return coordinates as (nframes, natoms, 3), one frame or more of one atom or more."""
+    x = _numbers("coord", coord)
+    if x.ndim == 2:
         x = x[None]
-    if x.ndim != ndim or 0 in x.shape[:1]:
-        raise DataError(f"{name} has the shape {np.shape(value)}; give one frame or more")
+    if x.ndim != 3 or x.shape[2] != 3:
+        raise DataError(
+            f"coord has the shape {np.shape(coord)}, but must have (natoms, 3) or "
+            "(nframes, natoms, 3)"
+        )
+    if 0 in x.shape:
+        what = "no frames" if x.shape[0] == 0 else "no atoms"
+        raise DataError(f"coord has the shape {np.shape(coord)}: there are {what}; give at least 1")
     return x
+
+
+def _periodic(pbc: Any) -> list[bool]:
+    """Return whether each of the three lattice vectors repeats."""
+    try:
+        flags = np.asarray(pbc)
+    except ValueError:
+        flags = np.zeros(0)
+    if flags.shape not in {(), (3,)} or flags.dtype.kind not in "biu":
+        raise DataError(f"pbc must be one or three of True and False, not {pbc!r}")
+    return [bool(flag) for flag in np.broadcast_to(flags, (3,))]
 
 
 def _cells(cell: Any, nframes: int) -> list[np.ndarray | None]:
     if cell is None:
         return [None] * nframes
-    x = np.asarray(cell, dtype=np.float64)
+    x = _numbers("cell", cell)
     if x.shape in ((9,), (nframes, 9)):
         x = x.reshape(*x.shape[:-1], 3, 3)
     if x.shape == (3, 3):

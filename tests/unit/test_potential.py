@@ -145,9 +145,16 @@ def vars_of(settings: Any) -> dict[str, Any]:
         ({"types": [0, 1, 1, 0, 1, -2]}, "atom 5 has the type -2"),
         ({"types": [0.0] * 6}, "types must be integers or element symbols"),
         ({"types": [0, 1]}, r"types has the shape \(2,\), but coord has 6 atoms"),
-        ({"coord": np.zeros((6, 2))}, "its last axis must be x, y, z"),
+        ({"coord": np.zeros((6, 2))}, r"must have \(natoms, 3\) or \(nframes, natoms, 3\)"),
         ({"coord": np.zeros(18)}, r"coord has the shape \(18,\)"),
-        ({"coord": np.zeros((0, 6, 3))}, "give one frame or more"),
+        ({"coord": np.zeros((0, 6, 3))}, "there are no frames; give at least 1"),
+        ({"coord": np.zeros((0, 3)), "types": []}, "there are no atoms; give at least 1"),
+        ({"coord": [["a", "b", "c"]], "types": [0]}, "coord must be numbers in an array"),
+        ({"coord": [[0.0, 1.0, 2.0], [0.0, 1.0]], "types": [0, 1]}, "coord must be numbers"),
+        ({"types": [[0, 1], [1]]}, "types must be integers or element symbols"),
+        ({"cell": "cubic"}, "cell must be numbers in an array"),
+        ({"pbc": [True] * 4}, "pbc must be one or three of True and False, not"),
+        ({"pbc": "xyz"}, "pbc must be one or three of True and False, not 'xyz'"),
         ({"coord": np.full((6, 3), np.nan)}, "frame 0"),
         ({"cell": np.zeros((2, 2))}, r"cell has the shape \(2, 2\), but must be \(3, 3\)"),
         ({"cell": np.zeros((3, 3))}, "frame 0"),
@@ -167,6 +174,12 @@ def test_missing_and_misshapen_parameters_are_refused() -> None:
         potential.predict(*where)
     with pytest.raises(DataError, match=r"aparam has the shape \(4,\), but must have \(1, 6, 2\)"):
         potential.predict(*where, [0.5], np.zeros(4))
+    with pytest.raises(DataError, match="fparam must be numbers in an array"):
+        potential.predict(*where, ["warm"], np.zeros((6, 2)))
+    with pytest.raises(DataError, match="fparam holds nan; give finite numbers"):
+        potential.predict(*where, [np.nan], np.zeros((6, 2)))
+    with pytest.raises(DataError, match="aparam holds inf; give finite numbers"):
+        potential.predict(*where, [0.5], np.full((6, 2), np.inf))
 
 
 # Files.
