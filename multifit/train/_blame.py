@@ -7,13 +7,12 @@ from typing import NoReturn
 
 import numpy as np
 
-from ..data import Sampler, where
+from ..data import where
 from ..errors import TrainingError
 from . import _checkpoint as ckpt
 from ._begin import Run
-from ._setup import Setup
 from ._source import Work
-from ._validate import Validator
+from ._validate import Evaluator
 
 
 def require_finite(run: Run) -> None:
@@ -42,13 +41,11 @@ def refuse(run: Run, work: Work, number: int) -> NoReturn:
     """
     require_finite(run)
     setup = run.setup
-    one = Validator(
-        setup.backend, setup.model, setup.loss, setup.training, _nothing(setup), 1, run.spectrum
-    )
+    one = Evaluator(setup.backend, setup.model, setup.loss, run.spectrum)
     bad = []
     for frame in work.frames:
         alone = setup.training.work(work.system, np.array([frame]))
-        loss = one.work_metrics(run.params, alone, setup.rate.at(number - 1))["rmse"]
+        loss = one.metrics(run.params, alone, setup.rate.at(number - 1))["rmse"]
         if not math.isfinite(loss):
             bad.append(where(setup.training.systems[work.system], int(frame)))
     kept = ""
@@ -59,14 +56,4 @@ def refuse(run: Run, work: Work, number: int) -> NoReturn:
     raise TrainingError(
         f"the loss is not finite at step {number}, {blame}{more}: check this data, lower start_lr "
         f"or set gradient_max_norm{kept}"
-    )
-
-
-def _nothing(setup: Setup) -> Sampler:
-    """Return a sampler for a validator that draws no batches of its own."""
-    return Sampler(
-        setup.training.systems,
-        setup.training_sizes,
-        np.ones(len(setup.training_sizes)),
-        0,
     )

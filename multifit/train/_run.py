@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ from ._report import BEST_MODEL, finish
 from ._setup import Setup, set_up
 from ._source import Source, Work, ahead
 from ._step import Objective, scalars, train_step
-from ._validate import FRAMES, Validator
+from ._validate import FRAMES, Evaluator, Validator
+
+#: Steps after which the series of the embedding nets is looked at again; it is cheap.
+SERIES_CHECK = 10
 
 
 def train(
@@ -100,13 +104,6 @@ def _make_folders(output: Path, config: Config) -> None:
         files.remove_stale(folder)
 
 
-def _seeds(setup: Setup) -> int:
-    seed = setup.config.training.seed
-    if seed is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    return seed if isinstance(seed, int) else int(np.random.SeedSequence(seed).generate_state(1)[0])
-
-
 def _sampler(source: Source, sizes: list[int], section: Any, seed: int) -> Sampler:
     probabilities = system_probabilities(
         source.systems, sizes, section.auto_prob, section.sys_probs
@@ -125,15 +122,10 @@ def _validator(setup: Setup, spectrum: Spectrum, seed: int) -> Validator | None:
     setup.validation.batcher = own
     for k, frames in setup.validation.spread_frames(FRAMES):
         own.learn(setup.validation.load(k, frames)[0])
-    return Validator(
-        setup.backend,
-        setup.model,
-        setup.loss,
-        setup.validation,
-        _sampler(setup.validation, setup.validation_sizes, section, seed + 1),
-        section.numb_btch,
-        spectrum,
-    )
+    evaluator = Evaluator(setup.backend, setup.model, setup.loss, spectrum)
+    sampler = _sampler(setup.validation, setup.validation_sizes, section, seed + 1)
+    sizes = setup.validation_sizes
+    return Validator(evaluator, setup.validation, sampler, section.numb_btch, sizes)
 
 
 def _continue(validator: Validator, state: dict[str, np.ndarray]) -> None:
@@ -146,7 +138,7 @@ def _continue(validator: Validator, state: dict[str, np.ndarray]) -> None:
 def _loop(run: Run, display: Display, began: float) -> int:
     """Train until the last step, an interrupt or an early stop; return the exit code."""
     setup, training = run.setup, run.setup.config.training
-    seed = _seeds(setup)
+    seed = training.seed if training.seed is not None else secrets.randbits(31)
     sampler = _sampler(setup.training, setup.training_sizes, training.training_data, seed)
     if run.state.sampler:
         sampler.restore(run.state.sampler)
@@ -206,7 +198,6 @@ def _records(run: Run, stack: contextlib.ExitStack, validation: bool) -> tuple[A
 
 def _look(run: Run, validator: Validator | None, lr: float) -> dict[str, float] | None:
     """Return the metrics of the next validation batches, if there are validation data."""
-    run.spectrum.check(run.numpy_params())
     if validator is None:
         return None
     metrics = validator.batch_metrics(run.params, lr)
@@ -215,7 +206,7 @@ def _look(run: Run, validator: Validator | None, lr: float) -> dict[str, float] 
 
 
 def _advance(
-    run: Run, step: Any, works: Iterator[Work], number: int
+    run: Run, step: Any, works: Generator[Work], number: int
 ) -> tuple[dict[str, float], float]:
     """Do one step; return the metrics of its batch before the update, and the learning rate."""
     setup, backend = run.setup, run.setup.backend
@@ -229,9 +220,12 @@ def _advance(
     trainable, moments, found = step(run.trainable, run.frozen, run.moments, batch, label, values)
     metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
     if not math.isfinite(metrics["rmse"]):
+        works.close()  # its thread uses the same tables as what follows
         refuse(run, work, number)
     run.trainable, run.moments = trainable, moments
     run.state.step, run.state.sampler = number, work.sampler
+    if number % SERIES_CHECK == 0:
+        run.spectrum.check(run.numpy_params())
     return metrics, lr
 
 

@@ -22,7 +22,6 @@ from ..fitting import Fitting
 from ..learning_rate import LearningRate, learning_rate
 from ..loss import EnergyLossConfig
 from ..loss._classes import huber_deltas
-from ..networks import Seed
 from ..optimizer import Adam
 from ..spectrum import MARGIN, Spectrum
 from ..tree import Tree
@@ -47,11 +46,9 @@ class Setup:
     validation_sizes: list[int]
 
 
-def _seed(seed: Seed) -> Seed:
+def _seed(seed: int | None) -> int:
     """Return the seed, or a random one where the input gives none."""
-    if seed is None:
-        return secrets.randbits(63)
-    return seed if isinstance(seed, int) else list(seed)
+    return secrets.randbits(63) if seed is None else seed
 
 
 def choose_sel(
@@ -289,22 +286,36 @@ def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
         if "energy" in labels:
             counts.append(np.stack([np.bincount(a[a >= 0], minlength=n) for a in atype]))
             energies.append(labels["energy"])
-        if "atom_ener" in labels:
+        if "atom_ener" in labels and "ae" in setup.loss.terms:
             atoms.append((atype.ravel(), labels["atom_ener"].ravel()))
     davg, dstd = stat.environment_statistics(model.descriptor, sums, protect)
-    bias = np.zeros(n)
-    if counts:
-        every = np.concatenate(counts), np.concatenate(energies)
-        bias = stat.output_bias(*every, model.preset_out_bias, fit.rcond)
-    if atoms:
-        kinds, values = (np.concatenate(x) for x in zip(*atoms, strict=True))
-        atomic = stat.atomic_bias(kinds, values, n)
-        bias = np.where(np.isnan(atomic), bias, atomic)
+    bias = _energy_bias(model, counts, energies, atoms)
     found = {"davg": davg, "dstd": dstd, "out_bias": bias[:, None]}
     for kind, total in extra.items():
         found[f"{kind}_avg"] = total.mean()
         found[f"{kind}_inv_std"] = 1.0 / total.deviation(protect)
     return found
+
+
+def _energy_bias(
+    model: mdl.EnergyModel,
+    counts: list[np.ndarray],
+    energies: list[np.ndarray],
+    atoms: list[tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """Return the energy of each type, (ntypes,): preset, else atomic means, else least squares."""
+    n, preset = model.ntypes, model.preset_out_bias or (None,) * model.ntypes
+    bias = np.array([0.0 if x is None else x for x in preset])
+    if counts:
+        contributing = np.concatenate(counts)
+        contributing[:, list(model.atom_exclude_types)] = 0
+        bias = stat.output_bias(contributing, np.concatenate(energies), preset, model.fitting.rcond)
+    if atoms:
+        kinds, values = (np.concatenate(x) for x in zip(*atoms, strict=True))
+        atomic = stat.atomic_bias(kinds, values, n)
+        free = np.array([x is None for x in preset]) & ~np.isnan(atomic)
+        bias = np.where(free, atomic, bias)
+    return bias
 
 
 def _parameter_sizes(fit: Fitting) -> dict[str, int]:

@@ -22,15 +22,12 @@ FRAMES = 64
 
 
 @dataclass
-class Validator:
-    """Evaluates a model on validation data; the loss itself is cheap and computed in NumPy."""
+class Evaluator:
+    """Metrics of a batch without a gradient; the loss itself is cheap and computed in NumPy."""
 
     backend: Backend
     model: mdl.EnergyModel
     loss: EnergyLossConfig
-    source: Source
-    sampler: Sampler
-    numb_btch: int
     spectrum: Spectrum
 
     def __post_init__(self) -> None:
@@ -42,25 +39,8 @@ class Validator:
 
         self._predict = backend.compile(predict)
 
-    def batch_metrics(self, params: Tree, lr: float) -> dict[str, float]:
-        """Return the metrics of the next ``numb_btch`` batches.
-
-        Parameters
-        ----------
-        params
-            Nested, arrays of the backend.
-        """
-        works = [self.source.work(*self.sampler.next()) for _ in range(self.numb_btch)]
-        return self._mean(params, works, lr)
-
-    def score(self, params: Tree) -> float:
-        """Return √loss with the prefactors' limits, over frames that are always the same."""
-        chosen = self.source.spread_frames(FRAMES)
-        works = [self.source.work(k, np.array([frame])) for k, frames in chosen for frame in frames]
-        return self._mean(params, works, 0.0)["rmse"]
-
-    def work_metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:
-        """Return the metrics of one batch."""
+    def metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:
+        """Return the metrics of one batch; ``params`` are nested, arrays of the backend."""
         arrays = map_leaves(self.backend.asarray, work.batch)
         basis = self.spectrum.basis_for(
             work.nearest, work.pairs, lambda: map_leaves(self.backend.to_numpy, params)
@@ -78,9 +58,40 @@ class Validator:
             _, metrics = energy_loss(xp, self.loss, rate, found, work.label, natoms, mask)
         return {name: float(value) for name, value in metrics.items()}
 
+
+@dataclass(frozen=True)
+class Validator:
+    """Validation data, and how they are drawn."""
+
+    evaluator: Evaluator
+    source: Source
+    sampler: Sampler
+    numb_btch: int
+    sizes: Sequence[int]  #: frames in a batch of each system
+
+    def batch_metrics(self, params: Tree, lr: float) -> dict[str, float]:
+        """Return the metrics of the next ``numb_btch`` batches.
+
+        Parameters
+        ----------
+        params
+            Nested, arrays of the backend.
+        """
+        works = [self.source.work(*self.sampler.next()) for _ in range(self.numb_btch)]
+        return self._mean(params, works, lr)
+
+    def score(self, params: Tree) -> float:
+        """Return √loss with the prefactors' limits, over frames that are always the same."""
+        works = [
+            self.source.work(k, frames)
+            for k, chosen in self.source.spread_frames(FRAMES)
+            for frames in _batches(chosen, self.sizes[k])
+        ]
+        return self._mean(params, works, 0.0)["rmse"]
+
     def _mean(self, params: Tree, works: Sequence[Work], lr: float) -> dict[str, float]:
         """Return means weighted by atoms, of those batches that have the label."""
-        rows = [self.work_metrics(params, work, lr) for work in works]
+        rows = [self.evaluator.metrics(params, work, lr) for work in works]
         weights = np.array([work.batch["natoms"].sum() for work in works])
         means = {}
         for name in rows[0]:
@@ -91,3 +102,12 @@ class Validator:
             else:
                 means[name] = float("nan")
         return means
+
+
+def _batches(frames: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return frames in batches of one size, so that compilers know the shape; the rest is left out.
+
+    Fewer frames than one batch are a batch.
+    """
+    whole = len(frames) // size if size else 0
+    return np.split(frames[: whole * size], whole) if whole else [frames]

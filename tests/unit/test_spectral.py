@@ -88,7 +88,7 @@ def test_the_series_is_the_definition(name: str, strict: StrictBackend) -> None:
     series, definition = on(backend, T_BAR)
     same(series[0], definition[0], rtol=1e-11)
     # Differentiating a series of K terms costs a factor of about K² at the ends of its interval.
-    same(series[1], definition[1], rtol=1e-10)
+    same(series[1], definition[1], rtol=1e-11)
     same(definition, on(get_backend("numpy"), T_BAR)[1], rtol=1e-13)
 
 
@@ -96,7 +96,7 @@ def test_the_series_is_the_definition(name: str, strict: StrictBackend) -> None:
 def test_every_smooth_activation_has_a_series(activation: str) -> None:
     series, definition = on(get_backend("numpy"), T_BAR, activation)
     same(series[0], definition[0], rtol=1e-11)
-    same(series[1], definition[1], rtol=1e-10)
+    same(series[1], definition[1], rtol=1e-11)
 
 
 def test_the_pullback_is_the_derivative() -> None:
