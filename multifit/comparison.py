@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .batch import Batcher
-from .data import System, where
-from .errors import DataError
+from .data import System, parameters, snapshot
 from .evaluation import QUANTITIES, Errors
 from .potential import ATOMS_AT_ONCE, Potential
 
@@ -126,16 +125,10 @@ def _predict(
     arrays = system.load(frames, (*COMPARED, "fparam", "aparam"))
     atype = system.atype(frames)
     ready = [
-        batcher.frame(
-            arrays["coord"][k],
-            arrays["cell"][k] if "cell" in arrays else None,
-            system.pbc,
-            atype[k],
-            where(system, int(frame)),
-        )
-        for k, frame in enumerate(frames)
+        batcher.frame(*snapshot(system, int(frame), arrays, k)) for k, frame in enumerate(frames)
     ]
-    extra = _parameters(potential, system, arrays)
+    fit = potential.model.fitting
+    extra = parameters(system, arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam)
     # The last chunk is filled up with its last frame, so that its shape is known already.
     padding = size - len(ready) if potential.backend.static_shapes else 0
     out = potential.evaluate_frames(
@@ -148,33 +141,3 @@ def _predict(
         {key: value[: len(frames)] for key, value in out.items()},
         {key: arrays[key] for key in COMPARED if key in arrays},
     )
-
-
-def _parameters(
-    potential: Potential, system: System, arrays: Mapping[str, np.ndarray]
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return fparam (n, numb_fparam) and aparam (n, natoms, numb_aparam), None where unused."""
-    fitting = potential.model.fitting
-    n = len(arrays["coord"])
-    found: dict[str, np.ndarray | None] = {}
-    for kind, owner, numb in (
-        ("fparam", "frame", fitting.numb_fparam),
-        ("aparam", "atom", fitting.numb_aparam),
-    ):
-        value = arrays.get(kind)
-        if numb == 0:
-            value = None
-        elif value is None and kind == "fparam" and fitting.default_fparam is not None:
-            value = np.tile(np.asarray(fitting.default_fparam, dtype=np.float64), (n, 1))
-        elif value is None:
-            raise DataError(
-                f"{system.name} has no {kind}, but the model needs {numb} for each {owner}; "
-                f"put {kind}.npy into each of its sets"
-            )
-        elif value.shape[-1] != numb:
-            raise DataError(
-                f"{system.name} has {value.shape[-1]} {kind} for each {owner}, but the model takes "
-                f"{numb}; give it the {kind} that it was trained with"
-            )
-        found[kind] = value
-    return found["fparam"], found["aparam"]

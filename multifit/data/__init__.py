@@ -8,6 +8,9 @@ from ._find import find_systems as find_systems
 from ._labels import LABELS as LABELS
 from ._labels import Label as Label
 from ._open import open_systems as open_systems
+from ._parameters import parameters as parameters
 from ._sampler import Sampler as Sampler
+from ._snapshot import Snapshot as Snapshot
+from ._snapshot import snapshot as snapshot
 from ._system import System as System
 from ._system import where as where

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..batch import Batcher, Frame
-from ..data import Sampler, System, where
-from ..errors import DataError
+from ..data import Sampler, System, parameters, snapshot
 from ..fitting import Fitting
 from ..tree import Tree
 
@@ -56,14 +55,7 @@ class Source:
         if known is not None:
             self._cache.move_to_end(key)
             return known
-        source = self.systems[system]
-        frame = self.batcher.frame(
-            arrays["coord"][row],
-            arrays["cell"][row] if "cell" in arrays else None,
-            source.pbc,
-            source.atype(np.array([index]))[0],
-            where(source, index),
-        )
+        frame = self.batcher.frame(*snapshot(self.systems[system], index, arrays, row))
         self._cache[key] = frame
         self._used += frame.nbytes
         while self._used > CACHE and len(self._cache) > 1:
@@ -71,10 +63,17 @@ class Source:
         return frame
 
     def load(self, system: int, frames: np.ndarray) -> tuple[list[Frame], dict[str, np.ndarray]]:
-        """Return frames with their tables, and their arrays as the data has them."""
+        """Return frames with their tables, and their arrays, with ``default_fparam`` if needed."""
         keys = [*self.labels, "fparam", "aparam"]
         arrays = self.systems[system].load(frames, keys)
-        self._check_parameters(system, arrays)
+        fit = self.fitting
+        fparam, aparam = parameters(
+            self.systems[system], arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam
+        )
+        for key, value in (("fparam", fparam), ("aparam", aparam)):
+            arrays.pop(key, None)
+            if value is not None:
+                arrays[key] = value
         ready = [self.frame(system, int(f), arrays, row) for row, f in enumerate(frames)]
         return ready, arrays
 
@@ -83,11 +82,7 @@ class Source:
     ) -> Work:
         """Return the batch of some frames of a system."""
         ready, arrays = self.load(system, frames)
-        batch, layout = self.batcher.assemble(
-            ready,
-            arrays["fparam"] if self.fitting.numb_fparam else None,
-            arrays["aparam"] if self.fitting.numb_aparam else None,
-        )
+        batch, layout = self.batcher.assemble(ready, arrays.get("fparam"), arrays.get("aparam"))
         n = len(layout.frame)
         empty = {"energy": (len(frames),), "virial": (len(frames), 3, 3)}
         empty |= {"force": (n, 3), "atom_ener": (n,)}
@@ -104,24 +99,6 @@ class Source:
         nearest = min(frame.nearest for frame in ready)
         pairs = frozenset(key for frame in ready for key in frame.tables)
         return Work(batch, label, system, frames, nearest, pairs, state or {})
-
-    def _check_parameters(self, system: int, arrays: dict[str, np.ndarray]) -> None:
-        """Fill in ``default_fparam``; raise if the nets need what the data lack."""
-        fit, name = self.fitting, self.systems[system].name
-        if fit.numb_fparam and "fparam" not in arrays and fit.default_fparam is not None:
-            arrays["fparam"] = np.tile(fit.default_fparam, (len(arrays["coord"]), 1))
-        for kind, n in (("fparam", fit.numb_fparam), ("aparam", fit.numb_aparam)):
-            if not n:
-                continue
-            if kind not in arrays:
-                raise DataError(
-                    f"{name} has no {kind}.npy, but the fitting net has numb_{kind} = {n}"
-                )
-            if arrays[kind].shape[-1] != n:
-                raise DataError(
-                    f"{name} has {arrays[kind].shape[-1]} numbers in each {kind}, "
-                    f"but the fitting net has numb_{kind} = {n}"
-                )
 
     def first_frames(self, sizes: Sequence[int], nbatch: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (system, frames) of the first batches of each system, for statistics."""

@@ -261,8 +261,8 @@ def test_fparam_and_aparam_come_from_the_data_or_the_default(case) -> None:
     got = next(predictions(Potential(default, params), lacking)).output["energy"]
     np.testing.assert_array_equal(got, wanted)
     for system_, about in (
-        (lacking, "no fparam"),
-        (wrong, "has 3 fparam for each frame"),
+        (lacking, "without has no fparam, but the model takes 1 for each frame"),
+        (wrong, r"has 3 fparam for each frame, but the model takes 1 \(numb_fparam\)"),
         (neither, "no aparam"),
     ):
         with pytest.raises(DataError, match=about):

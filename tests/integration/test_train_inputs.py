@@ -141,7 +141,9 @@ def test_default_fparam_stands_in_for_a_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["fparam", "aparam"])
 def test_missing_parameters_are_an_error(data: Path, kind: str) -> None:
-    with pytest.raises(DataError, match=rf"data has no {kind}\.npy, .* numb_{kind} = 1"):
+    with pytest.raises(
+        DataError, match=rf"data has no {kind}, but the model takes 1 for .* \(numb_{kind}\)"
+    ):
         fit(data, recipe(steps=1, **{f"model__fitting_net__numb_{kind}": 1}))
 
 

@@ -1,0 +1,44 @@
+"""One frame, as the search for neighbours takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from ._stored import Array
+from ._system import System, where
+
+
+class Snapshot(NamedTuple):
+    """Atoms at one moment: the arguments of :meth:`multifit.batch.Batcher.frame`, in order."""
+
+    coord: Array  #: (natoms, 3) in Å
+    cell: Array | None  #: (3, 3) in Å
+    pbc: tuple[bool, bool, bool]
+    atype: Array  #: (natoms,), −1 for virtual atoms
+    where: str  #: the frame's name in messages
+
+
+def snapshot(system: System, frame: int, arrays: Mapping[str, Array], row: int) -> Snapshot:
+    """Return a frame of a system.
+
+    Parameters
+    ----------
+    system
+        The system.
+    frame
+        Number of the frame within the system.
+    arrays
+        What :meth:`System.load` returned for some frames.
+    row
+        Which of them this one is.
+    """
+    return Snapshot(
+        arrays["coord"][row],
+        arrays["cell"][row] if "cell" in arrays else None,
+        system.pbc,
+        system.atype(np.array([frame]))[0],
+        where(system, frame),
+    )
