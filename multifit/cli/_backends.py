@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the backends and the support matrix, and return the exit code."""
     del args
     from ..backend import KNOWN, available
-    from ._tables import NOTHING, console, plain_table
+    from ..tables import NOTHING, console, plain_table
 
     names = list(dict.fromkeys([*KNOWN, *available()]))
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -122,7 +122,7 @@ def find(name: str) -> Found:
 def _matrix() -> Table:
     """Return the support matrix as a table."""
     from ..support import ALL, FEATURES
-    from ._tables import NOTHING, plain_table
+    from ..tables import NOTHING, plain_table
 
     names = sorted(ALL)
     table = plain_table("Features")

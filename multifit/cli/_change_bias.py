@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import files
     from .._bias import fit_bias, type_bias, with_type_bias
     from ..potential import Potential, read_model
-    from ._tables import console
+    from ..tables import console
 
     model, params, content = read_model(args.model)
     evidence = None
@@ -104,7 +104,7 @@ def _evidence(potential: Potential, systems: list[System], limit: int) -> Eviden
     """
     from .._bias import collect
     from ..comparison import spread_frames
-    from ._tables import progress
+    from ..tables import progress
 
     labelled = [system for system in systems if "energy" in system.labels]
     if not labelled:
@@ -141,7 +141,7 @@ def _table(
     fitted: bool,
 ) -> Table:
     """Return the biases before and after."""
-    from ._tables import plain_table
+    from ..tables import plain_table
 
     found = plain_table("Energy per type, eV/atom")
     found.add_column("type")

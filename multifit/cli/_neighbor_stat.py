@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the statistics, and return the exit code."""
     from ..statistics import choose_sel
-    from ._tables import console, plain_table, progress
+    from ..tables import console, plain_table, progress
 
     systems = open_data(args, args.type_map)
     names = systems[0].type_map

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ..comparison import Detail
     from ..data import System
     from ..potential import Potential
+    from ..tables import Row
     from ._detail import Details
-    from ._tables import Row
 
 ATOMIC = "Atomic energy"
 
@@ -60,8 +60,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the errors, and return the exit code."""
     from ..potential import load
+    from ..tables import console, table
     from ._detail import Details
-    from ._tables import console, table
 
     potential = load(args.model, args.backend)
     systems = open_data(args, potential.type_map)
@@ -96,7 +96,7 @@ def evaluate(
         Where labels and predictions go.
     """
     from ..comparison import compare, first_frames
-    from ._tables import progress
+    from ..tables import progress
 
     chosen = [first_frames(system, limit) for system in systems]
     bar, task = progress("testing", sum(map(len, chosen)))

@@ -83,9 +83,9 @@ def run(args: argparse.Namespace) -> int:
 
     config = load(args.input)
     backend = _backend(args, config.backend)
+    from ..tables import console
     from ..train import Start, train
     from . import BEGAN
-    from ._tables import console
 
     return train(
         config,

@@ -78,7 +78,7 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     source = setup.validation if setup.validation is not None else setup.training
     parity = Parity()
     rows = evaluate(_potential(setup, params), source.systems, parity)
-    from ..cli._tables import table
+    from ..tables import table
 
     console.print(table(rows, "validation data" if held_out else "training data"))
     plot(run.output / PLOT, run.output / training.disp_file, parity)

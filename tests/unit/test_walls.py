@@ -98,6 +98,16 @@ print(sorted(set({HEAVY[:4]!r}) & set(sys.modules)))
     assert _python(code).strip() == "[]"
 
 
+def test_only_the_command_line_knows_the_command_line() -> None:
+    inside = ROOT / "cli"
+    for path in ROOT.rglob("*.py"):
+        if inside in path.parents or path == ROOT / "__main__.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+            assert "cli" not in name.split("."), path
+
+
 def _imports(folder: Path) -> set[str]:
     """Return the top-level names that the files of a folder import, anywhere in them."""
     found = set()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-    from ..evaluation import Errors
+    from .evaluation import Errors
 
     Row = tuple[str, int, Errors]
 
@@ -103,7 +103,7 @@ def table(
     """
     from rich.text import Text
 
-    from ..evaluation import QUANTITIES, Errors
+    from .evaluation import QUANTITIES, Errors
 
     folder, names = short_names([name for name, _, _ in rows])
     found = plain_table(title, f"in {folder}" if folder and caption else "")
