@@ -111,33 +111,6 @@ def find_pairs(
     return pairs
 
 
-def max_neighbors(pairs: Pairs, types: npt.ArrayLike, ntypes: int) -> np.ndarray:
-    """Return the largest number of neighbours of each type around any atom, int64, (ntypes,).
-
-    Parameters
-    ----------
-    pairs
-        From :func:`find_pairs`.
-    types
-        The type of each atom, 0 … ntypes − 1, int, (natoms,).
-    ntypes
-        How many types there are.
-    """
-    kind = np.asarray(types, dtype=np.int64)
-    if kind.size and (kind.min() < 0 or kind.max() >= ntypes):
-        raise DataError(
-            f"atom types run from {kind.min()} to {kind.max()}, "
-            f"but there are {ntypes} types, counted from 0"
-        )
-    count = np.bincount(pairs.i * ntypes + kind[pairs.j], minlength=len(kind) * ntypes)
-    return np.asarray(count.reshape(len(kind), ntypes).max(axis=0, initial=0), dtype=np.int64)
-
-
-def min_distance(pairs: Pairs) -> float:
-    """Return the smallest distance between two atoms, Å; infinite where there is no pair."""
-    return float(pairs.distance.min(initial=np.inf))
-
-
 # ------------------------------------------------------------------------------- what was given
 
 
@@ -221,8 +194,9 @@ def _check_size(natoms: int, box: np.ndarray, periodic: np.ndarray, rcut: float,
     neighbours = natoms * 4.19 * rcut**3 / volume if periodic.all() else 0.0
     if neighbours > TOO_MANY[0] or images > TOO_MANY[1]:
         raise DataError(
-            f"{at}the cell {box.tolist()} is too small or too flat for {natoms} atoms and a cutoff "
-            f"of {rcut:g} Å; check that the cell is in Å"
+            f"{at}the cutoff rcut = {rcut:g} Å is too large for the cell {box.tolist()} of "
+            f"{natoms} atoms, or the cell too small or too flat; check rcut, and that the cell is "
+            "in Å"
         )
 
 
@@ -234,8 +208,9 @@ def _check_density(wrapped: np.ndarray, rcut: float, at: str) -> None:
     _, first, count = np.unique(key, return_index=True, return_counts=True)
     if count.max() > TOO_DENSE:
         raise DataError(
-            f"{at}{count.max()} atoms lie within {rcut:g} Å of atom {first[count.argmax()]} "
-            "(counting from 0); check that the coordinates are in Å, and not fractional or all zero"
+            f"{at}{count.max()} atoms lie within rcut = {rcut:g} Å of atom "
+            f"{first[count.argmax()]} (counting from 0); check rcut, and that the coordinates are "
+            "in Å, and not fractional or all zero"
         )
 
 

@@ -8,7 +8,7 @@ import pytest
 from multifit import neighbors
 from multifit._cells import complete_cell, occupied_grid
 from multifit.errors import DataError
-from multifit.neighbors import Pairs, find_pairs, max_neighbors, min_distance
+from multifit.neighbors import Pairs, find_pairs
 
 CUBE = 10.0 * np.eye(3)
 ALL_PBC = list(itertools.product([False, True], repeat=3))
@@ -136,8 +136,7 @@ def test_no_atom_and_one_atom(natoms, pbc, npairs, search):
     pairs = find_pairs(np.ones((natoms, 3)), CUBE, pbc, 10.5)
     check(pairs, np.ones((natoms, 3)), CUBE, [pbc] * 3, 10.5)
     assert (len(pairs.i), pairs.shift.shape, pairs.rij.shape) == (npairs, (npairs, 3), (npairs, 3))
-    assert min_distance(pairs) == (10.0 if npairs else np.inf)
-    assert max_neighbors(pairs, [0] * natoms, 2).tolist() == [npairs, 0]
+    assert pairs.distance.tolist() == [10.0] * npairs
 
 
 def test_input_may_be_lists_float32_or_strided(search):
@@ -147,15 +146,6 @@ def test_input_may_be_lists_float32_or_strided(search):
     strided[...] = coord
     for x in (coord, coord.tolist(), np.asfortranarray(coord), strided):
         assert np.array_equal(find_pairs(x, CUBE.tolist(), [True] * 3, 4).rij, reference.rij)
-
-
-def test_max_neighbors_counts_per_type_and_atom():
-    coord = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9], [9, 9, 8]])
-    pairs = find_pairs(coord, None, False, 1.2)
-    assert max_neighbors(pairs, [0, 1, 1, 0, 0], 3).tolist() == [1, 2, 0]
-    assert min_distance(pairs) == 1.0
-    with pytest.raises(DataError, match="run from 0 to 1, but there are 1 types"):
-        max_neighbors(pairs, [0, 1, 1, 0, 0], 1)
 
 
 def exploded(*far):
@@ -233,6 +223,7 @@ REFUSED = {
     "two flags": (TWO, CUBE, [True, True], 6, "pbc must be one or three"),
     "pbc text": (TWO, CUBE, "T T T", 6, "pbc must be one or three"),
     "cell in nm": (np.ones((300, 1)) * [0.1, 0, 0], 0.6 * np.eye(3), True, 6, "too small"),
+    "huge cutoff": (TWO, 3.0 * np.eye(3), True, 60, "rcut = 60 Å is too large for the cell"),
     "flat cell": (TWO, [[10, 0, 0], [1e6, 1, 0], [0, 0, 10]], True, 6, "too flat"),
     "all zero": (np.zeros((30_000, 3)), 60 * np.eye(3), True, 6, "not fractional or all zero"),
 }
