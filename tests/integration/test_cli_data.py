@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,6 @@ from _cli_files import write_system
 from multifit import backend
 from multifit.cli import COMMANDS, main
 from multifit.cli._backends import find
-from multifit.cli._neighbor_stat import extremes
-from multifit.data import open_systems
 from multifit.tables import short_names
 
 #: O at the origin of a cube, H beside it: 1 Å to the next, 3 Å through the boundary.
@@ -40,27 +37,6 @@ def test_neighbours_are_counted_through_the_boundary(folder, capsys) -> None:
     assert [row[:3] for row in rows] == [["O", "2", "4"], ["H", "2", "4"]]
     assert "0.9000 Å, O–H, atoms 0 and 1 (from 0) in data/set.000, frame 1" in out
     assert '"sel": [4, 4]' in out
-
-
-def test_neighbours_in_the_order_of_the_type_map(folder) -> None:
-    # Two H beyond the cut-off of each other, so that only O sees two of them.
-    atoms = System(np.array([[0.0, 0, 0], [1.0, 0, 0], [-1.0, 0, 0]]), np.array([0, 1, 1]), None)
-    write_system(folder / "data", atoms.coord[None], atoms)
-    found = extremes(open_systems("data", ["H", "C", "O"]), 1.5)
-    assert found.fullest == [2, 0, 1]
-    assert found.around[0] == "O, atom 0 in data/set.000, frame 0"
-    assert found.distance == pytest.approx(1.0)
-
-
-def test_virtual_atoms_are_no_neighbours(folder) -> None:
-    coord = np.array([[[0.1, 0, 0], [0.0, 0, 0], [1.0, 0, 0]]])
-    virtual = replace(DIMER, coord=coord[0], atype=np.zeros(3, dtype=int))
-    write_system(folder / "data", coord, virtual)
-    np.save(folder / "data/set.000/real_atom_types.npy", np.array([[-1, 0, 1]]))
-    found = extremes(open_systems("data", ["O", "H"]), 1.5)
-    assert found.fullest == [1, 1]
-    assert found.distance == pytest.approx(1.0)
-    assert "atoms 1 and 2" in found.closest
 
 
 def test_atoms_far_from_each_other_have_no_shortest_distance(folder, capsys) -> None:
