@@ -18,6 +18,7 @@ from ._finetune import finetune, init_model
 from ._progress import Display
 from ._report import fit_bias
 from ._setup import Setup, init_params, survey
+from ._statfile import StatFile
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         state = ckpt.State(init_model(model, start.init_model))
         notes.append(f"starting from the parameters of {start.init_model}")
     else:
+        stored = StatFile(cache, setup)
+        if stored.read() is not None:
+            notes.append(f"statistics read from {stored.path}")
         state = ckpt.State(init_params(setup, cache))
         if start.finetune is not None:
             state.params, more = finetune(model, state.params, start.finetune)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 from pathlib import Path
@@ -10,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from _water import column, curve, fit, labelled, recipe, write
+from _water import column, curve, fit, labelled, put, recipe, write
 from rich.console import Console
 
 import multifit
 from multifit import files
-from multifit.errors import TrainingError
+from multifit.errors import FileFormatError, TrainingError
 
 HELD_OUT = {"training__validation_data": {"systems": "valid", "batch_size": 1}}
 
@@ -216,7 +217,64 @@ def test_statistics_are_read_from_their_file(
         raise AssertionError("statistics are computed again")
 
     monkeypatch.setattr(_setup, "collect_statistics", again)
-    np.testing.assert_array_equal(curve(fit(data, given, output=tmp_path))[1], before)
-    other = recipe(steps=3, training__stat_file="stat", model__descriptor__sel=[12, 16])
-    with pytest.raises(AssertionError, match="computed again"):
-        fit(data, other, output=tmp_path)
+    text = io.StringIO()
+    out = fit(data, given, output=tmp_path, console=Console(file=text, width=200))
+    np.testing.assert_array_equal(curve(out)[1], before)
+    assert f"statistics read from {tmp_path}/stat/multifit-stat.h5" in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.descriptor.sel": [12, 16]},
+        {"model.atom_exclude_types": [1]},
+        {"model.data_stat_nbatch": 1},
+        {"loss.start_pref_ae": 1, "loss.limit_pref_ae": 1},
+        {"training.training_data.systems": "valid"},
+        {"model.fitting_net.numb_fparam": 1, "model.fitting_net.default_fparam": [0.5]},
+    ],
+    ids=str,
+)
+def test_other_settings_have_other_statistics(
+    data: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    given = recipe(steps=1, training__stat_file="stat.h5")
+    fit(data, given, output=tmp_path)
+    fit(data, put(given, changes), output=tmp_path)
+    assert len(files.read(tmp_path / "stat.h5")["statistics"]) == 2
+
+
+@pytest.mark.parametrize("name", ["energy", "coord", "box"])
+def test_corrected_data_have_other_statistics(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "data", labelled(2))
+    given = recipe(steps=1, training__stat_file="stat.h5")
+    fit(tmp_path, given)
+    path = tmp_path / f"data/set.000/{name}.npy"
+    old = path.stat()
+    np.save(path, np.load(path) * 1.01)
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    fit(tmp_path, given)
+    assert len(files.read(tmp_path / "out/stat.h5")["statistics"]) == 2
+
+
+def test_data_that_were_moved_keep_their_statistics(data: Path, tmp_path: Path) -> None:
+    given = recipe(steps=1, training__stat_file="stat.h5")
+    out = fit(data, given, output=tmp_path)
+    shutil.copytree(data / "data", tmp_path / "moved")
+    fit(data, recipe(str(tmp_path / "moved"), steps=1, training__stat_file="stat.h5"), output=out)
+    assert len(files.read(out / "stat.h5")["statistics"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["text", "model"])
+def test_a_foreign_file_is_no_statistics_file(data: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "stat.h5"
+    if kind == "text":
+        path.write_text("my thesis")
+    else:
+        fit(data, recipe(steps=1), output=tmp_path)
+        shutil.copy(tmp_path / "model.dp", path)
+    before = path.read_bytes()
+    words = r"training\.stat_file .*stat\.h5 is no statistics file of multifit \(.*\); delete it or"
+    with pytest.raises(FileFormatError, match=words):
+        fit(data, recipe(steps=1, training__stat_file="stat.h5"), output=tmp_path)
+    assert path.read_bytes() == before
