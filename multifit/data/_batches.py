@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -13,7 +14,26 @@ from ._system import System
 AUTO = 32  #: atoms per batch that ``"auto"`` aims at
 
 
-def batch_sizes(systems: Sequence[System], spec: int | Sequence[int] | str) -> list[int]:
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    """Put the section whose key is wrong before the sentence that says so."""
+    try:
+        yield
+    except ConfigError as exc:
+        raise ConfigError(f"{where}: {exc}" if where else str(exc)) from exc.__cause__
+
+
+def _there_are(n: int) -> str:
+    return "there is 1 system" if n == 1 else f"there are {n} systems"
+
+
+def _entries(n: int) -> str:
+    return "1 entry" if n == 1 else f"{n} entries"
+
+
+def batch_sizes(
+    systems: Sequence[System], spec: int | Sequence[int] | str, where: str = ""
+) -> list[int]:
     """Return the number of frames per batch of each system, at most all of its frames.
 
     DeePMD gives a shorter batch where a system has fewer frames than asked for; so does the limit.
@@ -27,6 +47,8 @@ def batch_sizes(systems: Sequence[System], spec: int | Sequence[int] | str) -> l
         for the smallest number of frames that together have at least N atoms; ``"max:N"`` for the
         largest number that together have at most N atoms (at least one frame); ``"filter:N"`` for
         the same, and 0 (never drawn) for systems with more than N atoms.
+    where
+        The section of the input that the rule is from, for errors.
 
     Raises
     ------
@@ -38,20 +60,24 @@ def batch_sizes(systems: Sequence[System], spec: int | Sequence[int] | str) -> l
     >>> batch_sizes(systems, "auto:64")  # doctest: +SKIP
     [11, 1]
     """
-    if isinstance(spec, str):
-        sizes = _by_rule([system.natoms for system in systems], spec)
-    elif isinstance(spec, int):
-        sizes = [spec] * len(systems)
-    else:
-        sizes = list(spec)
-        if len(sizes) != len(systems):
-            raise ConfigError(
-                f"batch_size has {len(sizes)} entries, but there are {len(systems)} systems; "
-                "give one number per system"
-            )
-    if not isinstance(spec, str) and any(size < 1 for size in sizes):
-        raise ConfigError(f"batch_size is {min(sizes)}, but it must be at least 1")
+    with _naming(where):
+        sizes = _sizes(systems, spec)
     return [min(size, system.nframes) for size, system in zip(sizes, systems, strict=True)]
+
+
+def _sizes(systems: Sequence[System], spec: int | Sequence[int] | str) -> list[int]:
+    """Return the number of frames per batch of each system, as if frames never ran out."""
+    if isinstance(spec, str):
+        return _by_rule([system.natoms for system in systems], spec)
+    sizes = [spec] * len(systems) if isinstance(spec, int) else list(spec)
+    if len(sizes) != len(systems):
+        raise ConfigError(
+            f"batch_size has {_entries(len(sizes))}, but {_there_are(len(systems))}; "
+            "give one number per system"
+        )
+    if any(size < 1 for size in sizes):
+        raise ConfigError(f"batch_size is {min(sizes)}, but it must be at least 1")
+    return sizes
 
 
 def _by_rule(natoms: list[int], spec: str) -> list[int]:
@@ -95,6 +121,7 @@ def system_probabilities(
     batch_sizes: Sequence[int],
     auto_prob: str = "prob_sys_size",
     sys_probs: Sequence[float] | None = None,
+    where: str = "",
 ) -> Array:
     """Return the probability with which a step takes its batch from each system (nsystems,).
 
@@ -111,37 +138,45 @@ def system_probabilities(
     sys_probs
         One weight per system instead, scaled to the sum 1. As in DeePMD a negative entry means
         "in proportion to the number of batches": these systems share what the others leave of 1.
+    where
+        The section of the input that the rule is from, for errors.
 
     Raises
     ------
     ConfigError
         If the weights do not fit the systems.
     """
-    batches = numbers_of_batches(systems, batch_sizes)
-    if sys_probs is not None:
-        weights = _given(np.array(sys_probs, dtype=np.float64), batches)
-    elif auto_prob == "prob_uniform":
-        weights = np.ones(len(systems))
-    elif auto_prob == "prob_sys_size":
-        weights = batches
-    elif auto_prob.startswith("prob_sys_size;"):
-        weights = _blocks(auto_prob, batches)
-    else:
-        raise ConfigError(
-            f"auto_prob {auto_prob!r} is not understood; give 'prob_uniform', 'prob_sys_size' or "
-            "'prob_sys_size;start:end:weight;…'"
-        )
-    weights = np.where(batches > 0, weights, 0.0)
-    if not weights.sum() > 0:
-        raise ConfigError("the probabilities of all systems are 0; give at least one system some")
+    with _naming(where):
+        batches = numbers_of_batches(systems, batch_sizes)
+        weights = np.where(batches > 0, _weights(batches, auto_prob, sys_probs), 0.0)
+        if not weights.sum() > 0:
+            raise ConfigError(
+                "the probabilities of all systems are 0; give at least one system some"
+            )
     probabilities: Array = weights / weights.sum()
     return probabilities
+
+
+def _weights(batches: Array, auto_prob: str, sys_probs: Sequence[float] | None) -> Array:
+    """Return how much each system counts (nsystems,)."""
+    if sys_probs is not None:
+        return _given(np.array(sys_probs, dtype=np.float64), batches)
+    if auto_prob == "prob_uniform":
+        return np.ones_like(batches)
+    if auto_prob == "prob_sys_size":
+        return batches
+    if auto_prob.startswith("prob_sys_size;"):
+        return _blocks(auto_prob, batches)
+    raise ConfigError(
+        f"auto_prob {auto_prob!r} is not understood; give 'prob_uniform', 'prob_sys_size' or "
+        "'prob_sys_size;start:end:weight;…'"
+    )
 
 
 def _given(weights: Array, batches: Array) -> Array:
     if weights.shape != batches.shape:
         raise ConfigError(
-            f"sys_probs has {weights.size} entries, but there are {batches.size} systems; "
+            f"sys_probs has {_entries(weights.size)}, but {_there_are(batches.size)}; "
             "give one number per system"
         )
     if not np.isfinite(weights).all():
@@ -172,8 +207,8 @@ def _blocks(auto_prob: str, batches: Array) -> Array:
             ) from exc
         if not (0 <= start < end <= batches.size and 0 <= weight < np.inf):
             raise ConfigError(
-                f"block {block!r} of auto_prob does not fit {batches.size} systems: it needs "
-                f"0 ≤ start < end ≤ {batches.size} and a weight that is not negative"
+                f"block {block!r} of auto_prob does not fit: {_there_are(batches.size)}, so it "
+                f"needs 0 ≤ start < end ≤ {batches.size} and a weight that is not negative"
             )
         if taken[start:end].any():
             raise ConfigError(f"block {block!r} of auto_prob overlaps with one before it")

@@ -92,9 +92,9 @@ class Sampler:
         nframes = np.asarray(state["nframes"])
         if not np.array_equal(nframes, self._nframes):
             raise DataError(
-                f"the restart file was written for {nframes.size} systems with {nframes.tolist()} "
-                f"frames, but there are {self._nframes.size} with {self._nframes.tolist()}; "
-                "restart with the same data, or start a new run from the model"
+                f"the restart file was written for {_systems(nframes)}, but the data have "
+                f"{_systems(self._nframes)}; restart with the same data, or start a new run from "
+                "the model"
             )
         self._seed = int(state["seed"])
         self._step = int(state["step"])
@@ -110,3 +110,9 @@ class Sampler:
             known = epoch, rng.permutation(self._nframes[system])
             self._orders[system] = known
         return known[1]
+
+
+def _systems(nframes: Array) -> str:
+    """Return how many systems there are, and how many frames each has."""
+    many = "s" if nframes.size != 1 else ""
+    return f"{nframes.size} system{many} with {nframes.tolist()} frames"

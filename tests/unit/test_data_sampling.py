@@ -121,6 +121,26 @@ def test_probabilities_that_make_no_sense(
         system_probabilities(systems, [1, 1, 1], auto, given)
 
 
+def test_errors_name_the_section_and_count_grammatically(systems: list[System]) -> None:
+    one, section = systems[:1], "training.validation_data"
+    with fails(f"{section}: batch_size has 2 entries, but there is 1 system; give one"):
+        batch_sizes(one, [1, 1], section)
+    with fails(f"{section}: batch_size 'auto:x' is not understood"):
+        batch_sizes(one, "auto:x", section)
+    with fails("batch_size has 1 entry, but there are 3 systems"):
+        batch_sizes(systems, [1])
+    with fails(f"{section}: sys_probs has 2 entries, but there is 1 system"):
+        system_probabilities(one, [1], sys_probs=[0.5, 0.5], where=section)
+    with fails(f"{section}: block '0:2:1' of auto_prob does not fit: there is 1 system"):
+        system_probabilities(one, [1], "prob_sys_size;0:2:1", where=section)
+    with fails(f"{section}: the probabilities of all systems are 0"):
+        system_probabilities(one, [1], sys_probs=[0.0], where=section)
+    with pytest.raises(
+        DataError, match=r"1 system with \[13\] frames, but the data have 3 systems"
+    ):
+        sampler(systems).restore(Sampler(one, [1], np.ones(1), seed=0).state())
+
+
 def sampler(systems: list[System], seed: int = 7, **options: bool) -> Sampler:
     sizes = batch_sizes(systems, [4, 3, 1])
     return Sampler(systems, sizes, system_probabilities(systems, sizes), seed, **options)
@@ -195,7 +215,7 @@ def test_the_state_is_a_snapshot(systems: list[System]) -> None:
 def test_a_state_of_other_data(systems: list[System]) -> None:
     state = sampler(systems).state()
     other = Sampler(systems[:2], [1, 1], np.array([0.5, 0.5]), seed=0)
-    with pytest.raises(DataError, match=r"3 systems with \[13, 7, 1\].*2 with \[13, 7\]"):
+    with pytest.raises(DataError, match=r"3 systems with \[13, 7, 1\].*2 systems with \[13, 7\]"):
         other.restore(state)
 
 
