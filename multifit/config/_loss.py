@@ -106,6 +106,12 @@ class EnergyLossSection(t.Section):
                 "f_use_norm",
                 'is true, but must be false unless use_huber is true or loss_func is "mae"',
             )
+        if self.intensive_ener_virial and (self.use_huber or self.loss_func == "mae"):
+            other = "use_huber" if self.use_huber else 'loss_func "mae"'
+            raise t.relation(
+                "intensive_ener_virial",
+                f"is true, which changes squared errors only, but must be false with {other}",
+            )
         if self.has("gf") and not self.numb_generalized_coord:
             raise t.relation(
                 "numb_generalized_coord", "is 0, but must be > 0 with a generalized-force term"

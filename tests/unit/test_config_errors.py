@@ -147,6 +147,14 @@ def test_one_sentence(path: str, value: object, says: str) -> None:
     ("edits", "says"),
     [
         ([("loss.use_huber", True), ("loss.loss_func", "mae")], 'be false with loss_func "mae"'),
+        (
+            [("loss.intensive_ener_virial", True), ("loss.loss_func", "mae")],
+            "loss.intensive_ener_virial in in.json is true, which changes squared errors only",
+        ),
+        (
+            [("loss.intensive_ener_virial", True), ("loss.use_huber", True)],
+            "squared errors only, but must be false with use_huber",
+        ),
         ([("loss.f_use_norm", True)], "be false unless use_huber is true or loss_func"),
         ([("loss.use_huber", True), ("loss.relative_f", 1)], "be false with relative_f"),
         ([("loss.use_huber", True), ("loss.limit_pref_pf", 1)], "force weighted per atom term"),
