@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Backend, get_backend
-from ..errors import ConfigError, UnsupportedError
+from ..errors import ConfigError, UnsupportedError, did_you_mean
 from ._energy import TERMS, EnergyLossConfig, energy_loss
 
 Array = Any
@@ -80,9 +80,11 @@ class EnergyLoss:
         for name, off in _NOT_YET.items():
             if options.pop(name, off) != off:
                 raise UnsupportedError(f"{name} is not available in this version")
-        unknown = set(options) - set(EnergyLossConfig.__dataclass_fields__)
-        if unknown:
-            raise ConfigError(f"EnergyLoss has no option {sorted(unknown)[0]!r}")
+        known = EnergyLossConfig.__dataclass_fields__
+        for name in options:
+            if name not in known:
+                near = did_you_mean(name, known) or f"; known are {', '.join(sorted(known))}"
+                raise ConfigError(f"EnergyLoss has no option {name!r}{near}")
         self.backend = get_backend(backend)
         self.config = EnergyLossConfig(
             starter_learning_rate, huber_delta=huber_deltas(huber_delta), **options

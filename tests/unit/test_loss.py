@@ -307,7 +307,7 @@ def test_the_class_wants_to_know_how_many_atoms() -> None:
 def test_the_class_refuses_what_it_does_not_know() -> None:
     with pytest.raises(UnsupportedError, match="start_pref_pf is not available"):
         EnergyLoss(START, start_pref_pf=1.0)
-    with pytest.raises(ConfigError, match="no option 'start_pref_x'"):
+    with pytest.raises(ConfigError, match=r"no option 'start_pref_x' \(did you mean"):
         EnergyLoss(START, start_pref_x=1.0)
     with pytest.raises(ConfigError, match="has 2 numbers"):
         EnergyLoss(START, huber_delta=[0.1, 0.2])
