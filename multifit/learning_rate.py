@@ -203,7 +203,8 @@ def _exp_from(
 
 def _rate(start: float, stop: float, stairs: float) -> float:
     """Return the factor per stair that leads from ``start`` to ``stop`` in that many stairs."""
-    return math.exp(math.log(max(stop, _SMALLEST_STOP_LR) / start) / stairs)
+    end = max(stop, min(_SMALLEST_STOP_LR, start))  # a rate above 1 would let the steps grow
+    return math.exp(math.log(end / start) / stairs)
 
 
 def _cosine_from(

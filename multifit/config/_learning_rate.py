@@ -6,10 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ..learning_rate import DEFAULT_STOP_LR
 from . import _types as t
-
-#: ``stop_lr`` when neither it nor ``stop_lr_ratio`` is given.
-DEFAULT_STOP_LR = 5e-8
 
 Scaling = Annotated[Literal["linear", "sqrt", "none"], t.Words("one of linear, sqrt, none")]
 DecayType = Annotated[
@@ -43,7 +41,8 @@ class _Schedule(t.Section):
     )
     scale_by_worker: Scaling = Field(
         default="linear",
-        description="How the learning rate grows with the number of processes of a parallel run.",
+        description="How the learning rate grows with the number of processes of a parallel run, "
+        "which this version does not have: no effect.",
     )
 
     @model_validator(mode="after")

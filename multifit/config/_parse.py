@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..learning_rate import DEFAULT_STOP_LR
 from . import _aliases, _compat, _errors, _later, _unsupported
 from ._config import Config
 from ._draft import draft
-from ._learning_rate import DEFAULT_STOP_LR
 from ._read import read
 
 

@@ -42,6 +42,11 @@ def test_too_long_stairs_become_about_a_hundred() -> None:
     assert lr.at(6) == pytest.approx(1e-3 * 0.01 ** (6 / 500))
 
 
+def test_a_tiny_start_never_grows() -> None:
+    rate = learning_rate({"start_lr": 1e-12, "stop_lr": 0.0, "decay_steps": 10}, 100)
+    assert [rate.at(step) for step in (0, 50, 100)] == [1e-12] * 3
+
+
 def test_cosine_ends_and_middle() -> None:
     lr = learning_rate({**BASE, "type": "cosine"}, 100)
     assert lr.at(0) == 1e-3
