@@ -29,6 +29,7 @@ from ._blame import refuse, require_finite
 from ._full_validation import FullValidation
 from ._interrupt import Interrupt
 from ._lcurve import LearningCurve, tensorboard
+from ._outputs import check_outputs
 from ._progress import Display, duration
 from ._report import BEST_MODEL, finish
 from ._setup import Setup, set_up
@@ -74,6 +75,7 @@ def train(
     require("train", backend.name)
     began = time.monotonic() if began is None else began
     console = console or Console()
+    check_outputs(config, output)
     setup = set_up(config, backend, base)
     _make_folders(output, config)
     run, notes = begin(setup, start or Start(), output)

@@ -463,3 +463,99 @@ def test_mixed_types_need_names(place: Path, capsys: pytest.CaptureFixture[str])
     write(place / "data", frames, real_atom_types=np.tile(frames.atype, (4, 1)))
     (place / "data/type_map.raw").unlink()
     check(place, capsys, r"data has no type_map\.raw, which a mixed_type system")
+
+
+# What is written
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"training.disp_file": "model.dp"},
+            r"^training\.disp_file is 'model\.dp', which is also the name of the model; choose",
+        ),
+        (
+            {"training.disp_file": "x/../training.png"},
+            r"training\.disp_file is 'training\.png', which is also the name of the plot",
+        ),
+        (
+            {"training.disp_file": "model.ckpt-2.dp"},
+            r"training\.disp_file is 'model\.ckpt-2\.dp', which may also be .* a checkpoint",
+        ),
+        (
+            {"training.disp_file": "log", "training.tensorboard": True},
+            r"training\.tensorboard_log_dir is 'log', which is also .* of training\.disp_file",
+        ),
+        (
+            {"validating.full_val_file": "lcurve.out"},
+            r"full_val_file is 'lcurve\.out', which is also the name of training\.disp_file",
+        ),
+        (
+            {"training.save_ckpt": "best.ckpt"},
+            r"save_ckpt is 'best\.ckpt', which is also the name of the best models",
+        ),
+    ],
+    ids=["model", "plot", "checkpoint", "folder", "twice", "best"],
+)
+def test_names_that_collide(
+    place: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], words: str
+) -> None:
+    held_out = {"systems": "data"}
+    if set(changes) & {"validating.full_val_file", "training.save_ckpt"}:
+        changes = changes | {"validating.full_validation": True}
+    given = put(GIVEN, {"training.validation_data": held_out, **changes})
+    (place / "input.json").write_text(json.dumps(given))
+    check(place, capsys, words)
+    assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken", "words"),
+    [
+        (
+            {"training.tensorboard": True},
+            "log",
+            r"training\.tensorboard_log_dir needs the folder out/log, but out/log is a file",
+        ),
+        (
+            {"training.stat_file": "stat/of/data"},
+            "stat",
+            r"training\.stat_file needs the folder out/stat/of/data, but out/stat is a file",
+        ),
+        (
+            {"validating.save_best_dir": "best"},
+            "best",
+            r"validating\.save_best_dir needs the folder out/best, but out/best is a file",
+        ),
+        (
+            {},
+            "val.log/",
+            r"validating\.full_val_file can not be written to out/val\.log, as this is a folder",
+        ),
+        ({}, "model.dp/", r"the model can not be written to out/model\.dp, as this is a folder"),
+    ],
+    ids=["events", "statistics", "best", "validation", "model"],
+)
+def test_what_is_in_the_way(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    taken: str,
+    words: str,
+) -> None:
+    from multifit.train import _run
+
+    def too_late(*arguments: object) -> None:
+        raise AssertionError("the data are opened first")
+
+    monkeypatch.setattr(_run, "set_up", too_late)
+    path = place / "out" / taken
+    path.mkdir(parents=True) if taken.endswith("/") else path.parent.mkdir()
+    if not path.is_dir():
+        path.write_text("mine")
+    held_out = {"training.validation_data": {"systems": "data"}}
+    given = put(GIVEN, {**held_out, "validating.full_validation": True, **changes})
+    (place / "input.json").write_text(json.dumps(given))
+    check(place, capsys, words)
