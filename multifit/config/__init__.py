@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._learning_rate import WSDSection as WSDSection
     from ._loss import EnergyLossSection as EnergyLossSection
     from ._model import ModelSection as ModelSection
+    from ._notes import notes as notes
     from ._optimizer import AdamSection as AdamSection
     from ._optimizer import AdamWSection as AdamWSection
     from ._parse import load as load
@@ -39,6 +40,7 @@ _PLACES = {
     "DescriptorSection": "_descriptor",
     "FittingNetSection": "_fitting_net",
     "ModelSection": "_model",
+    "notes": "_notes",
     "AdamSection": "_optimizer",
     "AdamWSection": "_optimizer",
     "load": "_parse",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from . import _types as t
 from ._learning_rate import LearningRateSection
@@ -38,6 +38,12 @@ class Config(t.Section):
         description="Framework that runs: numpy, torch, jax, paddle, tensorflow; null leaves the "
         "choice to the command. Not a key of DeePMD-kit.",
     )
+    _dropped: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Keys of DeePMD-kit that the input gave, and that have no effect whatever their value."""
+        return self._dropped
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -52,7 +52,7 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
         _compat.replace_decay_rate(work)
     _compat.spell_out_bias(work)
     _fill_in_stop_lr(work.section("learning_rate"))
-    _unsupported.drop(work)
+    dropped = _unsupported.drop(work)
     try:
         config = Config.model_validate(work.data)
     except ValidationError as error:
@@ -62,6 +62,7 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
     if problems:
         # The complaints of pydantic are in the sentence; its own text would only repeat them.
         raise _errors.config_error(work, problems, where) from None
+    config._dropped = tuple(work.name(path) for path in dropped)
     return config
 
 

@@ -98,7 +98,10 @@ def _limits() -> Iterator[str]:
     for path, values in LATER_VALUES.items():
         yield f"- `{path}`: not {' or '.join(f'`{shown(v)}`' for v in values)}"
     yield "\n## Options of DeePMD-kit that multifit does not have\n"
-    yield "Each is an error that says so, except for the values that mean off or have no effect.\n"
+    yield (
+        "Each is an error that says so, except for the values that mean off or have no effect. "
+        "Backends compile or not whatever the keys say: JAX always, PyTorch and NumPy never.\n"
+    )
     yield "| key | accepted values |\n| --- | --- |"
     for path, harmless in KEYS.items():
         accepted = "any" if harmless is ANYTHING else ", ".join(f"`{shown(h)}`" for h in harmless)

@@ -60,12 +60,18 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "training.acc_freq": (1,),
     "training.zero_stage": (0,),
     "training.neighbor_graph_method": ("auto",),
-    "training.enable_compile": (False, True),  # a backend compiles where it can
+    "training.enable_compile": (False, True),  # JAX always compiles, PyTorch never
     "training.enable_tf32": (False,),
     "validating.ema_full_validation": (False,),
-    "validating.compiled_infer": (False, True),
+    "validating.compiled_infer": (False, True),  # likewise
     "validating.tf32_infer": (False,),
     "validating.amp_infer": (False,),
+}
+
+#: Keys whose value is of no importance, so that giving them has no effect.
+INERT = {path for path, harmless in KEYS.items() if harmless is ANYTHING} | {
+    "training.enable_compile",
+    "validating.compiled_infer",
 }
 
 #: section → its types in DeePMD-kit that are not here, with their other names
@@ -103,14 +109,23 @@ TEXTS: dict[str, tuple[str, ...]] = {
 SAYS = "a DeePMD-kit option that multifit does not have (yet)"
 
 
-def drop(draft: Draft) -> None:
-    """Take the keys of the table out of the draft; one that asks for something is a problem."""
+def drop(draft: Draft) -> list[str]:
+    """Take the keys of the table out of the draft; one that asks for something is a problem.
+
+    Returns
+    -------
+    inert
+        The dotted paths of those that were there without an effect, whatever their value.
+    """
+    inert = []
     for path, harmless in KEYS.items():
         section, _, key = path.rpartition(".")
         given = draft.section(section)
         if given is None or key not in given:
             continue
         value = given.pop(key)
+        if path in INERT:
+            inert.append(path)
         if harmless is not ANYTHING and not any(_same(value, h) for h in harmless):
             accepted = " or ".join(shown(h) for h in harmless)
             draft.problems.append(
@@ -120,6 +135,7 @@ def drop(draft: Draft) -> None:
                     + (f"the key must be {accepted} or left out" if harmless else "leave it out"),
                 )
             )
+    return inert
 
 
 def is_foreign_text(path: str, value: object) -> bool:
