@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import files
 from ..comparison import compare
+from ..errors import DataError, TrainingError
+from ..evaluation import QUANTITIES as ERRORS
 from ..evaluation import Errors
 from ..potential import Potential
 from ..tree import Tree
+from . import _checkpoint as ckpt
+from ._lcurve import is_row
+from ._outputs import BEST_CKPT, best_folder
 from ._setup import Setup
 
 #: letter of ``validation_metric`` → the quantity it stands for
 QUANTITIES = {"E": "energy_per_atom", "F": "force", "V": "virial_per_atom"}
 MEANS = ("MAE", "RMSE")
 COLUMNS = tuple(f"{letter}:{mean}" for letter in QUANTITIES for mean in MEANS)
+
+_HEAD = "# step " + " ".join(f"{column:>12}" for column in COLUMNS)
+_NOTE = "# E and V per atom in eV, F in eV/Å; nan without a label"
 
 
 @dataclass
@@ -43,38 +52,64 @@ class FullValidation:
         self._file = self.output / self._settings.full_val_file
         if not self._settings.full_validation:
             return
-        kept = _rows(self._file, self.after)
-        head = "# step " + " ".join(f"{column:>12}" for column in COLUMNS)
-        note = "# E and V per atom in eV, F in eV/Å; nan without a label"
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.write_text("\n".join([head, note, *kept]) + "\n", encoding="utf-8")
+        if self._settings.full_val_start != 1:
+            self._check_metric()
+        try:
+            kept = _rows(self._file, self.after)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text("\n".join([_HEAD, _NOTE, *kept]) + "\n", encoding="utf-8")
+        except OSError as exc:
+            raise self._error(exc) from exc
+        if self._settings.save_best:
+            folder = best_folder(self.setup.config, self.output)
+            ckpt.set_aside(folder, BEST_CKPT, self.after)
         for row in kept:
             self._remember(int(row.split()[0]), self._value(row))
+
+    def _check_metric(self) -> None:
+        """Raise if there is no label for the metric that chooses the best models."""
+        assert self.setup.validation is not None
+        metric, systems = self._settings.validation_metric, self.setup.validation.systems
+        label = ERRORS[QUANTITIES[metric[0]]].label
+        if not any(label in system.labels for system in systems):
+            raise DataError(
+                f"validating.validation_metric is {metric!r}, but no validation system has "
+                f"{label} ({', '.join(system.name for system in systems)}); add it to the data or "
+                "choose another metric"
+            )
+
+    def _error(self, exc: OSError) -> TrainingError:
+        return TrainingError(
+            f"validating.full_val_file {self._file} can not be written ({exc.strerror}); check "
+            "the free space and the permissions of its folder, or name another"
+        )
 
     def _value(self, row: str) -> float:
         place = COLUMNS.index(self._settings.validation_metric) + 1
         return float(row.split()[place])
 
     def _path(self, step: int) -> Path:
-        folder = self._settings.save_best_dir
-        parent = (self.output / self.setup.config.training.save_ckpt).parent
-        return (parent if folder is None else self.output / folder) / f"best.ckpt-{step}.dp"
+        return best_folder(self.setup.config, self.output) / ckpt.name(BEST_CKPT, step)
 
     def _remember(self, step: int, value: float) -> bool:
         """Return whether a model is among the best, and forget the one that no longer is."""
+        if not math.isfinite(value):
+            return False
         entry = (value, self._path(step))
         self._best = sorted([*self._best, entry])
-        for _, path in self._best[self._settings.max_best_ckpt :]:
-            path.unlink(missing_ok=True)
+        if self._settings.save_best:
+            for _, path in self._best[self._settings.max_best_ckpt :]:
+                path.unlink(missing_ok=True)
         self._best = self._best[: self._settings.max_best_ckpt]
         return entry in self._best
 
     def due(self, step: int) -> bool:
         """Return whether all validation data are to be evaluated after this step."""
-        start = self._settings.full_val_start
-        first = start * self.setup.numb_steps if start < 1 else start
+        start, steps = self._settings.full_val_start, self.setup.numb_steps
+        first = start * steps if start < 1 else start
         wanted = self._settings.full_validation and start != 1 and step >= first
-        return wanted and step % self._settings.validation_freq == 0
+        # The last model is the one that is used, so that it is always among those compared.
+        return wanted and (step % self._settings.validation_freq == 0 or step == steps)
 
     def run(self, step: int, params: Tree, content: dict[str, Any]) -> str:
         """Evaluate a model, keep it if it is among the best, and return what to say.
@@ -93,8 +128,11 @@ class FullValidation:
         systems = self.setup.validation.systems
         errors = sum((compare(self._potential, system) for system in systems), Errors())
         row = f"{step:6d} " + " ".join(f"{x:12.6e}" for x in _numbers(errors))
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(row + "\n")
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(row + "\n")
+        except OSError as exc:
+            raise self._error(exc) from exc
         metric, value = self._settings.validation_metric, self._value(row)
         best = self._remember(step, value)
         if best and self._settings.save_best:
@@ -118,8 +156,9 @@ def _numbers(errors: Errors) -> list[float]:
 
 
 def _rows(path: Path, step: int) -> list[str]:
-    """Return the lines of an earlier run up to a step."""
+    """Return the lines of an earlier run up to a step, without those that a crash cut short."""
     if not step or not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if not line.startswith("#") and int(line.split()[0]) <= step]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    whole = [line for line in lines if is_row(line, 1 + len(COLUMNS))]
+    return [line for line in whole if int(line.split()[0]) <= step]

@@ -95,10 +95,21 @@ def _lines_until(path: Path, head: str, step: int) -> list[str]:
         path.replace(path.with_name(path.name + ".old"))
         return kept
     for line in lines:
-        first = line.split(maxsplit=1)[:1]
-        if first and first[0].isdigit() and int(first[0]) <= step and line.endswith("\n"):
+        whole = line.endswith("\n") and is_row(line, len(head.split()) - 1)
+        if whole and int(line.split()[0]) <= step:
             kept.append(line)
     return kept
+
+
+def is_row(line: str, columns: int) -> bool:
+    """Return whether a line is a step and numbers, as many as there are columns."""
+    words = line.split()
+    if len(words) != columns or not words[0].isdecimal():
+        return False
+    try:
+        return bool([float(word) for word in words])
+    except ValueError:
+        return False
 
 
 def tensorboard(folder: Path) -> Any:
@@ -108,6 +119,8 @@ def tensorboard(folder: Path) -> Any:
     ------
     ConfigError
         If tensorboardX is not installed.
+    TrainingError
+        If the folder can not be made.
     """
     try:
         from tensorboardX import SummaryWriter
@@ -116,4 +129,10 @@ def tensorboard(folder: Path) -> Any:
             "training.tensorboard needs tensorboardX; install it with: "
             'pip install "multifit[tensorboard]"'
         ) from exc
-    return SummaryWriter(str(folder))
+    try:
+        return SummaryWriter(str(folder))
+    except OSError as exc:
+        raise TrainingError(
+            f"training.tensorboard_log_dir {folder} can not be written ({exc.strerror}); check the "
+            "permissions, or name another"
+        ) from exc

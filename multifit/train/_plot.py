@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ._lcurve import is_row
+
 
 @dataclass
 class Parity:
@@ -34,7 +36,7 @@ def read_curve(path: Path) -> tuple[list[str], np.ndarray]:
     """Return the names of the columns and the rows of an ``lcurve.out``."""
     lines = path.read_text(encoding="utf-8").splitlines()
     names = lines[0].lstrip("# ").split()
-    rows = [line.split() for line in lines if not line.startswith("#")]
+    rows = [line.split() for line in lines if is_row(line, len(names))]
     return names, np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
