@@ -61,8 +61,14 @@ def decode(content: bytes, path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path} is not an HDF5 file; check that it is a .dp model")
     import h5py
 
+    restore = "restore it from a copy, or use the previous checkpoint"
     try:
-        with h5py.File(h5py.h5f.open_file_image(image)) as file:
+        opened = h5py.File(h5py.h5f.open_file_image(image))
+    # All that HDF5 has to say here is that it has no file.
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        raise FileFormatError(f"{path} is truncated or damaged: {restore}") from error
+    try:
+        with opened as file:
             return _model(file, path, len(image))
     except FileFormatError:
         raise
@@ -73,8 +79,7 @@ def decode(content: bytes, path: Path) -> dict[str, Any]:
     # What h5py raises depends on which of its layers notices the damage.
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise FileFormatError(
-            f"{path} is damaged or truncated (HDF5 says: {error}): restore it from a copy, or use "
-            "the previous checkpoint"
+            f"{path} is truncated or damaged (HDF5 says: {error}): {restore}"
         ) from error
 
 

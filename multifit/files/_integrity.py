@@ -44,7 +44,7 @@ def unseal(content: bytes, path: Path) -> bytes:
         return body
     if MARK.encode() in content:
         raise FileFormatError(
-            f"{path} is damaged or truncated (its checksum is missing): restore it from a copy, or "
+            f"{path} is truncated or damaged (its checksum is missing): restore it from a copy, or "
             "use the previous checkpoint"
         )
     return content

@@ -11,6 +11,7 @@ import pytest
 
 from multifit.errors import FileFormatError
 from multifit.files import read, write
+from multifit.files._integrity import LENGTH, MARK
 
 
 def model() -> dict[str, object]:
@@ -69,6 +70,19 @@ def test_the_error_says_what_to_do(tmp_path: Path) -> None:
         read(path)
     path.write_bytes(content[:-40])
     with pytest.raises(FileFormatError, match="checksum is missing"):
+        read(path)
+
+
+@pytest.mark.parametrize("length", [20, 900, -200])
+def test_a_truncated_file_without_a_seal_is_called_truncated(tmp_path: Path, length: int) -> None:
+    """As DeePMD-kit writes it."""
+    path = tmp_path / "model.dp"
+    write(path, model())
+    plain = path.read_bytes()[:-LENGTH].replace(MARK.encode(), b"x" * len(MARK))
+    path.write_bytes(plain)
+    assert read(path)["software"] == "multifit"
+    path.write_bytes(plain[:length])
+    with pytest.raises(FileFormatError, match=r"model\.dp is truncated or damaged: restore it"):
         read(path)
 
 
