@@ -43,6 +43,13 @@ def fit_bias(setup: Setup, params: Tree) -> np.ndarray:
     )
 
 
+def _with_bias(setup: Setup, params: Tree) -> Tree:
+    """Return parameters with the bias fitted to the data if ``change_bias_after_training``."""
+    if not setup.config.training.change_bias_after_training:
+        return params
+    return {**params, "out_bias": fit_bias(setup, params)}
+
+
 def evaluate(
     potential: Potential, systems: Sequence[System], parity: Parity
 ) -> list[tuple[str, int, Errors]]:
@@ -57,9 +64,7 @@ def evaluate(
 def finish(run: Run, console: Console, quiet: bool) -> None:
     """Write the model file, print the table of errors, draw the plot."""
     setup, training = run.setup, run.setup.config.training
-    params = run.numpy_params()
-    if training.change_bias_after_training:
-        params["out_bias"] = fit_bias(setup, params)
+    params = _with_bias(setup, run.numpy_params())
     path = run.output / MODEL
     files.write(path, run.content(params))
     written: list[Path] = [path]
@@ -67,10 +72,9 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     if run.state.best is not None and best.exists():
         written.append(best)
     if "ema" in run.moments:
-        average = unflatten({**run.frozen, **run.moments["ema"]})
-        files.write(
-            run.output / EMA_MODEL, run.content(map_leaves(setup.backend.to_numpy, average))
-        )
+        flat = unflatten({**run.frozen, **run.moments["ema"]})
+        average = _with_bias(setup, map_leaves(setup.backend.to_numpy, flat))
+        files.write(run.output / EMA_MODEL, run.content(average))
         written.append(run.output / EMA_MODEL)
     if quiet:
         return

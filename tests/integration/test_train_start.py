@@ -187,12 +187,14 @@ def test_finetune_wants_a_common_element(trained: Path, tmp_path: Path) -> None:
 
 
 def test_the_bias_can_be_fitted_after_training(trained: Path, tmp_path: Path) -> None:
-    given = recipe("shifted", steps=2, training__change_bias_after_training=True)
+    options = {"training__change_bias_after_training": True, "training__enable_ema": True}
+    given = recipe("shifted", steps=2, **options)
     out = fit(trained, given, output=tmp_path, init_model=trained / "out/model.dp")
     frames = labelled(6)
     wanted = frames.energy + SHIFT[frames.atype].sum()
-    found = predicted(multifit.load(out / "model.dp"), frames)["energy"]
-    assert abs(np.mean(found - wanted)) < 1e-9
+    for name in ("model.dp", "model_ema.dp"):
+        found = predicted(multifit.load(out / name), frames)["energy"]
+        assert abs(np.mean(found - wanted)) < 1e-9
 
 
 def test_a_missing_model_is_an_error(trained: Path, tmp_path: Path) -> None:
