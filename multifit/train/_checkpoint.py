@@ -20,6 +20,17 @@ from ..tree import Flat, Tree, flatten
 
 VERSION = 1
 
+#: What may differ between a model and its fine-tuning: everything that is listed by type.
+BY_TYPE = (
+    "type_map",
+    "atom_exclude_types",
+    "pair_exclude_types",
+    "descriptor.sel",
+    "descriptor.exclude_types",
+    "fitting.ntypes",
+    "fitting.exclude_types",
+)
+
 
 @dataclass
 class State:
@@ -190,7 +201,8 @@ def require_same(mine: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path) -> 
     found = differences(mine, theirs)
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        tunable = all(each.startswith(BY_TYPE) for each in found)
         raise TrainingError(
-            f"{path} does not fit the input: {found[0]}{more}; "
-            "change the input back, or use --finetune"
+            f"{path} does not fit the input: {found[0]}{more}; change the input back"
+            + (", or use --finetune" if tunable else "")
         )

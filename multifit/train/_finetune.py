@@ -8,18 +8,7 @@ from .. import model as mdl
 from ..errors import TrainingError
 from ..potential import read_model
 from ..tree import Tree
-from ._checkpoint import differences, require_same
-
-#: What may differ between a model and its fine-tuning: everything that is listed by type.
-_BY_TYPE = (
-    "type_map",
-    "atom_exclude_types",
-    "pair_exclude_types",
-    "descriptor.sel",
-    "descriptor.exclude_types",
-    "fitting.ntypes",
-    "fitting.exclude_types",
-)
+from ._checkpoint import BY_TYPE, differences, require_same
 
 
 def init_model(model: mdl.EnergyModel, path: Path) -> Tree:
@@ -52,7 +41,7 @@ def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, lis
         If the nets of the two models differ in shape, or they have no type in common.
     """
     theirs, old, _ = read_model(path)
-    wrong = [d for d in differences(model, theirs) if not d.startswith(_BY_TYPE)]
+    wrong = [d for d in differences(model, theirs) if not d.startswith(BY_TYPE)]
     if wrong:
         raise TrainingError(f"{path} can not be fine-tuned with this input: {wrong[0]}")
     place = {name: k for k, name in enumerate(theirs.type_map)}

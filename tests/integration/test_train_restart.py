@@ -186,6 +186,8 @@ def test_a_changed_model_is_refused(
         fit(whole, given, output=tmp_path, restart=whole / "out/model.ckpt-10.dp")
     assert words in str(caught.value)
     assert "model.ckpt-10.dp" in str(caught.value)
+    # Fine-tuning may have other types, but not other nets.
+    assert str(caught.value).endswith("use --finetune") == (path == "model.type_map")
 
 
 def test_other_data_are_refused(whole: Path, tmp_path: Path) -> None:
