@@ -25,7 +25,7 @@ from multifit import optimizer as opt
 from multifit.activations import NAMES
 from multifit.backend import Backend, get_backend
 from multifit.loss import energy_loss
-from multifit.tree import Tree, flatten, map_leaves
+from multifit.tree import Tree, flatten, map_leaves, unflatten
 
 NUMPY = get_backend("numpy")
 LR = 4e-4
@@ -261,3 +261,35 @@ def test_a_torch_module_takes_a_molecule() -> None:
     out = EnergyModule(model, params)(map_leaves(backend.asarray, batch))
     got = layout.gather(backend.to_numpy(out["force"]), 1, 5)[0]
     same(got, evaluate(model, params, [molecule()])["force"], rtol=1e-10)
+
+
+# A pytree and a pure function.
+
+
+@pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not installed")
+def test_the_jax_functions_evaluate_the_model_and_differentiate() -> None:
+    import jax
+    from _cases import assemble, build, draw
+
+    from multifit_jax import energy_functions
+
+    model = build()
+    host = draw(model)
+    batch, _ = assemble(model, [molecule()])
+    params, apply = energy_functions(model, host)
+    assert set(flatten(params)) == set(flatten(host))
+    assert all(isinstance(x, jax.Array) for x in flatten(params).values())
+    same(jax.jit(apply)(params, batch), mdl.evaluate(NUMPY, model, host, batch), rtol=1e-9)
+
+    @jax.jit
+    def loss(params: Any) -> Any:
+        return (apply(params, batch)["force"] ** 2).sum()
+
+    grads = jax.grad(loss)(params)
+    assert jax.tree.structure(grads) == jax.tree.structure(params)
+    name = "fitting.nets.0.layers.0.w"
+
+    def moved(w: np.ndarray) -> float:
+        return float(loss(unflatten(flatten(params) | {name: w})))
+
+    same(flatten(grads)[name], by_differences(moved, flatten(host)[name], 1e-4), rtol=1e-6)

@@ -1,0 +1,51 @@
+"""An energy model as a pytree of parameters and a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from multifit import model as mdl
+from multifit.tree import Tree
+
+from ._backend import Array, JaxBackend
+
+#: From parameters and a batch to the outputs.
+Apply = Callable[[Tree, Tree], dict[str, Array]]
+
+
+def energy_functions(model: mdl.EnergyModel, params: Tree) -> tuple[Tree, Apply]:
+    """Return the parameters as JAX arrays, and the pure function that evaluates the model.
+
+    Parameters
+    ----------
+    model
+        The settings.
+    params
+        The parameters as a nested dict of arrays, as from :func:`multifit.model.init` or
+        :func:`multifit.potential.read_model`.
+
+    Returns
+    -------
+    params
+        The same nested dict, a pytree: ``params["fitting"]["nets"]["0"]…``. Statistics are part of
+        it; :func:`multifit.model.trainable_names` names what training may change.
+    apply
+        ``apply(params, batch)`` returns the outputs of :func:`multifit.model.evaluate`: ``energy``
+        (nframes,), ``atom_energy`` (N,), ``force`` (N, 3) and ``virial`` (nframes, 3, 3) for a
+        batch of :class:`multifit.batch.Batcher`, as NumPy or JAX arrays. It has no state:
+        ``jax.jit`` and ``jax.grad`` work on it.
+
+    Examples
+    --------
+    >>> params, apply = energy_functions(*read_model("model.dp")[:2])  # doctest: +SKIP
+    >>> jax.jit(apply)(params, batch)["energy"]  # doctest: +SKIP
+    """
+    backend = JaxBackend()
+
+    def apply(params: Tree, batch: Tree) -> dict[str, Array]:
+        return mdl.evaluate(backend, model, params, jax.tree.map(jnp.asarray, batch))
+
+    return jax.tree.map(jnp.asarray, params), apply
