@@ -144,20 +144,26 @@ def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
     """Say what is going to be trained on what."""
     systems, model = setup.training.systems, setup.model
     frames = sum(system.nframes for system in systems)
-    count = sum(np.size(x) for x in flatten(mdl.init(model, 0, 0)).values())
+    flat, names = flatten(mdl.init(model, 0, 0)), set(mdl.trainable_names(model))
+    count = sum(np.size(x) for name, x in flat.items() if name in names)
     version = setup.backend.describe()["version"]
     display.say(
-        f"{setup.backend.name} {version}: {count:,} parameters, types {' '.join(model.type_map)}, "
-        f"sel {list(model.descriptor.sel)}, rcut {model.descriptor.rcut} Å"
+        f"{setup.backend.name} {version}: {count:,} trainable parameters, "
+        f"types {' '.join(model.type_map)}, sel {list(model.descriptor.sel)}, "
+        f"rcut {model.descriptor.rcut} Å"
     )
     display.say(
         f"training on {_count(frames, 'frame')} in {_count(len(systems), 'system')}, "
         f"{_count(setup.numb_steps, 'step')}"
     )
-    for label in setup.loss.labels:
-        without = [system.name for system in systems if label not in system.labels]
-        if without:
-            display.say(f"no {label} in {', '.join(without)}: this term of the loss is off there")
+    held_out = setup.validation.systems if setup.validation is not None else ()
+    for kind, group in (("", systems), ("the validation data ", held_out)):
+        for label in setup.loss.labels:
+            without = [system.name for system in group if label not in system.labels]
+            if without:
+                display.say(
+                    f"no {label} in {kind}{', '.join(without)}: this term of the loss is off there"
+                )
     for note in notes:
         display.say(note)
 

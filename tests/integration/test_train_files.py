@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -16,6 +17,7 @@ from rich.console import Console
 
 import multifit
 from multifit import files
+from multifit.cli import main
 from multifit.errors import FileFormatError, TrainingError
 
 HELD_OUT = {"training__validation_data": {"systems": "valid", "batch_size": 1}}
@@ -172,6 +174,30 @@ def test_a_run_that_is_not_quiet_draws_a_plot_and_prints_a_table(
     ]
     assert (out / "training.png").read_bytes().startswith(b"\x89PNG")
     assert "\x1b" not in said
+
+
+def test_the_parameters_are_those_that_are_trained(data: Path, tmp_path: Path) -> None:
+    text = io.StringIO()
+    given = recipe(steps=1, model__fitting_net__trainable=[True, False, True])
+    out = fit(data, given, output=tmp_path, console=Console(file=text, width=120))
+    state = files.read(out / "model.ckpt-1.dp")["training"]["optimizer"]["m"]["@variables"]
+    count = sum(x.size for x in state.values())
+    assert f": {count:,} trainable parameters, types O H" in text.getvalue()
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        assert main(["show", str(out / "model.dp")]) == 0
+    assert f"({count:,} trainable" in shown.getvalue()
+
+
+def test_labels_that_validation_data_lack_are_named(data: Path, tmp_path: Path) -> None:
+    write(tmp_path / "bare", labelled(2), without=["force"])
+    text = io.StringIO()
+    held_out = {"systems": [str(tmp_path / "bare"), "valid"], "batch_size": 1}
+    given = recipe(steps=1, training__validation_data=held_out)
+    fit(data, given, output=tmp_path, console=Console(file=text, width=200))
+    said = f"no force in the validation data {tmp_path}/bare: this term of the loss is off there"
+    assert said in text.getvalue()
+    assert text.getvalue().count("is off there") == 1
 
 
 def test_the_first_numbers_of_the_table_are_those_of_the_model(data: Path, tmp_path: Path) -> None:
