@@ -29,7 +29,7 @@ FEATURES: dict[str, Feature] = {
     "ener": Feature("fitting net for energies", ALL),
     "float32": Feature("networks in float32", ALL),
     "energy_loss": Feature("energy loss and its metrics", ALL),
-    "train": Feature("training, fine-tuning, restart", GRADIENTS),
+    "train": Feature("training, fine-tuning and restart", GRADIENTS),
 }
 
 
@@ -45,10 +45,8 @@ def require(feature: str, backend: str) -> None:
     """
     row = FEATURES[feature]
     if backend in ALL and backend not in row.backends:
-        who = ", ".join(sorted(row.backends))
-        raise UnsupportedError(
-            f"{row.title} is not available on the {backend} backend; it is on {who}"
-        )
+        who = " or ".join(sorted(row.backends))
+        raise UnsupportedError(f"the {backend} backend does not support {row.title}; use {who}")
 
 
 def markdown() -> str:

@@ -308,7 +308,10 @@ def test_validation_data_are_named_too(place: Path, capsys: pytest.CaptureFixtur
     ("name", "words"),
     [
         ("troch", r"unknown backend 'troch' \(did you mean 'torch'\?\)"),
-        ("numpy", "training, fine-tuning, restart is not available on the numpy backend"),
+        (
+            "numpy",
+            "the numpy backend does not support training, fine-tuning and restart; use jax or torch",
+        ),
     ],
 )
 def test_backends(place: Path, capsys: pytest.CaptureFixture[str], name: str, words: str) -> None:

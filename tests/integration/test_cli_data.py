@@ -107,7 +107,7 @@ def test_backends_show_what_is_wrong_and_no_noise(third_parties, capfd, monkeypa
     assert 'install it with: pip install "multifit[missing]"' in out
     assert "raises: RuntimeError: no driver" in out
     assert "dies: its import ends with code 139: Illegal instruction" in out
-    assert "training, fine-tuning, restart" in out
+    assert "training, fine-tuning and restart" in out
 
 
 def test_a_known_backend_without_adapter_says_so() -> None:

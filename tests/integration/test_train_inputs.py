@@ -400,8 +400,8 @@ def test_the_backend_is_the_options_then_the_files_then_the_environments(
     assert backend_of(command, "-b", "torch", capsys=capsys) == "torch"
     assert main(["train", "input.json"]) == 2
     complaint = capsys.readouterr().err
-    assert "training, fine-tuning, restart is not available on the numpy backend" in complaint
-    assert "it is on jax, torch" in complaint
+    assert "the numpy backend does not support training, fine-tuning and restart" in complaint
+    assert "; use jax or torch" in complaint
 
 
 def test_sel_must_fit_the_types(data: Path) -> None:
