@@ -192,7 +192,7 @@ def test_a_changed_model_is_refused(
 
 def test_other_data_are_refused(whole: Path, tmp_path: Path) -> None:
     given = recipe("valid", steps=STEPS)
-    with pytest.raises(DataError, match=r"written for 1 systems with \[5\] frames"):
+    with pytest.raises(DataError, match=r"written for 1 system with \[5\] frames"):
         fit(whole, given, output=tmp_path, restart=whole / "out/model.ckpt-10.dp")
 
 
