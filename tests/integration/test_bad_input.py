@@ -310,7 +310,7 @@ def test_validation_data_are_named_too(place: Path, capsys: pytest.CaptureFixtur
         ("troch", r"unknown backend 'troch' \(did you mean 'torch'\?\)"),
         (
             "numpy",
-            "the numpy backend does not support training, fine-tuning and restart; use jax or torch",
+            "the numpy backend does not support training, fine-tuning and restart; use jax",
         ),
     ],
 )
