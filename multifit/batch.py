@@ -18,6 +18,9 @@ from .tree import Tree
 
 Key = tuple[int, int]
 
+#: Columns that tables get beyond what was seen in some frames, so that others fit in too.
+SPARE = 2
+
 
 @dataclass(frozen=True)
 class PairTable:
@@ -168,19 +171,19 @@ class Batcher:
         nearest = float(np.sqrt((rij * rij).sum(axis=1).min(initial=np.inf)))
         return Frame(atype, tables, int((~near).sum()), nearest, tuple(fullest))
 
-    def _width(self, key: Key, frames: Sequence[Frame]) -> int:
+    def _width(self, key: Key, frames: Sequence[Frame], spare: int = 0) -> int:
         need = max((f.tables[key].width for f in frames if key in f.tables), default=0)
         if not self.static_shapes:
             return need
-        width = min(bucket(need), self.sel[key[1]]) if need else 0
+        width = min(bucket(need + spare), self.sel[key[1]]) if need else 0
         width = max(width, self._widths.get(key, 0))
         self._widths[key] = width
         return width
 
     def learn(self, frames: Sequence[Frame]) -> None:
-        """Let tables be as wide as these frames need from now on, where shapes are static."""
+        """Let tables be as wide as these frames need, and a little more, where shapes are static."""
         for key in {key for frame in frames for key in frame.tables}:
-            self._width(key, frames)
+            self._width(key, frames, spare=SPARE)
 
     def assemble(
         self,

@@ -20,7 +20,7 @@ from .tree import Tree, map_leaves
 NEAREST = 0.7
 
 #: Largest last coefficients of their series, relative to the largest: the last digits of a double.
-TOLERANCE = 1e-13
+TOLERANCE = 1e-12
 
 #: Atoms that go through the networks at once; more would only cost memory.
 ATOMS_AT_ONCE = 768

@@ -14,7 +14,8 @@ from .backend import Backend
 from .tree import Tree
 
 #: Numbers of coefficients to begin with and to give up at (direct evaluation is then as quick).
-FEWEST, MOST = 64, 256
+#: Fewer would do at first, but save next to nothing, and each increase costs a compilation.
+FEWEST, MOST = 96, 256
 
 #: The interval reaches to this part of the smallest distance that was seen.
 MARGIN = 0.9
@@ -36,7 +37,7 @@ class Spectrum:
     config: dsc.SeE2A
     present: set[tuple[int, int]]
     nearest: float  #: distance in Å to which the interval reaches
-    tolerance: float = 1e-12  #: forces are then good to about 1e-10 eV/Å
+    tolerance: float = 1e-9  #: forces are then good to about 1e-10 eV/Å
     count: int = FEWEST
     _arrays: dict[str, Any] = field(default_factory=dict)
 
