@@ -181,7 +181,7 @@ class Batcher:
         return width
 
     def learn(self, frames: Sequence[Frame]) -> None:
-        """Let tables be as wide as these frames need, and a little more, where shapes are static."""
+        """Let tables be as wide as these frames need and a little more, for static shapes."""
         for key in {key for frame in frames for key in frame.tables}:
             self._width(key, frames, spare=SPARE)
 

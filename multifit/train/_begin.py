@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import model as mdl
 from .. import optimizer as opt
+from ..config import notes as config_notes
 from ..errors import TrainingError
 from ..spectrum import Spectrum
 from ..tree import Flat, Tree, flatten, map_leaves, unflatten
@@ -164,7 +165,7 @@ def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
                 display.say(
                     f"no {label} in {kind}{', '.join(without)}: this term of the loss is off there"
                 )
-    for note in notes:
+    for note in [*config_notes(setup.config), *notes]:
         display.say(note)
 
 

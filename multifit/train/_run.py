@@ -32,7 +32,7 @@ from ._lcurve import LearningCurve, tensorboard
 from ._outputs import check_outputs
 from ._progress import Display, duration
 from ._report import BEST_MODEL, finish
-from ._setup import Setup, set_up
+from ._setup import TRAINING_DATA, VALIDATION_DATA, Setup, set_up
 from ._source import Source, Work, ahead
 from ._step import Objective, scalars, train_step
 from ._validate import FRAMES, Evaluator, Validator
@@ -106,9 +106,9 @@ def _make_folders(output: Path, config: Config) -> None:
         files.remove_stale(folder)
 
 
-def _sampler(source: Source, sizes: list[int], section: Any, seed: int) -> Sampler:
+def _sampler(source: Source, sizes: list[int], section: Any, seed: int, where: str) -> Sampler:
     probabilities = system_probabilities(
-        source.systems, sizes, section.auto_prob, section.sys_probs
+        source.systems, sizes, section.auto_prob, section.sys_probs, where
     )
     return Sampler(source.systems, sizes, probabilities, seed)
 
@@ -125,7 +125,7 @@ def _validator(setup: Setup, spectrum: Spectrum, seed: int) -> Validator | None:
     for k, frames in setup.validation.spread_frames(FRAMES):
         own.learn(setup.validation.load(k, frames)[0])
     evaluator = Evaluator(setup.backend, setup.model, setup.loss, spectrum)
-    sampler = _sampler(setup.validation, setup.validation_sizes, section, seed + 1)
+    sampler = _sampler(setup.validation, setup.validation_sizes, section, seed + 1, VALIDATION_DATA)
     sizes = setup.validation_sizes
     return Validator(evaluator, setup.validation, sampler, section.numb_btch, sizes)
 
@@ -141,7 +141,9 @@ def _loop(run: Run, display: Display, began: float) -> int:
     """Train until the last step, an interrupt or an early stop; return the exit code."""
     setup, training = run.setup, run.setup.config.training
     seed = training.seed if training.seed is not None else secrets.randbits(31)
-    sampler = _sampler(setup.training, setup.training_sizes, training.training_data, seed)
+    sampler = _sampler(
+        setup.training, setup.training_sizes, training.training_data, seed, TRAINING_DATA
+    )
     if run.state.sampler:
         sampler.restore(run.state.sampler)
     validator = _validator(setup, run.spectrum, seed)

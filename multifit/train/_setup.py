@@ -24,9 +24,13 @@ from ..loss import EnergyLossConfig
 from ..loss._classes import huber_deltas
 from ..optimizer import Adam
 from ..spectrum import MARGIN, Spectrum
+from ..surroundings import surroundings
 from ..tree import Tree
 from ._source import Source
 from ._statfile import StatFile
+
+#: The sections of the input in error messages.
+TRAINING_DATA, VALIDATION_DATA = "training.training_data", "training.validation_data"
 
 
 @dataclass
@@ -49,20 +53,6 @@ class Setup:
 def _seed(seed: int | None) -> int:
     """Return the seed, or a random one where the input gives none."""
     return secrets.randbits(63) if seed is None else seed
-
-
-def choose_sel(
-    systems: Sequence[System], rcut: float, ntypes: int, factor: float
-) -> tuple[int, ...]:
-    """Return ``sel: "auto"``: the largest counts in the training data, with a margin."""
-    batcher = Batcher(rcut, (2**31 - 1,) * ntypes)
-    fullest = np.zeros(ntypes, dtype=np.int64)
-    for k, system in enumerate(systems):
-        source = Source(systems, batcher, Fitting(ntypes, 1), ())
-        for frame in range(system.nframes):
-            (ready,), _ = source.load(k, np.array([frame]))
-            fullest = np.maximum(fullest, ready.fullest)
-    return stat.choose_sel(fullest.tolist(), factor)
 
 
 def _sel_factor(sel: str) -> float:
@@ -167,9 +157,10 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     type_map = config.model.type_map or systems[0].type_map
     sel = config.model.descriptor.sel
     if isinstance(sel, str):
-        sel = choose_sel(systems, config.model.descriptor.rcut, len(type_map), _sel_factor(sel))
+        found = surroundings(systems, config.model.descriptor.rcut)
+        sel = stat.choose_sel(found.fullest, _sel_factor(sel))
     model = build_model(config, type_map, tuple(sel))
-    sizes = batch_sizes(systems, section.batch_size)
+    sizes = batch_sizes(systems, section.batch_size, TRAINING_DATA)
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
     rate = learning_rate(config.learning_rate.model_dump(), steps)
     loss = build_loss(config, rate.start_lr)
@@ -180,7 +171,9 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     if training.validation_data is not None:
         held_out = open_systems(training.validation_data.systems, type_map, base=base)
         validation = Source(held_out, batcher, model.fitting, loss.labels)
-        validation_sizes = batch_sizes(held_out, training.validation_data.batch_size)
+        validation_sizes = batch_sizes(
+            held_out, training.validation_data.batch_size, VALIDATION_DATA
+        )
         _check_labels("validation", held_out, loss)
     _check_labels("training", systems, loss)
     return Setup(

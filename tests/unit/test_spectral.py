@@ -153,7 +153,7 @@ def test_a_stiff_net_takes_more_coefficients() -> None:
     grown.check(params)
     count = grown.count
     stiff = params["descriptor"]["embeddings"]["0"]["layers"]["0"]
-    stiff["w"] = stiff["w"] * 50.0
+    stiff["w"] = stiff["w"] * 150.0
     grown.check(params)
     assert count < grown.count <= MOST
     assert len(grown.basis(1.0)["nodes"]) == grown.count
@@ -178,7 +178,7 @@ def test_new_pairs_are_looked_at_when_they_are_met() -> None:
     grown, params = spectrum(nearest=1.0)
     grown.present = {(0, 0)}
     stiff = params["descriptor"]["embeddings"]["1"]["layers"]["0"]
-    stiff["w"] = stiff["w"] * 5.0
+    stiff["w"] = stiff["w"] * 12.0
     params["descriptor"]["davg"][0, 1, 0] = 0.5
     asked = []
 
