@@ -48,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(argv: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are raised."""
+    if not argv:
+        _parser().print_help(sys.stderr)
+        return USER_ERROR
     known = _parser().parse_args(argv)
     module_name, about = COMMANDS[known.command]
     module = importlib.import_module(f".{module_name}", __name__)
