@@ -32,6 +32,17 @@ def describe(metrics: Mapping[str, float]) -> str:
     return " ".join(shown)
 
 
+def brief(training: Mapping[str, float], validation: Mapping[str, float] | None) -> str:
+    """Return ``F 0.13|0.15``: errors of training and validation, short enough for a bar."""
+    shown = []
+    for name, value in training.items():
+        term = name.partition("_")[2]
+        if term in ("f", "e") and not math.isnan(value):
+            other = "" if validation is None else f"|{validation.get(name, math.nan):.2g}"
+            shown.append(f"{term.upper()} {value:.2g}{other}")
+    return " ".join(sorted(shown, reverse=True))
+
+
 class Display:
     """Progress on the console.
 
@@ -59,9 +70,9 @@ class Display:
         self._spent: list[float] = []
         self._bar = Progress(
             TextColumn("[bold]{task.completed}[/]/{task.total}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=10),
             TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[errors]}"),
             console=console,
             disable=quiet or not console.is_terminal,
@@ -86,7 +97,9 @@ class Display:
     def step(self, step: int, seconds: float) -> None:
         """Move the bar after a step that took so long."""
         self._spent.append(seconds)
-        self._bar.update(self._task, completed=step)
+        # The last few, of which the one that compiled or waited is an exception.
+        pace = f"{statistics.median(self._spent[-9:]) * 1e3:.1f} ms/step" if self.timings else ""
+        self._bar.update(self._task, completed=step, speed=pace)
 
     def show(
         self,
@@ -106,7 +119,7 @@ class Display:
         errors = f"trn {describe(training)}"
         if validation is not None:
             errors += f"  val {describe(validation)}"
-        self._bar.update(self._task, completed=step, speed=pace, errors=errors)
+        self._bar.update(self._task, completed=step, errors=brief(training, validation))
         if not self.quiet:
             self.console.print(
                 f"step {step:>{len(str(self.steps))}}  {errors}  lr {lr:.1e}{pace}{time_left}",
