@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, DataError
-from ._data import add_data_arguments, open_data, positive
+from ._data import add_backend_argument, add_data_arguments, open_data, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,12 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the new model (default: MODEL with _updated before its ending)",
     )
-    parser.add_argument(
-        "--backend",
-        default=os.environ.get("MULTIFIT_BACKEND") or "numpy",
-        metavar="NAME",
-        help="numpy, torch, jax, … (default: $MULTIFIT_BACKEND, else numpy)",
-    )
+    add_backend_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

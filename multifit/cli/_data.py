@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,16 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = True
         type=Path,
         metavar="FILE",
         help="a text file with the path of one data system in each line",
+    )
+
+
+def add_backend_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--backend`` for commands that predict, which NumPy can do alone."""
+    parser.add_argument(
+        "--backend",
+        default=os.environ.get("MULTIFIT_BACKEND") or "numpy",
+        metavar="NAME",
+        help="numpy, torch, jax, … (default: $MULTIFIT_BACKEND, else numpy)",
     )
 
 

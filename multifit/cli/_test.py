@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._data import add_data_arguments, open_data, positive
+from ._data import add_backend_argument, add_data_arguments, open_data, positive
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,12 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PREFIX",
         help="write labels and predictions to PREFIX.e.out, PREFIX.f.out, PREFIX.v.out, …",
     )
-    parser.add_argument(
-        "--backend",
-        default=os.environ.get("MULTIFIT_BACKEND") or "numpy",
-        metavar="NAME",
-        help="numpy, torch, jax, … (default: $MULTIFIT_BACKEND, else numpy)",
-    )
+    add_backend_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -270,17 +270,16 @@ def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
     atoms: list[tuple[np.ndarray, np.ndarray]] = []
     extra = {k: stat.no_sums(m) for k, m in _parameter_sizes(fit).items()}
     for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
-        ready, arrays = source.load(k, frames)
+        ready, arrays = source.load(k, frames, ("energy", "atom_ener"))
         sums = sums + stat.environment_sums(model.descriptor, ready)
         for kind in extra:
             extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)
-        labels = source.systems[k].load(frames, ("energy", "atom_ener"))
         atype = np.stack([frame.atype for frame in ready])
-        if "energy" in labels:
+        if "energy" in arrays:
             counts.append(np.stack([np.bincount(a[a >= 0], minlength=n) for a in atype]))
-            energies.append(labels["energy"])
-        if "atom_ener" in labels and "ae" in setup.loss.terms:
-            atoms.append((atype.ravel(), labels["atom_ener"].ravel()))
+            energies.append(arrays["energy"])
+        if "atom_ener" in arrays and "ae" in setup.loss.terms:
+            atoms.append((atype.ravel(), arrays["atom_ener"].ravel()))
     davg, dstd = stat.environment_statistics(model.descriptor, sums, protect)
     bias = _energy_bias(model, counts, energies, atoms)
     found = {"davg": davg, "dstd": dstd, "out_bias": bias[:, None]}

@@ -62,9 +62,17 @@ class Source:
             self._used -= self._cache.popitem(last=False)[1].nbytes
         return frame
 
-    def load(self, system: int, frames: np.ndarray) -> tuple[list[Frame], dict[str, np.ndarray]]:
-        """Return frames with their tables, and their arrays, with ``default_fparam`` if needed."""
-        keys = [*self.labels, "fparam", "aparam"]
+    def load(
+        self, system: int, frames: np.ndarray, more: Sequence[str] = ()
+    ) -> tuple[list[Frame], dict[str, np.ndarray]]:
+        """Return frames with their tables, and their arrays, with ``default_fparam`` if needed.
+
+        Parameters
+        ----------
+        more
+            Labels that are wanted besides those of the loss.
+        """
+        keys = [*self.labels, *more, "fparam", "aparam"]
         arrays = self.systems[system].load(frames, keys)
         fit = self.fitting
         fparam, aparam = parameters(
