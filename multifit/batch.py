@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,24 @@ class Frame:
         return sum(
             t.row.nbytes + t.col.nbytes + t.j.nbytes + t.rij.nbytes for t in self.tables.values()
         )
+
+
+class Atoms(NamedTuple):
+    """Which atoms a batch has, for sums and means over them."""
+
+    natoms: Any  #: real atoms of each frame, (nframes,)
+    mask: Any  #: 1 for a real atom and 0 for one that pads, (N,)
+    frame: Any  #: the frame of each atom, (N,)
+
+
+def flat_atoms(xp: Any, batch: Tree) -> Atoms:
+    """Return the atoms of a batch of :meth:`Batcher.assemble`, in the order of its outputs."""
+    centres = [batch["centres"][a] for a in sorted(batch["centres"], key=int)]
+    if not centres:
+        nothing = xp.zeros((0,), dtype=xp.float64)
+        return Atoms(batch["natoms"], nothing, xp.zeros((0,), dtype=xp.int64))
+    mask, frame = (xp.concat([each[key] for each in centres], axis=0) for key in ("mask", "frame"))
+    return Atoms(batch["natoms"], mask, frame)
 
 
 @dataclass(frozen=True)

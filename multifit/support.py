@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .errors import UnsupportedError
 
-ALL = frozenset({"numpy", "torch", "jax"})
+ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}
 
 

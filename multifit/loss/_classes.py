@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Backend, get_backend
+from ..batch import Atoms
 from ..errors import ConfigError, UnsupportedError, did_you_mean
 from ._energy import TERMS, EnergyLossConfig, energy_loss
 
@@ -134,14 +135,19 @@ class EnergyLoss:
             if target[theirs] is None:
                 rows = mask.size if mine in ("force", "atom_energy") else nframes
                 target[theirs] = flat[mine] = xp.zeros((rows, 1), dtype=xp.float64)
+        frame = np.repeat(np.arange(nframes), width)
+        atoms = Atoms(
+            backend.asarray(counts.astype(np.float64)),
+            backend.asarray(mask.reshape(-1).astype(np.float64)),
+            backend.asarray(frame),
+        )
         return energy_loss(
-            xp,
+            backend,
             self.config,
             backend.asarray(np.asarray(float(learning_rate))),
             flat,
             target,
-            backend.asarray(counts.astype(np.float64)),
-            backend.asarray(mask.reshape(-1).astype(np.float64)),
+            atoms,
         )
 
 

@@ -27,6 +27,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..backend import Backend
+from ..batch import Atoms
 from ..errors import ConfigError
 
 Array = Any
@@ -135,9 +137,13 @@ def _penalty(xp: Any, config: EnergyLossConfig, term: str) -> Callable[[Array], 
 class _Mean:
     """How the residuals of a term are averaged: over frames, or over the atoms that are real."""
 
-    xp: Any
-    natoms: Array
-    mask: Array
+    backend: Backend
+    of: Atoms
+
+    @property
+    def xp(self) -> Any:
+        """The namespace."""
+        return self.backend.xp
 
     def frames(self, x: Array) -> Array:
         """Return the mean over frames (and components) of x (nframes, …)."""
@@ -145,7 +151,8 @@ class _Mean:
 
     def atoms(self, x: Array) -> Array:
         """Return the mean over real atoms and components of x (N, c)."""
-        return self.xp.sum(x * self.mask[:, None]) / (self.xp.sum(self.natoms) * x.shape[1])
+        total = self.xp.sum(x * self.of.mask[:, None])
+        return total / (self.xp.sum(self.of.natoms) * x.shape[1])
 
 
 def _residual(xp: Any, term: str, prediction: dict[str, Array], label: dict[str, Array]) -> Array:
@@ -156,13 +163,14 @@ def _residual(xp: Any, term: str, prediction: dict[str, Array], label: dict[str,
 
 
 def _term(
-    xp: Any, config: EnergyLossConfig, term: str, diff: Array, mean: _Mean
+    config: EnergyLossConfig, term: str, diff: Array, mean: _Mean
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss of one term, and its metrics."""
+    xp = mean.xp
     penalty = _penalty(xp, config, term)
     absolute = config.loss_func == "mae"
     if term in ("e", "v"):
-        per_atom = diff / mean.natoms[:, None]
+        per_atom = diff / mean.of.natoms[:, None]
         if absolute or config.use_huber or config.intensive_ener_virial:
             loss = mean.frames(penalty(per_atom))
         else:
@@ -180,13 +188,12 @@ def _term(
 
 
 def energy_loss(
-    xp: Any,
+    backend: Backend,
     config: EnergyLossConfig,
     learning_rate: Array,
     prediction: dict[str, Array],
     label: dict[str, Array],
-    natoms: Array,
-    mask: Array,
+    atoms: Atoms,
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss (a 0-d array) and the metrics.
 
@@ -200,19 +207,17 @@ def energy_loss(
         The same under their file's names (``atom_ener``), and for each ``find_<label>``, a 0-d
         array, 1 if the data has the label; a missing label switches its term off, and its metrics
         are NaN.
-    natoms
-        Real atoms in each frame, (nframes,).
-    mask
-        1 for a real atom, 0 for one that pads, (N,).
+    atoms
+        From :func:`multifit.batch.flat_atoms`.
     """
-    mean = _Mean(xp, natoms, mask)
+    xp, mean = backend.xp, _Mean(backend, atoms)
     progress = learning_rate / config.starter_learning_rate
-    total = xp.zeros((), dtype=natoms.dtype)
+    total = xp.zeros((), dtype=atoms.natoms.dtype)
     metrics: dict[str, Array] = {}
     for term in config.terms:
         start, limit = config.prefactors(term)
         find = label[f"find_{TERMS[term][1]}"]
-        loss, shown = _term(xp, config, term, _residual(xp, term, prediction, label), mean)
+        loss, shown = _term(config, term, _residual(xp, term, prediction, label), mean)
         total = total + find * (limit + (start - limit) * progress) * loss
         for name, value in shown.items():
             metrics[name] = xp.where(find > 0, value, xp.full_like(value, float("nan")))

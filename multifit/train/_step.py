@@ -11,6 +11,7 @@ import numpy as np
 from .. import model as mdl
 from .. import optimizer as opt
 from ..backend import Backend
+from ..batch import flat_atoms
 from ..loss import EnergyLossConfig, energy_loss
 from ..tree import Flat, Tree, unflatten
 
@@ -29,12 +30,10 @@ class Objective:
         self, trainable: Flat, frozen: Flat, batch: Tree, label: dict[str, Array], lr: Array
     ) -> tuple[Array, dict[str, Array]]:
         """Return the loss (0-d) and its metrics; differentiable in the first argument."""
-        xp = self.backend.xp
         params = unflatten({**frozen, **trainable})
         out = mdl.evaluate(self.backend, self.model, params, batch, forces=self.loss.needs_forces)
-        masks = [batch["centres"][a]["mask"] for a in sorted(batch["centres"], key=int)]
-        mask = xp.concat(masks, axis=0)
-        return energy_loss(xp, self.loss, lr, out, label, batch["natoms"], mask)
+        atoms = flat_atoms(self.backend.xp, batch)
+        return energy_loss(self.backend, self.loss, lr, out, label, atoms)
 
 
 def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) -> Callable[..., Any]:

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from .. import model as mdl
-from ..backend import Backend
+from ..backend import Backend, get_backend
+from ..batch import flat_atoms
 from ..data import Sampler
 from ..loss import EnergyLossConfig, energy_loss
 from ..spectrum import Spectrum
 from ..tree import Tree, map_leaves
 from ._source import Source, Work
+
+#: The loss of a few frames is cheap, and never worth compiling.
+NUMPY = get_backend("numpy")
 
 #: How many frames the error is taken from that chooses the best model.
 FRAMES = 64
@@ -49,13 +52,10 @@ class Evaluator:
             arrays["basis"] = basis
         out = self._predict(params, arrays)
         found = {key: self.backend.to_numpy(value) for key, value in out.items()}
-        centres = work.batch["centres"]
-        mask = np.concatenate([centres[a]["mask"] for a in sorted(centres, key=int)])
-        natoms = work.batch["natoms"]
-        rate = np.asarray(lr)
+        atoms, rate = flat_atoms(np, work.batch), np.asarray(lr)
         # What is not finite is for the caller to judge; NumPy's warning would say nothing.
         with np.errstate(over="ignore", invalid="ignore"):
-            _, metrics = energy_loss(xp, self.loss, rate, found, work.label, natoms, mask)
+            _, metrics = energy_loss(NUMPY, self.loss, rate, found, work.label, atoms)
         return {name: float(value) for name, value in metrics.items()}
 
 

@@ -24,6 +24,7 @@ from multifit import networks as net
 from multifit import optimizer as opt
 from multifit.activations import NAMES
 from multifit.backend import Backend, get_backend
+from multifit.batch import flat_atoms
 from multifit.loss import energy_loss
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 
@@ -112,13 +113,11 @@ def test_model(key: str, output: str, name: str) -> None:
 
 def _objective(one: Case, backend: Backend) -> Any:
     """Return f(trained parameters, batch, label, lr) → loss, all that it is made of."""
-    xp = backend.xp
 
     def objective(trained: dict[str, Any], batch: Tree, label: Any, lr: Any) -> tuple[Any, Any]:
         out = mdl.evaluate(backend, one.model, one.join(trained), batch, atom_virial=True)
-        masks = [batch["centres"][a]["mask"] for a in sorted(batch["centres"], key=int)]
-        mask = xp.concat(masks, axis=0)
-        loss, metrics = energy_loss(xp, one.loss, lr, out, label, batch["natoms"], mask)
+        atoms = flat_atoms(backend.xp, batch)
+        loss, metrics = energy_loss(backend, one.loss, lr, out, label, atoms)
         return loss, {"out": out, "metrics": metrics}
 
     return objective

@@ -13,6 +13,7 @@ from _backends import INSTALLED, TRAINABLE, StrictBackend
 from _compare import same
 
 from multifit.backend import Backend, get_backend
+from multifit.batch import Atoms
 from multifit.errors import ConfigError, UnsupportedError
 from multifit.loss import EnergyLoss, EnergyLossConfig, energy_loss, metric_names
 
@@ -66,14 +67,15 @@ def _run(
     lr: float = LR,
 ) -> tuple[Any, dict[str, Any]]:
     mask = np.array([float(f is not None) for f in FRAME])
+    frame = np.array([f or 0 for f in FRAME])
+    atoms = (np.array(NATOMS, dtype=np.float64), mask, frame)
     return energy_loss(
-        backend.xp,
+        backend,
         config,
         backend.asarray(np.asarray(lr)),
         {key: backend.asarray(x) for key, x in prediction.items()},
         {key: backend.asarray(x) for key, x in label.items()},
-        backend.asarray(np.array(NATOMS, dtype=np.float64)),
-        backend.asarray(mask),
+        Atoms(*map(backend.asarray, atoms)),
     )
 
 
@@ -209,10 +211,10 @@ def test_the_gradient_is_zero_where_the_prediction_is_right(
     }
 
     def loss(p: dict[str, Any]) -> tuple[Any, Any]:
-        mask = np.ones(len(FRAME))
         theirs = {key: backend.asarray(x) for key, x in label.items()}
-        lr, natoms = backend.asarray(np.asarray(LR)), backend.asarray(np.array([5.0, 5.0]))
-        return energy_loss(backend.xp, config, lr, p, theirs, natoms, backend.asarray(mask))
+        lr, n = backend.asarray(np.asarray(LR)), len(FRAME)
+        atoms = (np.array([5.0, 5.0]), np.ones(n), np.arange(n) // 5)
+        return energy_loss(backend, config, lr, p, theirs, Atoms(*map(backend.asarray, atoms)))
 
     run = backend.compile(backend.value_and_grad(loss))
     (value, _), grads = run({key: backend.asarray(x) for key, x in prediction.items()})
@@ -262,7 +264,7 @@ def test_the_class_computes_the_loss(name: str, form: str) -> None:
     )
     value, metrics = loss(LR, mine, theirs)
     want = energy_loss(
-        NUMPY.xp,
+        NUMPY,
         loss.config,
         np.asarray(LR),
         prediction
@@ -273,8 +275,7 @@ def test_the_class_computes_the_loss(name: str, form: str) -> None:
         label
         | {"force": label["force"].reshape(-1, 3), "atom_ener": label["atom_ener"].reshape(-1)}
         | {f"find_{key}": np.asarray(1.0) for key in label},
-        np.full(2, 4.0),
-        np.ones(8),
+        Atoms(np.full(2, 4.0), np.ones(8), np.arange(8) // 4),
     )
     same(value, want[0])
     same(metrics, want[1])

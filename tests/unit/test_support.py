@@ -44,7 +44,7 @@ def test_the_table_has_a_row_for_each_feature() -> None:
     lines = markdown().splitlines()
     assert len(lines) == len(FEATURES) + 2
     assert {line.count("|") for line in lines} == {len(ALL) + 2}
-    assert "| energy, atomic energy | yes | yes | yes |" in lines
+    assert "| energy, atomic energy " + "| yes " * len(ALL) + "|" in lines
     assert sum("—" in line for line in lines) == sum(
         len(row.backends) < len(ALL) for row in FEATURES.values()
     )
