@@ -32,18 +32,26 @@ KNOWN = ("numpy", "torch", "jax", "paddle", "tensorflow")
 ENTRY_POINTS = "multifit.backends"
 
 
+class Arithmetic(Protocol):
+    """What a model is evaluated with: the Array API, and the one function that it lacks."""
+
+    @property
+    def xp(self) -> Any:
+        """The Array-API namespace that the core computes with."""
+        ...
+
+    def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
+        """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
+        ...
+
+
 @runtime_checkable
-class Backend(Protocol):
+class Backend(Arithmetic, Protocol):
     """What multifit asks of a framework."""
 
     @property
     def name(self) -> str:
         """What ``--backend`` takes."""
-        ...
-
-    @property
-    def xp(self) -> Any:
-        """The Array-API namespace that the core computes with."""
         ...
 
     @property
@@ -62,10 +70,6 @@ class Backend(Protocol):
 
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return the values as a NumPy array, cut from any gradient."""
-        ...
-
-    def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
-        """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
         ...
 
     def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:

@@ -221,8 +221,8 @@ class Batcher:
         Returns
         -------
         batch
-            ``{"natoms": (nframes,), "centres": {a: {"frame", "mask": (n,), "tables": {b: {"rij":
-            (n, 3, k), "index": (n, k), "mask": (n, k)}}}}}`` and the parameters.
+            ``{"natoms": (nframes,), "centres": {a: {"frame", "atom", "mask": (n,), "tables": {b:
+            {"rij": (n, 3, k), "index": (n, k), "mask": (n, k)}}}}}`` and the parameters.
         layout
             The frame and the atom of each place of the flat list.
         """
@@ -235,7 +235,12 @@ class Batcher:
                 width = self._width((a, b), frames)
                 if width:
                     tables[str(b)] = self._table((a, b), frames, len(mask), width, places)
-            centres[str(a)] = {"frame": layout.frame[span], "mask": mask, "tables": tables}
+            centres[str(a)] = {
+                "frame": layout.frame[span],
+                "atom": layout.atom[span],
+                "mask": mask,
+                "tables": tables,
+            }
         natoms = np.array([(f.atype >= 0).sum() for f in frames], dtype=np.float64)
         batch: Tree = {"natoms": natoms, "centres": centres}
         if fparam is not None:

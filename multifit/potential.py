@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _arguments as args
 from . import files
 from . import model as mdl
 from .backend import Backend, get_backend
@@ -24,6 +25,10 @@ TOLERANCE = 1e-12
 
 #: Atoms that go through the networks at once; more would only cost memory.
 ATOMS_AT_ONCE = 768
+
+
+#: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
+TANGENTS_AT_ONCE = 1 << 23
 
 
 class Potential:
@@ -57,6 +62,7 @@ class Potential:
         )
         self._evaluate = self.backend.compile(self._outputs)
         self._evaluate_virial = self.backend.compile(self._outputs_with_atom_virial)
+        self._evaluate_hessian = self.backend.compile(self._outputs_with_hessian)
 
     def set_params(self, params: Tree) -> None:
         """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
@@ -69,6 +75,9 @@ class Potential:
 
     def _outputs_with_atom_virial(self, params: Tree, batch: Tree) -> dict[str, Any]:
         return mdl.evaluate(self.backend, self.model, params, batch, atom_virial=True)
+
+    def _outputs_with_hessian(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate_hessian(self.backend, self.model, params, batch)
 
     @property
     def type_map(self) -> tuple[str, ...]:
@@ -123,6 +132,7 @@ class Potential:
         *,
         pbc: bool | Sequence[bool] | None = None,
         atom_virial: bool = False,
+        hessian: bool = False,
     ) -> dict[str, np.ndarray]:
         """Return energies, forces and virials as NumPy arrays.
 
@@ -143,13 +153,16 @@ class Potential:
             Which lattice vectors repeat; all of them if there is a cell.
         atom_virial
             Whether the virial of each atom is wanted.
+        hessian
+            Whether the second derivatives of the energy are wanted.
 
         Returns
         -------
         dict
             ``energy`` (nframes,) and ``atom_energy`` (nframes, natoms) in eV, ``force`` (nframes,
             natoms, 3) in eV/Å, ``virial`` (nframes, 3, 3) in eV and on request ``atom_virial``
-            (nframes, natoms, 3, 3).
+            (nframes, natoms, 3, 3) in eV and ``hessian`` (nframes, 3 natoms, 3 natoms) in eV/Å²,
+            by atoms and within an atom by x, y, z.
 
         Raises
         ------
@@ -161,13 +174,13 @@ class Potential:
         >>> model = multifit.load("model.dp")  # doctest: +SKIP
         >>> model.predict(atoms.positions, atoms.symbols, atoms.cell)["energy"]  # doctest: +SKIP
         """
-        frames = _frames(coord)
+        frames = args.frames(coord)
         nframes, natoms, _ = frames.shape
         atype = self.type_indices(types)
         if atype.shape != (natoms,):
             raise DataError(f"types has the shape {atype.shape}, but coord has {natoms} atoms")
-        cells = _cells(cell, nframes)
-        periodic = _periodic(cell is not None if pbc is None else pbc)
+        cells = args.cells(cell, nframes)
+        periodic = args.periodic(cell is not None if pbc is None else pbc)
         extra = self._parameters(fparam, aparam, nframes, natoms)
         ready = [
             self._batcher.frame(frames[k], cells[k], periodic, atype, f"frame {k}")
@@ -182,7 +195,33 @@ class Potential:
             )
             for k in range(0, nframes, step)
         ]
+        if hessian:
+            for k, part in zip(range(0, nframes, step), parts, strict=True):
+                chunk = [None if x is None else x[k : k + step] for x in extra]
+                part["hessian"] = self._hessian(ready[k : k + step], *chunk)
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    def _hessian(
+        self, frames: Sequence[Frame], fparam: np.ndarray | None, aparam: np.ndarray | None
+    ) -> np.ndarray:
+        """Return (nframes, 3 natoms, 3 natoms), a few columns at a time: memory is bounded."""
+        host, layout = self._batcher.assemble(frames, fparam, aparam)
+        batch = map_leaves(self.backend.asarray, host)
+        nframes, natoms = len(frames), len(frames[0].atype)
+        tables = [table for atoms in host["centres"].values() for table in atoms["tables"].values()]
+        numbers = 3 * self.model.descriptor.neuron[-1] * sum(t["mask"].size for t in tables)
+        size = min(natoms, max(1, TANGENTS_AT_ONCE // max(numbers, 1)))
+        every = mdl.directions(natoms)
+        columns = []
+        for start in range(0, natoms, size):
+            some = np.zeros((natoms, size))  # the last ones move nothing: one shape for compilers
+            part = every[:, start : start + size]
+            some[:, : part.shape[1]] = part
+            batch["directions"] = self.backend.asarray(some)
+            out = self._evaluate_hessian(self.params, batch)["hessian"]
+            flat = self.backend.to_numpy(out)[:, :, : 3 * part.shape[1]]
+            columns.append(layout.gather(flat, nframes, natoms))
+        return np.concatenate(columns, axis=3).reshape(nframes, 3 * natoms, 3 * natoms)
 
     def _parameters(
         self, fparam: np.ndarray | None, aparam: np.ndarray | None, nframes: int, natoms: int
@@ -203,7 +242,7 @@ class Potential:
                 continue
             if value is None:
                 raise DataError(f"the model needs {name}, {n} numbers each; give {name}=")
-            value = _numbers(name, value)
+            value = args.numbers(name, value)
             if not np.isfinite(value).all():
                 bad = value[~np.isfinite(value)][0]
                 raise DataError(f"{name} holds {bad}; give finite numbers")
@@ -243,56 +282,6 @@ class Potential:
         pairs = {key for frame in frames for key in frame.tables}
         nearest = min(frame.nearest for frame in frames)
         return self._spectrum.basis_for(nearest, pairs, lambda: self._host)
-
-
-def _numbers(name: str, value: Any) -> np.ndarray:
-    """Return what was given as float64."""
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as exc:
-        raise DataError(f"{name} must be numbers in an array or in lists of one length") from exc
-
-
-def _frames(coord: Any) -> np.ndarray:
-    """Return coordinates as (nframes, natoms, 3), one frame or more of one atom or more."""
-    x = _numbers("coord", coord)
-    if x.ndim == 2:
-        x = x[None]
-    if x.ndim != 3 or x.shape[2] != 3:
-        raise DataError(
-            f"coord has the shape {np.shape(coord)}, but must have (natoms, 3) or "
-            "(nframes, natoms, 3)"
-        )
-    if 0 in x.shape:
-        what = "no frames" if x.shape[0] == 0 else "no atoms"
-        raise DataError(f"coord has the shape {np.shape(coord)}: there are {what}; give at least 1")
-    return x
-
-
-def _periodic(pbc: Any) -> list[bool]:
-    """Return whether each of the three lattice vectors repeats."""
-    try:
-        flags = np.asarray(pbc)
-    except ValueError:
-        flags = np.zeros(0)
-    if flags.shape not in {(), (3,)} or flags.dtype.kind not in "biu":
-        raise DataError(f"pbc must be one or three of True and False, not {pbc!r}")
-    return [bool(flag) for flag in np.broadcast_to(flags, (3,))]
-
-
-def _cells(cell: Any, nframes: int) -> list[np.ndarray | None]:
-    if cell is None:
-        return [None] * nframes
-    x = _numbers("cell", cell)
-    if x.shape in ((9,), (nframes, 9)):
-        x = x.reshape(*x.shape[:-1], 3, 3)
-    if x.shape == (3, 3):
-        return [x] * nframes
-    if x.shape != (nframes, 3, 3):
-        raise DataError(
-            f"cell has the shape {np.shape(cell)}, but must be (3, 3) or {nframes}×(3, 3)"
-        )
-    return list(x)
 
 
 def read_model(path: str | Path) -> tuple[mdl.EnergyModel, Tree, dict[str, Any]]:

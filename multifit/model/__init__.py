@@ -6,5 +6,7 @@ from ._energy import EnergyModel as EnergyModel
 from ._energy import evaluate as evaluate
 from ._energy import init as init
 from ._energy import trainable_names as trainable_names
+from ._hessian import directions as directions
+from ._hessian import evaluate_hessian as evaluate_hessian
 from ._serial import deserialize as deserialize
 from ._serial import serialize as serialize

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import descriptor as dsc
 from .. import fitting as fit
-from ..backend import Backend
+from ..backend import Arithmetic
 from ..networks import Seed
 from ..tree import Tree
 
@@ -92,7 +92,7 @@ def _pairs_last(xp: Any, g: Array) -> Array:
 
 
 def evaluate(
-    backend: Backend,
+    backend: Arithmetic,
     model: EnergyModel,
     params: Tree,
     batch: Tree,
@@ -169,7 +169,7 @@ def _nothing(xp: Any, nframes: int, forces: bool, atom_virial: bool) -> dict[str
     return {key: xp.zeros(shape, dtype=xp.float64) for key, shape in shapes.items()}
 
 
-def _virial(backend: Backend, stress: list[tuple[Array, Array, Array]], nframes: int) -> Array:
+def _virial(backend: Arithmetic, stress: list[tuple[Array, Array, Array]], nframes: int) -> Array:
     """Return −Σ r ⊗ g over the pairs of each frame, (nframes, 3, 3)."""
     xp = backend.xp
     per_atom = [xp.matmul(r, xp.matrix_transpose(g)) for _, r, g in stress]
@@ -178,7 +178,7 @@ def _virial(backend: Backend, stress: list[tuple[Array, Array, Array]], nframes:
 
 
 def _atom_virial(
-    backend: Backend, stress: list[tuple[Array, Array, Array]], index: Array, n: int
+    backend: Arithmetic, stress: list[tuple[Array, Array, Array]], index: Array, n: int
 ) -> Array:
     """Return −Σ g ⊗ r over the pairs that end at each atom, (n, 3, 3), as DeePMD-kit orders it."""
     xp = backend.xp
