@@ -1,0 +1,41 @@
+"""An energy model as a ``tf.Module``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from multifit import model as mdl
+from multifit.tree import Flat, flatten, unflatten
+
+from ._backend import TensorFlowBackend
+
+
+class EnergyModule(tf.Module):  # type: ignore[misc]
+    """The model's parameters as variables under their dotted names, and its forward pass.
+
+    Parameters
+    ----------
+    model
+        The settings.
+    params
+        The parameters as a nested dict of NumPy arrays, as from :func:`multifit.model.init`.
+    """
+
+    def __init__(self, model: mdl.EnergyModel, params: dict[str, Any]) -> None:
+        super().__init__(name="energy")
+        self.model = model
+        self._backend = TensorFlowBackend()
+        trainable = set(mdl.trainable_names(model))
+        #: Every parameter under its dotted name.
+        self.parameters: Flat = {
+            name: tf.Variable(self._backend.asarray(value), trainable=name in trainable, name=name)
+            for name, value in flatten(params).items()
+        }
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+        """Return the outputs of :func:`multifit.model.evaluate` for a batch of tensors."""
+        # A variable lacks some attributes of a tensor, and a tape records the conversion.
+        flat = {name: tf.convert_to_tensor(value) for name, value in self.parameters.items()}
+        return mdl.evaluate(self._backend, self.model, unflatten(flat), batch)

@@ -1,0 +1,387 @@
+"""An Array-API namespace for TensorFlow's own tensors, in function style.
+
+TensorFlow has no such namespace, and wrapping its tensors would make each operation several times
+slower. These are the standard's functions with its argument names, for a core that calls functions
+and operators but no methods of arrays; they work eagerly, in ``tf.function`` and under XLA.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Array = Any  #: a tf.Tensor
+DType = Any  #: a tf.DType
+Shape = int | Sequence[int]
+Axis = int | Sequence[int] | None
+
+__array_api_version__ = "2024.12"
+
+bool, int32, int64, float32, float64 = tf.bool, tf.int32, tf.int64, tf.float32, tf.float64
+e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
+
+
+# Creation and dtypes. Unless told otherwise, numbers are float64 and integers int64, as in NumPy.
+
+
+def asarray(x: Any, /, *, dtype: DType = None, copy: builtins.bool | None = None) -> Array:
+    """Return a tensor of the same values; it can not be changed, so that ``copy`` is moot."""
+    if tf.is_tensor(x):
+        return tf.cast(x, dtype or x.dtype)
+    host = np.asarray(x)
+    return tf.constant(host, dtype or host.dtype)
+
+
+def astype(x: Array, dtype: DType, /, *, copy: builtins.bool = True) -> Array:
+    """Return x in another dtype."""
+    return tf.cast(x, dtype)
+
+
+def isdtype(dtype: DType, kind: str | DType | tuple[str | DType, ...]) -> builtins.bool:
+    """Return whether the dtype is of a kind, or of one of several."""
+    if isinstance(kind, tuple):
+        return builtins.any(isdtype(dtype, each) for each in kind)
+    kinds = {
+        "bool": dtype == tf.bool,
+        "signed integer": dtype.is_integer and not dtype.is_unsigned,
+        "unsigned integer": dtype.is_unsigned,
+        "integral": dtype.is_integer,
+        "real floating": dtype.is_floating,
+        "complex floating": dtype.is_complex,
+        "numeric": dtype.is_integer or dtype.is_floating or dtype.is_complex,
+    }
+    return builtins.bool(kinds[kind] if isinstance(kind, str) else dtype == kind)
+
+
+def finfo(of: Array | DType, /) -> Any:
+    """Return the limits of a floating-point dtype."""
+    return np.finfo(tf.as_dtype(getattr(of, "dtype", of)).as_numpy_dtype)
+
+
+def _shape(shape: Shape) -> tuple[int, ...]:
+    return (shape,) if isinstance(shape, int) else tuple(shape)
+
+
+def zeros(shape: Shape, *, dtype: DType = float64) -> Array:
+    """Return zeros."""
+    return tf.zeros(_shape(shape), dtype)
+
+
+def ones(shape: Shape, *, dtype: DType = float64) -> Array:
+    """Return ones."""
+    return tf.ones(_shape(shape), dtype)
+
+
+def full(shape: Shape, value: Any, *, dtype: DType = None) -> Array:
+    """Return one value everywhere."""
+    return tf.fill(_shape(shape), asarray(value, dtype=dtype))
+
+
+def zeros_like(x: Array, /, *, dtype: DType = None) -> Array:
+    """Return zeros in the shape of x."""
+    return tf.zeros_like(x, dtype)
+
+
+def ones_like(x: Array, /, *, dtype: DType = None) -> Array:
+    """Return ones in the shape of x."""
+    return tf.ones_like(x, dtype)
+
+
+def full_like(x: Array, /, value: Any, *, dtype: DType = None) -> Array:
+    """Return one value in the shape of x."""
+    return tf.fill(x.shape, asarray(value, dtype=dtype or x.dtype))
+
+
+def arange(
+    start: float, /, stop: float | None = None, step: float = 1, *, dtype: DType = None
+) -> Array:
+    """Return numbers from start to stop, stop excluded."""
+    first, last = (0, start) if stop is None else (start, stop)
+    return asarray(np.arange(first, last, step), dtype=dtype)
+
+
+def eye(rows: int, columns: int | None = None, /, *, k: int = 0, dtype: DType = float64) -> Array:
+    """Return ones on the k-th diagonal."""
+    return asarray(np.eye(rows, columns, k=k), dtype=dtype)
+
+
+# Element by element. A Python number beside an array takes the array's dtype.
+
+abs = tf.abs
+acos = tf.acos
+acosh = tf.acosh
+asin = tf.asin
+asinh = tf.asinh
+atan = tf.atan
+atanh = tf.atanh
+cos = tf.cos
+cosh = tf.cosh
+exp = tf.exp
+expm1 = tf.math.expm1
+log = tf.math.log
+log1p = tf.math.log1p
+logical_not = tf.logical_not
+negative = tf.negative
+positive = tf.identity
+reciprocal = tf.math.reciprocal
+sign = tf.sign
+sin = tf.sin
+sinh = tf.sinh
+sqrt = tf.sqrt
+square = tf.square
+tan = tf.tan
+tanh = tf.tanh
+
+
+def _matching(x: Array | float, y: Array | float) -> tuple[Array, Array]:
+    """Return two arrays of one dtype from an array and an array or Python number."""
+    if not tf.is_tensor(x):
+        return tf.convert_to_tensor(x, y.dtype), y  # type: ignore[union-attr]
+    return x, y if tf.is_tensor(y) else tf.convert_to_tensor(y, x.dtype)  # type: ignore[union-attr]
+
+
+def _binary(f: Callable[[Array, Array], Array]) -> Callable[[Array | float, Array | float], Array]:
+    """Return f of arrays or Python numbers."""
+    return lambda x, y, /: f(*_matching(x, y))
+
+
+add = _binary(tf.add)
+atan2 = _binary(tf.atan2)
+divide = _binary(tf.divide)
+equal = _binary(tf.equal)
+floor_divide = _binary(tf.math.floordiv)
+greater = _binary(tf.greater)
+greater_equal = _binary(tf.greater_equal)
+hypot = _binary(lambda x, y: tf.sqrt(x * x + y * y))
+less = _binary(tf.less)
+less_equal = _binary(tf.less_equal)
+logical_and = _binary(tf.logical_and)
+logical_or = _binary(tf.logical_or)
+logical_xor = _binary(tf.math.logical_xor)
+maximum = _binary(tf.maximum)
+minimum = _binary(tf.minimum)
+multiply = _binary(tf.multiply)
+not_equal = _binary(tf.not_equal)
+pow = _binary(tf.pow)
+remainder = _binary(tf.math.floormod)
+subtract = _binary(tf.subtract)
+
+
+def _rounding(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Return f of floating-point numbers, and integers as they are."""
+    return lambda x, /: f(x) if x.dtype.is_floating else tf.identity(x)
+
+
+ceil = _rounding(tf.math.ceil)
+floor = _rounding(tf.floor)
+round = _rounding(tf.round)
+trunc = _rounding(lambda x: tf.where(x < 0, tf.math.ceil(x), tf.floor(x)))
+
+
+def isfinite(x: Array, /) -> Array:
+    """Return where x is a finite number."""
+    return tf.math.is_finite(x) if x.dtype.is_floating else tf.ones_like(x, tf.bool)
+
+
+def isinf(x: Array, /) -> Array:
+    """Return where x is infinite."""
+    return tf.math.is_inf(x) if x.dtype.is_floating else tf.zeros_like(x, tf.bool)
+
+
+def isnan(x: Array, /) -> Array:
+    """Return where x is not a number."""
+    return tf.math.is_nan(x) if x.dtype.is_floating else tf.zeros_like(x, tf.bool)
+
+
+def where(condition: Array, x1: Array | float, x2: Array | float, /) -> Array:
+    """Return x1 where the condition holds, x2 elsewhere."""
+    return tf.where(condition, *_matching(x1, x2))
+
+
+def clip(x: Array, /, min: Array | float | None = None, max: Array | float | None = None) -> Array:
+    """Return x, no less than min and no more than max."""
+    if min is not None:
+        x = maximum(x, min)
+    return x if max is None else minimum(x, max)
+
+
+# Reductions.
+
+
+def _reduction(f: Callable[..., Array], widens: builtins.bool = False) -> Callable[..., Array]:
+    """Return a reduction; sums and products of small integers are int64."""
+
+    def reduce(
+        x: Array, /, *, axis: Axis = None, dtype: DType = None, keepdims: builtins.bool = False
+    ) -> Array:
+        if dtype is None and widens and not x.dtype.is_floating:
+            dtype = int64
+        return f(x if dtype is None else tf.cast(x, dtype), axis=axis, keepdims=keepdims)
+
+    return reduce
+
+
+sum, prod = _reduction(tf.reduce_sum, True), _reduction(tf.reduce_prod, True)
+max, min, mean = _reduction(tf.reduce_max), _reduction(tf.reduce_min), _reduction(tf.reduce_mean)
+any, all = _reduction(tf.reduce_any), _reduction(tf.reduce_all)
+
+
+def var(
+    x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: builtins.bool = False
+) -> Array:
+    """Return the variance Σ(x − x̄)²/(n − correction)."""
+    square = tf.square(x - tf.reduce_mean(x, axis=axis, keepdims=True))
+    total = tf.reduce_sum(square, axis=axis, keepdims=keepdims)
+    n = math.prod(x.shape) / builtins.max(math.prod(total.shape), 1)
+    return total / (n - correction)
+
+
+def std(
+    x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: builtins.bool = False
+) -> Array:
+    """Return the square root of the variance."""
+    return tf.sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def cumulative_sum(x: Array, /, *, axis: int = 0) -> Array:
+    """Return Σ_{m≤k} x_m."""
+    return tf.cumsum(x, axis=axis)
+
+
+# Shapes.
+
+matrix_transpose = tf.linalg.matrix_transpose
+
+
+def reshape(x: Array, /, shape: Shape) -> Array:
+    """Return the same numbers in another shape."""
+    return tf.reshape(x, _shape(shape))
+
+
+def permute_dims(x: Array, /, axes: Sequence[int]) -> Array:
+    """Return x with its axes in another order."""
+    return tf.transpose(x, axes)
+
+
+def moveaxis(x: Array, source: int, destination: int, /) -> Array:
+    """Return x with one axis at another place."""
+    order = [axis for axis in range(x.ndim) if axis != source % x.ndim]
+    order.insert(destination % x.ndim, source % x.ndim)
+    return tf.transpose(x, order)
+
+
+def expand_dims(x: Array, /, *, axis: int = 0) -> Array:
+    """Return x with a new axis of length 1."""
+    return tf.expand_dims(x, axis)
+
+
+def squeeze(x: Array, /, axis: Axis) -> Array:
+    """Return x without these axes of length 1."""
+    return tf.squeeze(x, axis)
+
+
+def concat(arrays: Sequence[Array], /, *, axis: int | None = 0) -> Array:
+    """Return arrays one after the other; flattened with ``axis=None``."""
+    if axis is None:
+        return tf.concat([tf.reshape(x, (-1,)) for x in arrays], 0)
+    return tf.concat(list(arrays), axis)
+
+
+def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
+    """Return arrays side by side along a new axis."""
+    return tf.stack(list(arrays), axis)
+
+
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+    """Return the parts of x along an axis."""
+    return tuple(tf.unstack(x, axis=axis))
+
+
+def broadcast_to(x: Array, /, shape: Shape) -> Array:
+    """Return x repeated to a larger shape."""
+    return tf.broadcast_to(x, _shape(shape))
+
+
+def flip(x: Array, /, *, axis: Axis = None) -> Array:
+    """Return x backwards along some axes, or all."""
+    axes = range(x.ndim) if axis is None else _shape(axis)
+    return tf.reverse(x, [each % x.ndim for each in axes])
+
+
+def repeat(x: Array, repeats: int, /, *, axis: int | None = None) -> Array:
+    """Return x with each element repeated."""
+    return tf.repeat(x, repeats, axis)
+
+
+# Indexing and order.
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _dense(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Return x, whose gradient is an array: that of ``tf.gather`` is tf.IndexedSlices."""
+    return x, tf.convert_to_tensor
+
+
+def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
+    """Return the entries of x at 1-d indices along an axis."""
+    return tf.gather(_dense(x), indices, axis=axis)
+
+
+def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+    """Return for each place the entry of x at its index along an axis."""
+    last = x.ndim - 1
+    y = tf.gather(
+        _dense(moveaxis(x, axis, last)), moveaxis(indices, axis, last), axis=last, batch_dims=last
+    )
+    return moveaxis(y, last, axis)
+
+
+def argmax(x: Array, /, *, axis: int | None = None) -> Array:
+    """Return the first index of the largest entry."""
+    return tf.argmax(x if axis is not None else tf.reshape(x, (-1,)), axis=axis or 0)
+
+
+def argmin(x: Array, /, *, axis: int | None = None) -> Array:
+    """Return the first index of the smallest entry."""
+    return tf.argmin(x if axis is not None else tf.reshape(x, (-1,)), axis=axis or 0)
+
+
+def argsort(x: Array, /, *, axis: int = -1, descending: builtins.bool = False) -> Array:
+    """Return the indices that sort x, in order where equal."""
+    direction = "DESCENDING" if descending else "ASCENDING"
+    return tf.cast(tf.argsort(x, axis=axis, direction=direction, stable=True), int64)
+
+
+def sort(x: Array, /, *, axis: int = -1, descending: builtins.bool = False) -> Array:
+    """Return x in order along an axis."""
+    return tf.sort(x, axis=axis, direction="DESCENDING" if descending else "ASCENDING")
+
+
+def searchsorted(x1: Array, x2: Array, /, *, side: str = "left") -> Array:
+    """Return where the entries of x2 would be inserted into x1, which is sorted."""
+    return tf.searchsorted(x1, x2, side=side, out_type=int64)
+
+
+# Linear algebra.
+
+
+def matmul(x1: Array, x2: Array, /) -> Array:
+    """Return the matrix product; a 1-d array is a row on the left, a column on the right."""
+    if x1.ndim > 1 and x2.ndim > 1:
+        return tf.matmul(x1, x2)
+    y = tf.matmul(
+        x1[None, :] if x1.ndim == 1 else x1,
+        x2[:, None] if x2.ndim == 1 else x2,
+    )
+    axes = [-2] * (x1.ndim == 1) + [-1] * (x2.ndim == 1)
+    return tf.squeeze(y, axes)
+
+
+def vecdot(x1: Array, x2: Array, /, *, axis: int = -1) -> Array:
+    """Return the scalar product along an axis."""
+    return tf.reduce_sum(x1 * x2, axis=axis)
