@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,20 @@ import torch
 
 Array = torch.Tensor
 
+#: Functions that make arrays out of nothing, which torch would put on the CPU.
+_CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"})
+
+
+@dataclass(frozen=True)
+class _OnDevice:
+    """The namespace with new arrays on one device."""
+
+    device: str
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(xp, name)
+        return functools.partial(found, device=self.device) if name in _CREATION else found
+
 
 def _default_device() -> str:
     return os.environ.get("MULTIFIT_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -23,10 +38,14 @@ class TorchBackend:
     """Tensors on one device, eager: ``$MULTIFIT_DEVICE``, else CUDA if there is any."""
 
     name: str = "torch"
-    xp: Any = xp
     can_train: bool = True
     static_shapes: bool = False
     device: str = field(default_factory=_default_device)
+
+    @property
+    def xp(self) -> Any:
+        """The namespace; its new arrays are on the device."""
+        return xp if self.device == "cpu" else _OnDevice(self.device)
 
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return a tensor of the same values and dtype on the device."""

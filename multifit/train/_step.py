@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,15 @@ from ..tree import Flat, Tree, unflatten
 Array = Any
 
 
+def prediction(
+    backend: Backend, model: mdl.EnergyModel, loss: EnergyLossConfig
+) -> Callable[[Tree, Tree], dict[str, Array]]:
+    """Return f(params, batch) → the outputs that the loss compares with labels."""
+    if "h" in loss.terms:
+        return functools.partial(mdl.evaluate_hessian, backend, model)
+    return functools.partial(mdl.evaluate, backend, model, forces=loss.needs_forces)
+
+
 @dataclass(frozen=True)
 class Objective:
     """What is minimized: the loss of a model's predictions."""
@@ -31,7 +41,7 @@ class Objective:
     ) -> tuple[Array, dict[str, Array]]:
         """Return the loss (0-d) and its metrics; differentiable in the first argument."""
         params = unflatten({**frozen, **trainable})
-        out = mdl.evaluate(self.backend, self.model, params, batch, forces=self.loss.needs_forces)
+        out = prediction(self.backend, self.model, self.loss)(params, batch)
         atoms = flat_atoms(self.backend.xp, batch)
         return energy_loss(self.backend, self.loss, lr, out, label, atoms)
 
