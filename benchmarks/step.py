@@ -7,7 +7,8 @@ first interval left out), its spread, and the time from the command to the first
 
     MULTIFIT_PEER_PYTHON=/path/to/python python benchmarks/step.py [--systems DIR ...]
 
-deepmd-kit is left out without MULTIFIT_PEER_PYTHON, the interpreter of an environment that has it.
+deepmd-kit is left out without MULTIFIT_PEER_PYTHON, the interpreter of an environment that has it;
+its backends need different ones, which MULTIFIT_PEER_PYTHON_PT, …_JAX, …_PD name.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ MODEL = {
     },
     "fitting_net": {"neuron": [240, 240, 240], "resnet_dt": True, "seed": 1},
 }
+#: Our backends, and what deepmd-kit calls them.
+SAME = {"jax": "jax", "torch": "pt", "tensorflow": "tf", "paddle": "pd"}
+
 LOSS = {"type": "ener", "start_pref_e": 0.02, "limit_pref_e": 1}
 LOSS |= {"start_pref_f": 1000, "limit_pref_f": 1, "start_pref_v": 0, "limit_pref_v": 0}
 
@@ -71,11 +75,12 @@ def programs(backends: Sequence[str], peers: Sequence[str], interval: int) -> li
         )
         for name in backends
     ]
-    python = os.environ.get("MULTIFIT_PEER_PYTHON")
-    if python is None:
-        print("MULTIFIT_PEER_PYTHON is not set: timing multifit alone")
-        return found
     for name in peers:
+        default = os.environ.get("MULTIFIT_PEER_PYTHON") if name == "tf" else None
+        python = os.environ.get(f"MULTIFIT_PEER_PYTHON_{name.upper()}", default)
+        if python is None:
+            print(f"no interpreter is named for deepmd-kit's {name}: it is left out")
+            continue
         command = [python, "-m", "deepmd", f"--{name}", "train", "input.json"]
         wall = r"total wall time = ([0-9.]+) s"
         found.append(Program(f"deepmd-kit {name}", command, wall, 1000.0 / interval))
@@ -144,12 +149,16 @@ def run(program: Program, folder: Path) -> None:
 
 
 def report(found: Sequence[Program]) -> None:
-    """Print a line for each program, and the ratio to the fastest deepmd-kit."""
-    peers = [statistics.median(p.steps) for p in found if p.name.startswith("deepmd")]
+    """Print a line for each program, with ratios to deepmd-kit: its best, and the same backend."""
+    medians = {p.name: statistics.median(p.steps) for p in found}
+    peers = {name: value for name, value in medians.items() if name.startswith("deepmd")}
     print(f"\n{'program':<22} {'ms/step':>8} {'min':>8} {'max':>8} {'first step, s':>14}  ratio")
     for program in found:
-        median = statistics.median(program.steps)
-        ratio = f"{min(peers) / median:.2f} × deepmd-kit's fastest" if peers else ""
+        median = medians[program.name]
+        ratio = f"{min(peers.values()) / median:.2f} × deepmd-kit's fastest" if peers else ""
+        same = peers.get(f"deepmd-kit {SAME.get(program.name.removeprefix('multifit '))}")
+        if same is not None:
+            ratio += f", {same / median:.2f} × its own {SAME[program.name.split()[-1]]}"
         print(
             f"{program.name:<22} {median:8.1f} {min(program.steps):8.1f} "
             f"{max(program.steps):8.1f} {min(program.first):14.1f}  {ratio}"
@@ -160,8 +169,8 @@ def main() -> None:
     """Run the programs in turn, and report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--systems", nargs="+", type=Path, help="data (default: our own, tiled)")
-    parser.add_argument("--backends", nargs="+", default=["jax", "torch"])
-    parser.add_argument("--peers", nargs="+", default=["tf"], help="deepmd-kit's: tf, pt, jax, …")
+    parser.add_argument("--backends", nargs="+", default=list(SAME))
+    parser.add_argument("--peers", nargs="+", default=["tf"], help="deepmd-kit's: tf, pt, jax, pd")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--interval", type=int, default=20)
