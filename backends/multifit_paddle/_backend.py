@@ -1,0 +1,92 @@
+"""The adapter for Paddle; see :class:`multifit.backend.Backend`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import _namespace as xp
+from ._start import paddle
+
+Array = paddle.Tensor
+
+
+def _default_device() -> str:
+    device = os.environ.get("MULTIFIT_DEVICE") or (
+        "gpu"
+        if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count()
+        else "cpu"
+    )
+    return device.replace("cuda", "gpu")
+
+
+@dataclass(frozen=True)
+class PaddleBackend:
+    """Tensors on one device, eager: ``$MULTIFIT_DEVICE``, else a GPU if there is any."""
+
+    name: str = "paddle"
+    xp: Any = xp
+    can_train: bool = True
+    static_shapes: bool = False
+    device: str = field(default_factory=_default_device)
+
+    def __post_init__(self) -> None:
+        """Make the device Paddle's own: what the core creates has to be there, too."""
+        paddle.device.set_device(self.device)
+
+    def asarray(self, x: np.ndarray, /) -> Array:
+        """Return a tensor of the same values and dtype on the device."""
+        return paddle.to_tensor(np.asarray(x))
+
+    def to_numpy(self, x: Array, /) -> np.ndarray:
+        """Return the values, cut from any gradient."""
+        values: np.ndarray = x.numpy()
+        return values
+
+    def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
+        """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
+        # Twice as fast as index_add.
+        zeros = paddle.zeros([n, *x.shape[1:]], x.dtype)
+        return paddle.scatter(zeros, index, x, overwrite=False)
+
+    def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+        """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient)."""
+
+        def run(params: dict[str, Array], *rest: Any) -> Any:
+            with paddle.enable_grad():
+                leaves = {name: _leaf(x) for name, x in params.items()}
+                value, aux = f(leaves, *rest)
+                found = paddle.grad(value, list(leaves.values()), allow_unused=True)
+            grads = {
+                name: paddle.zeros_like(x) if g is None else g
+                for (name, x), g in zip(params.items(), found, strict=True)
+            }
+            return (value.detach(), _detached(aux)), grads
+
+        return run
+
+    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+        """Return f without recording gradients."""
+        return paddle.no_grad()(f)
+
+    def describe(self) -> dict[str, str]:
+        """Return the version and the devices."""
+        n = paddle.device.cuda.device_count() if paddle.device.is_compiled_with_cuda() else 0
+        gpus = [paddle.device.cuda.get_device_name(k) for k in range(n)]
+        return {"version": paddle.version.full_version, "devices": ", ".join(gpus) or "cpu"}
+
+
+def _leaf(x: Array) -> Array:
+    leaf = x.detach()
+    leaf.stop_gradient = False
+    return leaf
+
+
+def _detached(aux: Any) -> Any:
+    if isinstance(aux, dict):
+        return {key: _detached(value) for key, value in aux.items()}
+    return aux.detach() if isinstance(aux, Array) else aux
