@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-import importlib.util
+import logging
+import time
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from .errors import BackendError, did_you_mean
+from ._frameworks import INSTALL_HINT, is_installed, refusal, too_old
+from ._frameworks import UnusableError as UnusableError
+from .errors import BackendError, MultifitError, did_you_mean
 
 Array = Any  #: an array of whichever framework runs
-
-#: What to type to get a backend that is not installed.
-INSTALL_HINT = 'pip install "multifit[{extra}]"'
 
 #: Other names under which people ask for a backend.
 ALIASES = {"dp": "numpy", "np": "numpy", "pt": "torch", "pytorch": "torch", "tf": "tensorflow"} | {
@@ -29,7 +30,12 @@ ALIASES = {"dp": "numpy", "np": "numpy", "pt": "torch", "pytorch": "torch", "tf"
 #: The adapters of this project, with the extra that installs their framework.
 KNOWN = ("numpy", "torch", "jax", "paddle", "tensorflow")
 
+#: Backends that can train, in the order in which they are tried: JAX is the fastest on a CPU.
+TRAINING = ("jax", "torch", "tensorflow", "paddle")
+
 ENTRY_POINTS = "multifit.backends"
+
+log = logging.getLogger(__name__)
 
 
 class Arithmetic(Protocol):
@@ -123,16 +129,19 @@ def _load(key: str) -> Backend:
             f"this version of multifit has no adapter for backend {key!r} yet; "
             f"registered are {', '.join(sorted(_entry_points()))}"
         )
+    began = time.monotonic()
     try:
-        factory = point.load()
-        backend = factory()
-    except ImportError as exc:
-        hint = INSTALL_HINT.format(extra=key)
-        raise BackendError(
-            f"backend {key!r} can not be imported ({exc}); install it with: {hint}"
-        ) from exc
+        backend = point.load()()
+    except MultifitError:  # of the adapter itself, which knows what is wrong
+        raise
+    except Exception as exc:  # a broken framework raises anything: AttributeError, OSError, …
+        raise refusal(key, exc) from exc
+    old = too_old(key)
+    if old is not None:
+        raise old
     if not isinstance(backend, Backend):
         raise BackendError(f"{point.value} does not satisfy multifit.backend.Backend")
+    log.info("backend %s imported in %.1f s", key, time.monotonic() - began)
     return backend
 
 
@@ -147,28 +156,51 @@ def get_backend(name: str | Backend = "numpy") -> Backend:
     Raises
     ------
     BackendError
-        If the name is unknown or the framework is not installed (with what installs it).
+        If the name is unknown, or the framework is not installed, too old or broken at import
+        (the version found, the version needed or the reason, and what to type).
     """
     if not isinstance(name, str):
         return name
     return _load(canonical_name(name))
 
 
-def choose_training_backend(name: str | None) -> Backend:
-    """Return the named backend, or without a name the first installed one that can train.
+def choose_training_backend(
+    name: str | None, tell: Callable[[str], object] = warnings.warn
+) -> Backend:
+    """Return the named backend, or without a name the first usable one of :data:`TRAINING`.
 
-    JAX comes first: it is the fastest on a CPU.
+    Parameters
+    ----------
+    name
+        A name or an alias, or None.
+    tell
+        Is called with one sentence if an installed framework can not be used and the next one is.
 
     Raises
     ------
     BackendError
-        If none is installed, or the named one is not.
+        If none can be used, or the named one can not.
     """
     if name:
         return get_backend(name)
-    for candidate in ("jax", "torch"):
-        if importlib.util.find_spec(candidate) is not None:
-            return get_backend(candidate)
+    refused: list[UnusableError] = []
+    for candidate in TRAINING:
+        if candidate not in _entry_points() or not is_installed(candidate):
+            continue
+        try:
+            backend = get_backend(candidate)
+        except UnusableError as exc:
+            refused.append(exc)
+            continue
+        if refused:
+            tell(f"{_reasons(refused)}: going on with {candidate}")
+        return backend
+    if refused:
+        raise BackendError(f"no backend can train: {_reasons(refused)}; {refused[0].remedy}")
     raise BackendError(
         f"no backend that can train is installed; {INSTALL_HINT.format(extra='jax')} installs one"
     )
+
+
+def _reasons(refused: list[UnusableError]) -> str:
+    return " and ".join(exc.reason for exc in refused)

@@ -41,9 +41,38 @@ def _parser() -> argparse.ArgumentParser:
         + "\n\nmultifit COMMAND --help says more.",
     )
     parser.add_argument("--version", action="version", version=f"multifit {__version__}")
+    _add_verbose(parser)
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="see below")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
+
+
+def _add_verbose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="also say what frameworks say, which files are written, and where errors come from",
+    )
+
+
+def _be_verbose() -> None:
+    """Let frameworks and multifit say what they do; before any framework is imported."""
+    os.environ["MULTIFIT_VERBOSE"] = "1"
+    import logging
+
+    class Stderr(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            # Not bound to one stream: a progress bar puts another in the place of sys.stderr.
+            print(f"multifit: {record.getMessage()}", file=sys.stderr)
+
+    log = logging.getLogger("multifit")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    log.handlers = [Stderr()]
+
+
+def _is_verbose() -> bool:
+    return bool(os.environ.get("MULTIFIT_VERBOSE"))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -56,7 +85,11 @@ def run(argv: Sequence[str]) -> int:
     module = importlib.import_module(f".{module_name}", __name__)
     parser = argparse.ArgumentParser(prog=f"multifit {known.command}", description=about)
     module.configure(parser)
-    return int(module.run(parser.parse_args(known.rest)))
+    _add_verbose(parser)
+    args = parser.parse_args(known.rest)
+    if known.verbose or args.verbose or _is_verbose():
+        _be_verbose()
+    return int(module.run(args))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(sys.argv[1:] if argv is None else argv)
     except MultifitError as exc:
+        if _is_verbose():
+            import traceback
+
+            traceback.print_exc()
         print(f"multifit: error: {exc}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:

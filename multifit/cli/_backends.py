@@ -22,14 +22,16 @@ PATIENCE = 120
 #: Imports one backend and prints what it says about itself.
 PROBE = f"""
 import json, sys
-from multifit.backend import get_backend
+from multifit.backend import UnusableError, get_backend
 from multifit.errors import BackendError
 answer = {{}}
 try:
     answer = {{"state": "installed", **get_backend(sys.argv[1]).describe()}}
+except UnusableError as exc:
+    state = "broken" if exc.installed else "not installed"
+    answer = {{"state": state, "reason": f"{{exc.reason}}; {{exc.remedy}}"}}
 except BackendError as exc:
-    missing = isinstance(exc.__cause__, ModuleNotFoundError)
-    answer = {{"state": "not installed" if missing else "broken", "reason": str(exc)}}
+    answer = {{"state": "broken", "reason": str(exc)}}
 except Exception as exc:
     answer = {{"state": "broken", "reason": f"{{type(exc).__name__}}: {{exc}}"}}
 print({MARK!r} + json.dumps(answer))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--backend",
         "-b",
         help="numpy, torch, jax, …; else the input's, else "
-        "$MULTIFIT_BACKEND, else the first that is installed",
+        "$MULTIFIT_BACKEND, else the first of jax, torch, tensorflow, paddle that is installed",
     )
     parser.add_argument(
         "--output",
@@ -64,13 +65,17 @@ def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
     from ..backend import choose_training_backend
     from ..errors import BackendError
 
+    def tell(note: str) -> None:
+        if not args.quiet:
+            print(f"multifit: {note}", file=sys.stderr)
+
     if args.backend:
         return choose_training_backend(args.backend)
     name, origin = of_input, f"backend in {args.input}"
     if not name:
         name, origin = os.environ.get("MULTIFIT_BACKEND"), "$MULTIFIT_BACKEND"
     try:
-        return choose_training_backend(name)
+        return choose_training_backend(name, tell)
     except BackendError as exc:
         if not name:
             raise

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
+import sys
+import tomllib
+import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +17,11 @@ from _backends import INSTALLED, TRAINABLE, StrictBackend
 from _compare import same
 
 from multifit import backend as bk
+from multifit._frameworks import FRAMEWORKS
 from multifit.backend import Backend, get_backend
-from multifit.errors import BackendError, MultifitError, UnsupportedError
+from multifit.errors import BackendError, ConfigError, MultifitError, UnsupportedError
+
+ROOT = Path(__file__).parents[2]
 
 EVERY = ("numpy", *INSTALLED)
 
@@ -56,10 +64,171 @@ def test_a_third_party_adds_an_adapter_by_an_entry_point(registered: dict[str, A
     assert bk.available() == ("strict",)
 
 
-def test_a_framework_that_is_not_installed_is_named(registered: dict[str, Any]) -> None:
-    registered["torch"] = _point("torch", "no_such_framework:backend")
-    with pytest.raises(BackendError, match=r'pip install "multifit\[torch\]"'):
+def _fails(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Let the adapter ``an_adapter`` run some code when it is imported."""
+    module = types.ModuleType("an_adapter")
+
+    def factory() -> None:
+        exec(code, {})
+
+    module.backend = factory  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "an_adapter", module)
+
+
+def test_a_framework_that_is_not_installed_is_named(
+    registered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered["torch"] = _point("torch", "an_adapter:backend")
+    _fails(monkeypatch, "raise ModuleNotFoundError(\"No module named 'torch'\")")
+    with pytest.raises(bk.UnusableError) as caught:
         get_backend("torch")
+    assert str(caught.value) == (
+        "backend 'torch' can not be imported (No module named 'torch'); "
+        'install it with: pip install "multifit[torch]"'
+    )
+    assert not caught.value.installed
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "paddle", "tensorflow", "numpy"])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import os; os.no_such_function", r"AttributeError: module 'os' has no attribute"),
+        (
+            "raise OSError('libgpu.so.1: cannot open\\nmore')",
+            r"OSError: libgpu\.so\.1: cannot open\)",
+        ),
+        ("raise ImportError('undefined symbol: _Z3foo')", "ImportError: undefined symbol"),
+        ("import jaxlib_is_not_there", "ModuleNotFoundError: No module named 'jaxlib_is_not_th"),
+        ("raise RuntimeError", "RuntimeError: no reason given"),
+        ("raise ValueError(300 * 'x')", r"ValueError: x{200}…\)"),
+        ("assert False", "AssertionError"),
+    ],
+)
+def test_a_broken_framework_is_named(
+    registered: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    code: str,
+    words: str,
+) -> None:
+    registered[name] = _point(name, "an_adapter:backend")
+    _fails(monkeypatch, code)
+    with pytest.raises(bk.UnusableError, match=words) as caught:
+        get_backend(name)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.startswith(f"backend {name!r} can not be used: {name} ")
+    assert " is broken (" in said
+    assert re.search('; (repair|install) it with: pip install .*"$', said)
+    assert caught.value.installed
+
+
+def test_the_errors_of_an_adapter_itself_pass_through(
+    registered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered["torch"] = _point("torch", "an_adapter:backend")
+    _fails(monkeypatch, "from multifit.errors import ConfigError; raise ConfigError('no cuda')")
+    with pytest.raises(ConfigError, match=r"^no cuda$"):
+        get_backend("torch")
+
+
+def test_a_broken_adapter_of_a_third_party(
+    registered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered["other"] = _point("other", "an_adapter:backend")
+    _fails(monkeypatch, "raise OSError('no driver')")
+    words = r"'other' can not be imported \(OSError: no driver\); install the package that it"
+    with pytest.raises(BackendError, match=words):
+        get_backend("other")
+
+
+class _Version:
+    """Stands for an imported framework of some version."""
+
+    def __init__(self, version: str) -> None:
+        self.__version__ = version
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "good"),
+    [
+        ("torch", "2.5.1+cu124", False),
+        ("torch", "2.6.0rc1+cpu", True),
+        ("torch", "2.10", True),
+        ("jax", "0.4.38", False),
+        ("jax", "0.5.0.dev20250101", True),
+        ("paddle", "3.0.0", False),
+        ("paddle", "0.0.0", True),
+        ("tensorflow", "2.9.3", False),
+        ("tensorflow", "2.19.0", True),
+        ("numpy", "1.26.4", False),
+        ("numpy", "a branch", True),
+    ],
+)
+@pytest.mark.parametrize("breaks", [True, False])
+def test_the_version_decides_whether_a_framework_is_too_old(
+    registered: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    version: str,
+    good: bool,
+    breaks: bool,
+) -> None:
+    registered[name] = _point(name, "an_adapter:backend")
+    _fails(monkeypatch, "import os; os.no_such_function" if breaks else "")
+    monkeypatch.setitem(sys.modules, FRAMEWORKS[name].module, _Version(version))
+    needed = FRAMEWORKS[name].needed
+    words = rf"can not be used: {name} {re.escape(version)} is too old \(needs {needed}\); upgrade"
+    if good:
+        words = "is broken" if breaks else "does not satisfy"
+    with pytest.raises(BackendError, match=words):
+        get_backend(name)
+
+
+def test_the_versions_are_those_of_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"] | {"numpy": project["dependencies"]}
+    for name in bk.KNOWN:
+        framework = FRAMEWORKS[name]
+        assert f"{framework.distributions[0]}>={framework.needed}" in extras[name]
+
+
+def test_the_next_framework_is_taken_and_that_is_said(
+    registered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bk, "is_installed", lambda name: True)
+    monkeypatch.setitem(sys.modules, "jax", _Version("0.4.1"))
+    monkeypatch.setitem(sys.modules, "torch", _Version("2.1"))
+    _fails(monkeypatch, "")
+    registered |= {name: _point(name, "an_adapter:backend") for name in ("jax", "torch")}
+    with pytest.raises(BackendError) as caught:
+        bk.choose_training_backend(None)
+    old = "jax 0.4.1 is too old (needs 0.5) and torch 2.1 is too old (needs 2.6)"
+    assert str(caught.value).startswith(f"no backend can train: {old}; upgrade it with: pip inst")
+    registered["tensorflow"] = _point("tensorflow", "_backends:StrictBackend")
+    told: list[str] = []
+    assert bk.choose_training_backend(None, told.append).name == "strict"
+    assert told == [f"{old}: going on with tensorflow"]
+    with pytest.warns(UserWarning, match="going on with tensorflow"):
+        bk.choose_training_backend(None)
+    with pytest.raises(BackendError, match=r"'jax' can not be used: jax 0\.4\.1 is too old"):
+        bk.choose_training_backend("jax", told.append)
+    assert len(told) == 1
+
+
+def test_without_any_framework_there_is_what_to_type(
+    registered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered["numpy"] = _point("numpy", "multifit_numpy:backend")
+    with pytest.raises(
+        BackendError, match=r'can train is installed; pip install "multifit\[jax\]"'
+    ):
+        bk.choose_training_backend(None)
+    registered["jax"] = _point("jax", "an_adapter:backend")
+    monkeypatch.setattr(bk, "is_installed", lambda name: False)
+    with pytest.raises(BackendError, match="can train is installed"):
+        bk.choose_training_backend(None)
 
 
 def test_an_adapter_that_is_none_is_refused(registered: dict[str, Any]) -> None:
