@@ -25,7 +25,7 @@ from .comparison import predictions, spread_frames
 from .data import System
 from .model import EnergyModel
 from .potential import Potential
-from .statistics import output_bias
+from .statistics import output_bias, type_counts
 from .tree import Tree, map_leaves
 
 Mode = Literal["change", "set"]
@@ -38,7 +38,8 @@ class Evidence:
     Attributes
     ----------
     counts
-        Atoms of each type that contribute to the energy, (nframes, ntypes).
+        Atoms of each type that contribute to the energy, or the sums of their coefficients,
+        (nframes, ntypes).
     label, prediction
         Energies, (nframes,), eV.
     natoms
@@ -57,7 +58,7 @@ class Evidence:
 
     def absent(self) -> np.ndarray:
         """Return which types do not occur, (ntypes,)."""
-        return np.asarray(self.counts.sum(axis=0) == 0)
+        return np.asarray(np.abs(self.counts).sum(axis=0) == 0)
 
     def rmse_per_atom(self, shift: np.ndarray | float = 0.0) -> float:
         """Return the error of the energy per atom after the biases are shifted, eV."""
@@ -78,6 +79,7 @@ def collect(
     systems: Iterable[System],
     nsample: int | None = None,
     on_frames: Callable[[int], None] | None = None,
+    coefficients: bool = True,
 ) -> Evidence:
     """Return energies and compositions of the systems that have energies.
 
@@ -87,15 +89,17 @@ def collect(
         How many frames of each system, evenly spread; all if None or 0.
     on_frames
         Called with the number of frames of each chunk that is done.
+    coefficients
+        As for :func:`multifit.comparison.predictions`.
     """
     ntypes = potential.model.ntypes
     counts, label, prediction, natoms = [np.zeros((0, ntypes))], [], [], []
     for system in systems:
         if "energy" not in system.labels:
             continue
-        for chunk in predictions(potential, system, spread_frames(system, nsample)):
-            kinds = range(ntypes)
-            counts.append(np.stack([(chunk.atype == a).sum(axis=1) for a in kinds], axis=1))
+        frames = spread_frames(system, nsample)
+        for chunk in predictions(potential, system, frames, coefficients=coefficients):
+            counts.append(type_counts(chunk.atype, chunk.weight, ntypes))
             label.append(chunk.label["energy"])
             prediction.append(chunk.output["energy"])
             natoms.append(chunk.real.sum(axis=1))
@@ -140,7 +144,10 @@ def with_type_bias(model: EnergyModel, params: Tree, bias: np.ndarray) -> np.nda
 
 
 def shifted_bias(
-    potential: Potential, systems: Iterable[System], nsample: int | None = None
+    potential: Potential,
+    systems: Iterable[System],
+    nsample: int | None = None,
+    coefficients: bool = True,
 ) -> np.ndarray:
     """Return the ``out_bias`` (ntypes, 1) with which a model fits the energies of data best.
 
@@ -150,9 +157,11 @@ def shifted_bias(
     ----------
     nsample
         How many frames of each system, evenly spread; all if None.
+    coefficients
+        As for :func:`multifit.comparison.predictions`.
     """
     params = map_leaves(potential.backend.to_numpy, potential.params)
-    evidence = collect(potential, systems, nsample)
+    evidence = collect(potential, systems, nsample, coefficients=coefficients)
     if not len(evidence.label):
         return np.asarray(params["out_bias"])
     model = potential.model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,14 +29,18 @@ class Chunk:
         Which, (n,).
     atype
         Types of their atoms, −1 for virtual ones, (n, natoms).
+    weight
+        What the energy of each atom counts in the energy of its frame, (n, natoms).
     output
-        ``energy`` (n,), ``force`` (n, natoms, 3), … as :class:`multifit.Potential` returns them.
+        ``energy`` (n,), ``force`` (n, natoms, 3), … as :class:`multifit.Potential` returns them,
+        but for the weights in ``energy``.
     label
         The labels that the system has, of the same shapes.
     """
 
     frames: np.ndarray
     atype: np.ndarray
+    weight: np.ndarray
     output: dict[str, np.ndarray]
     label: dict[str, np.ndarray]
 
@@ -51,6 +55,8 @@ def compare(
     system: System,
     frames: np.ndarray | None = None,
     detail: Detail | None = None,
+    *,
+    coefficients: bool = True,
 ) -> Errors:
     """Return how far a model is from the labels of a system.
 
@@ -64,6 +70,8 @@ def compare(
         Which frames (n,); None for all.
     detail
         Called with the outputs, labels and mask of real atoms of each chunk of frames.
+    coefficients
+        As for :func:`predictions`.
 
     Raises
     ------
@@ -71,7 +79,7 @@ def compare(
         If the model needs parameters that the data lack, or the data can not be read.
     """
     errors = Errors()
-    for chunk in predictions(potential, system, frames):
+    for chunk in predictions(potential, system, frames, coefficients=coefficients):
         errors.add(chunk.output, chunk.label, chunk.real)
         if detail is not None:
             detail(chunk.output, chunk.label, chunk.real)
@@ -79,7 +87,11 @@ def compare(
 
 
 def predictions(
-    potential: Potential, system: System, frames: np.ndarray | None = None
+    potential: Potential,
+    system: System,
+    frames: np.ndarray | None = None,
+    *,
+    coefficients: bool = True,
 ) -> Iterator[Chunk]:
     """Yield predictions and labels of the frames of a system, in their order.
 
@@ -87,13 +99,26 @@ def predictions(
     ----------
     frames
         Which frames (n,); None for all.
+    coefficients
+        Whether energies are sums with the coefficients of ``atom_ener_coeff.npy``, where the data
+        have it; else with 1.
     """
     chosen = np.arange(system.nframes) if frames is None else np.asarray(frames, dtype=np.int64)
     model = potential.model
     batcher = Batcher(model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types)
     size = frames_at_once(system.natoms, len(chosen), potential.backend.static_shapes)
     for start in range(0, len(chosen), size):
-        yield _predict(potential, batcher, system, chosen[start : start + size], size)
+        chunk = _predict(potential, batcher, system, chosen[start : start + size], size)
+        yield _weighted(system, chunk) if coefficients else chunk
+
+
+def _weighted(system: System, chunk: Chunk) -> Chunk:
+    """Return the frames with the energy that their coefficients say."""
+    weight = system.load(chunk.frames, ["atom_ener_coeff"]).get("atom_ener_coeff")
+    if weight is None:
+        return chunk
+    energy = (weight * chunk.output["atom_energy"]).sum(axis=1)
+    return replace(chunk, weight=weight, output={**chunk.output, "energy": energy})
 
 
 def first_frames(system: System, limit: int | None) -> np.ndarray:
@@ -138,6 +163,7 @@ def _predict(
     return Chunk(
         frames,
         atype,
+        np.ones(atype.shape),
         {key: value[: len(frames)] for key, value in out.items()},
         {key: arrays[key] for key in COMPARED if key in arrays},
     )

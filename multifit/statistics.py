@@ -94,6 +94,21 @@ def parameter_sums(values: np.ndarray, n: int) -> Sums:
     return Sums(np.full(n, float(len(x))), x.sum(axis=0), (x * x).sum(axis=0))
 
 
+def type_counts(atype: np.ndarray, weight: np.ndarray, ntypes: int) -> np.ndarray:
+    """Return the sums of the atoms' weights for each type, (nframes, ntypes).
+
+    Parameters
+    ----------
+    atype
+        Types, −1 for virtual atoms, (nframes, natoms).
+    weight
+        What each atom counts: 1, or its coefficient in the energy, (nframes, natoms).
+    """
+    kinds = np.arange(ntypes)[:, None, None]
+    counts: np.ndarray = np.where(atype == kinds, weight, 0.0).sum(axis=2).T
+    return counts
+
+
 def output_bias(
     counts: np.ndarray,
     outputs: np.ndarray,
@@ -105,7 +120,7 @@ def output_bias(
     Parameters
     ----------
     counts
-        Atoms of each type in each frame, (nframes, ntypes).
+        Atoms of each type in each frame, or the sums of their weights, (nframes, ntypes).
     outputs
         The label of each frame, (nframes,), eV.
     preset

@@ -29,6 +29,10 @@ FEATURES: dict[str, Feature] = {
     "ener": Feature("fitting net for energies", ALL),
     "float32": Feature("networks in float32", ALL),
     "energy_loss": Feature("energy loss and its metrics", ALL),
+    "use_default_pf": Feature(
+        "loss option use_default_pf (weight 1 where atom_pref.npy is missing)",
+        frozenset({"numpy", "torch"}),
+    ),
     "train": Feature("training, fine-tuning and restart", GRADIENTS),
 }
 

@@ -113,7 +113,7 @@ def evaluate(
 
 
 def _notes(systems: Sequence[System]) -> list[str]:
-    """Return a sentence for each label that some systems lack."""
+    """Return a sentence for each label that some systems lack, and for weighted energies."""
     notes = []
     for label in ("energy", "force", "virial"):
         lacking = [system.name for system in systems if label not in system.labels]
@@ -122,4 +122,8 @@ def _notes(systems: Sequence[System]) -> list[str]:
         elif lacking:
             names = ", ".join(lacking[:3]) + (", …" if len(lacking) > 3 else "")
             notes.append(f"— {len(lacking)} of {len(systems)} systems have no {label}: {names}")
+    weighted = [s.name for s in systems if {"energy", "atom_ener_coeff"} <= s.labels]
+    if weighted:
+        names = ", ".join(weighted[:3]) + (", …" if len(weighted) > 3 else "")
+        notes.append(f"— energies with the coefficients of atom_ener_coeff.npy: {names}")
     return notes

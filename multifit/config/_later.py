@@ -17,16 +17,6 @@ LATER: tuple[str, ...] = (
     "model.fitting_net.layer_name",
     "model.fitting_net.use_aparam_as_mask",
     "model.fitting_net.tot_ener_zero",
-    "loss.start_pref_h",
-    "loss.limit_pref_h",
-    "loss.start_pref_pf",
-    "loss.limit_pref_pf",
-    "loss.use_default_pf",
-    "loss.relative_f",
-    "loss.enable_atom_ener_coeff",
-    "loss.start_pref_gf",
-    "loss.limit_pref_gf",
-    "loss.numb_generalized_coord",
 )
 
 #: Dotted path of a key → values that it must not have.

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ..loss._rules import broken, has
+from ..loss._terms import TERMS
 from . import _types as t
 
 LossFunction = Annotated[Literal["mse", "mae"], t.Words("one of mse, mae")]
@@ -14,23 +16,14 @@ HuberDelta = Annotated[
     t.Words("a number > 0, or three of them for [energy, force, virial]"),
 ]
 
-#: Labels with a pair of prefactors: the suffix of the keys and what they weigh.
-TERMS = {
-    "e": "energy",
-    "f": "force",
-    "v": "virial",
-    "h": "Hessian",
-    "ae": "atomic energy",
-    "pf": "force weighted per atom",
-    "gf": "generalized force",
-}
 
-
-def _start(what: str) -> str:
+def _start(term: str) -> str:
+    what = TERMS[term].title
     return f"Prefactor of the {what} at the start of the run (0 here and at the end: no label)."
 
 
-def _limit(what: str) -> str:
+def _limit(term: str) -> str:
+    what = TERMS[term].title
     return f"Prefactor of the {what} in the limit of learning rate 0."
 
 
@@ -41,20 +34,22 @@ class EnergyLossSection(t.Section):
     """
 
     type: Literal["ener"] = Field(default="ener", description="Kind of loss.")
-    start_pref_e: t.NotNegative = Field(default=0.02, description=_start("energy"))
-    limit_pref_e: t.NotNegative = Field(default=1.0, description=_limit("energy"))
-    start_pref_f: t.NotNegative = Field(default=1000.0, description=_start("force"))
-    limit_pref_f: t.NotNegative = Field(default=1.0, description=_limit("force"))
-    start_pref_v: t.NotNegative = Field(default=0.0, description=_start("virial"))
-    limit_pref_v: t.NotNegative = Field(default=0.0, description=_limit("virial"))
-    start_pref_h: t.NotNegative = Field(default=0.0, description=_start("Hessian"))
-    limit_pref_h: t.NotNegative = Field(default=0.0, description=_limit("Hessian"))
-    start_pref_ae: t.NotNegative = Field(default=0.0, description=_start("atomic energy"))
-    limit_pref_ae: t.NotNegative = Field(default=0.0, description=_limit("atomic energy"))
-    start_pref_pf: t.NotNegative = Field(default=0.0, description=_start("force weighted per atom"))
-    limit_pref_pf: t.NotNegative = Field(default=0.0, description=_limit("force weighted per atom"))
+    start_pref_e: t.NotNegative = Field(default=0.02, description=_start("e"))
+    limit_pref_e: t.NotNegative = Field(default=1.0, description=_limit("e"))
+    start_pref_f: t.NotNegative = Field(default=1000.0, description=_start("f"))
+    limit_pref_f: t.NotNegative = Field(default=1.0, description=_limit("f"))
+    start_pref_v: t.NotNegative = Field(default=0.0, description=_start("v"))
+    limit_pref_v: t.NotNegative = Field(default=0.0, description=_limit("v"))
+    start_pref_h: t.NotNegative = Field(default=0.0, description=_start("h"))
+    limit_pref_h: t.NotNegative = Field(default=0.0, description=_limit("h"))
+    start_pref_ae: t.NotNegative = Field(default=0.0, description=_start("ae"))
+    limit_pref_ae: t.NotNegative = Field(default=0.0, description=_limit("ae"))
+    start_pref_pf: t.NotNegative = Field(default=0.0, description=_start("pf"))
+    limit_pref_pf: t.NotNegative = Field(default=0.0, description=_limit("pf"))
     use_default_pf: t.Flag = Field(
-        default=False, description="Whether atoms without `atom_pref.npy` have the weight 1."
+        default=False,
+        description="Whether atoms of systems without `atom_pref.npy` have the weight 1; else the "
+        "weighted force is off there. Not on every backend.",
     )
     relative_f: t.MaybeAboveZero = Field(
         default=None,
@@ -64,10 +59,10 @@ class EnergyLossSection(t.Section):
     enable_atom_ener_coeff: t.Flag = Field(
         default=False,
         description="Whether the energy is a sum of atomic energies with the coefficients of "
-        "`atom_ener_coeff.npy`.",
+        "`atom_ener_coeff.npy`, 1 where it is missing.",
     )
-    start_pref_gf: t.NotNegative = Field(default=0.0, description=_start("generalized force"))
-    limit_pref_gf: t.NotNegative = Field(default=0.0, description=_limit("generalized force"))
+    start_pref_gf: t.NotNegative = Field(default=0.0, description=_start("gf"))
+    limit_pref_gf: t.NotNegative = Field(default=0.0, description=_limit("gf"))
     numb_generalized_coord: t.Count = Field(
         default=0, description="Number of generalized coordinates, the columns of `drdq.npy`."
     )
@@ -94,39 +89,12 @@ class EnergyLossSection(t.Section):
     )
 
     def has(self, term: str) -> bool:
-        """Whether a term of ``TERMS`` is part of the loss."""
-        return bool(getattr(self, f"start_pref_{term}") or getattr(self, f"limit_pref_{term}"))
+        """Whether a term of :data:`multifit.loss._terms.TERMS` is part of the loss."""
+        return has(self, term)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if not any(self.has(term) for term in TERMS):
-            raise t.relation("", "has only prefactors 0, but must fit at least one label")
-        if self.f_use_norm and not (self.use_huber or self.loss_func == "mae"):
-            raise t.relation(
-                "f_use_norm",
-                'is true, but must be false unless use_huber is true or loss_func is "mae"',
-            )
-        if self.intensive_ener_virial and (self.use_huber or self.loss_func == "mae"):
-            other = "use_huber" if self.use_huber else 'loss_func "mae"'
-            raise t.relation(
-                "intensive_ener_virial",
-                f"is true, which changes squared errors only, but must be false with {other}",
-            )
-        if self.has("gf") and not self.numb_generalized_coord:
-            raise t.relation(
-                "numb_generalized_coord", "is 0, but must be > 0 with a generalized-force term"
-            )
-        if self.use_huber:
-            _check_huber(self)
+        rule = broken(self)
+        if rule is not None:
+            raise t.relation(rule.key, rule.sentence)
         return self
-
-
-def _check_huber(loss: EnergyLossSection) -> None:
-    """Raise for what has no Huber form."""
-    if loss.loss_func == "mae":
-        raise t.relation("use_huber", 'is true, but must be false with loss_func "mae"')
-    for term in ("pf", "gf", "h"):
-        if loss.has(term):
-            raise t.relation("use_huber", f"is true, but must be false with a {TERMS[term]} term")
-    if loss.relative_f is not None:
-        raise t.relation("use_huber", "is true, but must be false with relative_f")

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ._classes import EnergyLoss as EnergyLoss
-from ._energy import EnergyLossConfig as EnergyLossConfig
+from ._config import EnergyLossConfig as EnergyLossConfig
+from ._config import metric_names as metric_names
 from ._energy import energy_loss as energy_loss
-from ._energy import metric_names as metric_names

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..backend import Backend, get_backend
 from ..batch import Atoms
-from ..errors import ConfigError, UnsupportedError, did_you_mean
-from ._energy import TERMS, EnergyLossConfig, energy_loss
+from ..errors import ConfigError, did_you_mean
+from ..support import require
+from ._config import EnergyLossConfig, huber_deltas
+from ._energy import energy_loss
+from ._terms import LABELS, TERMS
 
 Array = Any
 
-#: Options of DeePMD's signature that must keep these values in this version.
-_NOT_YET: dict[str, Any] = {
-    "start_pref_pf": 0.0,
-    "limit_pref_pf": 0.0,
-    "relative_f": None,
-    "enable_atom_ener_coeff": False,
-    "start_pref_gf": 0.0,
-    "limit_pref_gf": 0.0,
-    "numb_generalized_coord": 0,
-    "start_pref_h": 0.0,
-    "limit_pref_h": 0.0,
-    "use_default_pf": False,
-}
-
-
-def huber_deltas(delta: float | Sequence[float]) -> tuple[float, float, float]:
-    """Return [energy, force, virial] from one number or three.
-
-    Raises
-    ------
-    ConfigError
-        For a list of another length.
-    """
-    if isinstance(delta, int | float):
-        return (float(delta),) * 3
-    if len(delta) != 3:
-        raise ConfigError(
-            f"huber_delta must be a number or [energy, force, virial], but has {len(delta)} numbers"
-        )
-    e, f, v = delta
-    return float(e), float(f), float(v)
+#: prediction → the label of the same shape
+_LIKE = {term.prediction: term.label for term in TERMS.values()}
 
 
 class EnergyLoss:
@@ -56,9 +32,18 @@ class EnergyLoss:
         The learning rate at which the prefactors have their ``start`` values.
     **options
         Those of ``input.json``'s loss section: ``start_pref_e``, ``limit_pref_e``, …,
-        ``loss_func``, ``use_huber``, ``huber_delta``, ``f_use_norm``, ``intensive_ener_virial``.
+        ``loss_func``, ``use_huber``, ``huber_delta``, ``f_use_norm``, ``intensive_ener_virial``,
+        ``relative_f``, ``enable_atom_ener_coeff``, ``numb_generalized_coord``,
+        ``use_default_pf``.
     backend
         The name of a backend, or an adapter.
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown, out of range, or could only be ignored beside the others.
+    UnsupportedError
+        If the backend does not have an option.
 
     Examples
     --------
@@ -78,9 +63,6 @@ class EnergyLoss:
         backend: str | Backend = "numpy",
         **options: Any,
     ) -> None:
-        for name, off in _NOT_YET.items():
-            if options.pop(name, off) != off:
-                raise UnsupportedError(f"{name} is not available in this version")
         known = EnergyLossConfig.__dataclass_fields__
         for name in options:
             if name not in known:
@@ -90,6 +72,8 @@ class EnergyLoss:
         self.config = EnergyLossConfig(
             starter_learning_rate, huber_delta=huber_deltas(huber_delta), **options
         )
+        if self.config.use_default_pf:
+            require("use_default_pf", self.backend.name)
 
     def __call__(
         self,
@@ -104,55 +88,104 @@ class EnergyLoss:
         ----------
         prediction
             ``energy`` (nframes,), ``force`` (nframes, natoms, 3), ``virial`` (nframes, 3, 3),
-            ``atom_energy`` (nframes, natoms): those that the terms need.
+            ``atom_energy`` (nframes, natoms), ``hessian`` (nframes, 3·natoms, 3·natoms): those
+            that the terms need.
         label
-            The same with ``atom_ener`` for the atomic energies. A label that is missing, or whose
-            ``find_<label>`` is 0, switches its term off; its metrics are NaN.
+            The same with ``atom_ener`` for the atomic energies, and ``atom_pref`` (nframes,
+            natoms), ``drdq`` (nframes, natoms, 3, numb_generalized_coord), ``atom_ener_coeff``
+            (nframes, natoms); how the numbers of a frame are folded is free. A label that is
+            missing, or whose ``find_<label>`` is 0, switches its term off; its metrics are NaN.
+            ``atom_ener_coeff``, and with ``use_default_pf`` ``atom_pref``, is 1 instead.
         natoms
-            Atoms in each frame; needed only where no array of forces or atomic energies tells.
+            Atoms in each frame; needed only where no array of atoms tells.
 
         Raises
         ------
         ValueError
-            If the number of atoms can not be told.
+            If the number of atoms can not be told, or an array has another size.
         """
-        backend, xp = self.backend, self.backend.xp
+        backend = self.backend
         nframes = prediction["energy"].shape[0]
-        known = [prediction[key].shape[1] for key in ("force", "atom_energy") if key in prediction]
-        if natoms is None and not known:
-            raise ValueError("give natoms: neither force nor atom_energy tells how many atoms")
-        counts = np.broadcast_to(known[0] if natoms is None else natoms, (nframes,))
-        width = known[0] if known else 0
+        width = _width(prediction, label, nframes)
+        if natoms is None and not width:
+            raise ValueError("give natoms: no array with an axis of atoms tells how many")
+        counts = np.broadcast_to(width if natoms is None else natoms, (nframes,))
         mask = np.arange(width)[None, :] < counts[:, None]
-        flat = {k: _flat(xp, k, v) for k, v in prediction.items()}
-        target = {}
-        for term in self.config.terms:
-            mine, theirs = TERMS[term]
-            present = theirs in label and mine in flat
-            find = label.get(f"find_{theirs}", 1.0) if present else 0.0
-            target[f"find_{theirs}"] = backend.asarray(np.asarray(float(find)))
-            target[theirs] = _flat(xp, mine, label[theirs]) if present else flat.get(mine)
-            if target[theirs] is None:
-                rows = mask.size if mine in ("force", "atom_energy") else nframes
-                target[theirs] = flat[mine] = xp.zeros((rows, 1), dtype=xp.float64)
-        frame = np.repeat(np.arange(nframes), width)
+        fold = _Fold(backend, nframes, self.config.numb_generalized_coord, mask)
+        flat, target = self._fold_all(fold, prediction, label)
         atoms = Atoms(
             backend.asarray(counts.astype(np.float64)),
             backend.asarray(mask.reshape(-1).astype(np.float64)),
-            backend.asarray(frame),
+            backend.asarray(np.repeat(np.arange(nframes), width)),
         )
-        return energy_loss(
-            backend,
-            self.config,
-            backend.asarray(np.asarray(float(learning_rate))),
-            flat,
-            target,
-            atoms,
-        )
+        rate = backend.asarray(np.asarray(float(learning_rate)))
+        return energy_loss(backend, self.config, rate, flat, target, atoms)
+
+    def _fold_all(
+        self, fold: _Fold, prediction: Mapping[str, Array], label: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Return predictions and labels in flat order; what is missing is found to be so."""
+        config, scalar = self.config, fold.backend.asarray
+        flat: dict[str, Array] = {}
+        lacking = set()
+        for term in config.terms:
+            key = config.prediction(term)
+            if key in prediction:
+                flat[key] = fold(key, _LIKE[key], prediction[key])
+            else:
+                flat[key] = fold.empty(_LIKE[key])
+                lacking.add(TERMS[term].label)
+        target: dict[str, Array] = {}
+        for key in config.labels:
+            present = key in label
+            target[key] = fold(key, key, label[key]) if present else fold.empty(key)
+            find = float(label.get(f"find_{key}", 1.0)) if present and key not in lacking else 0.0
+            target[f"find_{key}"] = scalar(np.asarray(find))
+        return flat, target
 
 
-def _flat(xp: Any, key: str, value: Array) -> Array:
-    """Return per-atom arrays as (N, …): frames and atoms in one axis."""
-    if key == "force":
-        return xp.reshape(value, (-1, 3))
-    return xp.reshape(value, (-1,)) if key in ("energy", "atom_energy") else value
+@dataclass(frozen=True)
+class _Fold:
+    """Bring arrays of whole frames into the flat order of atoms."""
+
+    backend: Backend
+    nframes: int
+    generalized: int
+    mask: np.ndarray  #: which atoms are real, (nframes, natoms)
+
+    def _shape(self, key: str) -> tuple[int, ...]:
+        kind = LABELS[key]
+        return (
+            self.mask.size if kind.per_atom else self.nframes,
+            *kind.axes(self.mask.shape[1], self.generalized),
+        )
+
+    def empty(self, key: str) -> Array:
+        """Return what stands in for a label."""
+        return self.backend.asarray(np.full(self._shape(key), LABELS[key].default))
+
+    def __call__(self, name: str, key: str, value: Array) -> Array:
+        """Return (N, …) or (nframes, …) for the label of this key, or a prediction like it."""
+        xp, shape = self.backend.xp, self._shape(key)
+        if math.prod(value.shape) != math.prod(shape):
+            raise ValueError(
+                f"{name} has shape {tuple(value.shape)}, but {self.nframes} frames of "
+                f"{self.mask.shape[1]} atoms need {math.prod(shape)} numbers"
+            )
+        flat = xp.reshape(value, shape)
+        if "3natoms" not in LABELS[key].shape:
+            return flat
+        columns = np.repeat(np.repeat(self.mask, 3, axis=1), self.mask.shape[1], axis=0)
+        return flat * self.backend.asarray(columns[:, None, :].astype(np.float64))
+
+
+def _width(prediction: Mapping[str, Array], label: Mapping[str, Array], nframes: int) -> int:
+    """Return the number of atoms that the arrays have places for, 0 if none tells."""
+    numbers = {"force": 3, "atom_energy": 1, "atom_ener": 1, "atom_pref": 1, "atom_ener_coeff": 1}
+    for arrays in (prediction, label):
+        for key, each in numbers.items():
+            if key in arrays:
+                return int(math.prod(arrays[key].shape) // (max(nframes, 1) * each))
+        if "hessian" in arrays:
+            return int(arrays["hessian"].shape[-1]) // 3
+    return 0

@@ -16,6 +16,7 @@ from ..spectrum import Spectrum
 from ..tree import Flat, Tree, flatten, map_leaves, unflatten
 from . import _checkpoint as ckpt
 from ._finetune import finetune, init_model
+from ._labels import missing
 from ._progress import Display
 from ._report import fit_bias
 from ._setup import Setup, init_params, survey
@@ -159,12 +160,8 @@ def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
     )
     held_out = setup.validation.systems if setup.validation is not None else ()
     for kind, group in (("", systems), ("the validation data ", held_out)):
-        for label in setup.loss.labels:
-            without = [system.name for system in group if label not in system.labels]
-            if without:
-                display.say(
-                    f"no {label} in {kind}{', '.join(without)}: this term of the loss is off there"
-                )
+        for note in missing(kind, group, setup.loss):
+            display.say(note)
     for note in [*config_notes(setup.config), *notes]:
         display.say(note)
 

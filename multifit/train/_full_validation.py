@@ -126,7 +126,9 @@ class FullValidation:
             self._potential = Potential(self.setup.model, params, self.setup.backend)
         self._potential.set_params(params)
         systems = self.setup.validation.systems
-        errors = sum((compare(self._potential, system) for system in systems), Errors())
+        weighted = self.setup.loss.enable_atom_ener_coeff
+        each = (compare(self._potential, system, coefficients=weighted) for system in systems)
+        errors = sum(each, Errors())
         row = f"{step:6d} " + " ".join(f"{x:12.6e}" for x in _numbers(errors))
         try:
             with self._file.open("a", encoding="utf-8") as file:

@@ -39,7 +39,10 @@ def fit_bias(setup: Setup, params: Tree) -> np.ndarray:
     from .._bias import shifted_bias
 
     return shifted_bias(
-        _potential(setup, params), setup.training.systems, setup.config.model.data_bias_nsample
+        _potential(setup, params),
+        setup.training.systems,
+        setup.config.model.data_bias_nsample,
+        setup.loss.enable_atom_ener_coeff,
     )
 
 
@@ -51,13 +54,20 @@ def _with_bias(setup: Setup, params: Tree) -> Tree:
 
 
 def evaluate(
-    potential: Potential, systems: Sequence[System], parity: Parity
+    potential: Potential, systems: Sequence[System], parity: Parity, coefficients: bool
 ) -> list[tuple[str, int, Errors]]:
-    """Return (name, frames, errors) for each system."""
+    """Return (name, frames, errors) for each system.
+
+    Parameters
+    ----------
+    coefficients
+        As for :func:`multifit.comparison.predictions`.
+    """
     rows = []
     for system in systems:
         frames = spread_frames(system, FRAMES)
-        rows.append((system.name, len(frames), compare(potential, system, frames, parity.add)))
+        errors = compare(potential, system, frames, parity.add, coefficients=coefficients)
+        rows.append((system.name, len(frames), errors))
     return rows
 
 
@@ -81,7 +91,8 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     held_out = setup.validation is not None
     source = setup.validation if setup.validation is not None else setup.training
     parity = Parity()
-    rows = evaluate(_potential(setup, params), source.systems, parity)
+    coefficients = setup.loss.enable_atom_ener_coeff
+    rows = evaluate(_potential(setup, params), source.systems, parity, coefficients)
     from ..tables import table
 
     console.print(table(rows, "validation data" if held_out else "training data"))

@@ -21,11 +21,11 @@ from ..data import Sampler, system_probabilities
 from ..errors import TrainingError
 from ..loss import metric_names
 from ..spectrum import Spectrum
-from ..support import require
 from ..tree import map_leaves
 from . import _checkpoint as ckpt
 from ._begin import Run, Start, begin, introduce
 from ._blame import refuse, require_finite
+from ._features import require_all
 from ._full_validation import FullValidation
 from ._interrupt import Interrupt
 from ._lcurve import LearningCurve, tensorboard
@@ -72,7 +72,7 @@ def train(
     ConfigError, DataError, TrainingError, FileFormatError
         With one sentence for the user; nothing that was there before is lost.
     """
-    require("train", backend.name)
+    require_all(config, backend)
     began = time.monotonic() if began is None else began
     console = console or Console()
     check_outputs(config, output)

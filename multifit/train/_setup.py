@@ -17,15 +17,16 @@ from ..batch import Batcher
 from ..config import Config
 from ..data import System, batch_sizes, open_systems
 from ..descriptor import SeE2A
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError
 from ..fitting import Fitting
 from ..learning_rate import LearningRate, learning_rate
 from ..loss import EnergyLossConfig
-from ..loss._classes import huber_deltas
+from ..loss._config import huber_deltas
 from ..optimizer import Adam
 from ..spectrum import MARGIN, Spectrum
 from ..surroundings import surroundings
 from ..tree import Tree
+from ._labels import check_labels
 from ._source import Source
 from ._statfile import StatFile
 
@@ -118,13 +119,9 @@ def build_model(config: Config, type_map: Sequence[str], sel: tuple[int, ...]) -
 
 def build_loss(config: Config, start_lr: float) -> EnergyLossConfig:
     """Return the settings of the loss that the input describes."""
-    given = config.loss.model_dump()
-    known = set(EnergyLossConfig.__dataclass_fields__) - {"starter_learning_rate", "huber_delta"}
-    return EnergyLossConfig(
-        starter_learning_rate=start_lr,
-        huber_delta=huber_deltas(given["huber_delta"]),
-        **{key: given[key] for key in known},
-    )
+    given = config.loss.model_dump(exclude={"type", "huber_delta"})
+    deltas = huber_deltas(config.loss.huber_delta)
+    return EnergyLossConfig(starter_learning_rate=start_lr, huber_delta=deltas, **given)
 
 
 def build_optimizer(config: Config) -> Adam:
@@ -170,12 +167,12 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     validation, validation_sizes = None, []
     if training.validation_data is not None:
         held_out = open_systems(training.validation_data.systems, type_map, base=base)
-        validation = Source(held_out, batcher, model.fitting, loss.labels)
+        validation = Source(held_out, batcher, model.fitting, loss)
         validation_sizes = batch_sizes(
             held_out, training.validation_data.batch_size, VALIDATION_DATA
         )
-        _check_labels("validation", held_out, loss)
-    _check_labels("training", systems, loss)
+        check_labels("validation", held_out, loss)
+    check_labels("training", systems, loss)
     return Setup(
         config=config,
         backend=backend,
@@ -184,7 +181,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         adam=build_optimizer(config),
         rate=rate,
         numb_steps=steps,
-        training=Source(systems, batcher, model.fitting, loss.labels),
+        training=Source(systems, batcher, model.fitting, loss),
         training_sizes=sizes,
         validation=validation,
         validation_sizes=validation_sizes,
@@ -195,15 +192,6 @@ def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[i
     """Return how many steps see every frame so often."""
     batches = sum(s.nframes / size for s, size in zip(systems, sizes, strict=True) if size)
     return max(1, round(epochs * batches))
-
-
-def _check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> None:
-    """Raise if not one label of the loss is anywhere in the data."""
-    if not any(label in system.labels for system in systems for label in loss.labels):
-        raise DataError(
-            f"no {kind} system has any of the labels that the loss compares with "
-            f"({', '.join(loss.labels)}): add them to the data, or change the prefactors in loss"
-        )
 
 
 def init_params(setup: Setup, stat_file: Path | None) -> Tree:
@@ -276,7 +264,10 @@ def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
             extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)
         atype = np.stack([frame.atype for frame in ready])
         if "energy" in arrays:
-            counts.append(np.stack([np.bincount(a[a >= 0], minlength=n) for a in atype]))
+            weight = np.ones(atype.shape)
+            if setup.loss.enable_atom_ener_coeff and "atom_ener_coeff" in arrays:
+                weight = arrays["atom_ener_coeff"]
+            counts.append(stat.type_counts(atype, weight, n))
             energies.append(arrays["energy"])
         if "atom_ener" in arrays and "ae" in setup.loss.terms:
             atoms.append((atype.ravel(), arrays["atom_ener"].ravel()))

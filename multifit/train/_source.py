@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .. import model as mdl
 from ..batch import Batcher, Frame
 from ..data import Sampler, System, parameters, snapshot
 from ..fitting import Fitting
+from ..loss import EnergyLossConfig
 from ..tree import Tree
+from ._labels import as_batch
 
 #: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
 CACHE = 1 << 30
@@ -37,14 +40,14 @@ class Source:
 
     Parameters
     ----------
-    labels
-        The labels that the loss compares with.
+    loss
+        What is compared with labels.
     """
 
     systems: Sequence[System]
     batcher: Batcher
     fitting: Fitting
-    labels: Sequence[str]
+    loss: EnergyLossConfig
     _cache: OrderedDict[tuple[int, int], Frame] = field(default_factory=OrderedDict)
     _used: int = 0
 
@@ -72,7 +75,7 @@ class Source:
         more
             Labels that are wanted besides those of the loss.
         """
-        keys = [*self.labels, *more, "fparam", "aparam"]
+        keys = [*self.loss.labels, *more, "fparam", "aparam"]
         arrays = self.systems[system].load(frames, keys)
         fit = self.fitting
         fparam, aparam = parameters(
@@ -91,19 +94,9 @@ class Source:
         """Return the batch of some frames of a system."""
         ready, arrays = self.load(system, frames)
         batch, layout = self.batcher.assemble(ready, arrays.get("fparam"), arrays.get("aparam"))
-        n = len(layout.frame)
-        empty = {"energy": (len(frames),), "virial": (len(frames), 3, 3)}
-        empty |= {"force": (n, 3), "atom_ener": (n,)}
-        label = {}
-        for key in self.labels:
-            found = key in arrays
-            label[f"find_{key}"] = np.asarray(float(found))
-            if not found:
-                label[key] = np.zeros(empty[key])
-            elif key in ("energy", "virial"):
-                label[key] = arrays[key]
-            else:
-                label[key] = layout.spread(list(arrays[key]))
+        if self.loss.needs_hessian:
+            batch["directions"] = mdl.directions(self.systems[system].natoms)
+        label = as_batch(self.loss, self.systems[system], frames, arrays, ready, layout)
         nearest = min(frame.nearest for frame in ready)
         pairs = frozenset(key for frame in ready for key in frame.tables)
         return Work(batch, label, system, frames, nearest, pairs, state or {})

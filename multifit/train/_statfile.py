@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ._setup import Setup
 
 #: The labels that statistics are made of.
-LABELS = ("energy", "atom_ener", "fparam", "aparam")
+LABELS = ("energy", "atom_ener", "atom_ener_coeff", "fparam", "aparam")
 
 
 def stat_path(given: Path) -> Path:
@@ -94,6 +94,7 @@ def _fingerprint(setup: Setup) -> str:
         "davg_zero": descriptor.set_davg_zero,
         "fitting": [fitting.numb_fparam, fitting.numb_aparam, fitting.default_fparam],
         "bias": [model.preset_out_bias, fitting.rcond, "ae" in setup.loss.terms],
+        "coefficients": setup.loss.enable_atom_ener_coeff,
         "protect": config.data_stat_protect,
         "type_map": model.type_map,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ..loss import EnergyLossConfig, energy_loss
 from ..spectrum import Spectrum
 from ..tree import Tree, map_leaves
 from ._source import Source, Work
+from ._step import prediction
 
 #: The loss of a few frames is cheap, and never worth compiling.
 NUMPY = get_backend("numpy")
@@ -35,12 +35,7 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         """Compile the prediction once."""
-        backend, model, forces = self.backend, self.model, self.loss.needs_forces
-
-        def predict(params: Tree, batch: Tree) -> dict[str, Any]:
-            return mdl.evaluate(backend, model, params, batch, forces=forces)
-
-        self._predict = backend.compile(predict)
+        self._predict = self.backend.compile(prediction(self.backend, self.model, self.loss))
 
     def metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:
         """Return the metrics of one batch; ``params`` are nested, arrays of the backend."""

@@ -116,8 +116,6 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{F}.atom_ener", [1.0, None], "not available in this version"),
     (f"{F}.tot_ener_zero", True, "not available in this version"),
     (f"{D}.precision", "float16", 'is "float16", which is not available in this version'),
-    ("loss.start_pref_h", 1, "not available in this version"),
-    ("loss.relative_f", 0.1, "not available in this version"),
     # missing
     ("model", ..., "model in in.json is missing, but must be an object"),
     (f"{D}", ..., "model.descriptor in in.json is missing"),

@@ -1,0 +1,121 @@
+"""Whether the data have what the loss compares with, and as arrays in the order of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ..batch import Frame, Layout
+from ..data import System, where
+from ..errors import DataError
+from ..loss import EnergyLossConfig
+from ..loss._terms import LABELS
+
+
+def check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> None:
+    """Raise if no term has its labels anywhere in the data, or a label has another size.
+
+    Parameters
+    ----------
+    kind
+        ``"training"`` or ``"validation"``, for messages.
+
+    Raises
+    ------
+    DataError
+        Naming what is missing, or the file and both sizes.
+    """
+    needed = [loss.needs(term) for term in loss.terms]
+    if not any(set(keys) <= system.labels for system in systems for keys in needed):
+        wanted = ", ".join(" with ".join(keys) for keys in needed)
+        raise DataError(
+            f"no {kind} system has any of the labels that the loss compares with "
+            f"({wanted}): add them to the data, or change the prefactors in loss"
+        )
+    if "drdq" not in loss.labels:
+        return
+    for system in systems:
+        found = system.ndof.get("drdq", loss.numb_generalized_coord)
+        if found != loss.numb_generalized_coord:
+            file = next(each.arrays["drdq"].where for each in system.sets if "drdq" in each.arrays)
+            raise DataError(
+                f"{file} holds the derivatives of {found} generalized coordinates, but "
+                f"loss.numb_generalized_coord is {loss.numb_generalized_coord}; change one of them"
+            )
+
+
+def missing(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> Iterator[str]:
+    """Yield a sentence for each label that some systems lack, with what follows from it.
+
+    Parameters
+    ----------
+    kind
+        What goes before the names of the systems, such as ``"the validation data "``.
+    """
+    for label in loss.labels:
+        without = [system.name for system in systems if label not in system.labels]
+        if not without:
+            continue
+        off = [term for term in loss.terms if label in loss.needs(term)]
+        if not off:
+            follows = f"it is {LABELS[label].default:g} for every atom there"
+        elif len(off) == 1:
+            follows = "this term of the loss is off there"
+        else:
+            follows = f"the terms {', '.join(off)} of the loss are off there"
+        yield f"no {label} in {kind}{', '.join(without)}: {follows}"
+
+
+def as_batch(
+    loss: EnergyLossConfig,
+    system: System,
+    frames: np.ndarray,
+    arrays: Mapping[str, np.ndarray],
+    ready: Sequence[Frame],
+    layout: Layout,
+) -> dict[str, np.ndarray]:
+    """Return the labels of some frames and for each ``find_<label>``, whether the data have it.
+
+    Parameters
+    ----------
+    frames
+        Which frames of the system, (n,).
+    arrays
+        What the system has of them.
+    ready, layout
+        The frames as the batch holds them, and where it has their atoms.
+    """
+    nframes, label = len(frames), {}
+    real = np.stack([frame.atype >= 0 for frame in ready])
+    for key in loss.labels:
+        kind = LABELS[key]
+        axes = kind.axes(system.natoms, loss.numb_generalized_coord)
+        label[f"find_{key}"] = np.asarray(float(key in arrays))
+        if key not in arrays:
+            rows = len(layout.frame) if kind.per_atom else nframes
+            label[key] = np.full((rows, *axes), kind.default)
+            continue
+        if not kind.per_atom:
+            label[key] = arrays[key].reshape(nframes, *axes)
+            continue
+        values = arrays[key].reshape(nframes, system.natoms, *axes)
+        if key == "atom_pref":
+            _check_weights(system, frames, values, real)
+        if "3natoms" in kind.shape:  # its last axis has columns of virtual atoms, which are nothing
+            values = values * np.repeat(real, 3, axis=1)[:, None, None, :]
+        label[key] = layout.spread(list(values))
+    return label
+
+
+def _check_weights(
+    system: System, frames: np.ndarray, weights: np.ndarray, real: np.ndarray
+) -> None:
+    """Raise for a weight below zero, with which a larger error would be a smaller loss."""
+    below = np.argwhere((weights < 0) & real)
+    if len(below):
+        row, atom = (int(i) for i in below[0])
+        raise DataError(
+            f"{where(system, int(frames[row]))}: atom_pref of atom {atom} is "
+            f"{weights[row, atom]:g}; a weight must be ≥ 0"
+        )
