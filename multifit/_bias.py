@@ -10,7 +10,7 @@ frame f, labels E* and predictions E, the new bias solves one of
    \text{set:}\; \min_b \sum_f (E^*_f - \sum_a n_{fa} b_a)^2.
 
 Where the data leave a choice (water is always H2O), δ or b is the shortest solution. Types that do
-not occur keep their bias, and types with a ``preset_out_bias`` have that one.
+not occur keep their bias, and types with a ``preset_out_bias`` or an ``atom_ener`` have that one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 
 from .comparison import predictions, spread_frames
 from .data import System
+from .errors import ConfigError
 from .model import EnergyModel
 from .potential import Potential
 from .statistics import output_bias, type_counts
@@ -123,7 +124,12 @@ def fit_bias(model: EnergyModel, params: Tree, evidence: Evidence, mode: Mode) -
         ``"change"`` fits a shift to label − prediction, ``"set"`` fits the labels themselves.
     """
     old = type_bias(model, params)
-    wanted: list[float | None] = list(model.preset_out_bias or [None] * model.ntypes)
+    if model.fitting.tot_ener_zero:
+        raise ConfigError(
+            "the model's total energy is always zero (tot_ener_zero), so that no data say what the "
+            "energies of its types are; give them (-b EV …)"
+        )
+    wanted: list[float | None] = list(model.fixed_bias)
     for a in np.flatnonzero(evidence.absent()):
         if wanted[a] is None:
             wanted[a] = float(old[a])
@@ -137,7 +143,20 @@ def fit_bias(model: EnergyModel, params: Tree, evidence: Evidence, mode: Mode) -
 
 
 def with_type_bias(model: EnergyModel, params: Tree, bias: np.ndarray) -> np.ndarray:
-    """Return the ``out_bias`` (ntypes, 1) with which the types have the given bias."""
+    """Return the ``out_bias`` (ntypes, 1) with which the types have the given bias.
+
+    Raises
+    ------
+    ConfigError
+        If a type is to have another one than its ``atom_ener``.
+    """
+    fixed = model.fitting.atom_ener or (None,) * model.ntypes
+    for name, own, wanted in zip(model.type_map, fixed, bias, strict=True):
+        if own is not None and not np.isclose(own, wanted, rtol=1e-12):
+            raise ConfigError(
+                f"the energy of {name} can not become {wanted:g} eV: the model's atom_ener has "
+                f"fixed it at {own:g} eV; give this value for it"
+            )
     shift = np.asarray(bias) - type_bias(model, params)
     new: np.ndarray = np.asarray(params["out_bias"]) + shift[:, None]
     return new
@@ -151,7 +170,7 @@ def shifted_bias(
 ) -> np.ndarray:
     """Return the ``out_bias`` (ntypes, 1) with which a model fits the energies of data best.
 
-    Without energies in the data it is what it was.
+    Without energies in the data, or in the model (``tot_ener_zero``), it is what it was.
 
     Parameters
     ----------
@@ -161,6 +180,8 @@ def shifted_bias(
         As for :func:`multifit.comparison.predictions`.
     """
     params = map_leaves(potential.backend.to_numpy, potential.params)
+    if potential.model.fitting.tot_ener_zero:
+        return np.asarray(params["out_bias"])
     evidence = collect(potential, systems, nsample, coefficients=coefficients)
     if not len(evidence.label):
         return np.asarray(params["out_bias"])

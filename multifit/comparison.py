@@ -148,12 +148,13 @@ def _predict(
 ) -> Chunk:
     """Return the predictions for at most ``size`` frames."""
     arrays = system.load(frames, (*COMPARED, "fparam", "aparam"))
-    atype = system.atype(frames)
-    ready = [
-        batcher.frame(*snapshot(system, int(frame), arrays, k)) for k, frame in enumerate(frames)
-    ]
     fit = potential.model.fitting
     extra = parameters(system, arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam)
+    ready = [
+        batcher.frame(*snapshot(system, int(frame), arrays, k, fit.use_aparam_as_mask))
+        for k, frame in enumerate(frames)
+    ]
+    atype = np.stack([frame.atype for frame in ready])
     # The last chunk is filled up with its last frame, so that its shape is known already.
     padding = size - len(ready) if potential.backend.static_shapes else 0
     out = potential.evaluate_frames(

@@ -174,24 +174,27 @@ def trainable_names(network: Network) -> Iterator[str]:
 
 
 def apply_layer(xp: Any, layer: Layer, params: Tree, x: Array) -> tuple[Array, Pullback]:
-    """Return y (n, n_out) and the pullback ȳ (n, n_out) → x̄ (n, n_in)."""
-    w = params["w"]
-    u = xp.matmul(x, w)
+    """Return y (n, n_out) and the pullback ȳ (n, n_out) → x̄ (n, n_in), in the layer's precision."""
+    # Parameters of half precision are kept in float32.
+    p = {name: prec.narrow(xp, value, layer.precision) for name, value in params.items()}
+    x = prec.narrow(xp, x, layer.precision)
+    u = xp.matmul(x, p["w"])
     if layer.bias:
-        u = u + params["b"]
+        u = u + p["b"]
     y, slope = activation(layer.activation)(xp, u)
     if layer.timestep:
-        y = y * params["idt"]
+        y = y * p["idt"]
     if layer.residual == "same":
         y = y + x
     elif layer.residual == "double":
         y = y + xp.concat([x, x], axis=-1)
 
     def pullback(y_bar: Array) -> Array:
+        y_bar = prec.narrow(xp, y_bar, layer.precision)
         u_bar = y_bar * slope()
         if layer.timestep:
-            u_bar = u_bar * params["idt"]
-        x_bar = xp.matmul(u_bar, xp.matrix_transpose(w))
+            u_bar = u_bar * p["idt"]
+        x_bar = xp.matmul(u_bar, xp.matrix_transpose(p["w"]))
         if layer.residual == "same":
             x_bar = x_bar + y_bar
         elif layer.residual == "double":
@@ -202,8 +205,8 @@ def apply_layer(xp: Any, layer: Layer, params: Tree, x: Array) -> tuple[Array, P
 
 
 def apply_network(xp: Any, network: Network, params: Tree, x: Array) -> tuple[Array, Pullback]:
-    """Return y (n, n_out) for x (n, n_in), and the pullback ȳ → x̄."""
-    pullbacks = []
+    """Return y (n, n_out) for x (n, n_in), and the pullback ȳ → x̄; both as precise as x."""
+    wide, pullbacks = x.dtype, []
     for layer, p in zip(network.layers, in_order(params["layers"]), strict=True):
         x, pull = apply_layer(xp, layer, p, x)
         pullbacks.append(pull)
@@ -211,6 +214,6 @@ def apply_network(xp: Any, network: Network, params: Tree, x: Array) -> tuple[Ar
     def pullback(y_bar: Array) -> Array:
         for pull in reversed(pullbacks):
             y_bar = pull(y_bar)
-        return y_bar
+        return xp.astype(y_bar, wide, copy=False)
 
-    return x, pullback
+    return xp.astype(x, wide, copy=False), pullback

@@ -13,8 +13,10 @@ from . import files
 from . import model as mdl
 from .backend import Backend, get_backend
 from .batch import Batcher, Frame
+from .data import real_types
 from .errors import DataError, FileFormatError, did_you_mean
 from .spectrum import Spectrum
+from .support import require_precision
 from .tree import Tree, map_leaves
 
 #: Distance in Å down to which the embedding nets are interpolated from the start.
@@ -49,6 +51,8 @@ class Potential:
     ) -> None:
         self.model = model
         self.backend = get_backend(backend)
+        for part in (model.descriptor, model.fitting):
+            require_precision(part.precision, self.backend.name)
         self.params = map_leaves(self.backend.asarray, params)
         self._batcher = Batcher(
             model.descriptor.rcut,
@@ -148,7 +152,8 @@ class Potential:
         fparam
             (numb_fparam,) or (nframes, numb_fparam).
         aparam
-            (natoms, numb_aparam) or (nframes, natoms, numb_aparam).
+            (natoms, numb_aparam) or (nframes, natoms, numb_aparam); with ``use_aparam_as_mask``, 0
+            for an atom that is not there.
         pbc
             Which lattice vectors repeat; all of them if there is a cell.
         atom_virial
@@ -182,8 +187,11 @@ class Potential:
         cells = args.cells(cell, nframes)
         periodic = args.periodic(cell is not None if pbc is None else pbc)
         extra = self._parameters(fparam, aparam, nframes, natoms)
+        kinds = [atype] * nframes
+        if self.model.fitting.use_aparam_as_mask and extra[1] is not None:
+            kinds = [real_types(atype, each) for each in extra[1]]
         ready = [
-            self._batcher.frame(frames[k], cells[k], periodic, atype, f"frame {k}")
+            self._batcher.frame(frames[k], cells[k], periodic, kinds[k], f"frame {k}")
             for k in range(nframes)
         ]
         step = max(1, ATOMS_AT_ONCE // max(natoms, 1))
@@ -298,7 +306,7 @@ def read_model(path: str | Path) -> tuple[mdl.EnergyModel, Tree, dict[str, Any]]
     if not isinstance(content.get("model"), dict):
         raise FileFormatError(f"{path} holds no model (it has no key 'model')")
     try:
-        model, params = mdl.deserialize(content["model"])
+        model, params = mdl.from_content(content)
     except FileFormatError as exc:
         raise FileFormatError(f"{path}: {exc}") from exc
     except (KeyError, TypeError, ValueError, AttributeError) as exc:

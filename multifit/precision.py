@@ -1,4 +1,9 @@
-"""Names of floating-point precisions, as ``input.json`` spells them."""
+"""Names of floating-point precisions, as ``input.json`` spells them.
+
+A net of half precision (``float16``, ``bfloat16``) has its parameters in float32: an optimizer's
+small steps would be lost otherwise, and no file format knows bfloat16. They are rounded where they
+are used, and so is what they meet there; what comes out is float32 again.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +18,20 @@ Array = Any
 #: What ``default`` means, and the precision of energies, forces and sums over atoms.
 GLOBAL = "float64"
 
-NAMES = {"default": GLOBAL, "float32": "float32", "float64": "float64"}
-_SYNONYMS = {"single": "float32", "double": "float64"}
+#: The precisions in which arrays are not kept, but only used.
+HALF = ("float16", "bfloat16")
+
+NAMES = {"default": GLOBAL} | {name: name for name in ("float64", "float32", *HALF)}
+_SYNONYMS = {"half": "float16", "single": "float32", "double": "float64"}
 
 
 def canonical(name: str) -> str:
-    """Return ``float32`` or ``float64`` for any accepted spelling.
+    """Return ``float64``, ``float32``, ``float16`` or ``bfloat16`` for any accepted spelling.
 
     Raises
     ------
     ConfigError
-        For a name that is unknown, or a precision that multifit does not have.
+        For a name that is unknown.
     """
     key = _SYNONYMS.get(name.lower(), name.lower())
     if key not in NAMES:
@@ -34,11 +42,22 @@ def canonical(name: str) -> str:
     return NAMES[key]
 
 
+def kept(name: str) -> str:
+    """Return the precision in which the arrays of a net of this precision are kept."""
+    key = canonical(name)
+    return "float32" if key in HALF else key
+
+
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """Return the NumPy dtype of a precision."""
-    return np.dtype(canonical(name))
+    """Return the NumPy dtype in which the arrays of a net of this precision are kept."""
+    return np.dtype(kept(name))
 
 
 def cast(xp: Any, x: Array, name: str) -> Array:
-    """Return x in the given precision; the array itself if it already is."""
-    return xp.astype(x, getattr(xp, name), copy=False)
+    """Return x in the precision in which arrays are kept; the array itself if it already is."""
+    return xp.astype(x, getattr(xp, kept(name)), copy=False)
+
+
+def narrow(xp: Any, x: Array, name: str) -> Array:
+    """Return x in half precision if that is what a layer computes in, else the array itself."""
+    return xp.astype(x, getattr(xp, name), copy=False) if name in HALF else x

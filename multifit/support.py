@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .errors import UnsupportedError
+from .precision import canonical
 
 ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}
@@ -28,6 +29,8 @@ FEATURES: dict[str, Feature] = {
     "se_e2_a": Feature("descriptor se_e2_a", ALL),
     "ener": Feature("fitting net for energies", ALL),
     "float32": Feature("networks in float32", ALL),
+    "float16": Feature("networks in float16", ALL - {"paddle"}),
+    "bfloat16": Feature("networks in bfloat16", ALL - {"numpy", "paddle"}),
     "energy_loss": Feature("energy loss and its metrics", ALL),
     "use_default_pf": Feature(
         "loss option use_default_pf (weight 1 where atom_pref.npy is missing)",
@@ -51,6 +54,19 @@ def require(feature: str, backend: str) -> None:
     if backend in ALL and backend not in row.backends:
         who = " or ".join(sorted(row.backends))
         raise UnsupportedError(f"the {backend} backend does not support {row.title}; use {who}")
+
+
+def require_precision(name: str, backend: str) -> None:
+    """Raise unless the backend computes networks of this precision, as ``input.json`` spells it.
+
+    Raises
+    ------
+    UnsupportedError
+        As :func:`require`.
+    """
+    key = canonical(name)
+    if key in FEATURES:  # float64 is everywhere
+        require(key, backend)
 
 
 def markdown() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .data import Snapshot, System, snapshot
+from .data import Snapshot, System, parameters, snapshot
 from .neighbors import find_pairs
 
 #: Frames that are read at once.
@@ -37,7 +37,10 @@ class Surroundings:
 
 
 def surroundings(
-    systems: Sequence[System], rcut: float, on_frames: Callable[[int], None] | None = None
+    systems: Sequence[System],
+    rcut: float,
+    on_frames: Callable[[int], None] | None = None,
+    masked: bool = False,
 ) -> Surroundings:
     """Return what surrounds the atoms in all frames of one system or more.
 
@@ -49,6 +52,8 @@ def surroundings(
         The cut-off in Å.
     on_frames
         Called with the number of frames that are done since the last call.
+    masked
+        Whether ``aparam`` tells which atoms are real (``use_aparam_as_mask``).
 
     Raises
     ------
@@ -60,9 +65,12 @@ def surroundings(
     for system in systems:
         for start in range(0, system.nframes, FRAMES):
             frames = np.arange(start, min(start + FRAMES, system.nframes))
-            arrays = system.load(frames)
+            arrays = system.load(frames, ["aparam"] if masked else ())
+            if masked:
+                parameters(system, arrays, 0, 1)
             for row, frame in enumerate(frames):
-                found = _with(found, names, snapshot(system, int(frame), arrays, row), rcut)
+                one = snapshot(system, int(frame), arrays, row, masked)
+                found = _with(found, names, one, rcut)
             if on_frames is not None:
                 on_frames(len(frames))
     return found

@@ -23,6 +23,7 @@ Axis = int | Sequence[int] | None
 __array_api_version__ = "2024.12"
 
 bool, int32, int64, float32, float64 = tf.bool, tf.int32, tf.int64, tf.float32, tf.float64
+float16, bfloat16 = tf.float16, tf.bfloat16
 e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
 
 

@@ -53,9 +53,22 @@ class Config(t.Section):
                 "learning_rate.warmup_steps",
                 f"is {warmup}, but must be less than training.numb_steps, {steps}",
             )
+        if self.model.fitting_net.tot_ener_zero and not _atoms_are_fitted(self):
+            raise t.relation(
+                "model.fitting_net.tot_ener_zero",
+                "is true, but must be false unless the loss has a term of atomic energies "
+                "(start_pref_ae, limit_pref_ae): nothing could be learnt from an energy that is "
+                "always 0",
+            )
         if self.validating.full_validation and self.validating.full_val_start != 1:
             _check_full_validation(self)
         return self
+
+
+def _atoms_are_fitted(config: Config) -> bool:
+    """Whether the loss sees the energies of atoms, and not only their plain sum."""
+    loss = config.loss
+    return loss.has("ae") or (loss.has("e") and loss.enable_atom_ener_coeff)
 
 
 def _check_full_validation(config: Config) -> None:

@@ -32,7 +32,8 @@ class FittingNetSection(t.Section):
     )
     dim_case_embd: t.Count = Field(
         default=0,
-        description="Number of branches of a multi-task model, told apart by a one-hot input.",
+        description="Number of branches of a multi-task model, told apart by a one-hot input, "
+        "which is 0 in a run that starts from nothing.",
     )
     neuron: t.Widths = Field(
         default=(120, 120, 120),
@@ -66,17 +67,23 @@ class FittingNetSection(t.Section):
     )
     atom_ener: t.Energies = Field(
         default=(),
-        description="Energy in eV of an isolated atom of each type; null leaves a type free.",
+        description="Energy in eV of an isolated atom of each type; null leaves a type free. Needs "
+        "`set_davg_zero` in the descriptor.",
     )
     layer_name: LayerNames = Field(
-        default=None, description="Names of the layers; layers of one name share their parameters."
+        default=None,
+        description="Names of the layers, hidden and output; layers of one name share their "
+        "parameters, in the nets of all types. A layer without a name has its own.",
     )
     use_aparam_as_mask: t.Flag = Field(
         default=False,
-        description="Whether atomic parameters mark real atoms instead of entering the net.",
+        description="Whether `aparam.npy` marks real atoms instead of entering the net: one of "
+        "which it is 0 is not there.",
     )
     tot_ener_zero: t.Flag = Field(
-        default=False, description="Whether the sum of the atomic energies is forced to 0."
+        default=False,
+        description="Whether the mean of the atomic energies of a frame is subtracted, so that "
+        "their sum is 0. Needs a loss of atomic energies.",
     )
 
     @model_validator(mode="after")
@@ -95,4 +102,21 @@ class FittingNetSection(t.Section):
                 f"has length {len(self.default_fparam)}, but must have length {self.numb_fparam}, "
                 "the value of numb_fparam",
             )
+        if self.use_aparam_as_mask and self.numb_aparam != 1:
+            raise t.relation(
+                "numb_aparam",
+                f"is {self.numb_aparam}, but must be 1 with use_aparam_as_mask: it tells whether "
+                "an atom is real",
+            )
+        if self.tot_ener_zero and self.gives_energies:
+            raise t.relation(
+                "tot_ener_zero",
+                "is true, but must be false with atom_ener: the energy of an isolated atom is "
+                "either given or 0",
+            )
         return self
+
+    @property
+    def gives_energies(self) -> bool:
+        """Whether ``atom_ener`` has an energy for any type."""
+        return any(energy is not None for energy in self.atom_ener)

@@ -11,18 +11,10 @@ from ._config import Config, sections
 from ._draft import Problem, shown
 
 #: Dotted paths of keys that must keep their default.
-LATER: tuple[str, ...] = (
-    "model.fitting_net.dim_case_embd",
-    "model.fitting_net.atom_ener",
-    "model.fitting_net.layer_name",
-    "model.fitting_net.use_aparam_as_mask",
-    "model.fitting_net.tot_ener_zero",
-)
+LATER: tuple[str, ...] = ()
 
 #: Dotted path of a key → values that it must not have.
 LATER_VALUES: dict[str, tuple[object, ...]] = {
-    "model.descriptor.precision": ("float16", "bfloat16"),
-    "model.fitting_net.precision": ("float16", "bfloat16"),
     "validating.validation_metric": ("S:MAE", "S:RMSE"),
 }
 

@@ -7,6 +7,9 @@ from typing import Annotated, Literal, Self
 from annotated_types import MinLen
 from pydantic import Field, model_validator
 
+from ..errors import ConfigError
+from ..fitting import layer_owners
+from ..networks import fitting_network
 from . import _types as t
 from ._descriptor import DescriptorSection
 from ._fitting_net import FittingNetSection
@@ -70,6 +73,8 @@ class ModelSection(t.Section):
         _check_type_map(self)
         _check_lengths(self)
         _check_type_indices(self)
+        _check_energies(self)
+        _check_layer_names(self)
         return self
 
 
@@ -117,3 +122,52 @@ def _check_type_indices(model: ModelSection) -> None:
                     f"names type {index}, but must name types below {ntypes}: the indices count "
                     "from 0",
                 )
+
+
+def _check_energies(model: ModelSection) -> None:
+    """Raise if ``atom_ener`` contradicts what else fixes the energy of an isolated atom."""
+    key, given = "fitting_net.atom_ener", model.fitting_net.atom_ener
+    if model.fitting_net.gives_energies and not model.descriptor.set_davg_zero:
+        raise t.relation(
+            key,
+            "gives energies of isolated atoms, but must be left out unless "
+            "descriptor.set_davg_zero is true: else a descriptor without neighbours is not 0",
+        )
+    preset = (model.preset_out_bias or {}).get("energy", ())
+    for a, (energy, other) in enumerate(zip(given, preset, strict=False)):
+        if None not in (energy, other) and energy != other:
+            raise t.relation(
+                f"{key}[{a}]",
+                f"is {energy}, but must be the same as preset_out_bias.energy[{a}], {other}, or "
+                "one of them null",
+            )
+    for a in model.atom_exclude_types:
+        if a < len(given) and given[a] is not None:
+            raise t.relation(
+                f"{key}[{a}]",
+                f"is {given[a]}, but must be null: atom_exclude_types sets the energy of type {a} "
+                "to 0",
+            )
+
+
+def _check_layer_names(model: ModelSection) -> None:
+    """Raise if layers of one name can not share their parameters."""
+    d, f = model.descriptor, model.fitting_net
+    if f.layer_name is None:
+        return
+    network = fitting_network(
+        d.neuron[-1] * d.axis_neuron
+        + f.numb_fparam
+        + (0 if f.use_aparam_as_mask else f.numb_aparam)
+        + f.dim_case_embd,
+        1,
+        f.neuron,
+        activation_function=f.activation_function,
+        resnet_dt=f.resnet_dt,
+        trainable=f.trainable if isinstance(f.trainable, tuple) else (),
+    )
+    try:
+        layer_owners(network, f.layer_name)
+    except ConfigError as exc:
+        sentence = str(exc).removeprefix("layer_name ")
+        raise t.relation("fitting_net.layer_name", sentence) from exc

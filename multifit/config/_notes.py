@@ -53,6 +53,11 @@ def _notes(config: Config) -> Iterator[str]:
         key = f"{section}.auto_prob"
         if _is_given(config, key) and _value(config, f"{section}.sys_probs") is not None:
             yield f"{key} has no effect beside sys_probs"
+    if config.model.fitting_net.dim_case_embd:
+        yield (
+            "model.fitting_net.dim_case_embd has no effect in a run that starts from nothing: "
+            "there is one task, and its inputs are 0"
+        )
     rate = config.learning_rate
     if "warmup_start_factor" in rate.model_fields_set and not (
         rate.warmup_steps or rate.warmup_ratio

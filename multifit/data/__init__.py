@@ -11,6 +11,7 @@ from ._open import open_systems as open_systems
 from ._parameters import parameters as parameters
 from ._sampler import Sampler as Sampler
 from ._snapshot import Snapshot as Snapshot
+from ._snapshot import real_types as real_types
 from ._snapshot import snapshot as snapshot
 from ._system import System as System
 from ._system import where as where

@@ -21,7 +21,14 @@ class Snapshot(NamedTuple):
     where: str  #: the frame's name in messages
 
 
-def snapshot(system: System, frame: int, arrays: Mapping[str, Array], row: int) -> Snapshot:
+def real_types(atype: Array, aparam: Array) -> Array:
+    """Return the types of atoms, (natoms,), −1 for those whose aparam, (natoms, 1), is 0."""
+    return np.where(np.reshape(aparam, (-1,)) != 0.0, atype, -1)
+
+
+def snapshot(
+    system: System, frame: int, arrays: Mapping[str, Array], row: int, masked: bool = False
+) -> Snapshot:
     """Return a frame of a system.
 
     Parameters
@@ -34,11 +41,14 @@ def snapshot(system: System, frame: int, arrays: Mapping[str, Array], row: int) 
         What :meth:`System.load` returned for some frames.
     row
         Which of them this one is.
+    masked
+        Whether ``aparam`` tells which atoms are real (``use_aparam_as_mask``).
     """
+    atype = system.atype(np.array([frame]))[0]
     return Snapshot(
         arrays["coord"][row],
         arrays["cell"][row] if "cell" in arrays else None,
         system.pbc,
-        system.atype(np.array([frame]))[0],
+        real_types(atype, arrays["aparam"][row]) if masked else atype,
         where(system, frame),
     )

@@ -33,10 +33,14 @@ def encode(data: dict[str, Any]) -> bytes:
     import h5py
 
     arrays: list[Array] = []
+    known: dict[int, str] = {}
 
     def store(array: Array) -> str:
-        arrays.append(array)
-        return f"/variable_{len(arrays) - 1:04d}"
+        # One array in several places (layers that share parameters) is one dataset.
+        if id(array) not in known:
+            known[id(array)] = f"/variable_{len(arrays):04d}"
+            arrays.append(array)  # alive, so that no other gets its id
+        return known[id(array)]
 
     text = _json.dump(detach(data, store))
     if len(text) > MAX_JSON:
@@ -86,6 +90,7 @@ def decode(content: bytes, path: Path) -> dict[str, Any]:
 def _model(file: h5py.File, path: Path, size: int) -> dict[str, Any]:
     """Return the dict of an open file of ``size`` bytes."""
     left = size
+    known: dict[str, Array] = {}
 
     def fetch(node: Any, where: str) -> Array:
         nonlocal left
@@ -95,11 +100,14 @@ def _model(file: h5py.File, path: Path, size: int) -> dict[str, Any]:
             raise FileFormatError(
                 f"{path}: {where} is {shown}, not the name of a dataset; restore it from a copy"
             )
+        if match[1] in known:
+            return known[match[1]]
         dataset = _plain_dataset(file, match[1], f"{path}: {where} names {node}")
         left -= math.prod(dataset.shape) * dataset.dtype.itemsize
-        if left < 0:  # two names, or two stretches of the file, that overlap
+        if left < 0:  # two names of one dataset, or two stretches of the file that overlap
             raise FileFormatError(f"{path} declares more data than it holds; it is not a model")
-        return _values(dataset)
+        known[match[1]] = _values(dataset)
+        return known[match[1]]
 
     tree = _json.load(_json_text(file, path), path)
     return attach(tree, path, fetch)

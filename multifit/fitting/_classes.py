@@ -15,21 +15,12 @@ from ..activations import activation
 from ..backend import Backend, get_backend
 from ..errors import ConfigError, UnsupportedError
 from ..networks import Seed
+from ..support import require_precision
 from ..tree import Tree, flatten, map_leaves
-from ._invar import Fitting, fit, init
+from ._invar import Fitting, energies, fit, init
 from ._serial import deserialize, serialize
 
 Array = Any
-
-#: Options of DeePMD's signature that must keep these values in this version.
-_NOT_YET: dict[str, Any] = {
-    "tot_ener_zero": False,
-    "atom_ener": None,
-    "layer_name": None,
-    "use_aparam_as_mask": False,
-    "spin": None,
-    "dim_case_embd": 0,
-}
 
 
 def _flags(trainable: bool | Sequence[bool] | None, neuron: Sequence[int]) -> tuple[bool, ...]:
@@ -53,7 +44,9 @@ def _settings(
     exclude_types: Sequence[int],
     default_fparam: Sequence[float] | None,
     numb_fparam: int,
-    not_yet: dict[str, Any],
+    atom_ener: Sequence[float | None] | None,
+    layer_name: Sequence[str | None] | None,
+    spin: Any,
     **rest: Any,
 ) -> Fitting:
     """Return checked settings.
@@ -65,9 +58,10 @@ def _settings(
     UnsupportedError
         For options that this version does not have.
     """
-    for name, value in not_yet.items():
-        if value != _NOT_YET[name] and value != []:
-            raise UnsupportedError(f"{name} = {value!r} is not available in this version")
+    if spin is not None:
+        raise UnsupportedError(
+            f"spin = {spin!r} is not available: no backend of multifit has spin; leave it out"
+        )
     if default_fparam is not None and len(default_fparam) != numb_fparam:
         raise ConfigError(
             f"default_fparam has {len(default_fparam)} numbers, but numb_fparam is {numb_fparam}"
@@ -81,8 +75,30 @@ def _settings(
         exclude_types=tuple(exclude_types),
         default_fparam=None if default_fparam is None else tuple(default_fparam),
         numb_fparam=numb_fparam,
+        atom_ener=energies(atom_ener),
+        layer_name=None if layer_name is None else tuple(layer_name),
         **rest,
     )
+
+
+def _bias(config: Fitting, given: np.ndarray) -> np.ndarray:
+    """Return the given bias (ntypes, dim_out).
+
+    Raises
+    ------
+    ConfigError
+        If it has another shape, or is not that of ``atom_ener``.
+    """
+    shape = (config.ntypes, config.dim_out)
+    if given.shape != shape:
+        raise ConfigError(f"the bias has the shape {given.shape}, but it must be {shape}")
+    for a, energy in enumerate(config.atom_ener or ()):
+        if energy is not None and np.any(given[a] != energy):
+            raise ConfigError(
+                f"bias_atom gives type {a} {given[a].tolist()}, but atom_ener {energy}; leave one "
+                "of them out"
+            )
+    return given
 
 
 class GeneralFitting:
@@ -110,7 +126,23 @@ class GeneralFitting:
         self.config = config
         self.type_map = None if type_map is None else list(type_map)
         self.backend = get_backend(backend)
+        require_precision(config.precision, self.backend.name)
         self.params = map_leaves(self.backend.asarray, params)
+
+    def set_case_embd(self, case_idx: int) -> None:
+        """Let the net be that of one case of ``dim_case_embd``: a one-hot input.
+
+        Raises
+        ------
+        ConfigError
+            If there are not so many cases.
+        """
+        cases = self.config.dim_case_embd
+        if not 0 <= case_idx < cases:
+            raise ConfigError(
+                f"there is no case {case_idx}: dim_case_embd is {cases}, and cases count from 0"
+            )
+        self.params["case_embd"] = self.backend.asarray(np.eye(cases)[case_idx])
 
     def parameters(self) -> dict[str, Array]:
         """Return the parameters and statistics under their dotted names."""
@@ -151,7 +183,8 @@ class GeneralFitting:
         descriptor
             (nframes, natoms, dim_descrpt).
         atype
-            (nframes, natoms), integers; −1 is a virtual atom, whose output is zero.
+            (nframes, natoms), integers; −1 is a virtual atom, whose output is zero, and so is one
+            with the aparam 0 if ``use_aparam_as_mask``.
         gr, g2, h2
             Accepted and not used, as in DeePMD-kit.
         fparam
@@ -172,7 +205,7 @@ class GeneralFitting:
                 f"the descriptor has {nd} components, but dim_descrpt is {config.dim_descrpt}"
             )
         d = xp.reshape(descriptor, (nf * nloc, nd))
-        types = np.asarray(self.backend.to_numpy(atype)).reshape(-1)
+        types = self._types(atype, aparam)
         if types.size and types.max() >= config.ntypes:
             raise ValueError(f"atype has the type {types.max()}, but ntypes is {config.ntypes}")
         rows = self._parameter_rows(fparam, aparam, nf, nloc)
@@ -188,7 +221,27 @@ class GeneralFitting:
             parts.append(fit(xp, config, self.params, a, *inputs)[0])
         back = self.backend.asarray(np.argsort(np.concatenate(order), kind="stable"))
         y = xp.take(xp.concat(parts, axis=0), back, axis=0)
-        return {config.var_name: xp.reshape(y, (nf, nloc, config.dim_out))}
+        y = xp.reshape(y, (nf, nloc, config.dim_out))
+        return {config.var_name: self._without_mean(y, types) if config.tot_ener_zero else y}
+
+    def _types(self, atype: Array, aparam: Array | None) -> np.ndarray:
+        """Return the types of all atoms, (nf·nloc,), −1 for virtual ones."""
+        types = np.asarray(self.backend.to_numpy(atype)).reshape(-1)
+        if not self.config.use_aparam_as_mask:
+            return types
+        if aparam is None:
+            raise ValueError("the fitting net has use_aparam_as_mask, but no aparam was given")
+        real = np.asarray(self.backend.to_numpy(aparam)).reshape(-1) != 0.0
+        return np.where(real, types, -1)
+
+    def _without_mean(self, y: Array, types: np.ndarray) -> Array:
+        """Return y (nf, nloc, dim_out) less its mean over the atoms that contribute to a frame."""
+        xp, excluded = self.backend.xp, np.asarray(self.config.exclude_types, dtype=np.int64)
+        counts = (types >= 0) & ~np.isin(types, excluded)
+        host = counts.astype(np.float64).reshape(y.shape[0], y.shape[1], 1)
+        share = host / np.maximum(host.sum(axis=1, keepdims=True), 1.0)
+        mean = xp.sum(y * self.backend.asarray(share), axis=1, keepdims=True)
+        return (y - mean) * self.backend.asarray(host)
 
     def _parameter_rows(
         self, fparam: Array | None, aparam: Array | None, nf: int, nloc: int
@@ -243,14 +296,6 @@ class InvarFitting(GeneralFitting):
         backend: str | Backend = "numpy",
     ) -> None:
         config = _settings(
-            not_yet={
-                "tot_ener_zero": tot_ener_zero,
-                "atom_ener": atom_ener,
-                "layer_name": layer_name,
-                "use_aparam_as_mask": use_aparam_as_mask,
-                "spin": spin,
-                "dim_case_embd": dim_case_embd,
-            },
             var_name=var_name,
             ntypes=ntypes,
             dim_descrpt=dim_descrpt,
@@ -266,15 +311,16 @@ class InvarFitting(GeneralFitting):
             mixed_types=mixed_types,
             exclude_types=exclude_types,
             default_fparam=default_fparam,
+            tot_ener_zero=tot_ener_zero,
+            atom_ener=atom_ener,
+            layer_name=layer_name,
+            use_aparam_as_mask=use_aparam_as_mask,
+            spin=spin,
+            dim_case_embd=dim_case_embd,
         )
         params = init(config, seed)
         if bias_atom is not None:
-            bias = np.asarray(bias_atom, dtype=np.float64)
-            if bias.shape != (ntypes, dim_out):
-                raise ConfigError(
-                    f"the bias has the shape {bias.shape}, but it must be {(ntypes, dim_out)}"
-                )
-            params["bias_atom_e"] = bias
+            params["bias_atom_e"] = _bias(config, np.asarray(bias_atom, dtype=np.float64))
         super().__init__(config, params, type_map, backend)
 
 

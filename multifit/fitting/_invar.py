@@ -2,15 +2,17 @@ r"""The fitting of rotationally invariant atomic quantities.
 
 .. math::
 
-   y_i = F_{t(i)}\big([D_i,\; (Q-\mu_Q)/\sigma_Q,\; (P_i-\mu_P)/\sigma_P]\big) + b_{t(i)},
+   y_i = F_{t(i)}(D_i, X_i) - [F_{t(i)}(0, X_i)] + b_{t(i)}, \qquad
+   X_i = \big((Q-\mu_Q)/\sigma_Q,\; (P_i-\mu_P)/\sigma_P,\; c\big),
 
-with Q the frame's and P the atom's parameters (``fparam``, ``aparam``), and y = 0 for excluded
-types. Source: the DeePMD-kit documentation, "Fit energy".
+with Q the frame's and P the atom's parameters (``fparam``, ``aparam``) and c that of the model
+(``case_embd``). The term in brackets is there where ``atom_ener`` gives b, so that an atom without
+neighbours has y = b. y = 0 for excluded types. Source: the DeePMD-kit documentation, "Fit energy".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,9 +20,11 @@ from typing import Any
 import numpy as np
 
 from .. import precision as prec
+from ..errors import ConfigError
 from ..networks import Network, Seed, apply_network, child_seed, fitting_network, init_network
 from ..networks import trainable_names as network_names
 from ..tree import Tree, numbered
+from ._shared import Owners, has_own, in_full, layer_owners, network_params, without_repetitions
 
 Array = Any
 
@@ -44,20 +48,51 @@ class Fitting:
     precision: str = prec.GLOBAL
     mixed_types: bool = False
     exclude_types: tuple[int, ...] = ()
+    dim_case_embd: int = 0
+    atom_ener: tuple[float | None, ...] | None = None
+    layer_name: tuple[str | None, ...] | None = None
+    use_aparam_as_mask: bool = False
+    tot_ener_zero: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.use_aparam_as_mask and self.numb_aparam != 1:
+            raise ConfigError(
+                f"numb_aparam is {self.numb_aparam}, but must be 1 with use_aparam_as_mask: it "
+                "tells whether an atom is real"
+            )
+        _check_atom_ener(self)
+        _ = self.owners
 
     @property
     def dim_in(self) -> int:
         """Width of a net's input."""
-        return self.dim_descrpt + self.numb_fparam + self.numb_aparam
+        return self.dim_descrpt + sum(self.parameters.values()) + self.dim_case_embd
+
+    @property
+    def parameters(self) -> dict[str, int]:
+        """How many numbers of ``fparam`` and ``aparam`` enter the nets, without those of none."""
+        aparam = 0 if self.use_aparam_as_mask else self.numb_aparam
+        sizes = {"fparam": self.numb_fparam, "aparam": aparam}
+        return {kind: n for kind, n in sizes.items() if n}
+
+    def leaves_out_vacuum(self, centre: int) -> bool:
+        """Whether the output for D = 0 is subtracted for atoms of this type.
+
+        With one net for all types it is for all, as in DeePMD-kit.
+        """
+        if self.atom_ener is None:
+            return False
+        return self.mixed_types or self.atom_ener[centre] is not None
 
     @property
     def n_networks(self) -> int:
         """One net for each type, or a single one that all share."""
         return 1 if self.mixed_types else self.ntypes
 
-    def network_name(self, centre: int) -> str:
-        """Return the key of the net for atoms of this type."""
-        return "0" if self.mixed_types else str(centre)
+    def network_index(self, centre: int) -> int:
+        """Return which net is that of atoms of this type."""
+        return 0 if self.mixed_types else centre
 
     @cached_property
     def network(self) -> Network:
@@ -72,42 +107,115 @@ class Fitting:
             trainable=self.trainable,
         )
 
+    @cached_property
+    def owners(self) -> Owners:
+        """Which layer of the first net has each layer's parameters; None for its own."""
+        return layer_owners(self.network, self.layer_name)
+
+
+def _check_atom_ener(config: Fitting) -> None:
+    """Raise ConfigError if ``atom_ener`` does not go with the other settings."""
+    given = config.atom_ener
+    if given is None:
+        return
+    if len(given) != config.ntypes:
+        raise ConfigError(
+            f"atom_ener has {len(given)} entries, but there are {config.ntypes} types; give a "
+            "number or None for each"
+        )
+    if config.tot_ener_zero:
+        raise ConfigError(
+            "atom_ener and tot_ener_zero contradict each other: an isolated atom has either the "
+            "energy that is given, or none; leave one of them out"
+        )
+    for a in config.exclude_types:
+        if given[a] is not None:
+            raise ConfigError(
+                f"atom_ener gives type {a} the energy {given[a]}, but exclude_types sets it to 0; "
+                "leave one of them out"
+            )
+
+
+def energies(given: Sequence[float | None] | None) -> tuple[float | None, ...] | None:
+    """Return ``atom_ener`` as settings have it: None if there is no energy in it."""
+    values = tuple(None if x is None else float(x) for x in given or ())
+    return values if any(x is not None for x in values) else None
+
 
 def init(config: Fitting, seed: Seed) -> Tree:
-    """Return random nets, a zero bias, and parameter statistics that change nothing."""
+    """Return random nets, the bias of ``atom_ener``, and statistics that change nothing."""
     nets = [init_network(config.network, child_seed(seed, k)) for k in range(config.n_networks)]
+    bias = [0.0 if x is None else x for x in config.atom_ener or (None,) * config.ntypes]
     params: Tree = {
-        "nets": numbered(nets),
-        "bias_atom_e": np.zeros((config.ntypes, config.dim_out)),
+        "nets": without_repetitions(numbered(nets), config.owners),
+        "bias_atom_e": np.repeat(np.array(bias)[:, None], config.dim_out, axis=1),
     }
-    for kind, n in (("fparam", config.numb_fparam), ("aparam", config.numb_aparam)):
-        if n > 0:
-            params[f"{kind}_avg"] = np.zeros(n)
-            params[f"{kind}_inv_std"] = np.ones(n)
+    for kind, n in config.parameters.items():
+        params[f"{kind}_avg"] = np.zeros(n)
+        params[f"{kind}_inv_std"] = np.ones(n)
+    if config.dim_case_embd:
+        params["case_embd"] = np.zeros(config.dim_case_embd)
     return params
 
 
 def trainable_names(config: Fitting) -> Iterator[str]:
     """Yield the dotted names of the parameters that training may change."""
     for k in range(config.n_networks):
-        yield from (f"nets.{k}.{name}" for name in network_names(config.network))
+        for name in network_names(config.network):
+            _, layer, _ = name.split(".")
+            if has_own(config.owners, k, int(layer)):
+                yield f"nets.{k}.{name}"
+
+
+def take_nets(
+    mine: Fitting, nets: Tree, theirs: Fitting, old: Tree, types: Sequence[tuple[int, int]]
+) -> Tree:
+    """Return the nets in which those of some types, and all that is shared, are from another model.
+
+    Parameters
+    ----------
+    nets, old
+        ``params["nets"]`` of the two models, whose layers are alike.
+    types
+        Pairs of a type here and the same one there.
+    """
+    if mine.mixed_types:
+        return old
+    full = in_full(nets, mine.owners, mine.n_networks)
+    known = in_full(old, theirs.owners, theirs.n_networks)
+    for new, there in types:
+        full[str(new)] = known[str(there)]
+    for k, owner in enumerate(mine.owners):
+        if owner is not None:  # the first net's stands for all
+            full["0"]["layers"][str(k)] = known["0"]["layers"][str(k)]
+    return without_repetitions(full, mine.owners)
 
 
 def _inputs(
     xp: Any, config: Fitting, params: Tree, d: Array, fparam: Array | None, aparam: Array | None
 ) -> Array:
-    """Return the nets' input (n, dim_in): the descriptor and the normalized parameters."""
-    parts = [prec.cast(xp, d, prec.canonical(config.precision))]
-    for kind, value, n in (
-        ("fparam", fparam, config.numb_fparam),
-        ("aparam", aparam, config.numb_aparam),
-    ):
-        if n > 0:
-            if value is None:
-                raise ValueError(f"the fitting net has numb_{kind} = {n}, but no {kind} was given")
-            scaled = (value - params[f"{kind}_avg"]) * params[f"{kind}_inv_std"]
-            parts.append(xp.astype(scaled, parts[0].dtype, copy=False))
+    """Return the nets' input (n, dim_in): descriptor, normalized parameters, case."""
+    parts = [prec.cast(xp, d, config.precision)]
+    given = {"fparam": fparam, "aparam": aparam}
+    for kind, n in config.parameters.items():
+        value = given[kind]
+        if value is None:
+            raise ValueError(f"the fitting net has numb_{kind} = {n}, but no {kind} was given")
+        scaled = (value - params[f"{kind}_avg"]) * params[f"{kind}_inv_std"]
+        parts.append(prec.cast(xp, scaled, config.precision))
+    if config.dim_case_embd:
+        case = prec.cast(xp, params["case_embd"], config.precision)
+        parts.append(xp.broadcast_to(case[None, :], (d.shape[0], config.dim_case_embd)))
     return xp.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+
+def _in_vacuum(xp: Any, config: Fitting, x: Array) -> Array:
+    """Return the inputs of atoms without neighbours, D = 0: one row if it is the same for all."""
+    nd = config.dim_descrpt
+    if config.dim_in == nd:
+        return xp.zeros((1, nd), dtype=x.dtype)
+    rest = x[:, nd:] if config.parameters else x[:1, nd:]
+    return xp.concat([xp.zeros((rest.shape[0], nd), dtype=x.dtype), rest], axis=-1)
 
 
 def fit(
@@ -130,7 +238,7 @@ def fit(
     fparam
         Parameters of each atom's frame, (n, numb_fparam).
     aparam
-        Parameters of each atom, (n, numb_aparam).
+        Parameters of each atom, (n, numb_aparam); not used where they only tell real atoms.
 
     Returns
     -------
@@ -143,11 +251,15 @@ def fit(
         zeros = xp.zeros((d.shape[0], config.dim_out), dtype=xp.float64)
         return zeros, lambda y_bar: xp.zeros_like(d)
     x = _inputs(xp, config, params, d, fparam, aparam)
-    net = params["nets"][config.network_name(centre)]
+    net = network_params(params["nets"], config.owners, config.network_index(centre))
     y, net_pullback = apply_network(xp, config.network, net, x)
+    y = prec.cast(xp, y, prec.GLOBAL)
+    if config.leaves_out_vacuum(centre):
+        alone, _ = apply_network(xp, config.network, net, _in_vacuum(xp, config, x))
+        y = y - prec.cast(xp, alone, prec.GLOBAL)
 
     def pullback(y_bar: Array) -> Array:
         x_bar = net_pullback(xp.astype(y_bar, x.dtype, copy=False))
         return xp.astype(x_bar[:, : config.dim_descrpt], d.dtype, copy=False)
 
-    return prec.cast(xp, y, prec.GLOBAL) + params["bias_atom_e"][centre, :], pullback
+    return y + params["bias_atom_e"][centre, :], pullback

@@ -15,24 +15,14 @@ from .._serial_networks import (
 from ..errors import FileFormatError, UnsupportedError
 from ..files import check_version
 from ..tree import Tree, in_order
-from ._invar import Fitting
+from ._invar import Fitting, energies
+from ._shared import in_full, require_equal, without_repetitions
 
 VERSION = 4
 
-#: Options of DeePMD-kit that must be off in a model that we read: key → its values for "off".
-_MUST_BE_OFF: dict[str, tuple[Any, ...]] = {
-    "dim_case_embd": (0,),
-    "tot_ener_zero": (False,),
-    "layer_name": (None,),
-    "use_aparam_as_mask": (False,),
-    "spin": (None,),
-    "atom_ener": (None, []),
-}
 
-
-def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
-    """Return the ``fitting`` section of a model file."""
-    trainable = list(config.trainable) or [True] * (len(config.neuron) + 1)
+def _nets(config: Fitting, params: Tree) -> dict[str, Any]:
+    """Return the nets, each with all its layers."""
     head = {
         "out_dim": config.dim_out,
         "neuron": list(config.neuron),
@@ -41,11 +31,27 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
         "precision": prec.canonical(config.precision),
         "bias_out": True,
     }
-    nets = [
-        network_to_dict(config.network, net, "FittingNetwork", head)
-        for net in in_order(params["nets"])
-    ]
+    full = in_full(params["nets"], config.owners, config.n_networks)
+    nets = [network_to_dict(config.network, net, "FittingNetwork", head) for net in in_order(full)]
     ndim = 0 if config.mixed_types else 1
+    return collection_to_dict(nets, config.ntypes, ndim, "fitting_network")
+
+
+def _variables(config: Fitting, params: Tree) -> dict[str, Any]:
+    """Return the arrays beside the nets, None for those that the settings do not ask for."""
+    names = ("case_embd", "fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std")
+    found = {"bias_atom_e": params["bias_atom_e"]} | {name: params.get(name) for name in names}
+    if config.use_aparam_as_mask:  # DeePMD-kit has them, though nothing uses them
+        found |= {"aparam_avg": np.zeros(1), "aparam_inv_std": np.ones(1)}
+    return found
+
+
+def _list(values: tuple[Any, ...] | None) -> list[Any] | None:
+    return None if values is None else list(values)
+
+
+def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
+    """Return the ``fitting`` section of a model file."""
     return {
         "@class": "Fitting",
         "@version": VERSION,
@@ -56,31 +62,24 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
         "resnet_dt": config.resnet_dt,
         "numb_fparam": config.numb_fparam,
         "numb_aparam": config.numb_aparam,
-        "dim_case_embd": 0,
-        "default_fparam": None if config.default_fparam is None else list(config.default_fparam),
+        "dim_case_embd": config.dim_case_embd,
+        "default_fparam": _list(config.default_fparam),
         "rcond": config.rcond,
         "activation_function": config.activation_function,
         "precision": prec.canonical(config.precision),
         "mixed_types": config.mixed_types,
         "exclude_types": list(config.exclude_types),
-        "nets": collection_to_dict(nets, config.ntypes, ndim, "fitting_network"),
-        "@variables": {
-            "bias_atom_e": params["bias_atom_e"],
-            "case_embd": None,
-            **{
-                name: params.get(name)
-                for name in ("fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std")
-            },
-        },
+        "nets": _nets(config, params),
+        "@variables": _variables(config, params),
         "type_map": type_map,
-        "tot_ener_zero": False,
-        "trainable": trainable,
-        "layer_name": None,
-        "use_aparam_as_mask": False,
+        "tot_ener_zero": config.tot_ener_zero,
+        "trainable": list(config.trainable) or [True] * (len(config.neuron) + 1),
+        "layer_name": _list(config.layer_name),
+        "use_aparam_as_mask": config.use_aparam_as_mask,
         "spin": None,
         "type": "ener" if config.var_name == "energy" else "invar",
         "dim_out": config.dim_out,
-        "atom_ener": None,
+        "atom_ener": _list(config.atom_ener),
     }
 
 
@@ -91,15 +90,12 @@ def settings(node: dict[str, Any]) -> Fitting:
         raise UnsupportedError(
             f"the model's fitting net is of type {node.get('type')!r}; multifit reads 'ener'"
         )
-    for key, off in _MUST_BE_OFF.items():
-        if node.get(key, off[0]) not in off:
-            raise UnsupportedError(
-                f"the model's fitting net uses {key} = {node[key]!r}, "
-                "which this version of multifit does not have"
-            )
-    trainable = node.get("trainable", True)
-    flags = [trainable] * (len(node["neuron"]) + 1) if isinstance(trainable, bool) else trainable
-    default_fparam = node.get("default_fparam")
+    if node.get("spin") is not None:
+        raise UnsupportedError("the model's fitting net uses spin, which multifit does not have")
+    trainable = node.get("trainable")
+    flags = True if trainable is None else trainable
+    flags = [flags] * (len(node["neuron"]) + 1) if isinstance(flags, bool) else flags
+    default_fparam, layer_name = node.get("default_fparam"), node.get("layer_name")
     return Fitting(
         ntypes=node["ntypes"],
         dim_descrpt=node["dim_descrpt"],
@@ -116,6 +112,11 @@ def settings(node: dict[str, Any]) -> Fitting:
         precision=prec.canonical(node.get("precision", "default")),
         mixed_types=node.get("mixed_types", True),
         exclude_types=tuple(node.get("exclude_types", [])),
+        dim_case_embd=node.get("dim_case_embd", 0),
+        atom_ener=energies(node.get("atom_ener")),
+        layer_name=None if layer_name is None else tuple(layer_name),
+        use_aparam_as_mask=node.get("use_aparam_as_mask", False),
+        tot_ener_zero=node.get("tot_ener_zero", False),
     )
 
 
@@ -125,18 +126,23 @@ def deserialize(node: dict[str, Any]) -> tuple[Fitting, Tree]:
     Raises
     ------
     FileFormatError
-        If an array is missing or has another shape than its settings ask for.
+        If an array is missing or has another shape than its settings ask for, or layers that share
+        their parameters differ.
     UnsupportedError
         If the net uses an option that multifit does not have.
     """
     config = settings(node)
-    count = config.n_networks
-    params: Tree = {"nets": collection_params(node["nets"], config.network, count, "fitting.nets")}
+    where = "fitting.nets"
+    nets = collection_params(node["nets"], config.network, config.n_networks, where)
+    if config.layer_name is not None:
+        require_equal(nets, config.owners, config.layer_name, where)
+    params: Tree = {"nets": without_repetitions(nets, config.owners)}
     variables = node["@variables"]
     wanted: dict[str, tuple[int, ...]] = {"bias_atom_e": (config.ntypes, config.dim_out)}
-    for kind, n in (("fparam", config.numb_fparam), ("aparam", config.numb_aparam)):
-        if n > 0:
-            wanted |= {f"{kind}_avg": (n,), f"{kind}_inv_std": (n,)}
+    for kind, n in config.parameters.items():
+        wanted |= {f"{kind}_avg": (n,), f"{kind}_inv_std": (n,)}
+    if config.dim_case_embd:
+        wanted["case_embd"] = (config.dim_case_embd,)
     for name, shape in wanted.items():
         value = variables.get(name)
         if value is None or np.size(value) != np.prod(shape):

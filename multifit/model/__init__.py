@@ -9,4 +9,6 @@ from ._energy import trainable_names as trainable_names
 from ._hessian import directions as directions
 from ._hessian import evaluate_hessian as evaluate_hessian
 from ._serial import deserialize as deserialize
+from ._serial import from_content as from_content
 from ._serial import serialize as serialize
+from ._serial import to_content as to_content

@@ -7,7 +7,8 @@ With g_ij = ∂E_i/∂r_ij for r_ij = r_j − r_i, which the descriptor's pullba
    F_i = \sum_j g_{ij} - \sum_{k:\,j(k)=i} g_{k}, \qquad
    \Xi = -\sum_{ij} r_{ij} \otimes g_{ij}.
 
-Source: the DeePMD-kit documentation, "Fit energy" (definition of force and virial).
+With ``tot_ener_zero`` the mean over the atoms of a frame is subtracted from each E_i, so that E, F
+and Ξ are zero. Source: the DeePMD-kit documentation, "Fit energy" (definition of force and virial).
 """
 
 from __future__ import annotations
@@ -43,6 +44,13 @@ class EnergyModel:
         """Number of atom types."""
         return len(self.type_map)
 
+    @property
+    def fixed_bias(self) -> tuple[float | None, ...]:
+        """The energy of each type beside the nets in eV where the settings give it, else None."""
+        free = (None,) * self.ntypes
+        given = zip(self.fitting.atom_ener or free, self.preset_out_bias or free, strict=True)
+        return tuple(preset if own is None else own for own, preset in given)
+
 
 def init(model: EnergyModel, descriptor_seed: Seed, fitting_seed: Seed) -> Tree:
     """Return random nets, neutral statistics and a zero output bias, as NumPy arrays."""
@@ -59,14 +67,18 @@ def trainable_names(model: EnergyModel) -> Iterator[str]:
     yield from (f"fitting.{name}" for name in fit.trainable_names(model.fitting))
 
 
+def _weight(xp: Any, model: EnergyModel, a: int, batch: Tree) -> Array:
+    """Return which atoms of type a contribute to the energy, 1 or 0, (n,)."""
+    mask = batch["centres"][str(a)]["mask"]
+    return xp.zeros_like(mask) if a in model.atom_exclude_types else mask
+
+
 def _centre(
     xp: Any, model: EnergyModel, params: Tree, a: int, batch: Tree, forces: bool
 ) -> tuple[Array, dict[str, Array]]:
     """Return the energies (n,) of the atoms of type a, and ∂E_i/∂r_ij for each neighbour type."""
     atoms = batch["centres"][str(a)]
-    weight = atoms["mask"]
-    if a in model.atom_exclude_types:
-        weight = xp.zeros_like(weight)
+    weight = _weight(xp, model, a, batch)
     d, descriptor_pullback = dsc.describe(
         xp,
         model.descriptor,
@@ -84,6 +96,19 @@ def _centre(
     if not forces:
         return energy, {}
     return energy, descriptor_pullback(fit_pullback(weight[:, None]))
+
+
+def _without_mean(
+    backend: Arithmetic, model: EnergyModel, batch: Tree, energy: Array, frame: Array
+) -> Array:
+    """Return atomic energies (N,) less their mean over the contributing atoms of each frame."""
+    xp, nframes = backend.xp, batch["natoms"].shape[0]
+    keys = sorted(batch["centres"], key=int)
+    weight = xp.concat([_weight(xp, model, int(a), batch) for a in keys], axis=0)
+    number = backend.segment_sum(weight, frame, nframes)
+    # Of a frame without such atoms there is nothing to subtract.
+    mean = backend.segment_sum(energy, frame, nframes) / xp.maximum(number, xp.ones_like(number))
+    return energy - xp.take(mean, frame, axis=0) * weight
 
 
 def _pairs_last(xp: Any, g: Array) -> Array:
@@ -121,13 +146,14 @@ def evaluate(
     nframes = batch["natoms"].shape[0]
     if not batch["centres"]:
         return _nothing(xp, nframes, forces, atom_virial)
+    moves = forces and not model.fitting.tot_ener_zero
     energies, frames, on_centre, pull_on, pull, stress = [], [], [], [], [], []
     for key in sorted(batch["centres"], key=int):
         atoms = batch["centres"][key]
-        energy, g = _centre(xp, model, params, int(key), batch, forces)
+        energy, g = _centre(xp, model, params, int(key), batch, moves)
         energies.append(energy)
         frames.append(atoms["frame"])
-        if not forces:
+        if not moves:
             continue
         total = xp.zeros((energy.shape[0], 3), dtype=energy.dtype)
         for b in sorted(g, key=int):
@@ -139,13 +165,15 @@ def evaluate(
         on_centre.append(total)
     atom_energy = xp.concat(energies, axis=0)
     frame = xp.concat(frames, axis=0)
+    if model.fitting.tot_ener_zero:
+        atom_energy = _without_mean(backend, model, batch, atom_energy, frame)
     out = {
         "energy": backend.segment_sum(atom_energy, frame, nframes),
         "atom_energy": atom_energy,
     }
-    if not forces:
-        return out
     n = atom_energy.shape[0]
+    if not moves:
+        return out | (_zero_forces(xp, nframes, n, atom_virial) if forces else {})
     out["force"] = xp.concat(on_centre, axis=0)
     out["virial"] = xp.zeros((nframes, 3, 3), dtype=atom_energy.dtype)
     if pull:
@@ -161,11 +189,16 @@ def evaluate(
 
 def _nothing(xp: Any, nframes: int, forces: bool, atom_virial: bool) -> dict[str, Array]:
     """Return the outputs of frames without atoms."""
-    shapes: dict[str, tuple[int, ...]] = {"energy": (nframes,), "atom_energy": (0,)}
-    if forces:
-        shapes |= {"force": (0, 3), "virial": (nframes, 3, 3)}
-    if forces and atom_virial:
-        shapes["atom_virial"] = (0, 3, 3)
+    shapes = {"energy": (nframes,), "atom_energy": (0,)}
+    out = {key: xp.zeros(shape, dtype=xp.float64) for key, shape in shapes.items()}
+    return out | (_zero_forces(xp, nframes, 0, atom_virial) if forces else {})
+
+
+def _zero_forces(xp: Any, nframes: int, n: int, atom_virial: bool) -> dict[str, Array]:
+    """Return what the derivatives of an energy are that no atom changes."""
+    shapes: dict[str, tuple[int, ...]] = {"force": (n, 3), "virial": (nframes, 3, 3)}
+    if atom_virial:
+        shapes["atom_virial"] = (n, 3, 3)
     return {key: xp.zeros(shape, dtype=xp.float64) for key, shape in shapes.items()}
 
 

@@ -1,7 +1,12 @@
-"""The energy model in the form that DeePMD-kit's model files give it."""
+"""The energy model in the form that DeePMD-kit's model files give it.
+
+DeePMD-kit's NumPy core opens no file whose fitting net has one of a few options. In a file they are
+off there, and beside the model under their own names, so that it opens the rest.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +19,9 @@ from ..tree import Tree
 from ._energy import EnergyModel
 
 VERSION = 2
+
+#: The options of the fitting net that a file has beside the model → what stands in the model.
+BESIDE: dict[str, Any] = {"layer_name": None, "tot_ener_zero": False}
 
 
 def serialize(model: EnergyModel, params: Tree) -> dict[str, Any]:
@@ -35,6 +43,29 @@ def serialize(model: EnergyModel, params: Tree) -> dict[str, Any]:
         "descriptor": dsc.serialize(model.descriptor, params["descriptor"], types),
         "fitting": fit.serialize(model.fitting, params["fitting"], types),
     }
+
+
+def to_content(model: EnergyModel, params: Tree) -> dict[str, Any]:
+    """Return ``{"model": …}`` of a model file, and what it has beside it."""
+    node = serialize(model, params)
+    fitting = node["fitting"]
+    beside = {key: fitting[key] for key, off in BESIDE.items() if fitting[key] != off}
+    return {"model": {**node, "fitting": {**fitting, **BESIDE}}, **beside}
+
+
+def from_content(content: Mapping[str, Any]) -> tuple[EnergyModel, Tree]:
+    """Return the settings and parameters that a model file holds.
+
+    Raises
+    ------
+    FileFormatError, UnsupportedError
+        As :func:`deserialize`.
+    """
+    node = content["model"]
+    beside = {key: content[key] for key in BESIDE if key in content}
+    if beside and isinstance(node.get("fitting"), dict):
+        node = {**node, "fitting": {**node["fitting"], **beside}}
+    return deserialize(node)
 
 
 def _preset(node: dict[str, Any]) -> tuple[float | None, ...] | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import model as mdl
 from ..errors import TrainingError
+from ..fitting import take_nets
 from ..potential import read_model
 from ..tree import Tree
 from ._checkpoint import BY_TYPE, differences, require_same
@@ -52,14 +53,14 @@ def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, lis
         )
     params = fresh
     _copy_embeddings(model, theirs, params, old, shared)
+    params["fitting"]["nets"] = take_nets(
+        model.fitting, params["fitting"]["nets"], theirs.fitting, old["fitting"]["nets"], shared
+    )
     for new, known in shared:
-        if not model.fitting.mixed_types:
-            params["fitting"]["nets"][str(new)] = old["fitting"]["nets"][str(known)]
-        params["fitting"]["bias_atom_e"][new] = old["fitting"]["bias_atom_e"][known]
-        params["out_bias"][new] = old["out_bias"][known]
-    if model.fitting.mixed_types:
-        params["fitting"]["nets"] = old["fitting"]["nets"]
-    for name in ("fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std"):
+        if model.fitting.atom_ener is None or model.fitting.atom_ener[new] is None:
+            params["fitting"]["bias_atom_e"][new] = old["fitting"]["bias_atom_e"][known]
+            params["out_bias"][new] = old["out_bias"][known]
+    for name in ("fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std", "case_embd"):
         if name in old["fitting"]:
             params["fitting"][name] = old["fitting"][name]
     return params, _notes(model, theirs, shared)

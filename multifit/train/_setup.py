@@ -18,7 +18,7 @@ from ..config import Config
 from ..data import System, batch_sizes, open_systems
 from ..descriptor import SeE2A
 from ..errors import ConfigError
-from ..fitting import Fitting
+from ..fitting import Fitting, energies
 from ..learning_rate import LearningRate, learning_rate
 from ..loss import EnergyLossConfig
 from ..loss._config import huber_deltas
@@ -105,6 +105,11 @@ def build_model(config: Config, type_map: Sequence[str], sel: tuple[int, ...]) -
         trainable=tuple(flags),
         activation_function=f.activation_function,
         precision=prec.canonical(f.precision),
+        dim_case_embd=f.dim_case_embd,
+        atom_ener=energies(f.atom_ener),
+        layer_name=f.layer_name,
+        use_aparam_as_mask=f.use_aparam_as_mask,
+        tot_ener_zero=f.tot_ener_zero,
     )
     preset = (config.model.preset_out_bias or {}).get("energy")
     return mdl.EnergyModel(
@@ -154,7 +159,8 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     type_map = config.model.type_map or systems[0].type_map
     sel = config.model.descriptor.sel
     if isinstance(sel, str):
-        found = surroundings(systems, config.model.descriptor.rcut)
+        masked = config.model.fitting_net.use_aparam_as_mask
+        found = surroundings(systems, config.model.descriptor.rcut, masked=masked)
         sel = stat.choose_sel(found.fullest, _sel_factor(sel))
     model = build_model(config, type_map, tuple(sel))
     sizes = batch_sizes(systems, section.batch_size, TRAINING_DATA)
@@ -254,9 +260,9 @@ def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
     source, fit = setup.training, model.fitting
     n, protect = model.ntypes, section.data_stat_protect
     sums = stat.no_sums(n, 2)
-    counts, energies = [], []
+    counts, totals = [], []
     atoms: list[tuple[np.ndarray, np.ndarray]] = []
-    extra = {k: stat.no_sums(m) for k, m in _parameter_sizes(fit).items()}
+    extra = {k: stat.no_sums(m) for k, m in fit.parameters.items()}
     for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
         ready, arrays = source.load(k, frames, ("energy", "atom_ener"))
         sums = sums + stat.environment_sums(model.descriptor, ready)
@@ -268,11 +274,11 @@ def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
             if setup.loss.enable_atom_ener_coeff and "atom_ener_coeff" in arrays:
                 weight = arrays["atom_ener_coeff"]
             counts.append(stat.type_counts(atype, weight, n))
-            energies.append(arrays["energy"])
+            totals.append(arrays["energy"])
         if "atom_ener" in arrays and "ae" in setup.loss.terms:
             atoms.append((atype.ravel(), arrays["atom_ener"].ravel()))
     davg, dstd = stat.environment_statistics(model.descriptor, sums, protect)
-    bias = _energy_bias(model, counts, energies, atoms)
+    bias = _energy_bias(model, counts, totals, atoms)
     found = {"davg": davg, "dstd": dstd, "out_bias": bias[:, None]}
     for kind, total in extra.items():
         found[f"{kind}_avg"] = total.mean()
@@ -283,25 +289,26 @@ def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
 def _energy_bias(
     model: mdl.EnergyModel,
     counts: list[np.ndarray],
-    energies: list[np.ndarray],
+    totals: list[np.ndarray],
     atoms: list[tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray:
-    """Return the energy of each type, (ntypes,): preset, else atomic means, else least squares."""
-    n, preset = model.ntypes, model.preset_out_bias or (None,) * model.ntypes
-    bias = np.array([0.0 if x is None else x for x in preset])
-    if counts:
+    """Return the output bias of each type, (ntypes,).
+
+    Together with the net's own bias it is what the settings fix, else the mean of atomic labels,
+    else the least-squares fit to the energies of frames.
+    """
+    n, fixed = model.ntypes, model.fixed_bias
+    bias = np.array([0.0 if x is None else x for x in fixed])
+    # An energy that is always zero says nothing about its parts.
+    if counts and not model.fitting.tot_ener_zero:
         contributing = np.concatenate(counts)
         contributing[:, list(model.atom_exclude_types)] = 0
-        bias = stat.output_bias(contributing, np.concatenate(energies), preset, model.fitting.rcond)
+        bias = stat.output_bias(contributing, np.concatenate(totals), fixed, model.fitting.rcond)
     if atoms:
         kinds, values = (np.concatenate(x) for x in zip(*atoms, strict=True))
         atomic = stat.atomic_bias(kinds, values, n)
-        free = np.array([x is None for x in preset]) & ~np.isnan(atomic)
+        free = np.array([x is None for x in fixed]) & ~np.isnan(atomic)
         bias = np.where(free, atomic, bias)
-    return bias
-
-
-def _parameter_sizes(fit: Fitting) -> dict[str, int]:
-    """Return the parameters that the fitting net takes, and how many numbers each has."""
-    sizes = {"fparam": fit.numb_fparam, "aparam": fit.numb_aparam}
-    return {kind: n for kind, n in sizes.items() if n}
+    own = [0.0 if x is None else x for x in model.fitting.atom_ener or (None,) * n]
+    shift: np.ndarray = bias - np.array(own)
+    return shift

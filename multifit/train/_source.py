@@ -58,7 +58,8 @@ class Source:
         if known is not None:
             self._cache.move_to_end(key)
             return known
-        frame = self.batcher.frame(*snapshot(self.systems[system], index, arrays, row))
+        masked = self.fitting.use_aparam_as_mask
+        frame = self.batcher.frame(*snapshot(self.systems[system], index, arrays, row, masked))
         self._cache[key] = frame
         self._used += frame.nbytes
         while self._used > CACHE and len(self._cache) > 1:

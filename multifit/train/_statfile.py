@@ -93,6 +93,7 @@ def _fingerprint(setup: Setup) -> str:
         "exclude_atoms": model.atom_exclude_types,
         "davg_zero": descriptor.set_davg_zero,
         "fitting": [fitting.numb_fparam, fitting.numb_aparam, fitting.default_fparam],
+        "options": [fitting.use_aparam_as_mask, fitting.tot_ener_zero, fitting.atom_ener],
         "bias": [model.preset_out_bias, fitting.rcond, "ae" in setup.loss.terms],
         "coefficients": setup.loss.enable_atom_ener_coeff,
         "protect": config.data_stat_protect,

@@ -193,11 +193,29 @@ def test_strange_json_is_refused(tmp_path: Path, text: str) -> None:
     read_is_refused(path, memory=2**26)
 
 
-def test_one_dataset_named_a_million_times_is_refused(tmp_path: Path) -> None:
+def test_one_dataset_named_a_million_times_is_read_once(tmp_path: Path) -> None:
     path = tmp_path / "model.dp"
     with h5py.File(path, "w") as file:
         file["variable_0000"] = np.zeros(10**5)
         file.attrs["json"] = json.dumps({"@variables": {"w": ["/variable_0000"] * 50_000}})
+    tracemalloc.start()
+    try:
+        arrays = read(path)["@variables"]["w"]
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+    assert len(arrays) == 50_000
+    assert all(array is arrays[0] for array in arrays)
+
+
+def test_datasets_that_are_one_are_refused(tmp_path: Path) -> None:
+    path, count = tmp_path / "model.dp", 100
+    with h5py.File(path, "w") as file:
+        file["variable_0"] = np.zeros(10**5)
+        for k in range(1, count):
+            file[f"variable_{k}"] = file["variable_0"]
+        names = [f"/variable_{k}" for k in range(count)]
+        file.attrs["json"] = json.dumps({"@variables": {"w": names}})
     assert "more data than it holds" in read_is_refused(path, memory=2**26)
 
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from _backends import TRAINABLE, StrictBackend
+from _backends import INSTALLED, TRAINABLE, StrictBackend
 from _compare import same
 from _derivatives import by_differences_of, by_framework, contracted, pulled
 
 from multifit import networks as net
 from multifit.activations import NAMES
 from multifit.backend import Backend, get_backend
-from multifit.tree import Tree, flatten, map_leaves
+from multifit.support import FEATURES
+from multifit.tree import Tree, flatten, map_leaves, unflatten
 
 RNG = np.random.default_rng(0)
 WIDTHS = {"same": (3, 3), "double": (3, 6), "": (3, 4)}
@@ -114,6 +115,61 @@ def test_a_fitting_network_without_hidden_layers_is_linear() -> None:
 def test_a_timestep_is_there_only_where_there_is_a_residual() -> None:
     network = net.fitting_network(5, 1, (7, 7, 14, 3), resnet_dt=True)
     assert [layer.timestep for layer in network.layers] == [False, True, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["numpy", *INSTALLED])
+@pytest.mark.parametrize(("precision", "eps"), [("float16", 1e-3), ("bfloat16", 8e-3)])
+@pytest.mark.parametrize("activation", NAMES)
+def test_half_precision_rounds_and_no_more(
+    name: str, precision: str, eps: float, activation: str
+) -> None:
+    if name not in FEATURES[precision].backends:
+        pytest.skip(f"{name} has no {precision}")
+    options: Any = {"activation_function": activation, "resnet_dt": True}
+    network = net.embedding_network((3, 3, 6), precision=precision, **options)
+    exact = net.embedding_network((3, 3, 6), precision="float32", **options)
+    params = net.init_network(network, 5)
+    same(params, net.init_network(exact, 5), rtol=0.0)  # kept in float32
+    x, y_bar = (RNG.normal(size=(4, n)).astype(np.float32) for n in (1, 6))
+    backend = get_backend(name)
+    rounded, wanted = _network_block(network, params), _network_block(exact, params)
+    y, pullback = rounded(backend, backend.asarray(x))
+    x_bar = pullback(backend.asarray(y_bar))
+    for got, want in (
+        (y, wanted(get_backend("numpy"), x)[0]),
+        (x_bar, pulled(get_backend("numpy"), wanted, x, y_bar)),
+    ):
+        host = backend.to_numpy(got)
+        assert host.dtype == np.float32
+        same(host, want, rtol=5 * eps)
+        assert np.abs(host - want).max() > 1e-3 * eps
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_has_gradients(name: str, precision: str) -> None:
+    if name not in FEATURES[precision].backends:
+        pytest.skip(f"{name} has no {precision}")
+    network = net.fitting_network(3, 1, (3, 6), precision=precision)
+    exact = net.fitting_network(3, 1, (3, 6), precision="float32")
+    params, x = net.init_network(network, 5), RNG.normal(size=(4, 3)).astype(np.float32)
+    backend = get_backend(name)
+
+    def gradient(network: net.Network) -> dict[str, np.ndarray]:
+        def f(flat: Any) -> Any:
+            y, pullback = net.apply_network(
+                backend.xp, network, unflatten(flat), backend.asarray(x)
+            )
+            return backend.xp.sum(y * y) + backend.xp.sum(pullback(y)), {}
+
+        flat = {key: backend.asarray(value) for key, value in flatten(params).items()}
+        _, grads = backend.compile(backend.value_and_grad(f))(flat)
+        return {key: backend.to_numpy(value) for key, value in grads.items()}
+
+    got, want = gradient(network), gradient(exact)
+    for key, value in got.items():
+        assert value.dtype == np.float32
+        same(value, want[key], rtol=0.1, atol=0.05 * float(np.abs(want[key]).max()) + 0.02)
 
 
 def test_first_parameters_depend_on_nothing_but_the_seed() -> None:
