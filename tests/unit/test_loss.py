@@ -5,57 +5,114 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from _backends import INSTALLED, TRAINABLE, StrictBackend
 from _compare import same
+from test_config_parse import MINIMAL, with_
 
 from multifit.backend import Backend, get_backend
 from multifit.batch import Atoms
-from multifit.errors import ConfigError, UnsupportedError
+from multifit.config import parse
+from multifit.errors import ConfigError
 from multifit.loss import EnergyLoss, EnergyLossConfig, energy_loss, metric_names
+from multifit.loss._config import metric_name
+from multifit.loss._rules import RULES, broken
+from multifit.support import FEATURES
 
 NUMPY = get_backend("numpy")
 LR, START = 2e-4, 1e-3
-PREFACTORS = {"e": (0.02, 1.5), "f": (1000.0, 1.0), "v": (0.3, 0.7), "ae": (0.0, 2.0)}
+PREFACTORS = {
+    **{"e": (0.02, 1.5), "f": (1000.0, 1.0), "v": (0.3, 0.7), "ae": (0.0, 2.0)},
+    **{"h": (0.4, 3.0), "pf": (5.0, 0.5), "gf": (0.7, 0.0)},
+}
+HUBER: dict[str, Any] = {"use_huber": True, "huber_delta": (0.05, 0.4, 0.1)}
+MAE: dict[str, Any] = {"loss_func": "mae"}
+RELATIVE, COEFFICIENTS = {"relative_f": 0.3}, {"enable_atom_ener_coeff": True}
 FORMS: dict[str, dict[str, Any]] = {
     "mse": {},
     "mse, intensive": {"intensive_ener_virial": True},
-    "huber": {"use_huber": True, "huber_delta": (0.05, 0.4, 0.1)},
-    "huber, norm": {"use_huber": True, "huber_delta": (0.05, 0.4, 0.1), "f_use_norm": True},
-    "mae": {"loss_func": "mae"},
-    "mae, norm": {"loss_func": "mae", "f_use_norm": True},
+    "mse, relative": RELATIVE,
+    "mse, coefficients": COEFFICIENTS,
+    "mse, default weights": {"use_default_pf": True},
+    "huber": HUBER,
+    "huber, norm": HUBER | {"f_use_norm": True},
+    "huber, coefficients": HUBER | COEFFICIENTS,
+    "mae": MAE,
+    "mae, norm": MAE | {"f_use_norm": True},
+    "mae, relative": MAE | RELATIVE,
+    "mae, norm, relative": MAE | RELATIVE | {"f_use_norm": True},
+    "mae, coefficients": MAE | COEFFICIENTS,
 }
-TERMS = {"energy": "energy", "force": "force", "virial": "virial", "atom_energy": "atom_ener"}
+#: The option of a form → the terms that it changes: without them it is refused.
+CHANGES = {
+    "intensive_ener_virial": ("e", "v"),
+    "relative_f": ("f", "pf"),
+    "enable_atom_ener_coeff": ("e",),
+    "use_default_pf": ("pf",),
+    "f_use_norm": ("f",),
+    "use_huber": ("e", "f", "v", "ae"),
+}
+CASES = [
+    ((term,), name)
+    for term in PREFACTORS
+    for name, form in FORMS.items()
+    if all(term in CHANGES.get(option, PREFACTORS) for option in form)
+] + [(tuple(PREFACTORS), name) for name in FORMS]
+#: The prediction of each label, and the terms that need it.
+LIKE = {"atom_ener": "atom_energy"}
+USERS = {
+    **{"energy": ("e",), "force": ("f", "pf", "gf"), "virial": ("v",), "hessian": ("h",)},
+    **{"atom_ener": ("ae",), "atom_pref": ("pf",), "drdq": ("gf",)},
+}
 #: Atoms of each frame, and the places of a flat list in which some pad.
 NATOMS = (3, 5)
 FRAME = (0, 1, 1, None, 0, 0, 1, 1, 1, None)
+#: The atoms of each frame that are not virtual, in the order of the data.
+REAL = ((0, 2, 3), (0, 1, 2, 3, 4))
+#: Generalized coordinates.
+NGC = 2
 
 
-def _config(terms: str | tuple[str, ...] = ("e", "f", "v", "ae"), **form: Any) -> EnergyLossConfig:
-    chosen = (terms,) if isinstance(terms, str) else terms
+def _config(terms: tuple[str, ...] = tuple(PREFACTORS), **form: Any) -> EnergyLossConfig:
+    """Return the settings of these terms, of those that the form allows."""
+    if form.get("use_huber"):
+        terms = tuple(term for term in terms if term in CHANGES["use_huber"])
     prefactors: dict[str, float] = {}
     for term, (start, limit) in PREFACTORS.items():
-        on = float(term in chosen)
+        on = float(term in terms)
         prefactors |= {f"start_pref_{term}": on * start, f"limit_pref_{term}": on * limit}
-    return EnergyLossConfig(START, **prefactors, **form)
+    return EnergyLossConfig(
+        START, **prefactors, numb_generalized_coord=NGC * ("gf" in terms), **form
+    )
 
 
 def _numbers(seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     n, nf = len(FRAME), len(NATOMS)
+    hessian = rng.normal(size=(n, 3, 3 * max(NATOMS)))
+    for place, f in enumerate(FRAME):
+        virtual = set(range(max(NATOMS))) - set(REAL[f or 0])
+        for atom in virtual:
+            hessian[place, :, 3 * atom : 3 * atom + 3] = 0.0
     return {
         "energy": rng.normal(size=nf),
         "force": rng.normal(size=(n, 3)),
         "virial": rng.normal(size=(nf, 3, 3)),
+        "hessian": hessian,
         "atom_energy": rng.normal(size=n),
     }
 
 
 def _labels(seed: int, missing: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    found = {TERMS[key]: x for key, x in _numbers(seed).items()}
+    numbers, rng, n = _numbers(seed), np.random.default_rng(seed + 100), len(FRAME)
+    found = {key: numbers[LIKE.get(key, key)] for key in USERS if LIKE.get(key, key) in numbers}
+    found["atom_pref"] = rng.uniform(size=n)
+    found["drdq"] = rng.normal(size=(n, 3, NGC))
+    found["atom_ener_coeff"] = rng.normal(size=n)
     return found | {f"find_{key}": np.asarray(float(key not in missing)) for key in found}
 
 
@@ -66,17 +123,20 @@ def _run(
     backend: Backend = NUMPY,
     lr: float = LR,
 ) -> tuple[Any, dict[str, Any]]:
-    mask = np.array([float(f is not None) for f in FRAME])
-    frame = np.array([f or 0 for f in FRAME])
-    atoms = (np.array(NATOMS, dtype=np.float64), mask, frame)
     return energy_loss(
         backend,
         config,
         backend.asarray(np.asarray(lr)),
         {key: backend.asarray(x) for key, x in prediction.items()},
         {key: backend.asarray(x) for key, x in label.items()},
-        Atoms(*map(backend.asarray, atoms)),
+        _atoms(backend),
     )
+
+
+def _atoms(backend: Backend) -> Atoms:
+    mask = np.array([float(f is not None) for f in FRAME])
+    frame = np.array([f or 0 for f in FRAME])
+    return Atoms(*map(backend.asarray, (np.array(NATOMS, dtype=np.float64), mask, frame)))
 
 
 # The same in loops.
@@ -90,24 +150,64 @@ def _penalty(config: EnergyLossConfig, delta: float) -> Callable[[float], float]
     return lambda x: 0.5 * x * x if abs(x) <= delta else delta * (abs(x) - 0.5 * delta)
 
 
-def _residuals(prediction: dict[str, Any], label: dict[str, Any]) -> dict[str, list[list[float]]]:
+def _energies(config: EnergyLossConfig, prediction: dict[str, Any], c: Any) -> list[float]:
+    if not config.enable_atom_ener_coeff:
+        return [float(x) for x in prediction["energy"]]
+    total = [0.0] * len(NATOMS)
+    for n, f in enumerate(FRAME):
+        if f is not None:
+            total[f] += c[n] * prediction["atom_energy"][n]
+    return total
+
+
+def _residuals(
+    config: EnergyLossConfig, prediction: dict[str, Any], label: dict[str, Any]
+) -> dict[str, list[list[float]]]:
     """Return for each term one list of components for each frame, or for each real atom."""
-    found: dict[str, list[list[float]]] = {"e": [], "v": [], "f": [], "ae": []}
+    found: dict[str, list[list[float]]] = {term: [] for term in PREFACTORS}
+    energies = _energies(config, prediction, label["atom_ener_coeff"])
     for f in range(len(NATOMS)):
-        found["e"].append([prediction["energy"][f] - label["energy"][f]])
+        found["e"].append([energies[f] - label["energy"][f]])
         found["v"].append(
             [prediction["virial"][f, i, j] - label["virial"][f, i, j] for i, j in np.ndindex(3, 3)]
         )
+        found["gf"].append([0.0] * NGC)
+        found["h"].append([])
     for n, f in enumerate(FRAME):
-        if f is not None:
-            found["f"].append([prediction["force"][n, k] - label["force"][n, k] for k in range(3)])
-            found["ae"].append([prediction["atom_energy"][n] - label["atom_ener"][n]])
+        if f is None:
+            continue
+        force = [prediction["force"][n, k] - label["force"][n, k] for k in range(3)]
+        for j in range(NGC):
+            found["gf"][f][j] += sum(label["drdq"][n, k, j] * force[k] for k in range(3))
+        if config.relative_f is not None:
+            size = math.sqrt(sum(label["force"][n, k] ** 2 for k in range(3)))
+            force = [x / (size + config.relative_f) for x in force]
+        found["f"].append(force)
+        found["pf"].append(force)
+        found["ae"].append([prediction["atom_energy"][n] - label["atom_ener"][n]])
+        for k, atom, l in itertools.product(range(3), REAL[f], range(3)):
+            column = 3 * atom + l
+            found["h"][f].append(
+                prediction["hessian"][n, k, column] - label["hessian"][n, k, column]
+            )
     return found
 
 
-def _term_by_hand(config: EnergyLossConfig, term: str, rows: list[list[float]]) -> float:
-    delta = config.huber_delta[{"e": 0, "f": 1, "v": 2, "ae": 0}[term]]
-    penalty = _penalty(config, delta)
+def _weights(term: str, label: dict[str, Any]) -> list[float]:
+    """Return a factor for each row: how much an atom counts, or a frame beside others."""
+    if term == "pf":
+        return [label["atom_pref"][n] for n, f in enumerate(FRAME) if f is not None]
+    if term == "h":  # each frame is a mean of its own
+        pairs = [(3 * natoms) ** 2 for natoms in NATOMS]
+        return [sum(pairs) / (len(pairs) * number) for number in pairs]
+    return [1.0] * len(FRAME)
+
+
+def _term_by_hand(
+    config: EnergyLossConfig, term: str, rows: list[list[float]], weights: list[float]
+) -> float:
+    delta = config.huber_delta[{"f": 1, "v": 2}.get(term, 0)]
+    penalty = _penalty(config, delta) if term != "gf" else lambda x: x * x
     plain = config.loss_func == "mse" and not config.use_huber
     values = []
     for k, row in enumerate(rows):
@@ -115,8 +215,8 @@ def _term_by_hand(config: EnergyLossConfig, term: str, rows: list[list[float]]) 
             values.append(penalty(math.sqrt(sum(x * x for x in row))))
             continue
         for x in row:
-            if term in ("f", "ae"):
-                values.append(penalty(x))
+            if term not in ("e", "v"):
+                values.append(weights[k] * penalty(x))
             elif plain and not config.intensive_ener_virial:
                 values.append(x * x / NATOMS[k])
             else:
@@ -124,69 +224,97 @@ def _term_by_hand(config: EnergyLossConfig, term: str, rows: list[list[float]]) 
     return sum(values) / len(values)
 
 
-def _metrics_by_hand(config: EnergyLossConfig, rows: dict[str, Any]) -> dict[str, float]:
+def _metrics_by_hand(
+    config: EnergyLossConfig, rows: dict[str, Any], label: dict[str, Any]
+) -> dict[str, float]:
     found = {}
     for term in config.terms:
-        per_atom = [
-            x / (NATOMS[k] if term in ("e", "v") else 1)
+        weights = _weights(term, label)
+        pairs = [
+            (weights[k], x / (NATOMS[k] if term in ("e", "v") else 1))
             for k, row in enumerate(rows[term])
             for x in row
         ]
-        if config.loss_func == "mae":
-            found[f"mae_{term}"] = sum(map(abs, per_atom)) / len(per_atom)
+        if config.loss_func == "mae" and term != "gf":
+            found[f"mae_{term}"] = sum(w * abs(x) for w, x in pairs) / len(pairs)
         else:
-            found[f"rmse_{term}"] = math.sqrt(sum(x * x for x in per_atom) / len(per_atom))
+            found[f"rmse_{term}"] = math.sqrt(sum(w * x * x for w, x in pairs) / len(pairs))
     if config.loss_func == "mae" and "e" in config.terms:
         found["mae_e_all"] = sum(abs(row[0]) for row in rows["e"]) / len(rows["e"])
     return found
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("terms", ["e", "f", "v", "ae", ("e", "f", "v", "ae")])
+@pytest.mark.parametrize(("terms", "form"), CASES, ids=lambda x: x if isinstance(x, str) else x[-1])
 def test_values_and_metrics_are_those_of_loops(
-    terms: Any, form: dict[str, Any], strict: StrictBackend
+    terms: tuple[str, ...], form: str, strict: StrictBackend
 ) -> None:
-    config, prediction, label = _config(terms, **form), _numbers(1), _labels(2)
-    rows = _residuals(prediction, label)
+    config, prediction, label = _config(terms, **FORMS[form]), _numbers(1), _labels(2)
+    rows = _residuals(config, prediction, label)
     want = 0.0
     for term in config.terms:
         start, limit = PREFACTORS[term]
         weight = limit + (start - limit) * LR / START
-        want += weight * _term_by_hand(config, term, rows[term])
+        want += weight * _term_by_hand(config, term, rows[term], _weights(term, label))
     loss, metrics = _run(config, prediction, label)
     same(loss, want, rtol=1e-13)
-    same(metrics, _metrics_by_hand(config, rows) | {"rmse": math.sqrt(want)}, rtol=1e-13)
+    same(metrics, _metrics_by_hand(config, rows, label) | {"rmse": math.sqrt(want)}, rtol=1e-13)
     assert tuple(sorted(metrics)) == metric_names(config)
     same(_run(config, prediction, label, strict), (loss, metrics), rtol=1e-13)
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("gone", TERMS.values())
-def test_a_missing_label_counts_for_nothing(gone: str, form: dict[str, Any]) -> None:
-    config, prediction = _config(**form), _numbers(1)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("gone", USERS)
+def test_a_missing_label_counts_for_nothing(gone: str, form: str) -> None:
+    config, prediction = _config(**FORMS[form]), _numbers(1)
+    off = [t for t in USERS[gone] if gone in ("force", *config.needs(t))]
     loss, metrics = _run(config, prediction, _labels(2, missing=(gone,)))
-    term = {"energy": "e", "force": "f", "virial": "v", "atom_ener": "ae"}[gone]
-    rest = _config(tuple(t for t in PREFACTORS if t != term), **form)
-    want, others = _run(rest, prediction, _labels(2))
-    same(loss, want, rtol=1e-14)
+    names = {metric_name(config, term) for term in off} | ({"mae_e_all"} if "e" in off else set())
+    want, others = _run(config, prediction, _labels(2))
+    for term in set(off) & set(config.terms):
+        row = _residuals(config, prediction, _labels(2))[term]
+        start, limit = PREFACTORS[term]
+        part = _term_by_hand(config, term, row, _weights(term, _labels(2)))
+        want = want - (limit + (start - limit) * LR / START) * part
+    same(loss, want, rtol=1e-11)
     for name, value in metrics.items():
-        if name in others:
-            same(value, others[name], rtol=1e-14)
-        else:
+        if name in names:
             assert np.isnan(value), name
+        elif name != "rmse":
+            same(value, others[name], rtol=1e-14)
+
+
+def test_the_default_weight_keeps_the_term_without_a_file() -> None:
+    label = _labels(2, missing=("atom_pref",))
+    assert np.isnan(_run(_config(("pf",)), _numbers(1), label)[1]["rmse_pf"])
+    config = _config(("f", "pf"), use_default_pf=True)
+    assert config.needs("pf") == ("force",)
+    assert config.labels == ("force", "atom_pref")
+    metrics = _run(config, _numbers(1), label | {"atom_pref": np.ones(len(FRAME))})[1]
+    same(metrics["rmse_pf"], metrics["rmse_f"], rtol=1e-14)
+
+
+def test_coefficients_of_one_give_the_sum_of_the_atoms() -> None:
+    prediction, label = _numbers(1), _labels(2)
+    label["atom_ener_coeff"] = np.ones(len(FRAME))
+    sums = _energies(_config(("e",), **COEFFICIENTS), prediction, label["atom_ener_coeff"])
+    got = _run(_config(("e",), **COEFFICIENTS), prediction, label)
+    same(got, _run(_config(("e",)), prediction | {"energy": np.array(sums)}, label), rtol=1e-13)
 
 
 def test_without_any_label_the_loss_is_zero() -> None:
-    loss, metrics = _run(_config(), _numbers(1), _labels(2, missing=tuple(TERMS.values())))
+    loss, metrics = _run(_config(), _numbers(1), _labels(2, missing=tuple(USERS)))
     assert float(loss) == 0.0
     assert float(metrics["rmse"]) == 0.0
 
 
-def test_prefactors_go_from_start_to_limit_with_the_learning_rate() -> None:
-    prediction, label = _numbers(1), _labels(2)
-    term = _term_by_hand(_config("ae"), "ae", _residuals(prediction, label)["ae"])
-    for lr, weight in ((START, 0.0), (0.25 * START, 1.5), (0.0, 2.0)):
-        same(_run(_config("ae"), prediction, label, lr=lr)[0], weight * term, rtol=1e-13, atol=0.0)
+@pytest.mark.parametrize("term", PREFACTORS)
+def test_prefactors_go_from_start_to_limit_with_the_learning_rate(term: str) -> None:
+    config, prediction, label = _config((term,)), _numbers(1), _labels(2)
+    start, limit = PREFACTORS[term]
+    rows = _residuals(config, prediction, label)[term]
+    value = _term_by_hand(config, term, rows, _weights(term, label))
+    for lr, weight in ((START, start), (0.25 * START, 0.25 * start + 0.75 * limit), (0.0, limit)):
+        same(_run(config, prediction, label, lr=lr)[0], weight * value, rtol=1e-13, atol=0.0)
 
 
 def test_a_term_that_starts_at_zero_counts() -> None:
@@ -197,42 +325,136 @@ def test_a_term_that_starts_at_zero_counts() -> None:
     assert config.terms == ("e", "f", "v")
     assert config.labels == ("energy", "force", "virial")
     assert config.needs_forces
+    assert not config.needs_hessian
+    assert _config(("gf",)).needs_forces
+    assert _config(("h",)).needs_hessian
+
+
+EVERYTHING = {
+    "mse": RELATIVE | COEFFICIENTS,
+    "mae": MAE | RELATIVE | COEFFICIENTS | {"f_use_norm": True},
+    "huber": HUBER | COEFFICIENTS | {"f_use_norm": True},
+}
+
+
+def _differentiate(name: str, form: dict[str, Any], label: dict[str, Any]) -> Callable[..., Any]:
+    """Return a function of the predictions: the loss and its gradient as NumPy arrays."""
+    backend, config = get_backend(name), _config(**form)
+    theirs = {key: backend.asarray(x) for key, x in label.items()}
+
+    def loss(p: dict[str, Any], target: dict[str, Any], lr: Any, atoms: Any) -> tuple[Any, Any]:
+        return energy_loss(backend, config, lr, p, target, Atoms(*atoms))
+
+    run = backend.compile(backend.value_and_grad(loss))
+
+    def at(prediction: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        mine = {key: backend.asarray(x) for key, x in prediction.items()}
+        lr = backend.asarray(np.asarray(LR))
+        (value, _), grads = run(mine, theirs, lr, tuple(_atoms(backend)))
+        return float(backend.to_numpy(value)), {k: backend.to_numpy(g) for k, g in grads.items()}
+
+    return at
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_the_gradient_is_zero_where_the_prediction_is_right(
-    name: str, form: dict[str, Any]
-) -> None:
-    backend, config = get_backend(name), _config(**form)
-    prediction = _numbers(1)
-    label = {TERMS[key]: x for key, x in prediction.items()} | {
-        f"find_{key}": np.asarray(1.0) for key in TERMS.values()
-    }
-
-    def loss(p: dict[str, Any]) -> tuple[Any, Any]:
-        theirs = {key: backend.asarray(x) for key, x in label.items()}
-        lr, n = backend.asarray(np.asarray(LR)), len(FRAME)
-        atoms = (np.array([5.0, 5.0]), np.ones(n), np.arange(n) // 5)
-        return energy_loss(backend, config, lr, p, theirs, Atoms(*map(backend.asarray, atoms)))
-
-    run = backend.compile(backend.value_and_grad(loss))
-    (value, _), grads = run({key: backend.asarray(x) for key, x in prediction.items()})
-    assert float(backend.to_numpy(value)) == 0.0
+@pytest.mark.parametrize("form", EVERYTHING)
+def test_the_gradient_is_zero_where_the_prediction_is_right(name: str, form: str) -> None:
+    prediction, label = _numbers(1), _labels(1)
+    config = _config(**EVERYTHING[form])
+    label["energy"] = np.array(_energies(config, prediction, label["atom_ener_coeff"]))
+    value, grads = _differentiate(name, EVERYTHING[form], label)(prediction)
+    assert value < 1e-30
     for key, x in prediction.items():
-        same(grads[key], np.zeros_like(x), atol=0.0)
+        same(grads[key], np.zeros_like(x), atol=1e-14)
 
 
-def test_combinations_without_effect_are_refused() -> None:
-    for form, message in (
-        ({"loss_func": "mea"}, "loss_func must be 'mse' or 'mae', but is 'mea'"),
-        ({"loss_func": "mae", "use_huber": True}, "use_huber needs loss_func 'mse'"),
-        ({"f_use_norm": True}, "f_use_norm needs"),
-        ({"loss_func": "mae", "intensive_ener_virial": True}, "intensive_ener_virial has"),
-        ({"use_huber": True, "intensive_ener_virial": True}, "intensive_ener_virial has"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            EnergyLossConfig(1.0, **form)
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_gradients_are_those_of_differences(name: str) -> None:
+    # The squared error is a parabola, for which a central difference of any width is exact.
+    prediction, label, step = _numbers(1), _labels(2), _numbers(3)
+    config = _config(**EVERYTHING["mse"])
+    ends = [
+        _run(config, {key: x + sign * step[key] for key, x in prediction.items()}, label)[0]
+        for sign in (1.0, -1.0)
+    ]
+    value, grads = _differentiate(name, EVERYTHING["mse"], label)(prediction)
+    same(value, _run(config, prediction, label)[0])
+    slope = sum(float((grads[key] * step[key]).sum()) for key in prediction)
+    same(slope, 0.5 * float(ends[0] - ends[1]))
+
+
+def _only(*terms: str) -> dict[str, Any]:
+    """Return options in which these terms count, and no others."""
+    off = {f"{when}_pref_{term}": 0.0 for when in ("start", "limit") for term in "ef"}
+    return off | {f"limit_pref_{term}": 1.0 for term in terms}
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"loss_func": "mea"}, "loss_func must be 'mse' or 'mae', but is 'mea'"),
+    (_only(), "the loss has only prefactors 0, but must fit at least one label"),
+    (MAE | {"use_huber": True}, 'use_huber is true, but must be false with loss_func "mae"'),
+    (HUBER | _only("e", "pf"), "use_huber is true, but must be false with a force weighted"),
+    (
+        HUBER | _only("e", "gf") | {"numb_generalized_coord": 1},
+        "use_huber is true, but must be false with a generalized force term",
+    ),
+    (HUBER | _only("e", "h"), "use_huber is true, but must be false with a Hessian term"),
+    (HUBER | RELATIVE, "use_huber is true, but must be false with relative_f"),
+    ({"f_use_norm": True}, "f_use_norm is true, but must be false unless use_huber is true or"),
+    (MAE | {"f_use_norm": True} | _only("e"), "f_use_norm .* must be false without a force term"),
+    (MAE | {"intensive_ener_virial": True}, 'squared errors only, .* with loss_func "mae"'),
+    (HUBER | {"intensive_ener_virial": True}, "squared errors only, .* with use_huber"),
+    ({"intensive_ener_virial": True} | _only("f"), "without an energy or virial term"),
+    (_only("gf"), "numb_generalized_coord is 0, but must be > 0 with a generalized force"),
+    ({"numb_generalized_coord": 2}, "numb_generalized_coord is > 0, but must be 0 without"),
+    ({"use_default_pf": True}, "use_default_pf is true, but must be false without a weighted"),
+    (RELATIVE | _only("e", "v"), "relative_f is given, but must be null without a force term"),
+    (COEFFICIENTS | _only("f"), "enable_atom_ener_coeff is true, .* without an energy term"),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), REFUSED, ids=[says[:40] for _, says in REFUSED])
+def test_combinations_without_effect_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        EnergyLoss(1.0, **options)
+    if "huber_delta" in options:
+        options = options | {"huber_delta": 0.01}
+    data = with_(MINIMAL, *((f"loss.{key}", value) for key, value in options.items()))
+    told = (
+        says.removeprefix("the loss ") if options.get("loss_func") != "mea" else '"mea", but must'
+    )
+    key, is_, rest = told.partition(" is ")
+    with pytest.raises(ConfigError, match=f"{key} in input is {rest}" if is_ else told):
+        parse(data)
+
+
+def test_every_rule_has_its_case() -> None:
+    met = [broken(SimpleNamespace(**(_defaults() | options))) for options, _ in REFUSED]
+    assert {rule for rule in met if rule is not None} == set(RULES)
+    assert broken(SimpleNamespace(**_defaults())) is None
+
+
+def _defaults() -> dict[str, Any]:
+    return vars(EnergyLossConfig(1.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"starter_learning_rate": 0.0}, "starter_learning_rate must be a number > 0, but is 0.0"),
+        ({"start_pref_e": -1.0}, "start_pref_e must be a number ≥ 0, but is -1.0"),
+        ({"limit_pref_h": math.nan}, "limit_pref_h must be a number ≥ 0, but is nan"),
+        ({"limit_pref_f": "1"}, "limit_pref_f must be a number ≥ 0, but is '1'"),
+        ({"relative_f": 0.0}, "relative_f must be a number > 0, but is 0.0"),
+        ({"start_pref_gf": 1.0, "numb_generalized_coord": -1}, "must be a number ≥ 0, but is -1"),
+        ({"start_pref_gf": 1.0, "numb_generalized_coord": 1.5}, "must be an integer, but is 1.5"),
+        ({"use_huber": True, "huber_delta": 0.0}, "huber_delta must be > 0"),
+        ({"huber_delta": [0.1, 0.2]}, "has 2 numbers"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        EnergyLoss(**options)
 
 
 # DeePMD's class.
@@ -245,41 +467,56 @@ def _whole(seed: int, nf: int = 2, na: int = 4) -> dict[str, np.ndarray]:
         "force": rng.normal(size=(nf, na, 3)),
         "virial": rng.normal(size=(nf, 3, 3)),
         "atom_energy": rng.normal(size=(nf, na)),
+        "hessian": rng.normal(size=(nf, 3 * na, 3 * na)),
+    }
+
+
+def _whole_labels(seed: int, nf: int = 2, na: int = 4) -> dict[str, np.ndarray]:
+    rng, found = np.random.default_rng(seed + 100), _whole(seed, nf, na)
+    found["atom_ener"] = found.pop("atom_energy")
+    return found | {
+        "atom_pref": rng.uniform(size=(nf, na)),
+        "drdq": rng.normal(size=(nf, na, 3, NGC)),
+        "atom_ener_coeff": rng.normal(size=(nf, na)),
     }
 
 
 def _class(backend: str = "numpy", **options: Any) -> EnergyLoss:
+    """Return a loss with the terms that every form has, and the others where they are possible."""
     every = {"start_pref_v": 1.0, "limit_pref_v": 2.0, "start_pref_ae": 3.0}
+    if not options.get("use_huber"):
+        every |= {"start_pref_pf": 5.0, "limit_pref_gf": 0.7, "limit_pref_h": 2.0}
+        every |= {"numb_generalized_coord": NGC}
     return EnergyLoss(START, backend=backend, **(every | options))
 
 
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED])
-@pytest.mark.parametrize("form", ["mse", "huber, norm", "mae, norm"])
+@pytest.mark.parametrize("form", ["mse, relative", "mae, coefficients"])
 def test_the_class_computes_the_loss(name: str, form: str) -> None:
-    loss = _class(name, **FORMS[form])
-    prediction = _whole(3)
-    label = {TERMS[key]: x for key, x in _whole(4).items()}
+    loss, prediction, label = _class(name, **FORMS[form]), _whole(3), _whole_labels(4)
     mine, theirs = (
         {key: loss.backend.asarray(x) for key, x in d.items()} for d in (prediction, label)
     )
     value, metrics = loss(LR, mine, theirs)
-    want = energy_loss(
-        NUMPY,
-        loss.config,
-        np.asarray(LR),
-        prediction
-        | {
-            "force": prediction["force"].reshape(-1, 3),
-            "atom_energy": prediction["atom_energy"].reshape(-1),
-        },
-        label
-        | {"force": label["force"].reshape(-1, 3), "atom_ener": label["atom_ener"].reshape(-1)}
-        | {f"find_{key}": np.asarray(1.0) for key in label},
-        Atoms(np.full(2, 4.0), np.ones(8), np.arange(8) // 4),
-    )
+    rows = {"hessian": (8, 3, 12), "force": (8, 3), "drdq": (8, 3, NGC)}
+    rows |= dict.fromkeys(("atom_energy", "atom_ener", "atom_pref", "atom_ener_coeff"), (8,))
+    flat = [{k: x.reshape(rows.get(k, x.shape)) for k, x in d.items()} for d in (prediction, label)]
+    found = {f"find_{key}": np.asarray(1.0) for key in label}
+    atoms = Atoms(np.full(2, 4.0), np.ones(8), np.arange(8) // 4)
+    want = energy_loss(NUMPY, loss.config, np.asarray(LR), flat[0], flat[1] | found, atoms)
     same(value, want[0])
     same(metrics, want[1])
     assert value.shape == ()
+
+
+def test_the_class_takes_labels_as_files_fold_them() -> None:
+    loss, prediction, label = _class(), _whole(3), _whole_labels(4)
+    folded = {key: x.reshape(2, -1) for key, x in label.items()}
+    same(loss(LR, prediction, folded), loss(LR, prediction, label), rtol=0.0)
+    with pytest.raises(
+        ValueError, match=r"drdq has shape \(2, 12\), but 2 frames of 4 atoms need 48"
+    ):
+        loss(LR, prediction, label | {"drdq": np.zeros((2, 12))})
 
 
 def test_the_class_does_without_labels_and_predictions() -> None:
@@ -288,16 +525,30 @@ def test_the_class_does_without_labels_and_predictions() -> None:
     value, metrics = loss(LR, {"energy": prediction["energy"]}, label, natoms=4)
     weight = 1.0 + (0.02 - 1.0) * LR / START
     same(value, weight * (prediction["energy"] ** 2).mean() / 4, rtol=1e-13)
-    assert [key for key in metrics if np.isnan(metrics[key])] == ["rmse_f", "rmse_v", "rmse_ae"]
+    assert {key for key in metrics if not np.isnan(metrics[key])} == {"rmse", "rmse_e"}
+    assert set(metrics) == set(metric_names(loss.config))
 
 
 def test_the_class_leaves_padding_out() -> None:
-    loss, prediction = _class(), _whole(3)
-    label = {TERMS[key]: x for key, x in _whole(4).items()}
+    loss, prediction, label = _class(**COEFFICIENTS), _whole(3), _whole_labels(4)
     got = loss(LR, prediction, label, natoms=np.array([4, 2]))
-    for x in (label["force"], label["atom_ener"]):
-        x[1, 2:] = 1e6
+    for key in ("force", "atom_ener", "atom_pref", "drdq", "atom_ener_coeff"):
+        label[key][1, 2:] = 1e6
+    label["hessian"][1, 6:] = 1e6
+    label["hessian"][1, :, 6:] = 1e6
     same(loss(LR, prediction, label, natoms=np.array([4, 2])), got, rtol=0.0)
+
+
+def test_the_class_fills_in_what_has_a_default() -> None:
+    prediction, label = _whole(3), _whole_labels(4)
+    options = _only("e", "f", "pf") | COEFFICIENTS
+    del label["atom_pref"], label["atom_ener_coeff"]
+    _, metrics = EnergyLoss(START, use_default_pf=True, **options)(LR, prediction, label)
+    same(metrics["rmse_pf"], metrics["rmse_f"], rtol=1e-14)
+    error = prediction["atom_energy"].sum(axis=1) - label["energy"]
+    same(metrics["rmse_e"], np.sqrt((error**2).mean()) / 4, rtol=1e-13)
+    _, metrics = EnergyLoss(START, **options)(LR, prediction, label)
+    assert np.isnan(metrics["rmse_pf"])
 
 
 def test_the_class_wants_to_know_how_many_atoms() -> None:
@@ -306,17 +557,107 @@ def test_the_class_wants_to_know_how_many_atoms() -> None:
 
 
 def test_the_class_refuses_what_it_does_not_know() -> None:
-    with pytest.raises(UnsupportedError, match="start_pref_pf is not available"):
-        EnergyLoss(START, start_pref_pf=1.0)
     with pytest.raises(ConfigError, match=r"no option 'start_pref_x' \(did you mean"):
         EnergyLoss(START, start_pref_x=1.0)
-    with pytest.raises(ConfigError, match="has 2 numbers"):
-        EnergyLoss(START, huber_delta=[0.1, 0.2])
     assert EnergyLoss(START, start_pref_pf=0.0, huber_delta=0.5).config.huber_delta == (0.5,) * 3
 
 
+@pytest.mark.parametrize("name", ["numpy", *INSTALLED])
+def test_default_weights_are_refused_where_the_matrix_says_so(name: str) -> None:
+    def make() -> EnergyLoss:
+        return EnergyLoss(START, start_pref_pf=1.0, use_default_pf=True, backend=name)
+
+    if name in FEATURES["use_default_pf"].backends:
+        assert make().config.use_default_pf
+        return
+    with pytest.raises(NotImplementedError, match=f"the {name} backend .* use numpy or torch"):
+        make()
+
+
 def test_metric_names_are_sorted_for_the_learning_curve() -> None:
-    for terms, form in itertools.product([("e",), ("e", "f")], ["mse", "mae"]):
+    for terms, form in itertools.product([("e",), tuple(PREFACTORS)], ["mse", "mae"]):
         names = metric_names(_config(terms, **FORMS[form]))
         assert list(names) == sorted(names)
         assert "rmse" in names
+
+
+# Another implementation.
+
+
+def _waves(shift: float, *shape: int) -> np.ndarray:
+    return np.sin(1.7 * np.arange(math.prod(shape)) + shift).reshape(shape)
+
+
+def _of_waves(shift: float, nf: int = 2, na: int = 3) -> dict[str, np.ndarray]:
+    return {
+        "energy": _waves(shift, nf),
+        "force": _waves(shift + 0.1, nf, na, 3),
+        "virial": _waves(shift + 0.2, nf, 3, 3),
+        "atom_energy": _waves(shift + 0.3, nf, na),
+        "hessian": _waves(shift + 0.4, nf, 3 * na, 3 * na),
+    }
+
+
+NOTHING = {f"{when}_pref_{term}": 0.0 for when in ("start", "limit") for term in "ef"}
+PF = {"start_pref_pf": 2.0, "limit_pref_pf": 0.5}
+GF = {"start_pref_gf": 2.0, "limit_pref_gf": 0.5, "numb_generalized_coord": 2}
+H = {"start_pref_h": 2.0, "limit_pref_h": 0.5}
+FORCE = NOTHING | {"start_pref_f": 3.0, "limit_pref_f": 1.0, "relative_f": 0.3}
+#: What deepmd-kit 3.2.0 gives (deepmd.dpmodel.loss.ener, 4e-4 of 1e-3) for the waves; the Hessian's
+#: absolute error is not among its metrics.
+PEER: dict[str, tuple[dict[str, Any], float, dict[str, float]]] = {
+    "pf": (NOTHING | PF, 0.7485577817742876, {"rmse_pf": 0.8249285268071782}),
+    "pf, mae": (NOTHING | PF | MAE, 0.7332117450407872, {"mae_pf": 0.6665561318552611}),
+    "gf": (NOTHING | GF, 1.8791583120239854, {"rmse_gf": 1.3070293562899125}),
+    "gf, mae": (NOTHING | GF | MAE, 1.8791583120239854, {"rmse_gf": 1.3070293562899125}),
+    "h": (NOTHING | H, 1.017427379223592, {"rmse_h": 0.9617348808857649}),
+    "h, mae": (NOTHING | H | MAE, 0.9505305187482743, {}),
+    "relative": (
+        FORCE | PF,
+        1.0393859982767673,
+        {"rmse_f": 0.628799029877479, "rmse_pf": 0.5457998320413657},
+    ),
+    "relative, mae": (
+        FORCE | PF | MAE,
+        1.4685946431710357,
+        {"mae_f": 0.5479698899037345, "mae_pf": 0.43840803758573954},
+    ),
+    "relative, norm": (FORCE | MAE | {"f_use_norm": True}, 1.9398275787887083, {}),
+    "coefficients": (
+        COEFFICIENTS | {"start_pref_f": 0.0, "limit_pref_f": 0.0},
+        0.45051798869911175,
+        {"rmse_e": 0.49698542367779486},
+    ),
+    "all": (
+        {
+            **{"start_pref_v": 1.0, "limit_pref_v": 2.0, "start_pref_ae": 0.5},
+            **{"limit_pref_ae": 0.1, "start_pref_pf": 2.0, "limit_pref_pf": 0.5},
+            **{"start_pref_gf": 0.7, "limit_pref_gf": 0.2, "numb_generalized_coord": 2},
+            **{"start_pref_h": 0.3, "limit_pref_h": 3.0, "relative_f": 0.2},
+            **COEFFICIENTS,
+        },
+        186.04946695949175,
+        {
+            **{"rmse": 13.639995123147653, "rmse_ae": 0.931206486448705},
+            **{"rmse_e": 0.49698542367779486, "rmse_f": 0.6741442555725032},
+            **{"rmse_gf": 1.3070293562899125, "rmse_h": 0.9617348808857649},
+            **{"rmse_pf": 0.5850852815953512, "rmse_v": 0.31519078749434026},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PEER)
+def test_the_class_agrees_with_deepmd_kits(case: str) -> None:
+    options, want, shown = PEER[case]
+    label = _of_waves(2.0)
+    label["atom_ener"] = label.pop("atom_energy")
+    label |= {
+        "atom_pref": 1.0 + _waves(3.0, 2, 3),
+        "drdq": _waves(4.0, 2, 18),
+        "atom_ener_coeff": _waves(5.0, 2, 3),
+    }
+    value, metrics = EnergyLoss(1e-3, **options)(4e-4, _of_waves(0.5), label)
+    same(value, want, rtol=1e-13)
+    for name, number in shown.items():
+        same(metrics[name], number, rtol=1e-13)

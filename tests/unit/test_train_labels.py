@@ -1,0 +1,116 @@
+"""Labels of a batch: in the order of its atoms, with what stands in for those that lack."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from _compare import same
+
+from multifit.batch import Batcher
+from multifit.errors import DataError
+from multifit.loss import EnergyLossConfig
+from multifit.loss._terms import LABELS
+from multifit.train._labels import as_batch, check_labels, missing
+
+LOSS = EnergyLossConfig(
+    1.0,
+    **{f"limit_pref_{term}": 1.0 for term in ("v", "h", "ae", "pf", "gf")},
+    numb_generalized_coord=2,
+    enable_atom_ener_coeff=True,
+)
+#: Types of the atoms of two frames; −1 is a virtual atom.
+ATYPE = np.array([[1, 0, -1], [0, 1, 0]])
+NATOMS = 3
+
+
+def _batch(
+    loss: EnergyLossConfig, arrays: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], Any]:
+    batcher = Batcher(rcut=3.0, sel=(4, 4), static_shapes=True)
+    coord = np.arange(9.0).reshape(3, 3)
+    ready = [batcher.frame(coord, None, (False,) * 3, atype) for atype in ATYPE]
+    _, layout = batcher.assemble(ready)
+    only = SimpleNamespace(nframes=2, where="data/set.000", numbers=None)
+    system: Any = SimpleNamespace(natoms=NATOMS, sets=(only,), name="data")
+    return as_batch(loss, system, np.arange(2), arrays, ready, layout), layout
+
+
+def _arrays() -> dict[str, np.ndarray]:
+    rng, n = np.random.default_rng(0), NATOMS
+    shapes: dict[str, tuple[int, ...]] = {
+        **{"energy": (), "virial": (3, 3), "force": (n, 3), "atom_ener": (n,), "atom_pref": (n,)},
+        **{"atom_ener_coeff": (n,), "drdq": (n, 3, 2), "hessian": (3 * n, 3 * n)},
+    }
+    return {key: rng.uniform(size=(2, *shape)) for key, shape in shapes.items()}
+
+
+def test_labels_lie_in_the_order_of_the_batch() -> None:
+    arrays = _arrays()
+    label, layout = _batch(LOSS, arrays)
+    assert set(label) == {*LABELS, *(f"find_{key}" for key in LABELS)}
+    for key in ("energy", "virial"):
+        same(label[key], arrays[key], rtol=0.0)
+    for place, (f, atom, real) in enumerate(
+        zip(layout.frame, layout.atom, layout.real, strict=True)
+    ):
+        for key in ("force", "atom_ener", "atom_pref", "drdq", "atom_ener_coeff"):
+            same(label[key][place], arrays[key][f, atom] * real, rtol=0.0)
+        rows = arrays["hessian"][f, 3 * atom : 3 * atom + 3].copy()
+        rows[:, np.repeat(ATYPE[f] < 0, 3)] = 0.0
+        same(label["hessian"][place], rows * real, rtol=0.0)
+    assert layout.real.sum() == (ATYPE >= 0).sum() < layout.real.size
+
+
+def test_labels_that_lack_have_the_shapes_of_those_that_are_there() -> None:
+    there, nothing = _batch(LOSS, _arrays())[0], _batch(LOSS, {})[0]
+    for key, kind in LABELS.items():
+        assert nothing[key].shape == there[key].shape
+        assert (nothing[key] == kind.default).all()
+        assert (float(there[f"find_{key}"]), float(nothing[f"find_{key}"])) == (1.0, 0.0)
+
+
+def test_a_weight_of_a_virtual_atom_is_not_looked_at() -> None:
+    arrays = _arrays()
+    arrays["atom_pref"][0, 2] = -1.0
+    _batch(LOSS, arrays)
+    arrays["atom_pref"][0, 1] = -1.0
+    with pytest.raises(DataError, match=r"data/set.000, frame 0: atom_pref of atom 1 is -1;"):
+        _batch(LOSS, arrays)
+
+
+def _system(name: str, *labels: str, ndof: int = 2) -> Any:
+    stored = {key: SimpleNamespace(where=f"{name}/set.000/{key}.npy") for key in labels}
+    sets = (SimpleNamespace(arrays=stored),)
+    return SimpleNamespace(name=name, labels=frozenset(labels), ndof={"drdq": ndof}, sets=sets)
+
+
+def test_one_term_with_all_of_its_labels_is_enough() -> None:
+    only = EnergyLossConfig(
+        1.0, 0.0, 0.0, 0.0, 0.0, limit_pref_pf=1.0, limit_pref_gf=1.0, numb_generalized_coord=2
+    )
+    check_labels("training", [_system("a", "force"), _system("b", "force", "drdq")], only)
+    says = r"no training .* \(force with atom_pref, force with drdq\)"
+    with pytest.raises(DataError, match=says):
+        check_labels("training", [_system("a", "force"), _system("b", "drdq")], only)
+    with pytest.raises(DataError, match=r"b/set.000/drdq.npy holds the derivatives of 3 "):
+        check_labels("training", [_system("b", "force", "drdq", ndof=3)], only)
+
+
+def test_what_is_missing_is_said_with_what_follows() -> None:
+    systems = [_system("a", "energy", "force"), _system("b", "energy")]
+    assert list(missing("", systems, LOSS)) == [
+        "no force in b: the terms f, pf, gf of the loss are off there",
+        "no virial in a, b: this term of the loss is off there",
+        "no hessian in a, b: this term of the loss is off there",
+        "no atom_ener in a, b: this term of the loss is off there",
+        "no atom_pref in a, b: this term of the loss is off there",
+        "no drdq in a, b: this term of the loss is off there",
+        "no atom_ener_coeff in a, b: it is 1 for every atom there",
+    ]
+    default = EnergyLossConfig(1.0, limit_pref_pf=1.0, use_default_pf=True)
+    assert list(missing("the validation data ", systems[:1], default)) == [
+        "no atom_pref in the validation data a: it is 1 for every atom there"
+    ]
