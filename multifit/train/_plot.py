@@ -40,12 +40,17 @@ def read_curve(path: Path) -> tuple[list[str], np.ndarray]:
     return names, np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 
 
-def _draw_curve(axes: Any, path: Path) -> None:
+def _draw_curve(axes: Any, path: Path, relative: bool) -> None:
     names, rows = read_curve(path)
+    per = "relative" if relative else "eV/Å"
     styles = {
-        "f": ("force, eV/Å", "C0"),
+        "f": (f"force, {per}", "C0"),
         "e": ("energy, eV/atom", "C1"),
         "v": ("virial, eV/atom", "C2"),
+        "ae": ("atomic energy, eV", "C3"),
+        "pf": (f"weighted force, {per}", "C4"),
+        "gf": ("generalized force", "C5"),
+        "h": ("Hessian, eV/Å²", "C6"),
     }
     for column, name in enumerate(names):
         metric, _, kind = name.rpartition("_")
@@ -75,14 +80,20 @@ def _draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> N
     axes.ticklabel_format(useOffset=False)
 
 
-def plot(path: Path, curve: Path, parity: Parity) -> None:
-    """Write a PNG with three panels: learning curve, energies, forces."""
+def plot(path: Path, curve: Path, parity: Parity, relative: bool = False) -> None:
+    """Write a PNG with three panels: learning curve, energies, forces.
+
+    Parameters
+    ----------
+    relative
+        Whether the force errors of the curve are divided by the labels' lengths.
+    """
     # Figure itself, not pyplot: quicker to import, and no window system is asked for.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    _draw_curve(left, curve)
+    _draw_curve(left, curve, relative)
     _draw_parity(middle, parity.energy, "energy per atom", "eV")
     _draw_parity(right, parity.force, "force components", "eV/Å")
     figure.savefig(path, dpi=120)

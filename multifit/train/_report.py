@@ -96,6 +96,7 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     from ..tables import table
 
     console.print(table(rows, "validation data" if held_out else "training data"))
-    plot(run.output / PLOT, run.output / training.disp_file, parity)
+    relative = setup.loss.relative_f is not None
+    plot(run.output / PLOT, run.output / training.disp_file, parity, relative)
     written.append(run.output / PLOT)
     console.print(f"wrote {', '.join(map(str, written))}", highlight=False, soft_wrap=True)

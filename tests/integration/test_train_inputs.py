@@ -401,7 +401,7 @@ def test_the_backend_is_the_options_then_the_files_then_the_environments(
     assert main(["train", "input.json"]) == 2
     complaint = capsys.readouterr().err
     assert "the numpy backend does not support training, fine-tuning and restart" in complaint
-    assert "; use jax or torch" in complaint
+    assert "; use jax or paddle or tensorflow or torch" in complaint
 
 
 def test_sel_must_fit_the_types(data: Path) -> None:
