@@ -8,7 +8,7 @@ from annotated_types import MinLen
 from pydantic import Field, model_validator
 
 from ..errors import ConfigError
-from ..fitting import layer_owners
+from ..fitting._shared import layer_owners
 from ..networks import fitting_network
 from . import _types as t
 from ._descriptor import DescriptorSection

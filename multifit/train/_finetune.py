@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .. import model as mdl
 from ..errors import TrainingError
-from ..fitting import take_nets
+from ..fitting._invar import take_nets
 from ..potential import read_model
 from ..tree import Tree
 from ._checkpoint import BY_TYPE, differences, require_same

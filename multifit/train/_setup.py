@@ -18,7 +18,8 @@ from ..config import Config
 from ..data import System, batch_sizes, open_systems
 from ..descriptor import SeE2A
 from ..errors import ConfigError
-from ..fitting import Fitting, energies
+from ..fitting import Fitting
+from ..fitting._invar import energies
 from ..learning_rate import LearningRate, learning_rate
 from ..loss import EnergyLossConfig
 from ..loss._config import huber_deltas

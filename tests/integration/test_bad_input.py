@@ -126,7 +126,7 @@ def test_an_input_file_that_may_not_be_read(
             r'descriptor\.type in input\.json is "se_e3".*does not have',
         ),
         ({"optimizer": {"type": "LKF"}}, r'optimizer\.type in input\.json is "LKF".*does not have'),
-        ({"model.fitting_net.atom_ener": [1.0, 2.0]}, "not available in this version"),
+        ({"model.fitting_net.atom_ener": [1.0, 2.0]}, "unless descriptor.set_davg_zero is true"),
         ({"training.training_data.systems": "date"}, r"date does not exist; it was looked for as"),
         ({"training.training_data.systems": []}, r"systems in input\.json is \[\], but must be"),
         ({"training.training_data.batch_size": [1, 2]}, r"batch_size has 2 entries, but .* 1 sys"),

@@ -23,6 +23,12 @@ def error_of(data: Any) -> str:
     return text
 
 
+#: Energies of isolated atoms, as they have to be given.
+ALONE: list[tuple[str, object]] = [
+    (f"{F}.atom_ener", [-1.0, None]),
+    (f"{D}.set_davg_zero", True),
+]
+
 WRONG: list[tuple[str, object, str]] = [
     # wrong type
     (f"{D}.rcut", "6", 'model.descriptor.rcut in in.json is "6", but must be a number > 0'),
@@ -112,10 +118,12 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{TD}.batch_size", "mixed:8", "a DeePMD-kit option"),
     ("nvnmd", {"enable": True}, "a DeePMD-kit option"),
     # later versions
-    (f"{F}.dim_case_embd", 2, "not available in this version: the key must be 0 or left out"),
-    (f"{F}.atom_ener", [1.0, None], "not available in this version"),
-    (f"{F}.tot_ener_zero", True, "not available in this version"),
-    (f"{D}.precision", "float16", 'is "float16", which is not available in this version'),
+    ("validating.validation_metric", "S:MAE", "not available in this version"),
+    # options that need others
+    (f"{F}.atom_ener", [1.0, None], "left out unless descriptor.set_davg_zero is true"),
+    (f"{F}.tot_ener_zero", True, "unless the loss has a term of atomic energies"),
+    (f"{F}.use_aparam_as_mask", True, "numb_aparam in in.json is 0, but must be 1 with use_aparam"),
+    (f"{F}.layer_name", ["a", "a", None, None], "both 'a', but they are 1600×240 tanh and 240×240"),
     # missing
     ("model", ..., "model in in.json is missing, but must be an object"),
     (f"{D}", ..., "model.descriptor in in.json is missing"),
@@ -156,6 +164,22 @@ def test_one_sentence(path: str, value: object, says: str) -> None:
         ([("loss.f_use_norm", True)], "be false unless use_huber is true or loss_func"),
         ([("loss.use_huber", True), ("loss.relative_f", 1)], "be false with relative_f"),
         ([("loss.use_huber", True), ("loss.limit_pref_pf", 1)], "force weighted per atom term"),
+        (
+            [*ALONE, ("model.preset_out_bias", {"energy": [-2.0, None]})],
+            "fitting_net.atom_ener[0] in in.json is -1.0, but must be the same as preset_out_bias",
+        ),
+        ([*ALONE, ("model.atom_exclude_types", [0])], "is -1.0, but must be null: atom_exclude"),
+        (
+            [*ALONE, (f"{F}.tot_ener_zero", True), ("loss.start_pref_ae", 1)],
+            "tot_ener_zero in in.json is true, but must be false with atom_ener",
+        ),
+        (
+            [
+                (f"{F}.layer_name", [None, "a", "a", None]),
+                (f"{F}.trainable", [True, True, False, True]),
+            ],
+            "but trainable is True and False for them",
+        ),
         ([("loss.start_pref_gf", 1)], "numb_generalized_coord in in.json is 0, but must be > 0"),
         (
             [(f"loss.{end}_pref_{label}", 0) for end in ("start", "limit") for label in "ef"],

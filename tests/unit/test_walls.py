@@ -54,6 +54,7 @@ PUBLIC = {
     "multifit.loss": {"EnergyLoss", "EnergyLossConfig", "energy_loss", "metric_names"},
     "multifit.model": {
         *("EnergyModel", "evaluate", "init", "trainable_names", "deserialize", "serialize"),
+        *("directions", "evaluate_hessian", "from_content", "to_content"),
     },
     "multifit.files": {"check_version", "read", "remove_stale", "write"},
 }
