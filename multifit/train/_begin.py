@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..config import notes as config_notes
 from ..errors import TrainingError
 from ..spectrum import Spectrum
 from ..tree import Flat, Tree, flatten, map_leaves, unflatten
+from . import _changes as changes
 from . import _checkpoint as ckpt
 from ._finetune import finetune, init_model
 from ._labels import missing
@@ -21,6 +23,8 @@ from ._progress import Display
 from ._report import fit_bias
 from ._setup import Setup, init_params, survey
 from ._statfile import StatFile
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,22 +83,19 @@ class Run:
         }
         path = self.output / ckpt.name(prefix, state.step)
         ckpt.write(path, self.content(self.numpy_params()), state)
+        log.info("wrote %s", path)
         ckpt.set_aside(self.output, prefix, state.step)
         return path
 
 
 def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     """Return the run at its first step, and what there is to say about it."""
-    backend, model, notes = setup.backend, setup.model, []
+    backend, model = setup.backend, setup.model
+    notes: list[str] = []
     stat_file = setup.config.training.stat_file
     cache = None if stat_file is None else output / stat_file
     if start.restart is not None:
-        path = ckpt.find(start.restart, output)
-        theirs, state, _ = ckpt.read(path)
-        ckpt.require_same(model, theirs, path)
-        notes.append(f"continuing {path} from step {state.step}")
-        if state.step >= setup.numb_steps:
-            notes.append(f"nothing is left to train: the run has {setup.numb_steps} steps")
+        state, notes = _restart(setup, ckpt.find(start.restart, output))
     elif start.init_model is not None:
         state = ckpt.State(init_model(model, start.init_model))
         notes.append(f"starting from the parameters of {start.init_model}")
@@ -108,6 +109,7 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
             state.params["out_bias"] = fit_bias(setup, state.params)
             notes.append(f"fine-tuning {start.finetune}, energy per type fitted to the data")
             notes += more
+    state.input = setup.config.model_dump(mode="json")
     flat = flatten(map_leaves(backend.asarray, state.params))
     names = set(mdl.trainable_names(model))
     trainable = {name: x for name, x in flat.items() if name in names}
@@ -124,6 +126,22 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     else:
         spectrum.check(state.params)
     return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
+
+
+def _restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
+    """Return the state of a checkpoint, and what is otherwise now than when it was written."""
+    theirs, state, _ = ckpt.read(path)
+    ckpt.require_same(setup.model, theirs, path)
+    notes = [f"continuing {path} from step {state.step}"]
+    if state.step >= setup.numb_steps:
+        notes.append(f"nothing is left to train: the run has {setup.numb_steps} steps")
+    nframes = np.array([system.nframes for system in setup.training.systems], dtype=np.int64)
+    state.sampler, warning = changes.other_frames(state.sampler, nframes)
+    given = setup.config.model_dump(mode="json")
+    if state.input:  # checkpoints of the first version have none
+        notes += changes.notes(state.input, given, resized=bool(warning))
+    notes += [warning] if warning else []
+    return state, notes
 
 
 def _moments(setup: Setup, state: ckpt.State, trainable: Flat) -> dict[str, Flat]:

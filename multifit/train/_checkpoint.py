@@ -29,6 +29,7 @@ BY_TYPE = (
     "descriptor.exclude_types",
     "fitting.ntypes",
     "fitting.exclude_types",
+    "fitting.atom_ener",
 )
 
 
@@ -44,6 +45,7 @@ class State:
     series: dict[str, Any] = field(default_factory=dict)  #: of :class:`multifit.spectrum.Spectrum`
     best: float | None = None  #: the lowest validation error so far
     stale: int = 0  #: validations since then
+    input: dict[str, Any] = field(default_factory=dict)  #: all sections, with defaults
 
 
 def model_content(
@@ -61,7 +63,7 @@ def model_content(
         "version": __version__,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "backend": backend,
-        "model": mdl.serialize(model, params),
+        **mdl.to_content(model, params),
         "model_def_script": dict(script),
     }
 
@@ -74,6 +76,7 @@ def write(path: Path, content: dict[str, Any], state: State) -> None:
         "step": state.step,
         "best": state.best,
         "stale": state.stale,
+        "input": state.input,
         "sampler": {"@variables": state.sampler},
         "validation_sampler": {"@variables": state.validation_sampler},
         "series": state.series,
@@ -99,8 +102,7 @@ def read(path: Path) -> tuple[mdl.EnergyModel, State, dict[str, Any]]:
             f"{path} is a model without the state of a training; "
             "use --init-model or --finetune to start from it"
         )
-    if training.get("@version", 1) > VERSION:
-        raise FileFormatError(f"{path} was written by a newer multifit; please upgrade")
+    files.check_version(training, range(1, VERSION + 1), path)
     try:
         state = State(
             params=params,
@@ -111,6 +113,7 @@ def read(path: Path) -> tuple[mdl.EnergyModel, State, dict[str, Any]]:
             series=dict(training["series"]),
             best=training["best"],
             stale=int(training["stale"]),
+            input=dict(training.get("input", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FileFormatError(
@@ -190,19 +193,45 @@ def differences(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> list[str]:
 
     ours, others = fields(mine), fields(theirs)
     return [
-        f"{key} is {ours[key]!r} in the input and {others[key]!r} in the file"
+        f"{key} is {ours[key]!r} in the input and {others.get(key)!r} in the file"
         for key in ours
-        if ours[key] != others[key]
+        if ours[key] != others.get(key)
     ]
 
 
+def other_shape(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> tuple[str, str, str] | None:
+    """Return the first parameter whose shape differs: its name and both shapes, or None.
+
+    A shape is "nowhere" if that model has no such parameter.
+    """
+    ours, others = (
+        {name: np.shape(x) for name, x in flatten(mdl.init(model, 0, 0)).items()}
+        for model in (mine, theirs)
+    )
+    for name in {**ours, **others}:
+        here, there = ours.get(name), others.get(name)
+        if here != there:
+            shapes = ["nowhere" if x is None else str(x) for x in (here, there)]
+            return name, shapes[0], shapes[1]
+    return None
+
+
 def require_same(mine: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path) -> None:
-    """Raise TrainingError if a file's model is not the input's (what differs, both values)."""
+    """Raise TrainingError if a file's model is not the input's.
+
+    The sentence has the setting that differs with both values, and the first parameter whose
+    shape differs with both shapes.
+    """
     found = differences(mine, theirs)
-    if found:
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        tunable = all(each.startswith(BY_TYPE) for each in found)
-        raise TrainingError(
-            f"{path} does not fit the input: {found[0]}{more}; change the input back"
-            + (", or use --finetune" if tunable else "")
-        )
+    if not found:
+        return
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    shapes = other_shape(mine, theirs)
+    if shapes is not None:
+        name, here, there = shapes
+        more += f"; {name} is {here} in the input's model and {there} in {path}"
+    tunable = all(each.startswith(BY_TYPE) for each in found)
+    raise TrainingError(
+        f"{path} does not fit the input: {found[0]}{more}; change the input back"
+        + (", or use --finetune" if tunable else "")
+    )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from _water import column, curve, fit, labelled, put, recipe, write
 from rich.console import Console
 
 from multifit import files
-from multifit.errors import DataError, FileFormatError, TrainingError
+from multifit.errors import FileFormatError, TrainingError
 
 OPTIONS: dict[str, Any] = {
     "training__save_freq": 5,
@@ -95,17 +96,56 @@ def test_the_checkpoint_holds_all_state(whole: Path) -> None:
     assert training["series"]["count"] > 0
 
 
+@pytest.fixture(scope="session")
+def middle(whole: Path) -> Callable[[str], Path]:
+    """Return what trains on a backend, once, and returns the checkpoint in the middle."""
+
+    @functools.cache
+    def train(name: str) -> Path:
+        if name == "torch":
+            return whole / "out/model.ckpt-10.dp"
+        return fit(whole, ALONE, output=whole / name, backend=name) / "model.ckpt-10.dp"
+
+    return train
+
+
+# Without the columns of validation, which would only cost time to compile.
+ALONE = recipe(steps=STEPS, **OPTIONS | {"training__validation_data": None})
+
+
 @pytest.mark.parametrize("name", TRAINABLE)
-def test_a_run_goes_on_on_another_backend(whole: Path, tmp_path: Path, name: str) -> None:
-    # Without the columns of validation, which would only cost time to compile.
-    given = recipe(steps=STEPS, **OPTIONS | {"training__validation_data": None})
-    start = whole / "out/model.ckpt-10.dp"
-    out = fit(whole, given, output=tmp_path, backend=name, restart=start)
-    for metric in ("rmse_trn", "rmse_v_trn"):
+def test_every_backend_writes_the_same_checkpoint(
+    whole: Path, middle: Callable[[str], Path], name: str
+) -> None:
+    # So that what torch and another backend make of each other's, any two do.
+    got, want = (files.read(path) for path in (middle(name), whole / "out/model.ckpt-10.dp"))
+    first, second = (
+        dict(leaves([x["model"], x["training"]["optimizer"], x["training"]["sampler"]]))
+        for x in (got, want)
+    )
+    assert first.keys() == second.keys()
+    for key, value in second.items():
+        if isinstance(value, np.ndarray):
+            assert first[key].dtype == value.dtype, key
+            slack = 1e-7 * np.abs(value).max(initial=0)
+            np.testing.assert_allclose(first[key], value, rtol=1e-7, atol=slack, err_msg=key)
+        else:
+            assert first[key] == value, key
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [pair for name in TRAINABLE if name != "torch" for pair in ((name, "torch"), ("torch", name))],
+)
+def test_a_run_goes_on_on_another_backend(
+    whole: Path, middle: Callable[[str], Path], tmp_path: Path, first: str, then: str
+) -> None:
+    out = fit(whole, ALONE, output=tmp_path, backend=then, restart=middle(first))
+    for metric in ("rmse_trn", "rmse_e_trn", "rmse_f_trn", "rmse_v_trn", "lr"):
         np.testing.assert_allclose(
-            column(out, metric), column(whole / "out", metric)[4:], rtol=1e-9
+            column(out, metric), column(whole / "out", metric)[4:], rtol=1e-7, err_msg=metric
         )
-    agree(out / "model.dp", whole / "out/model.dp", 1e-9)
+    agree(out / "model.dp", whole / "out/model.dp", 1e-7)
 
 
 def test_a_prefix_means_the_newest_checkpoint(whole: Path, tmp_path: Path) -> None:
@@ -186,14 +226,119 @@ def test_a_changed_model_is_refused(
         fit(whole, given, output=tmp_path, restart=whole / "out/model.ckpt-10.dp")
     assert words in str(caught.value)
     assert "model.ckpt-10.dp" in str(caught.value)
+    if "neuron" in path:
+        assert (
+            "; descriptor.embeddings.0.layers.1.w is (4, 6) in the input's model and (4, 8) in "
+        ) in str(caught.value)
     # Fine-tuning may have other types, but not other nets.
     assert str(caught.value).endswith("use --finetune") == (path == "model.type_map")
 
 
-def test_other_data_are_refused(whole: Path, tmp_path: Path) -> None:
-    given = recipe("valid", steps=STEPS)
-    with pytest.raises(DataError, match=r"written for 1 system with \[5\] frames"):
-        fit(whole, given, output=tmp_path, restart=whole / "out/model.ckpt-10.dp")
+def said(
+    whole: Path, given: dict[str, Any], to: Path, start: Path | None = None
+) -> tuple[str, Path]:
+    """Return what a restart says, and its folder."""
+    text = io.StringIO()
+    out = fit(
+        whole,
+        given,
+        output=to,
+        restart=start or whole / "out/model.ckpt-10.dp",
+        console=Console(file=text, width=200),
+    )
+    return text.getvalue(), out
+
+
+def test_nothing_is_said_of_an_input_that_is_the_same(whole: Path, tmp_path: Path) -> None:
+    # Where results are written to, and how often, is nobody's business.
+    given = recipe(steps=STEPS, **OPTIONS | {"training__disp_freq": 1, "training__save_freq": 7})
+    text, _ = said(whole, given, tmp_path)
+    assert "changed since" not in text
+    assert "warning" not in text
+    assert "no effect" not in text
+
+
+def test_what_changed_is_said(whole: Path, tmp_path: Path) -> None:
+    given = put(
+        recipe(steps=12, **OPTIONS),
+        {
+            "loss.start_pref_f": 50,
+            "learning_rate.stop_lr": 1e-5,
+            "training.seed": 77,
+            "model.fitting_net.seed": 78,
+            "training.enable_ema": False,
+            "training.validation_data": None,
+            "optimizer": {"type": "AdamW", "weight_decay": 0.01},
+        },
+    )
+    text, out = said(whole, given, tmp_path)
+    assert (
+        "changed since the checkpoint: learning_rate.stop_lr 0.0001 → 1e-05, "
+        'loss.start_pref_f 100 → 50, optimizer.type "Adam" → "AdamW", '
+        "optimizer.weight_decay 0 → 0.01, training.validation_data {…} → null, "
+        "training.numb_steps 20 → 12, training.enable_ema true → false\n"
+    ) in text
+    assert "model.fitting_net.seed and training.seed have no effect on a restart: param" in text
+    assert "warning: AdamW goes on with the moments that the checkpoint has from Adam\n" in text
+    assert "the moving average is given up" in text
+    # The input of the restart is what the next one is compared with.
+    again, _ = said(whole, given, tmp_path / "again", out / "model.ckpt-12.dp")
+    assert "nothing is left to train: the run has 12 steps" in again
+    assert "changed since" not in again
+
+
+def test_an_average_that_is_new_begins_with_the_checkpoint(whole: Path, tmp_path: Path) -> None:
+    without = recipe(steps=10, **OPTIONS | {"training__enable_ema": False})
+    start = fit(whole, without, output=tmp_path / "a") / "model.ckpt-10.dp"
+    decay = {"training__ema_decay": 0.0}
+    text, out = said(whole, recipe(steps=12, **OPTIONS | decay), tmp_path / "b", start)
+    assert "training.enable_ema false → true" in text
+    assert "the moving average begins with the checkpoint's parameters\n" in text
+    assert (out / "model_ema.dp").exists()
+
+
+def test_a_seed_changes_nothing_in_a_restart(whole: Path, tmp_path: Path) -> None:
+    given = recipe(steps=STEPS, **OPTIONS | {"training__seed": 77})
+    out = killed(whole, tmp_path / "out")
+    text, _ = said(whole, given, out)
+    assert "training.seed has no effect on a restart" in text
+    assert (out / "lcurve.out").read_text() == (whole / "out/lcurve.out").read_text()
+
+
+def test_checkpoints_without_an_input_still_restart(whole: Path, tmp_path: Path) -> None:
+    content = files.read(whole / "out/model.ckpt-10.dp")
+    del content["training"]["input"]
+    files.write(tmp_path / "old.dp", content)
+    given = recipe(steps=STEPS, **OPTIONS | {"loss__start_pref_f": 50})
+    text, out = said(whole, given, tmp_path / "out", tmp_path / "old.dp")
+    assert "changed since" not in text
+    assert files.read(out / "model.ckpt-20.dp")["training"]["input"]["loss"]["start_pref_f"] == 50
+
+
+def test_more_training_data_are_another_run(whole: Path, tmp_path: Path) -> None:
+    start = whole / "out/model.ckpt-10.dp"
+    given = recipe(["data", "valid"], steps=STEPS, **OPTIONS)
+    text, out = said(whole, given, tmp_path / "more", start)
+    assert (
+        "warning: the training data were 1 system with 5 frames at the checkpoint, and are 2 "
+        "systems with [5, 4] frames now: this is no longer the same run, and its epochs begin anew"
+    ) in text
+    assert 'training.training_data.systems "data" → ["data", "valid"]' in text
+    assert text.count("warning") == 1
+    state = files.read(out / "model.ckpt-20.dp")["training"]["sampler"]["@variables"]
+    assert (state["step"], state["seed"], state["given"].sum()) == (20, 3, 20)
+    # It can be repeated, whatever the seed in the input says.
+    other = put(given, {"training.seed": 99})
+    _, twice = said(whole, other, tmp_path / "twice", start)
+    agree(twice / "model.dp", out / "model.dp")
+
+
+def test_data_of_another_name_may_be_others(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / "data", whole / "copy", dirs_exist_ok=True)
+    out = killed(whole, tmp_path / "out")
+    text, _ = said(whole, recipe("copy", steps=STEPS, **OPTIONS), out)
+    assert "warning: training.training_data.systems is another; if these are not the same" in text
+    assert (out / "lcurve.out").read_text() == (whole / "out/lcurve.out").read_text()
 
 
 def test_other_validation_data_are_fine(whole: Path, tmp_path: Path) -> None:

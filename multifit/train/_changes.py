@@ -1,0 +1,173 @@
+"""What a restart does otherwise than the run it goes on from: inputs and data compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: Keys that say where and how often something is written or shown: nobody has to be told.
+OUTPUT = frozenset(
+    f"training.{key}"
+    for key in (
+        *("disp_file", "disp_freq", "disp_training", "time_training", "save_freq", "save_ckpt"),
+        *("max_ckpt_keep", "stat_file", "tensorboard", "tensorboard_log_dir", "tensorboard_freq"),
+    )
+) | {
+    "validating.save_best_dir",
+    "validating.max_best_ckpt",
+    "validating.full_val_file",
+    "backend",
+}
+
+#: Keys that only the first step of a run reads.
+AT_THE_START = (
+    "model.descriptor.seed",
+    "model.fitting_net.seed",
+    "model.descriptor.set_davg_zero",
+    "model.data_stat_nbatch",
+    "model.data_stat_protect",
+    "training.seed",
+)
+
+SYSTEMS = "training.training_data.systems"
+OPTIMIZER = "optimizer.type"
+EMA = "training.enable_ema"
+
+#: How many changes are named, entries of a list shown, and characters of a text.
+NAMED, ENTRIES, CHARACTERS = 12, 4, 40
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key whose value is another one now."""
+
+    key: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.key} {_shown(self.old)} → {_shown(self.new)}"
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[Change]:
+    """Yield what differs between two inputs, in the order of the new one.
+
+    Keys that only one of them has are passed over: they belong to another type of the same
+    section, whose change is named, or to another version of multifit.
+
+    Parameters
+    ----------
+    old, new
+        Nested dicts with all defaults, as JSON has them.
+    """
+    for key, value in new.items():
+        if key not in old:
+            continue
+        before, path = old[key], f"{prefix}{key}"
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            yield from changes(before, value, f"{path}.")
+        elif before != value:
+            yield Change(path, before, value)
+
+
+def notes(old: Mapping[str, Any], new: Mapping[str, Any], resized: bool = False) -> list[str]:
+    """Return what there is to say about a restart with a changed input, in a sentence each.
+
+    Parameters
+    ----------
+    old
+        The input that the checkpoint was written with, all defaults included.
+    new
+        The input of the restart.
+    resized
+        Whether :func:`other_frames` warns of the training data already.
+    """
+    found = {change.key: change for change in changes(old, new) if change.key not in OUTPUT}
+    idle = [key for key in AT_THE_START if found.pop(key, None) is not None]
+    said = []
+    if found:
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        listed = ", ".join(map(str, list(found.values())[:NAMED]))
+        said.append(f"changed since the checkpoint: {listed}{more}")
+    if idle:
+        have = "has" if len(idle) == 1 else "have"
+        said.append(
+            f"{' and '.join(idle)} {have} no effect on a restart: parameters, statistics and the "
+            "order of frames are the checkpoint's"
+        )
+    if OPTIMIZER in found:
+        said.append(
+            f"warning: {found[OPTIMIZER].new} goes on with the moments that the checkpoint has "
+            f"from {found[OPTIMIZER].old}"
+        )
+    if EMA in found:
+        said.append(
+            "the moving average begins with the checkpoint's parameters"
+            if found[EMA].new
+            else "the moving average is given up, and the next checkpoint will not have it"
+        )
+    if SYSTEMS in found and not resized:
+        said.append(
+            f"warning: {SYSTEMS} is another; if these are not the same data under other names, "
+            "this is no longer the same run"
+        )
+    return said
+
+
+def other_frames(
+    state: Mapping[str, np.ndarray], nframes: np.ndarray
+) -> tuple[dict[str, np.ndarray], str]:
+    """Return the state of the sampler for data of another size, and what to say about it.
+
+    The choice of systems goes on with the seed and the step of the checkpoint; the frames of each
+    system are gone through from the beginning.
+
+    Parameters
+    ----------
+    state
+        Of :class:`multifit.data.Sampler`, from the checkpoint; empty if there is none.
+    nframes
+        Frames of each system now, (nsystems,).
+
+    Returns
+    -------
+    state
+        The same one if the data have the same size.
+    note
+        A warning; empty if there is nothing to say.
+    """
+    if not state or np.array_equal(state["nframes"], nframes):
+        return dict(state), ""
+    fresh = {**state, "nframes": nframes, "given": np.zeros_like(nframes)}
+    return fresh, (
+        f"warning: the training data were {_size(state['nframes'])} at the checkpoint, and are "
+        f"{_size(nframes)} now: this is no longer the same run, and its epochs begin anew"
+    )
+
+
+def _size(nframes: np.ndarray) -> str:
+    """Return how many systems and frames there are."""
+    each = np.asarray(nframes).tolist()
+    many = "s" if len(each) != 1 else ""
+    frames = each if 1 < len(each) <= ENTRIES else sum(each)
+    return f"{len(each)} system{many} with {frames} frame{'s' * (frames != 1)}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as JSON, shortened."""
+    if isinstance(value, Mapping):
+        return "{…}"
+    if isinstance(value, list) and len(value) > ENTRIES:
+        shown = ", ".join(map(_shown, value[: ENTRIES - 1]))
+        return f"[{shown}, … {len(value)} in all]"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, str) and len(value) > CHARACTERS:
+        value = f"…{value[1 - CHARACTERS :]}"  # of a path, the end says which
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
+        value = int(value)
+    return json.dumps(value, ensure_ascii=False)
