@@ -214,7 +214,9 @@ def init_params(setup: Setup, stat_file: Path | None) -> Tree:
     for name, value in found.items():
         stat.check_finite(name, value)
         if name in ("davg", "dstd"):
-            params["descriptor"][name] = value
+            # Files have them as precise as the nets: a restart must not round what a run has not.
+            rounded = value.astype(prec.numpy_dtype(model.descriptor.precision))
+            params["descriptor"][name] = rounded.astype(np.float64)
         elif name == "out_bias":
             params[name] = value
         else:
