@@ -35,6 +35,11 @@ def build(
     numb_fparam: int = 0,
     numb_aparam: int = 0,
     fitting_exclude: tuple[int, ...] = (),
+    dim_case_embd: int = 0,
+    atom_ener: tuple[float | None, ...] | None = None,
+    layer_name: tuple[str | None, ...] | None = None,
+    use_aparam_as_mask: bool = False,
+    tot_ener_zero: bool = False,
 ) -> mdl.EnergyModel:
     """Return a tiny model."""
     descriptor = SeE2A(
@@ -61,13 +66,21 @@ def build(
         precision=precision,
         mixed_types=mixed_types,
         exclude_types=fitting_exclude,
+        dim_case_embd=dim_case_embd,
+        atom_ener=atom_ener,
+        layer_name=layer_name,
+        use_aparam_as_mask=use_aparam_as_mask,
+        tot_ener_zero=tot_ener_zero,
     )
     names = ("O", "H", "C", "N")[: len(sel)]
     return mdl.EnergyModel(names, descriptor, fitting, atom_exclude_types, pair_exclude_types)
 
 
 def draw(model: mdl.EnergyModel, seed: int = 7) -> Tree:
-    """Return parameters in which nothing is zero, one or the same for two types."""
+    """Return parameters in which nothing is zero, one or the same for two types.
+
+    The bias of a type whose energy ``atom_ener`` gives stays that energy.
+    """
     rng = np.random.default_rng(seed)
     params = mdl.init(model, seed, seed + 1)
     n = model.ntypes
@@ -75,6 +88,11 @@ def draw(model: mdl.EnergyModel, seed: int = 7) -> Tree:
     params["descriptor"]["dstd"] = rng.uniform(0.2, 0.8, size=(n, n, 4))
     params["out_bias"] = rng.normal(size=(n, 1))
     params["fitting"]["bias_atom_e"] = rng.normal(size=(n, 1))
+    for a, energy in enumerate(model.fitting.atom_ener or ()):
+        if energy is not None:
+            params["fitting"]["bias_atom_e"][a] = energy
+    if model.fitting.dim_case_embd:
+        params["fitting"]["case_embd"] = rng.normal(size=model.fitting.dim_case_embd)
     for name in ("fparam", "aparam"):
         if f"{name}_avg" in params["fitting"]:
             size = params["fitting"][f"{name}_avg"].shape
@@ -131,12 +149,9 @@ def parameters(
     """Return the fparam and aparam that the model wants, for systems of equal size."""
     rng = np.random.default_rng(seed)
     nf, na = len(systems), len(systems[0].atype)
-    found = {}
-    if model.fitting.numb_fparam:
-        found["fparam"] = rng.normal(size=(nf, model.fitting.numb_fparam))
-    if model.fitting.numb_aparam:
-        found["aparam"] = rng.normal(size=(nf, na, model.fitting.numb_aparam))
-    return found
+    shapes = {"fparam": (nf,), "aparam": (nf, na)}
+    sizes = model.fitting.parameters
+    return {kind: rng.normal(size=(*shapes[kind], n)) for kind, n in sizes.items()}
 
 
 def assemble(

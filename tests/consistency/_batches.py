@@ -1,0 +1,64 @@
+"""A row as parameters, a batch and labels, as NumPy arrays of the same shapes for every backend."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from _cases import assemble, draw, parameters, series
+from _rows import MASKED, SYSTEMS, Row
+
+from multifit import model as mdl
+from multifit.loss._terms import LABELS
+from multifit.tree import Flat, Tree, flatten, unflatten
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a model is evaluated with, and compared with in training."""
+
+    model: mdl.EnergyModel
+    params: Tree
+    batch: Tree
+    label: dict[str, Any]
+
+    @functools.cached_property
+    def trainable(self) -> Flat:
+        """The parameters that training changes, by their dotted names."""
+        names = set(mdl.trainable_names(self.model))
+        return {name: x for name, x in flatten(self.params).items() if name in names}
+
+    @functools.cached_property
+    def frozen(self) -> Flat:
+        """The other parameters and the statistics."""
+        flat = flatten(self.params)
+        return {name: x for name, x in flat.items() if name not in self.trainable}
+
+
+def join(frozen: Flat, trainable: Flat) -> Tree:
+    """Return the nested parameters."""
+    return unflatten({**frozen, **trainable})
+
+
+def case(row: Row, backend: str = "numpy") -> Case:
+    """Return the row's model, parameters in which nothing is zero, batch and labels."""
+    model, params = row.on(backend, row.model, draw(row.model))
+    systems = MASKED if model.fitting.use_aparam_as_mask else SYSTEMS
+    batch, layout = assemble(model, systems, static_shapes=True, **parameters(model, systems))
+    if row.coefficients:
+        batch["basis"] = series(model, systems, row.coefficients)
+    natoms = len(systems[0].atype)
+    label = labels(len(systems), len(layout.real), natoms)
+    return Case(model, params, batch, label)
+
+
+def labels(nframes: int, n: int, natoms: int) -> dict[str, np.ndarray]:
+    """Return random labels for a flat list of n atoms of frames of natoms, all of them there."""
+    rng, found = np.random.default_rng(11), {}
+    for key, kind in LABELS.items():
+        rows = n if kind.per_atom else nframes
+        found[key] = rng.normal(size=(rows, *kind.axes(natoms, generalized=2)))
+    found["atom_pref"] = np.abs(found["atom_pref"])
+    return found | {f"find_{key}": np.asarray(1.0) for key in found}

@@ -1,0 +1,116 @@
+"""The loss and its metrics, and the slope of the loss in the predictions."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from _batches import labels
+from _check import NUMPY, Cell, run
+from _derivatives import by_differences
+from _rows import LOSSES, TRAINS, cells
+
+from multifit.backend import Backend, get_backend
+from multifit.batch import Atoms
+from multifit.loss import EnergyLossConfig, energy_loss
+
+LR, START = 4e-4, 1e-3
+
+#: Frames of 4 and 3 atoms, and a place that pads.
+NATOMS = 4
+FRAME = np.array([0, 0, 0, 0, 1, 1, 1, 0])
+MASK = np.array([1.0] * 7 + [0.0])
+ATOMS = Atoms(np.array([4.0, 3.0]), MASK, FRAME)
+
+
+def _predictions() -> dict[str, np.ndarray]:
+    rng, n = np.random.default_rng(12), len(FRAME)
+    return {
+        "energy": rng.normal(size=2),
+        "force": rng.normal(size=(n, 3)),
+        "virial": rng.normal(size=(2, 3, 3)),
+        "atom_energy": rng.normal(size=n),
+        "hessian": _of_real_atoms(rng.normal(size=(n, 3, 3 * NATOMS))),
+    }
+
+
+def _labels() -> dict[str, np.ndarray]:
+    found = labels(2, len(FRAME), NATOMS)
+    return found | {"hessian": _of_real_atoms(found["hessian"])}
+
+
+def _of_real_atoms(hessian: np.ndarray) -> np.ndarray:
+    """Return the Hessian with zeros where the second frame has no fourth atom."""
+    hessian[FRAME == 1, :, -3:] = 0.0
+    return hessian
+
+
+def _objective(key: str, backend: Backend) -> Any:
+    config = EnergyLossConfig(START, **LOSSES[key].options)
+
+    def objective(prediction: Any, label: Any, natoms: Any, mask: Any, frame: Any, lr: Any) -> Any:
+        return energy_loss(backend, config, lr, prediction, label, Atoms(natoms, mask, frame))
+
+    return objective
+
+
+@functools.cache
+def _outputs(key: str, name: str) -> dict[str, Any]:
+    """Return the loss, its metrics, and its slope where the backend has a derivative."""
+    backend = get_backend(name)
+    objective = _objective(key, backend)
+    given = (_predictions(), _labels(), *ATOMS, np.asarray(LR))
+    if name not in TRAINS:
+        loss, metrics = objective(*given)
+        return {"values": {"loss": loss, **metrics}}
+    differentiate = backend.value_and_grad(objective)
+
+    def both(*arguments: Any) -> Any:
+        (loss, metrics), slope = differentiate(*arguments)
+        return {"values": {"loss": loss, **metrics}, "slope": slope}
+
+    return run(backend, both, *given)
+
+
+@cells(LOSSES)
+def test_loss_and_metrics(key: str, name: str) -> None:
+    got, want = _outputs(key, name)["values"], _outputs(key, "numpy")["values"]
+    Cell("loss and metrics", key, name).check(got, want)
+
+
+@functools.cache
+def _slope(key: str) -> dict[str, np.ndarray]:
+    """Return the slope of NumPy's loss, by differences; piecewise a parabola, so exact."""
+    objective, given = _objective(key, NUMPY), _predictions()
+    rest = (_labels(), *ATOMS, np.asarray(LR))
+
+    def loss(which: str, x: np.ndarray) -> float:
+        return float(objective(given | {which: x}, *rest)[0])
+
+    return {
+        which: by_differences(functools.partial(loss, which), x, 1e-3) for which, x in given.items()
+    }
+
+
+@cells(LOSSES, TRAINS)
+def test_slope_of_the_loss(key: str, name: str) -> None:
+    Cell("slope of the loss", key, name).check(
+        _outputs(key, name)["slope"], _slope(key), "derivative", floor=1e-3
+    )
+
+
+@cells(["label missing"])
+def test_a_missing_label_switches_its_term_off(key: str, name: str) -> None:
+    found = []
+    for backend in (get_backend(name), NUMPY):
+        objective = _objective("mse", backend)
+        label = _labels() | {"find_virial": np.asarray(0.0)}
+
+        def values(*arguments: Any, objective: Any = objective) -> Any:
+            loss, metrics = objective(*arguments)
+            return {"loss": loss, **metrics}
+
+        found.append(run(backend, values, _predictions(), label, *ATOMS, np.asarray(LR)))
+    Cell("loss and metrics", key, name).check(*found)
+    assert np.isnan(found[0]["rmse_v"])

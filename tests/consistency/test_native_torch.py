@@ -1,0 +1,51 @@
+"""What PyTorch users hold: a ``torch.nn.Module`` with the model's parameters under their names."""
+
+from __future__ import annotations
+
+import pytest
+from _backends import INSTALLED
+from _batches import case
+from _cases import assemble, build, draw, evaluate, molecule
+from _compare import same
+from _rows import MODELS
+
+from multifit import model as mdl
+from multifit.backend import get_backend
+from multifit.tree import flatten, map_leaves
+
+pytestmark = pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed")
+
+
+def test_the_module_has_the_dotted_names_and_the_same_outputs() -> None:
+    import torch
+
+    from multifit_torch import EnergyModule
+
+    one, backend = case(MODELS["fparam, aparam, softplus"]), get_backend("torch")
+    params, batch = (map_leaves(backend.asarray, x) for x in (one.params, one.batch))
+    module, flat = EnergyModule(one.model, one.params), flatten(params)
+    assert set(module.state_dict()) == set(flat)
+    same(module.state_dict(), flat, rtol=0.0)
+    assert {name for name, _ in module.named_parameters()} == set(one.trainable)
+    want = mdl.evaluate(backend, one.model, params, batch)
+    out = module(batch)
+    same(out, want, rtol=1e-14)
+    # One optimizer step of torch's own, through forces.
+    optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
+    (out["force"] ** 2).sum().backward()
+    optimizer.step()
+    after = module(batch)["force"].detach()
+    assert float((after**2).sum()) < float((want["force"] ** 2).sum())
+    module.load_state_dict(flat)
+    same(module(batch), want, rtol=1e-14)
+
+
+def test_the_module_takes_a_molecule() -> None:
+    from multifit_torch import EnergyModule
+
+    model, backend = build(), get_backend("torch")
+    params = draw(model)
+    batch, layout = assemble(model, [molecule()])
+    out = EnergyModule(model, params)(map_leaves(backend.asarray, batch))
+    got = layout.gather(backend.to_numpy(out["force"]), 1, 5)[0]
+    same(got, evaluate(model, params, [molecule()])["force"], rtol=1e-10)
