@@ -1,8 +1,9 @@
-"""Paddle, imported so that it keeps quiet and bears what else is in the process."""
+"""Paddle, imported so that it is quick, keeps quiet and bears what else is in the process."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import sys
@@ -13,20 +14,30 @@ from pathlib import Path
 _CPU = Path("/proc/cpuinfo")
 
 
-def verbose() -> bool:
+def _verbose() -> bool:
     """Return whether ``$MULTIFIT_VERBOSE`` asks for what frameworks have to say."""
     return os.environ.get("MULTIFIT_VERBOSE", "0") not in ("", "0")
+
+
+def _threads() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _set_environment() -> None:
     """Set what Paddle and its libraries read when they are loaded, unless the user did."""
     # Threads that spin between operations are ruinous on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if not verbose():
-        os.environ.setdefault("GLOG_minloglevel", "2")  # errors only
+    # Of itself Paddle multiplies matrices on one core; it wants to be told twice.
+    threads = os.environ.setdefault("OMP_NUM_THREADS", str(_threads()))
+    os.environ.setdefault("FLAGS_paddle_num_threads", threads)
     # The wheels bring an old MKL, which takes its slow path on AMD's processors unless told.
     if _CPU.exists() and "AuthenticAMD" in _CPU.read_text(encoding="utf-8", errors="replace"):
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+    if not _verbose():
+        os.environ.setdefault("GLOG_minloglevel", "2")  # errors only
 
 
 @contextlib.contextmanager
@@ -47,8 +58,8 @@ def _own_symbols() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unchanged_logging() -> Iterator[None]:
-    """Take back what an import does to the root logger; Paddle makes all libraries say more."""
+def _same_logging() -> Iterator[None]:
+    """Take back what an import does to the root logger: Paddle makes all libraries say more."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     try:
@@ -58,10 +69,19 @@ def _unchanged_logging() -> Iterator[None]:
         root.setLevel(level)
 
 
-_set_environment()
-with _own_symbols(), _unchanged_logging(), warnings.catch_warnings():
-    if not verbose():
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what an import has to say about threads and ccache, unless it is wanted."""
+    if _verbose():
+        yield
+        return
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
+        yield
+
+
+_set_environment()
+with _own_symbols(), _same_logging(), _quiet():
     import paddle as paddle
 
 # Paddle's handlers print a C++ trace at SIGTERM, where multifit writes a checkpoint.
