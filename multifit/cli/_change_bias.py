@@ -147,6 +147,8 @@ def _table(
         note = "not in the data" if absent is not None and absent[a] else ""
         if fitted and model.preset_out_bias and model.preset_out_bias[a] is not None:
             note = "preset_out_bias"
+        if fitted and model.fitting.atom_ener and model.fitting.atom_ener[a] is not None:
+            note = "atom_ener"
         shift = new[a] - old[a]
         found.add_row(name, f"{old[a]:.6f}", f"{new[a]:.6f}", f"{shift:+.6f}", note)
     return found

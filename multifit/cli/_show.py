@@ -112,8 +112,21 @@ def _fitting_net(shown: Shown) -> Lines:
     if f.numb_fparam:
         default = "" if f.default_fparam is None else f" (default {list(f.default_fparam)})"
         yield "fparam", f"{f.numb_fparam} for each frame{default}"
-    if f.numb_aparam:
+    if f.use_aparam_as_mask:
+        yield "aparam", "0 for an atom that is not there"
+    elif f.numb_aparam:
         yield "aparam", f"{f.numb_aparam} for each atom"
+    if f.dim_case_embd:
+        yield "case", f"one of {f.dim_case_embd}"
+    if f.layer_name is not None:
+        shared = [f"{k}" if name is None else f"{k} {name}" for k, name in enumerate(f.layer_name)]
+        yield "layers", f"{', '.join(shared)}  (those of one name share their parameters)"
+    if f.atom_ener is not None:
+        given = zip(model.type_map, f.atom_ener, strict=True)
+        shown_energies = [f"{name} {x:g}" for name, x in given if x is not None]
+        yield "isolated atoms", f"{'  '.join(shown_energies)}  (eV, kept)"
+    if f.tot_ener_zero:
+        yield "total energy", "0: the mean of the atomic energies is subtracted"
     left_out = sorted({*f.exclude_types, *model.atom_exclude_types})
     if left_out:
         yield "excluded types", " ".join(model.type_map[a] for a in left_out)
