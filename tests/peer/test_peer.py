@@ -34,6 +34,10 @@ CASES: dict[str, dict[str, Any]] = {
     "parameters": {"numb_fparam": 2, "numb_aparam": 1, "activation": "softplus"},
     "float32": {"precision": "float32", "activation": "sigmoid"},
     "relu6": {"activation": "relu6", "env_protection": 0.1},
+    "cases": {"dim_case_embd": 2, "numb_fparam": 1},
+    "atom_ener": {"atom_ener": (-1.5, None), "numb_fparam": 1},
+    "shared_layers": {"layer_name": ("a", "b", None)},
+    "all_real": {"use_aparam_as_mask": True, "numb_aparam": 1},
     "three_types": {"sel": (8, 12, 4), "neuron": (4, 4, 8), "fitting_neuron": (3,)},
 }
 
@@ -46,7 +50,10 @@ def _model(name: str) -> tuple[mdl.EnergyModel, Any]:
 def _inputs(name: str) -> dict[str, np.ndarray]:
     system = crystal(sorted(CASES).index(name))
     inputs = {"coord": system.coord, "atype": system.atype, "cell": system.cell}
-    return inputs | parameters(_model(name)[0], [system])
+    model, _ = _model(name)
+    if model.fitting.use_aparam_as_mask:
+        inputs["aparam"] = np.ones((len(system.atype), 1))
+    return inputs | parameters(model, [system])
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("peer")
     for name in CASES:
         model, params = _model(name)
-        content = {"model": mdl.serialize(model, params), "model_def_script": {}}
+        content = {**mdl.to_content(model, params), "model_def_script": {}}
         files.write(folder / f"{name}.dp", content)
         np.savez(folder / f"{name}.npz", **_inputs(name))
     script = Path(__file__).with_name("evaluate.py")
