@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from multifit.errors import BackendError
+
 from . import _namespace as xp
 from ._start import paddle
 
@@ -41,7 +43,13 @@ class PaddleBackend:
 
     def __post_init__(self) -> None:
         """Make the device Paddle's own: what the core creates has to be there, too."""
-        paddle.device.set_device(self.device)
+        try:
+            paddle.device.set_device(self.device)
+        except ValueError as exc:
+            known = ", ".join(["cpu", *(f"cuda:{k}" for k in range(len(_gpus())))])
+            raise BackendError(
+                f"Paddle has no device {self.device!r} here; set MULTIFIT_DEVICE to one of: {known}"
+            ) from exc
 
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return a tensor of the same values and dtype on the device."""

@@ -19,6 +19,7 @@ if importlib.util.find_spec("paddle") is None:
     pytest.skip("Paddle is not installed", allow_module_level=True)
 
 from multifit.backend import get_backend
+from multifit.errors import BackendError
 
 BACKEND = get_backend("paddle")
 NUMPY = get_backend("numpy")
@@ -229,6 +230,16 @@ def test_gradients_of_what_is_not_used_are_zero_and_nothing_else_is_differentiat
     assert BACKEND.compile(lambda x: x * 2.0)(parameter).stop_gradient
     (_, _), grads = BACKEND.value_and_grad(lambda p: (BACKEND.xp.zeros(()), {}))(params)
     assert float(BACKEND.xp.sum(grads["a"])) == 0.0
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from multifit_paddle import PaddleBackend
+
+    monkeypatch.setenv("MULTIFIT_DEVICE", "cuda:99")
+    with pytest.raises(BackendError, match="Paddle has no device 'gpu:99' here; set MULTIFIT_DEV"):
+        PaddleBackend()
+    monkeypatch.setenv("MULTIFIT_DEVICE", "cpu")
+    assert PaddleBackend().device == "cpu"
 
 
 # The process that Paddle is imported into.
