@@ -17,6 +17,8 @@ from multifit.support import FEATURES
 FRAMEWORKS = {
     "torch": "torch",
     "jax": "jax",
+    "paddle": "paddle",
+    "tensorflow": "tensorflow",
 }
 
 INSTALLED = tuple(name for name, module in FRAMEWORKS.items() if importlib.util.find_spec(module))
