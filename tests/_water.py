@@ -141,9 +141,9 @@ def fit(
     return to
 
 
-def curve(folder: Path) -> tuple[list[str], np.ndarray]:
-    """Return the names of the columns and the rows of ``lcurve.out``."""
-    path = folder / "lcurve.out"
+def curve(folder: Path, file: str = "lcurve.out") -> tuple[list[str], np.ndarray]:
+    """Return the names of the columns and the rows of the learning curve."""
+    path = folder / file
     names = path.read_text().splitlines()[0].lstrip("# ").split()
     return names, np.loadtxt(path, ndmin=2)
 

@@ -1,0 +1,223 @@
+"""For every key of ``input.json``: another value, what it needs beside it, and how it shows.
+
+A key that is in no row fails the test. Values are given at dotted paths to the input of
+:func:`_water.recipe`; see :func:`test_schema_walk.behaviour` for what may show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Key:
+    """One row: a value that is not the default, and what is otherwise with it.
+
+    Attributes
+    ----------
+    value
+        What the key gets.
+    shows
+        What must be otherwise in the run's behaviour.
+    beside
+        What the input has both with and without the key.
+    instead
+        What the input has only without the key: keys that it replaces.
+    """
+
+    value: Any
+    shows: str = "curve"
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    instead: Mapping[str, Any] = field(default_factory=dict)
+
+
+VALID = {"training.validation_data": {"systems": ["more"], "batch_size": 1}}
+TWO_VALID = {"training.validation_data": {"systems": ["more", "data"], "batch_size": 1}}
+TWO = {"training.training_data.systems": ["data", "more"]}
+FULL = VALID | {
+    "validating": {"full_validation": True, "full_val_start": 0, "validation_freq": 1},
+}
+EMA = {"training.enable_ema": True}
+BOARD = {"training.tensorboard": True}
+OFTEN = {"training.save_freq": 1}
+PLAIN = {"training.training_data.systems": "plain"}
+
+WARM = {"learning_rate.warmup_steps": 3}
+WSD = {"learning_rate.type": "wsd", "learning_rate.decay_steps": None}
+
+PF = {"loss.start_pref_pf": 1.0, "loss.limit_pref_pf": 1.0}
+GF = {"loss.numb_generalized_coord": 2, "loss.start_pref_gf": 1.0}
+HUBER = {"loss.use_huber": True}
+
+DESCRIPTOR = {
+    "type": Key("se_e2_r", "error"),
+    "sel": Key([3, 5]),
+    "rcut": Key(3.0),
+    "rcut_smth": Key(0.5),
+    "neuron": Key([4, 4]),
+    "axis_neuron": Key(3),
+    "activation_function": Key("gelu"),
+    "resnet_dt": Key(True),
+    "type_one_side": Key(True),
+    "precision": Key("float32"),
+    "trainable": Key(False, "params"),
+    "seed": Key(7),
+    "exclude_types": Key([[0, 1]]),
+    "env_protection": Key(0.1),
+    "set_davg_zero": Key(True),
+}
+
+FITTING_NET = {
+    "type": Key("dos", "error"),
+    "numb_fparam": Key(2),
+    "numb_aparam": Key(1),
+    # Without it the data, which have no fparam.npy, are refused.
+    "default_fparam": Key([1.0, 2.0], "error", PLAIN | {"model.fitting_net.numb_fparam": 2}),
+    "dim_case_embd": Key(2),
+    "neuron": Key([8]),
+    "activation_function": Key("gelu"),
+    "precision": Key("float32"),
+    "resnet_dt": Key(False),
+    "trainable": Key([True, False, True], "params"),
+    # Of the two compositions one singular value is left.
+    "rcond": Key(0.9, beside={"training.training_data.systems": ["plain", "smaller"]}),
+    "seed": Key(7),
+    "atom_ener": Key([None, -1.5], beside={"model.descriptor.set_davg_zero": True}),
+    "layer_name": Key(["a", None, None], "params"),
+    "use_aparam_as_mask": Key(True, beside={"model.fitting_net.numb_aparam": 1}),
+    "tot_ener_zero": Key(True, beside={"loss.start_pref_ae": 1.0}),
+}
+
+MODEL = {
+    "type": Key("frozen", "error"),
+    "type_map": Key(["H", "O"]),
+    "data_stat_nbatch": Key(1),
+    "data_stat_protect": Key(10.0),
+    "data_bias_nsample": Key(1, "params", {"training.change_bias_after_training": True}),
+    "pair_exclude_types": Key([[0, 0]]),
+    "atom_exclude_types": Key([0]),
+    # All frames have the same atoms, so that their energies stay as they were.
+    "preset_out_bias": Key({"energy": [None, -1.5]}, "params"),
+}
+
+LEARNING_RATE = {
+    "type": Key("cosine", beside={"learning_rate.decay_steps": None}),
+    "start_lr": Key(0.001),
+    "stop_lr": Key(1e-3),
+    "stop_lr_ratio": Key(0.5, instead={"learning_rate.stop_lr": 1e-4}),
+    "warmup_steps": Key(3),
+    "warmup_ratio": Key(0.5),
+    "warmup_start_factor": Key(0.5, beside=WARM),
+    "scale_by_worker": Key("sqrt", "note"),  # there is one process, and the run says so
+    "decay_steps": Key(2),
+    "decay_rate": Key(0.5),
+    "smooth": Key(True),
+    "decay_phase_ratio": Key(1.0, beside=WSD),
+    "decay_type": Key("linear", beside=WSD | {"learning_rate.decay_phase_ratio": 1.0}),
+}
+
+LOSS = {
+    "type": Key("tensor", "error"),
+    "start_pref_e": Key(3.0),
+    "limit_pref_e": Key(3.0),
+    "start_pref_f": Key(3.0),
+    "limit_pref_f": Key(30.0),
+    "start_pref_v": Key(3.0),
+    "limit_pref_v": Key(3.0),
+    "start_pref_h": Key(3.0),
+    "limit_pref_h": Key(3.0),
+    "start_pref_ae": Key(3.0),
+    "limit_pref_ae": Key(3.0),
+    "start_pref_pf": Key(3.0),
+    "limit_pref_pf": Key(3.0),
+    "use_default_pf": Key(True, beside=PLAIN | PF),
+    "relative_f": Key(0.5),
+    "enable_atom_ener_coeff": Key(True),
+    "start_pref_gf": Key(3.0, beside={"loss.numb_generalized_coord": 2, "loss.limit_pref_gf": 1.0}),
+    "limit_pref_gf": Key(3.0, beside=GF),
+    # The data have two.
+    "numb_generalized_coord": Key(3, "error", GF),
+    "use_huber": Key(True),
+    "loss_func": Key("mae"),
+    "f_use_norm": Key(True, beside=HUBER),
+    "huber_delta": Key(0.5, beside=HUBER),
+    "intensive_ener_virial": Key(True),
+}
+
+OPTIMIZER = {
+    "type": Key("AdamW", beside={"optimizer.weight_decay": 0.1}),
+    "adam_beta1": Key(0.5),
+    "adam_beta2": Key(0.5),
+    "weight_decay": Key(0.1),
+}
+
+TRAINING_DATA = {
+    "systems": Key("more"),
+    "batch_size": Key(3),
+    "auto_prob": Key("prob_uniform", beside=TWO),
+    "sys_probs": Key([0.0, 1.0], beside=TWO),
+}
+
+VALIDATION_DATA = {
+    "systems": Key("data", beside=VALID),
+    "batch_size": Key(2, beside=VALID),
+    "auto_prob": Key("prob_uniform", beside=TWO_VALID),
+    "sys_probs": Key([0.0, 1.0], beside=TWO_VALID),
+    "numb_btch": Key(2, beside=VALID),
+}
+
+TRAINING = {
+    "numb_steps": Key(4),
+    "numb_epoch": Key(1.0, instead={"training.numb_steps": 6}),
+    "seed": Key(7),
+    "disp_file": Key("curve.txt", "files"),
+    "disp_freq": Key(2),
+    "save_freq": Key(2, "files"),
+    "save_ckpt": Key("other", "files"),
+    "max_ckpt_keep": Key(2, "files", OFTEN),
+    "disp_training": Key(False, "said"),
+    "time_training": Key(False, "timings"),
+    "tensorboard": Key(True, "files"),
+    "tensorboard_log_dir": Key("elsewhere", "files", BOARD),
+    "tensorboard_freq": Key(3, "events", BOARD),
+    "stat_file": Key("stat.h5", "files"),
+    "gradient_max_norm": Key(0.1),
+    "enable_ema": Key(True, "files"),
+    "ema_decay": Key(0.5, "average", EMA),
+    "change_bias_after_training": Key(True, "params"),
+    "early_stopping": Key(1, beside=VALID | OFTEN | {"learning_rate.start_lr": 0.5}),
+}
+
+VALIDATING = {
+    "full_validation": Key(True, "files", VALID | {"validating.full_val_start": 0}),
+    "validation_freq": Key(2, "whole", FULL),
+    "save_best": Key(False, "files", FULL),
+    "save_best_dir": Key("best", "files", FULL),
+    "max_best_ckpt": Key(3, "files", FULL),
+    "validation_metric": Key("F:MAE", "said", FULL),
+    "full_val_file": Key("whole.log", "files", FULL),
+    "full_val_start": Key(3, "whole", FULL),
+}
+
+#: section → its keys
+SECTIONS: dict[str, Mapping[str, Key]] = {
+    "": {"backend": Key("numpy", "command")},
+    "model": MODEL,
+    "model.descriptor": DESCRIPTOR,
+    "model.fitting_net": FITTING_NET,
+    "learning_rate": LEARNING_RATE,
+    "loss": LOSS,
+    "optimizer": OPTIMIZER,
+    "training": TRAINING,
+    "training.training_data": TRAINING_DATA,
+    "training.validation_data": VALIDATION_DATA,
+    "validating": VALIDATING,
+}
+
+ROWS: dict[str, Key] = {
+    f"{section}.{key}".lstrip("."): row
+    for section, rows in SECTIONS.items()
+    for key, row in rows.items()
+}
