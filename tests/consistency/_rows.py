@@ -16,6 +16,7 @@ from _backends import INSTALLED, TRAINABLE
 from _cases import System, build, crystal
 
 from multifit import model as mdl
+from multifit.backend import Backend, get_backend
 from multifit.loss._terms import TERMS
 from multifit.optimizer import Adam
 from multifit.support import FEATURES
@@ -192,10 +193,16 @@ class Trained:
     row: Row
     loss: Mapping[str, Any] = field(default_factory=lambda: _SIMPLE)
     optimizer: str = "Adam"
+    xla: bool = False  #: TensorFlow as users have it; the other tests do without its slow compiler
 
     def runs_on(self, backend: str) -> bool:
         """Whether the support matrix says yes to all of its features."""
-        return self.row.runs_on(backend)
+        return self.row.runs_on(backend) and (backend == "tensorflow" or not self.xla)
+
+    def adapter(self, backend: str) -> Backend:
+        """Return the adapter that trains it."""
+        adapter: Any = get_backend(backend)
+        return replace(adapter, xla=True) if self.xla and backend == "tensorflow" else adapter
 
 
 #: A compilation each. The optimizers with a plain model, then what else may go wrong over steps.
@@ -206,6 +213,9 @@ TRAINED = {
         MODELS["fparam, aparam, softplus"], {**_SIMPLE, "loss_func": "mae", "f_use_norm": True}
     ),
     "Chebyshev series, Huber": Trained(MODELS["Chebyshev series"], _HUBER),
+    "Chebyshev series, XLA": Trained(MODELS["Chebyshev series"], xla=True),
+    "float32, fparam, excluded, XLA": Trained(MODELS["float32, fparam, excluded"], xla=True),
+    "case, atom_ener, layer_name": Trained(MODELS["case, atom_ener, layer_name"]),
 }
 
 #: Sections ``learning_rate`` of an input, without ``start_lr``.

@@ -21,7 +21,7 @@ STEPS, LR = 20, 1e-3
 @functools.cache
 def _trained(key: str, name: str) -> dict[str, Any]:
     """Return the metrics of every step, and parameters, moments and average after the last."""
-    given, backend = TRAINED[key], get_backend(name)
+    given, backend = TRAINED[key], TRAINED[key].adapter(name)
     adam, decay = OPTIMIZERS[given.optimizer]
     one, loss = case(given.row, name), EnergyLossConfig(LR, **given.loss)
     step = train_step(Objective(backend, one.model, loss), adam, decay)

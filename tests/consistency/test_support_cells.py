@@ -1,0 +1,96 @@
+"""Every cell of the support matrix: yes is compared with NumPy, no is refused at every door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _backends import INSTALLED
+from _cases import build, draw
+from _rows import DESCRIPTORS, FITTINGS, LOSSES, MODELS, TRAINED, Row
+from _water import recipe
+
+from multifit import config
+from multifit.backend import get_backend
+from multifit.errors import UnsupportedError
+from multifit.fitting import EnergyFittingNet
+from multifit.loss import EnergyLoss
+from multifit.potential import Potential
+from multifit.support import FEATURES
+from multifit.train import train
+
+#: Which rows have a feature, besides those that name it.
+EVERY_ROW_OF = {"energy": MODELS, "force": MODELS, "train": TRAINED}
+
+PF = {"start_pref_pf": 1.0, "limit_pref_pf": 1.0, "use_default_pf": True}
+
+
+def _train(name: str, **changes: Any) -> None:
+    """Train on data that are not there: what the backend lacks must be said before."""
+    nowhere = Path("/nowhere")
+    train(config.parse(recipe(**changes)), get_backend(name), base=nowhere, output=nowhere)
+
+
+def _net(name: str, precision: str) -> None:
+    EnergyFittingNet(2, 3, [4], precision=precision, backend=name)
+
+
+def _potential(name: str, **options: Any) -> None:
+    model = build(**options)
+    Potential(model, draw(model), name)
+
+
+def _precision_doors(precision: str) -> dict[str, Callable[[str], None]]:
+    return {
+        "class": lambda name: _net(name, precision),
+        "model": lambda name: _potential(name, precision=precision),
+        **{
+            f"input, {section}": lambda name, section=section: _train(
+                name, **{f"model__{section}__precision": precision}
+            )
+            for section in ("descriptor", "fitting_net")
+        },
+    }
+
+
+#: feature → the ways in which a user asks a backend for it
+DOORS: dict[str, dict[str, Callable[[str], None]]] = {
+    "train": {"input": _train},
+    "use_default_pf": {
+        "class": lambda name: EnergyLoss(backend=name, **PF) and None,
+        "input": lambda name: _train(name, **{f"loss__{key}": value for key, value in PF.items()}),
+    },
+    "float16": _precision_doors("float16"),
+    "bfloat16": _precision_doors("bfloat16"),
+}
+
+CLOSED = [
+    pytest.param(feature, name, door, id=f"{feature}-{name}-{door}")
+    for feature, row in FEATURES.items()
+    for name in ("numpy", *INSTALLED)
+    if name not in row.backends
+    for door in DOORS.get(feature, {"a door": None})
+    # Without training there is no input to ask with.
+    if feature == "train" or name in FEATURES["train"].backends or not door.startswith("input")
+]
+
+
+@pytest.mark.parametrize(("feature", "name", "door"), CLOSED)
+def test_no_is_refused(feature: str, name: str, door: str) -> None:
+    ask = DOORS[feature][door]
+    with pytest.raises(UnsupportedError) as caught:
+        ask(name)
+    assert isinstance(caught.value, NotImplementedError)
+    for word in (FEATURES[feature].title, name, *FEATURES[feature].backends):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_yes_is_compared(feature: str) -> None:
+    rows: list[Row] = [
+        *(row for table in (DESCRIPTORS, FITTINGS, MODELS, LOSSES) for row in table.values()),
+        *(one.row for one in TRAINED.values()),
+    ]
+    assert feature in EVERY_ROW_OF or any(feature in row.features for row in rows)
