@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 
 # Compiling is most of what the tests on JAX do; must be set before JAX is imported.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("MULTIFIT_XLA", "0")
+
+# A process that imports TensorFlow first may crash when it imports Paddle.
+if importlib.util.find_spec("paddle") and importlib.util.find_spec("tensorflow"):
+    import multifit_paddle  # noqa: F401
 
 import array_api_strict
 import pytest
