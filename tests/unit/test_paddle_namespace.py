@@ -103,6 +103,13 @@ SMOOTH: dict[str, Function] = {
     "matmul of turned stacks": lambda xp, x: xp.matmul(
         xp.matrix_transpose(xp.asarray(STACK) * x), xp.matrix_transpose(xp.asarray(OTHER))[:, :3]
     ),
+    "matmul of stacks of other ranks": lambda xp, x: xp.matmul(
+        xp.matrix_transpose(xp.stack([x, 2.0 * x], axis=0))[:, None, :, :],
+        xp.stack([x, x * x], axis=0),
+    ),
+    "matmul of a stack by stacks of it": lambda xp, x: xp.matmul(
+        xp.stack([x, x * x], axis=0), xp.asarray(np.ones((3, 1, x.shape[-1], 2)))
+    ),
     "matmul of a part": lambda xp, x: xp.matmul(xp.matrix_transpose(x[:, 1:3]), x),
     "matmul by a vector": lambda xp, x: xp.matmul(x, x[0, :]),
     "tensordot": lambda xp, x: xp.tensordot(x, xp.asarray(STACK), axes=((1,), (2,))),
