@@ -1,7 +1,8 @@
 """The energy model in the form that DeePMD-kit's model files give it.
 
-DeePMD-kit's NumPy core opens no file whose fitting net has one of a few options. In a file they are
-off there, and beside the model under their own names, so that it opens the rest.
+DeePMD-kit's NumPy core opens no file whose fitting net has ``layer_name``. In a file it is off
+there, and beside the model under its own name: the layers are all written, so that DeePMD-kit
+computes the same without knowing which of them are one.
 """
 
 from __future__ import annotations
@@ -19,9 +20,6 @@ from ..tree import Tree
 from ._energy import EnergyModel
 
 VERSION = 2
-
-#: The options of the fitting net that a file has beside the model → what stands in the model.
-BESIDE: dict[str, Any] = {"layer_name": None, "tot_ener_zero": False}
 
 
 def serialize(model: EnergyModel, params: Tree) -> dict[str, Any]:
@@ -49,8 +47,9 @@ def to_content(model: EnergyModel, params: Tree) -> dict[str, Any]:
     """Return ``{"model": …}`` of a model file, and what it has beside it."""
     node = serialize(model, params)
     fitting = node["fitting"]
-    beside = {key: fitting[key] for key, off in BESIDE.items() if fitting[key] != off}
-    return {"model": {**node, "fitting": {**fitting, **BESIDE}}, **beside}
+    names = fitting["layer_name"]
+    content = {"model": {**node, "fitting": {**fitting, "layer_name": None}}}
+    return content if names is None else {**content, "layer_name": names}
 
 
 def from_content(content: Mapping[str, Any]) -> tuple[EnergyModel, Tree]:
@@ -62,9 +61,8 @@ def from_content(content: Mapping[str, Any]) -> tuple[EnergyModel, Tree]:
         As :func:`deserialize`.
     """
     node = content["model"]
-    beside = {key: content[key] for key in BESIDE if key in content}
-    if beside and isinstance(node.get("fitting"), dict):
-        node = {**node, "fitting": {**node["fitting"], **beside}}
+    if "layer_name" in content and isinstance(node.get("fitting"), dict):
+        node = {**node, "fitting": {**node["fitting"], "layer_name": content["layer_name"]}}
     return deserialize(node)
 
 

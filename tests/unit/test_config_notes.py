@@ -17,7 +17,10 @@ VALIDATION = ("training.validation_data", {"systems": "data"})
     ("edits", "said"),
     [
         ([], []),
-        ([("model.fitting_net.dim_case_embd", 2)], ["model.fitting_net.dim_case_embd has no effect"]),
+        (
+            [("model.fitting_net.dim_case_embd", 2)],
+            ["model.fitting_net.dim_case_embd has no effect"],
+        ),
         ([(f"{T}.ema_decay", 0.999)], ["training.ema_decay has no effect without training.enable"]),
         ([(f"{T}.ema_decay", 0.99), (f"{T}.enable_ema", True)], []),
         (
