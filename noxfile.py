@@ -37,9 +37,10 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def consistency(session: nox.Session) -> None:
-    """Only the tests that compare the backends with one another."""
+    """Compare the backends with one another; all of it, without arguments, writes the report."""
     session.install(*PINNED, ".[all,test]")
-    session.run(*PYTEST, "tests/consistency", *session.posargs)
+    report = {} if session.posargs else {"MULTIFIT_CONSISTENCY_REPORT": "docs/consistency.md"}
+    session.run(*PYTEST, "tests/consistency", *session.posargs, env=report)
 
 
 @nox.session

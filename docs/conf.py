@@ -35,7 +35,8 @@ SUPPORT = """\
 # Support matrix
 
 What each backend of this version can do. A cell that says no raises an error that names the
-backends which can; each cell is tested. Paddle and TensorFlow have no adapters yet.
+backends which can; each cell is tested. [How equal the backends are](../consistency.md) is another
+page.
 
 """
 

@@ -17,10 +17,10 @@ from multifit.tree import map_leaves
 NUMPY = get_backend("numpy")
 
 #: Precision of the networks → what values agree to, relative to the largest of an array. Backends
-#: add in another order and have other exponentials: that is a few hundred times the rounding error
-#: of a number. Half precision is worse than that: NumPy rounds after each operation, compilers keep
-#: intermediate results in float32, so that single steps of rounding (1e-3, 8e-3) are seen.
-EPSILON = {"float64": 1e-10, "float32": 2e-5, "float16": 2e-2, "bfloat16": 1e-1}
+#: add in another order and have other exponentials, which is a few hundred times the rounding error
+#: of a number. In half precision it is two of these errors, 1e-3 and 8e-3: sums are of few numbers,
+#: but NumPy rounds after each operation, and compilers keep intermediate results in float32.
+EPSILON = {"float64": 1e-10, "float32": 2e-5, "float16": 2e-3, "bfloat16": 2e-2}
 
 #: Kind of number → how much less exact than a value it may be. A derivative is a difference of
 #: larger numbers; Adam divides a gradient by its own size, so that the rounding of small gradients

@@ -17,11 +17,13 @@ One suite, `tests/consistency`, compares every backend with NumPy, option by opt
 consistency` runs it and writes this page; it fails where a number is beyond its tolerance.
 
 A number is the worst deviation that was seen, divided by the largest number of the array that it
-is in. Gradients and trained parameters, which NumPy does not have, are compared with those of
-{reference}, and gradients along random directions with differences of NumPy's values. Networks are
-in float64 unless the options say otherwise; the reference of bfloat16, which NumPy does not have,
-is float64. 0 means the same bits, — that the backend does not have the option (see the [support
-matrix](generated/support.md)) or is the reference.
+is in. Values agree to 1e-10, derivatives (forces, gradients) to 1e-9, parameters after training to
+1e-8; a line shows the largest tolerance of what it holds. Gradients and trained parameters, which
+NumPy does not have, are compared with those of {reference}, and gradients along random directions
+with differences of NumPy's values. Networks are in float64 unless the options say otherwise; the
+reference of bfloat16, which NumPy does not have, is float64. 0 means the same bits, — that the
+backend does not have the option (see the [support matrix](generated/support.md)) or is the
+reference.
 
 Versions: {versions}.
 """

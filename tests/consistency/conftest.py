@@ -6,10 +6,6 @@ Without the variable nothing is written.
 from __future__ import annotations
 
 import os
-
-# As for JAX in tests/conftest.py: TensorFlow's compiler takes half the time so.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any

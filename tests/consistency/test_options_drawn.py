@@ -22,7 +22,7 @@ from multifit.loss import EnergyLossConfig, energy_loss
 from multifit.tree import Tree
 
 #: Few, and the same in every run.
-EXAMPLES = 8
+EXAMPLES = 6
 
 #: Backends that compile each operation apart: a whole program is sooner done.
 COMPILED = ("jax",)
