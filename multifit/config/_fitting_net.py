@@ -56,7 +56,7 @@ class FittingNetSection(t.Section):
         description="Whether training changes the fitting net; a list says it for each hidden "
         "layer and the output layer.",
     )
-    rcond: t.MaybeNotNegative = Field(
+    rcond: t.MaybeBelowOne = Field(
         default=None,
         description="Relative size below which singular values count as 0 in the least-squares "
         "fit of the energy per type; null takes the machine precision.",
