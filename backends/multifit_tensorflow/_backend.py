@@ -10,17 +10,23 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from multifit.errors import BackendError
+
 from . import _namespace as xp
 
 Array = Any  #: a tf.Tensor
 
 
+def _gpus() -> list[Any]:
+    """Return the GPUs that TensorFlow can use."""
+    return list(tf.config.list_physical_devices("GPU"))
+
+
 def _default_device() -> str:
-    """Return TensorFlow's name of ``$MULTIFIT_DEVICE``, else the first GPU if there is any."""
-    wanted = os.environ.get("MULTIFIT_DEVICE")
-    if not wanted:
-        return "GPU:0" if tf.config.list_physical_devices("GPU") else "CPU:0"
-    kind, _, number = wanted.partition(":")
+    """Return what ``$MULTIFIT_DEVICE`` says, in TensorFlow's words, else a GPU if there is any."""
+    kind, _, number = (os.environ.get("MULTIFIT_DEVICE") or "").partition(":")
+    if not kind:
+        kind = "gpu" if _gpus() else "cpu"
     return f"{kind.upper().replace('CUDA', 'GPU')}:{number or 0}"
 
 
@@ -37,6 +43,15 @@ class TensorFlowBackend:
     static_shapes: bool = True
     device: str = field(default_factory=_default_device)
     xla: bool = field(default_factory=lambda: os.environ.get("MULTIFIT_XLA") != "0")
+
+    def __post_init__(self) -> None:
+        """Refuse a device that is not there: TensorFlow would quietly take another."""
+        known = {"CPU:0": "cpu"} | {f"GPU:{k}": f"cuda:{k}" for k in range(len(_gpus()))}
+        if self.device not in known:
+            raise BackendError(
+                f"TensorFlow has no device {self.device!r} here; set MULTIFIT_DEVICE to one of: "
+                f"{', '.join(known.values())}"
+            )
 
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return a tensor of the same values and dtype on the device."""
@@ -91,7 +106,6 @@ class TensorFlowBackend:
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""
-        gpus = tf.config.list_physical_devices("GPU")
         details = tf.config.experimental.get_device_details
-        names = [details(each).get("device_name", each.name) for each in gpus]
-        return {"version": tf.__version__, "devices": ", ".join(names) or "cpu"}
+        gpus = [details(each).get("device_name", each.name) for each in _gpus()]
+        return {"version": tf.__version__, "devices": ", ".join(gpus) or "cpu"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from _rows import MODELS
 from multifit import model as mdl
 from multifit import optimizer as opt
 from multifit.backend import get_backend
+from multifit.errors import BackendError
 from multifit.loss import EnergyLossConfig
 from multifit.train._step import Objective, scalars, train_step
 from multifit.tree import flatten, map_leaves, unflatten
@@ -169,11 +171,16 @@ def test_gradients_of_what_is_gathered_from_are_dense() -> None:
         same(BACKEND.to_numpy(grads["x"]), np.array([[2], [0], [4], [0]]) * x)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "device"), [("cpu", "CPU:0"), ("cuda", "GPU:0"), ("cuda:1", "GPU:1")]
-)
-def test_the_device_is_chosen_as_for_pytorch(
-    wanted: str, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MULTIFIT_DEVICE", wanted)
-    assert adapter.TensorFlowBackend().device == device
+def test_the_device_is_chosen_as_for_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = sys.modules[adapter.TensorFlowBackend.__module__]
+    monkeypatch.setattr(backend, "_gpus", lambda: ["one", "another"])
+    named = {"": "GPU:0", "cpu": "CPU:0", "cuda": "GPU:0", "cuda:1": "GPU:1", "gpu:1": "GPU:1"}
+    for wanted, device in named.items():
+        monkeypatch.setenv("MULTIFIT_DEVICE", wanted)
+        assert adapter.TensorFlowBackend().device == device
+    monkeypatch.setenv("MULTIFIT_DEVICE", "cuda:2")
+    with pytest.raises(BackendError, match=r"'GPU:2' here; .* one of: cpu, cuda:0, cuda:1"):
+        adapter.TensorFlowBackend()
+    monkeypatch.setattr(backend, "_gpus", list)
+    monkeypatch.delenv("MULTIFIT_DEVICE")
+    assert adapter.TensorFlowBackend().device == "CPU:0"
