@@ -26,12 +26,22 @@ class Feature:
 FEATURES: dict[str, Feature] = {
     "energy": Feature("energy, atomic energy", ALL),
     "force": Feature("force, virial, atomic virial", ALL),
+    "hessian": Feature("Hessian of the energy", ALL),
     "se_e2_a": Feature("descriptor se_e2_a", ALL),
     "ener": Feature("fitting net for energies", ALL),
+    "fitting_options": Feature(
+        "its options: fparam, aparam, atom_ener, layer_name, tot_ener_zero, use_aparam_as_mask, "
+        "dim_case_embd",
+        ALL,
+    ),
     "float32": Feature("networks in float32", ALL),
     "float16": Feature("networks in float16", ALL - {"paddle"}),
     "bfloat16": Feature("networks in bfloat16", ALL - {"numpy", "paddle"}),
     "energy_loss": Feature("energy loss and its metrics", ALL),
+    "loss_terms": Feature(
+        "its terms e, f, v, ae, pf, gf, h, with relative_f, enable_atom_ener_coeff, mae and huber",
+        ALL,
+    ),
     "use_default_pf": Feature(
         "loss option use_default_pf (weight 1 where atom_pref.npy is missing)",
         frozenset({"numpy", "torch"}),

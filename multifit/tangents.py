@@ -35,7 +35,7 @@ class Dual:
     value
         Any shape.
     tangent
-        (D, *shape of value); None where no direction changes the value.
+        (D, …), D times the shape of the value; None where no direction changes the value.
     """
 
     #: NumPy's operators leave an operation with a Dual to the Dual.

@@ -22,7 +22,14 @@ from multifit.support import FEATURES
 from multifit.train import train
 
 #: Which rows have a feature, besides those that name it.
-EVERY_ROW_OF = {"energy": MODELS, "force": MODELS, "train": TRAINED}
+EVERY_ROW_OF = {
+    "energy": MODELS,
+    "force": MODELS,
+    "hessian": MODELS,
+    "fitting_options": FITTINGS,
+    "loss_terms": LOSSES,
+    "train": TRAINED,
+}
 
 PF = {"start_pref_pf": 1.0, "limit_pref_pf": 1.0, "use_default_pf": True}
 
