@@ -42,17 +42,11 @@ SMOOTH: dict[str, Function] = {
     "expm1": lambda xp, x: xp.expm1(x),
     "log": lambda xp, x: xp.log(xp.abs(x)),
     "log1p": lambda xp, x: xp.log1p(x),
-    **{
-        name: lambda xp, x, name=name: getattr(xp, name)(x)
-        for name in ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh")
-    },
-    "reciprocal": lambda xp, x: xp.reciprocal(x),
+    **{name: lambda xp, x, name=name: getattr(xp, name)(x) for name in ("sin", "cos", "tanh")},
     "negative": lambda xp, x: xp.negative(x),
     **{
         f"{name} of two": lambda xp, x, name=name: getattr(xp, name)(xp.asarray(Y), x)
-        for name in (
-            *("add", "subtract", "multiply", "divide", "pow", "atan2", "maximum", "minimum"),
-        )
+        for name in (*("add", "subtract", "multiply", "divide", "pow", "maximum", "minimum"),)
     },
     **{
         f"{name} of a number": lambda xp, x, name=name: getattr(xp, name)(x, 0.37)
@@ -72,29 +66,19 @@ SMOOTH: dict[str, Function] = {
     "sum, no axes": lambda xp, x: xp.sum(x, axis=()),
     "mean": lambda xp, x: xp.mean(x, axis=-1, keepdims=True),
     "prod": lambda xp, x: xp.prod(x, axis=0),
-    "var": lambda xp, x: xp.var(x, axis=1),
-    "var, corrected": lambda xp, x: xp.var(x, correction=1.0, keepdims=True),
     "max": lambda xp, x: xp.max(x),
     "min": lambda xp, x: xp.min(x, axis=(0, 1)),
     "cumulative_sum": lambda xp, x: xp.cumulative_sum(x, axis=1),
     "reshape": lambda xp, x: xp.reshape(x, (2, -1)) * 2.0,
     "permute_dims": lambda xp, x: xp.permute_dims(x[None, :, :], (2, 0, 1)),
     "matrix_transpose": lambda xp, x: xp.matrix_transpose(x) * xp.asarray(Y.T),
-    "expand_dims": lambda xp, x: xp.expand_dims(x, axis=1) * x,
-    "squeeze": lambda xp, x: xp.squeeze(x[:, None, :], axis=1),
     "broadcast_to": lambda xp, x: xp.broadcast_to(x[:1, :], (3, 4)) * x,
     "concat": lambda xp, x: xp.concat([x, x[:, :2] * x[:, 2:]], axis=-1),
     "stack": lambda xp, x: xp.stack([x, x * x], axis=1),
-    "unstack": lambda xp, x: xp.unstack(x, axis=1)[2],
     "flip": lambda xp, x: xp.flip(x, axis=1) * x,
     "flip, all axes": lambda xp, x: xp.flip(x) * x,
-    "roll": lambda xp, x: xp.roll(x, 1, axis=1) * x,
-    "repeat": lambda xp, x: xp.repeat(x, 2, axis=0),
-    "tril": lambda xp, x: xp.tril(x) + xp.triu(x),
     "take": lambda xp, x: xp.take(x, xp.asarray(INDEX), axis=0),
     "take from the last axis": lambda xp, x: xp.take(x, xp.asarray(INDEX), axis=1),
-    "take_along_axis": lambda xp, x: xp.take_along_axis(x, xp.asarray(INDEX[None, :]), axis=0),
-    "sort": lambda xp, x: xp.sort(x, axis=0, descending=True),
     "slices": lambda xp, x: x[1:, None, -1] + x[0, ::2],
     "matmul": lambda xp, x: xp.matmul(x, xp.asarray(STACK[0].T)),
     "matmul, turned": lambda xp, x: xp.matmul(xp.matrix_transpose(x), x),
@@ -112,19 +96,12 @@ SMOOTH: dict[str, Function] = {
     ),
     "matmul of a part": lambda xp, x: xp.matmul(xp.matrix_transpose(x[:, 1:3]), x),
     "matmul by a vector": lambda xp, x: xp.matmul(x, x[0, :]),
-    "tensordot": lambda xp, x: xp.tensordot(x, xp.asarray(STACK), axes=((1,), (2,))),
-    "tensordot of two axes": lambda xp, x: xp.tensordot(x, x, axes=2),
-    "vecdot": lambda xp, x: xp.vecdot(x, xp.asarray(Y), axis=0),
 }
 
 #: … and what has no gradient.
 OTHERS: dict[str, Function] = {
     "sign": lambda xp, x: xp.sign(x),
-    "floor": lambda xp, x: xp.floor(3.0 * x) + xp.ceil(5.0 * x) + xp.round(7.0 * x),
-    "floor_divide": lambda xp, x: xp.floor_divide(x, 0.3),
-    "remainder": lambda xp, x: xp.remainder(x, 0.3),
     "isfinite": lambda xp, x: xp.isfinite(xp.asarray([1.0, np.inf, np.nan])),
-    "isinf": lambda xp, x: xp.isinf(xp.asarray([1.0, np.inf, np.nan])),
     "isnan": lambda xp, x: xp.isnan(xp.asarray([1.0, np.inf, np.nan])),
     **{
         name: lambda xp, x, name=name: getattr(xp, name)(xp.asarray(INDEX), 2)
@@ -147,15 +124,11 @@ OTHERS: dict[str, Function] = {
     "arange": lambda xp, x: xp.arange(5),
     "arange with a step": lambda xp, x: xp.arange(1.0, 2.0, 0.25),
     "arange of a type": lambda xp, x: xp.arange(2, 5, dtype=xp.float64),
-    "linspace": lambda xp, x: xp.linspace(0.0, 1.0, 7),
     "eye": lambda xp, x: xp.eye(2, 3),
     "asarray of lists": lambda xp, x: xp.asarray([[1, 2], [3, 4]], dtype=xp.float64),
     "asarray of a view": lambda xp, x: xp.asarray(STACK.T[::-1]),
     "sum of integers": lambda xp, x: xp.sum(xp.asarray(INDEX)),
     "any and all": lambda xp, x: xp.stack([xp.any(x > 0.0, axis=1), xp.all(x > 0.0, axis=1)]),
-    "argmax": lambda xp, x: xp.argmax(x, axis=1) - xp.argmin(x, axis=1),
-    "argsort": lambda xp, x: xp.argsort(x, axis=-1),
-    "argsort, stable": lambda xp, x: xp.argsort(xp.asarray(INDEX), descending=True),
     "float32": lambda xp, x: xp.tanh(0.7 * xp.astype(x, xp.float32) + 0.1),
     "no rows": lambda xp, x: xp.matmul(xp.zeros((0, 3), dtype=xp.float64), x),
     "no columns": lambda xp, x: xp.matmul(xp.zeros((2, 0), dtype=xp.float64), x[:0, :]),
@@ -193,8 +166,6 @@ def test_types_and_their_kinds() -> None:
     assert xp.isdtype(xp.float32, "real floating")
     assert not xp.isdtype(xp.int64, ("real floating", "bool"))
     assert xp.isdtype(xp.int32, xp.int32)
-    assert xp.finfo(xp.float32).eps == np.finfo(np.float32).eps
-    assert xp.result_type(xp.zeros(1, dtype=xp.float32), xp.float64) == xp.float64
     x = xp.zeros(2)
     assert xp.astype(x, xp.float64, copy=False) is x
     assert xp.astype(x, xp.float64) is not x
