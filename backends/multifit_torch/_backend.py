@@ -12,6 +12,8 @@ import array_api_compat.torch as xp
 import numpy as np
 import torch
 
+from multifit.errors import BackendError
+
 Array = torch.Tensor
 
 #: Functions that make arrays out of nothing, which torch would put on the CPU.
@@ -41,6 +43,18 @@ class TorchBackend:
     can_train: bool = True
     static_shapes: bool = False
     device: str = field(default_factory=_default_device)
+
+    def __post_init__(self) -> None:
+        """Refuse a device that is not there."""
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError, ImportError) as exc:  # the last two without support
+            gpus = range(torch.cuda.device_count())
+            known = ", ".join(["cpu", *(f"cuda:{k}" for k in gpus)])
+            raise BackendError(
+                f"PyTorch has no device {self.device!r} here; set MULTIFIT_DEVICE to one of: "
+                f"{known}"
+            ) from exc
 
     @property
     def xp(self) -> Any:
