@@ -1,4 +1,4 @@
-"""PyTorch's devices: one that is not there is refused, and nothing of an evaluation is elsewhere."""
+"""PyTorch's devices: what is not there is refused, and an evaluation stays where it is."""
 
 from __future__ import annotations
 
