@@ -38,7 +38,6 @@ class Example:
 X = np.array([[-1.7, 0.4, 1.3], [0.7, -0.2, 2.6]])
 Y = np.array([[0.5, -1.1, 1.9], [2.2, 0.3, -0.6]])
 POSITIVE = np.abs(X) + 0.1
-INSIDE = 0.3 * X
 WHOLE = np.array([[3, -2, 7], [0, 5, -4]])
 OTHER = np.array([[2, 3, -4], [1, -5, 3]])
 FLAGS = WHOLE > 0
@@ -67,39 +66,31 @@ def _cast(dtype: str) -> Function:
 
 
 def _unary() -> Iterator[Example]:
-    everywhere = ["abs", "atan", "asinh", "cos", "cosh", "exp", "expm1", "negative", "positive"]
-    everywhere += ["sin", "sinh", "square", "tan", "tanh", "reciprocal", "sign", "floor", "ceil"]
-    everywhere += ["round", "trunc"]
+    everywhere = ("abs", "cos", "exp", "expm1", "negative", "sin", "sign", "square", "tanh")
     yield from (Example(name, _call(name), (X,), True) for name in everywhere)
     yield from (Example(name, _call(name), (POSITIVE,), True) for name in ("sqrt", "log", "log1p"))
-    yield from (Example(name, _call(name), (INSIDE,), True) for name in ("asin", "acos", "atanh"))
-    yield Example("acosh", _call("acosh"), (1.5 + POSITIVE,), True)
-    rounding = ("floor", "ceil", "round", "trunc", "abs", "negative", "sign", "square")
-    yield from (Example(f"{name} of integers", _call(name), (WHOLE,)) for name in rounding)
-    yield Example("halves", _call("round"), (np.array([-1.5, -0.5, 0.5, 1.5, 2.5]),))
-    for name in ("isfinite", "isinf", "isnan"):
+    for name in ("abs", "negative", "sign", "square"):
+        yield Example(f"{name} of integers", _call(name), (WHOLE,))
+    for name in ("isfinite", "isnan"):
         yield Example(name, _call(name), (ODD,))
         yield Example(f"{name} of integers", _call(name), (WHOLE,))
     yield Example("logical_not", _call("logical_not"), (FLAGS,))
 
 
 def _binary() -> Iterator[Example]:
-    arithmetic = ["add", "subtract", "multiply", "divide", "maximum", "minimum", "atan2"]
+    arithmetic = ["add", "subtract", "multiply", "divide", "maximum", "minimum"]
     for name in arithmetic:
         yield Example(name, _call(name), (X, Y), True)
         yield Example(f"{name}, a number", _call(name, 0.25), (X,), True)
         yield Example(f"{name}, a number first", _number_first(name), (X,), True)
     yield Example("pow", _call("pow"), (POSITIVE, Y), True)
     yield Example("pow, a number", _call("pow", 3), (X,), True)
-    yield Example("hypot", _call("hypot"), (X, Y), True)
-    for name in ("add", "subtract", "multiply", "floor_divide", "remainder", "maximum", "minimum"):
+    for name in ("add", "subtract", "multiply", "maximum", "minimum"):
         yield Example(f"{name} of integers", _call(name), (WHOLE, OTHER))
-    for name in ("floor_divide", "remainder"):
-        yield Example(name, _call(name), (X, Y))
     for name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
         yield Example(name, _call(name), (WHOLE, OTHER))
         yield Example(f"{name}, a number", _call(name, 0.4), (X,))
-    for name in ("logical_and", "logical_or", "logical_xor"):
+    for name in ("logical_and", "logical_or"):
         yield Example(name, _call(name), (FLAGS, X > 0.5))
     yield Example("where", lambda xp, x, y: xp.where(x > 0.5, x * x, y), (X, Y), True)
     yield Example("where, a number", lambda xp, x: xp.where(x > 0.5, x, 0.0), (X,), True)
@@ -132,11 +123,10 @@ def _creation() -> Iterator[Example]:
 
 
 def _reductions() -> Iterator[Example]:
-    for name in ("sum", "mean", "prod", "max", "min", "var", "std"):
+    for name in ("sum", "mean", "prod", "max", "min"):
         yield Example(name, _call(name), (CUBE,), True)
         yield Example(f"{name}, an axis", _call(name, axis=-2), (CUBE,), True)
         yield Example(f"{name}, axes", _call(name, axis=(0, 2), keepdims=True), (CUBE,), True)
-    yield Example("var, correction", _call("var", axis=1, correction=1.0), (CUBE,), True)
     yield Example("sum of int32", _call("sum", axis=0), (WHOLE.astype(np.int32),))
     yield Example("sum of int64", _call("sum"), (WHOLE,))
     yield Example("prod of int32", _call("prod"), (WHOLE.astype(np.int32),))
@@ -145,9 +135,6 @@ def _reductions() -> Iterator[Example]:
     for name in ("any", "all"):
         yield Example(name, _call(name, axis=1), (FLAGS,))
     yield Example("cumulative_sum", _call("cumulative_sum", axis=1), (X,), True)
-    for name in ("argmax", "argmin"):
-        yield Example(name, _call(name), (X,))
-        yield Example(f"{name}, an axis", _call(name, axis=-1), (X,))
 
 
 def _shapes() -> Iterator[Example]:
@@ -155,39 +142,20 @@ def _shapes() -> Iterator[Example]:
     yield Example("reshape to one axis", _call("reshape", (-1,)), (CUBE,), True)
     yield Example("permute_dims", _call("permute_dims", (2, 0, 1)), (CUBE,), True)
     yield Example("matrix_transpose", _call("matrix_transpose"), (CUBE,), True)
-    yield Example("moveaxis", _call("moveaxis", 0, -1), (CUBE,), True)
-    yield Example("expand_dims", _call("expand_dims", axis=-1), (X,), True)
-    yield Example("squeeze", lambda xp, x: xp.squeeze(x[:, :1], axis=1), (X,), True)
     yield Example("concat", lambda xp, x, y: xp.concat([x, y], axis=-1), (X, Y), True)
     yield Example("concat, default", lambda xp, x, y: xp.concat((x, y)), (X, Y), True)
     yield Example("concat, flat", lambda xp, x, y: xp.concat([x, y[0, :]], axis=None), (X, Y), True)
     yield Example("stack", lambda xp, x, y: xp.stack([x, y], axis=1), (X, Y), True)
-    yield Example("unstack", lambda xp, x: sum(xp.unstack(x, axis=1)), (X,), True)
     yield Example("broadcast_to", _call("broadcast_to", (4, 2, 3)), (X,), True)
     yield Example("flip", _call("flip"), (CUBE,), True)
     yield Example("flip, an axis", _call("flip", axis=-2), (CUBE,), True)
-    yield Example("repeat", _call("repeat", 3, axis=1), (X,), True)
-    yield Example("repeat, flat", _call("repeat", 2), (X,), True)
     yield Example("slices", lambda xp, x: x[:, None, 1:, ..., 2] * x[0, 0, 1], (CUBE,), True)
 
 
-def _order() -> Iterator[Example]:
+def _indexing() -> Iterator[Example]:
     index = np.array([2, 0, 0])
     yield Example("take", lambda xp, x, i: xp.take(x, i, axis=1), (CUBE, index), True)
     yield Example("take of rows", lambda xp, x, i: xp.take(x * x, i, axis=0), (X.T, index), True)
-    pick = np.array([[[0, 3]], [[1, 1]]]) + np.zeros((2, 3, 1), dtype=int)
-    yield Example("take_along_axis", _call("take_along_axis"), (CUBE, pick), True)
-    other = np.array([[1, 0, 1]])
-    yield Example("take_along_axis, first", _call("take_along_axis", axis=0), (X, other), True)
-    for down in (False, True):
-        ties = np.array([[2.0, 1.0, 2.0, 1.0], [0.0, 0.0, 3.0, -1.0]])
-        yield Example(f"argsort {down}", _call("argsort", axis=1, descending=down), (ties,))
-        yield Example(f"sort {down}", _call("sort", axis=0, descending=down), (X,), True)
-    edges = np.array([0.0, 1.0, 2.0])
-    for side in ("left", "right"):
-        yield Example(
-            f"searchsorted {side}", _call("searchsorted", side=side), (edges, np.array([1.0, 1.5]))
-        )
 
 
 def _products() -> Iterator[Example]:
@@ -197,13 +165,11 @@ def _products() -> Iterator[Example]:
     yield Example("matmul, row", _call("matmul"), (CUBE[0, 0], b[0]), True)
     yield Example("matmul, column", _call("matmul"), (CUBE, CUBE[0, 0]), True)
     yield Example("matmul, two vectors", _call("matmul"), (CUBE[0, 0], CUBE[0, 1]), True)
-    yield Example("vecdot", _call("vecdot"), (X, Y), True)
-    yield Example("vecdot, axis", _call("vecdot", axis=0), (X, Y), True)
 
 
 EXAMPLES = {
     example.name: example
-    for group in (_unary, _binary, _creation, _reductions, _shapes, _order, _products)
+    for group in (_unary, _binary, _creation, _reductions, _shapes, _indexing, _products)
     for example in group()
 }
 SMOOTH = [name for name, example in EXAMPLES.items() if example.smooth]
@@ -270,8 +236,6 @@ def test_kinds_of_dtypes() -> None:
     assert XP.isdtype(XP.float64, XP.float64)
     assert XP.isdtype(XP.bool, "bool")
     assert not XP.isdtype(XP.bool, "numeric")
-    assert XP.finfo(XP.float32).eps == np.finfo(np.float32).eps
-    assert XP.finfo(BACKEND.asarray(X)).max == np.finfo(np.float64).max
 
 
 def test_a_number_takes_the_dtype_of_the_array_beside_it() -> None:
