@@ -6,9 +6,12 @@ import importlib.util
 import os
 from collections.abc import Iterator
 
-# Compiling is most of what the tests on JAX do; must be set before JAX is imported.
+# Compiling is most of what the tests on JAX and TensorFlow do; must be set before their import.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("MULTIFIT_XLA", "0")
+# Models of a few atoms have no work for two threads, which then wait for it busily.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 # A process that imports TensorFlow first may crash when it imports Paddle.
 if importlib.util.find_spec("paddle") and importlib.util.find_spec("tensorflow"):
