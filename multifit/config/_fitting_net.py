@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ..fitting import broken, gives_energies
 from . import _types as t
 
 Trainable = Annotated[
@@ -88,35 +89,12 @@ class FittingNetSection(t.Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        layers = len(self.neuron) + 1
-        for key, given in (("trainable", self.trainable), ("layer_name", self.layer_name)):
-            if isinstance(given, tuple) and len(given) != layers:
-                raise t.relation(
-                    key,
-                    f"has length {len(given)}, but must have length {layers}: {layers - 1} for the "
-                    "hidden layers and 1 for the output layer",
-                )
-        if self.default_fparam is not None and len(self.default_fparam) != self.numb_fparam:
-            raise t.relation(
-                "default_fparam",
-                f"has length {len(self.default_fparam)}, but must have length {self.numb_fparam}, "
-                "the value of numb_fparam",
-            )
-        if self.use_aparam_as_mask and self.numb_aparam != 1:
-            raise t.relation(
-                "numb_aparam",
-                f"is {self.numb_aparam}, but must be 1 with use_aparam_as_mask: it tells whether "
-                "an atom is real",
-            )
-        if self.tot_ener_zero and self.gives_energies:
-            raise t.relation(
-                "tot_ener_zero",
-                "is true, but must be false with atom_ener: the energy of an isolated atom is "
-                "either given or 0",
-            )
+        found = broken(self)
+        if found is not None:
+            raise t.relation(*found)
         return self
 
     @property
     def gives_energies(self) -> bool:
         """Whether ``atom_ener`` has an energy for any type."""
-        return any(energy is not None for energy in self.atom_ener)
+        return gives_energies(self)

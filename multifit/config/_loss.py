@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..loss._rules import broken, has
-from ..loss._terms import TERMS
+from ..loss import TERMS, broken, has
 from . import _types as t
 
 LossFunction = Annotated[Literal["mse", "mae"], t.Words("one of mse, mae")]
@@ -89,7 +88,7 @@ class EnergyLossSection(t.Section):
     )
 
     def has(self, term: str) -> bool:
-        """Whether a term of :data:`multifit.loss._terms.TERMS` is part of the loss."""
+        """Whether a term of :data:`multifit.loss.TERMS` is part of the loss."""
         return has(self, term)
 
     @model_validator(mode="after")

@@ -11,18 +11,22 @@ from .. import precision as prec
 from ..activations import activation
 from ..errors import ConfigError, UnsupportedError
 from ._invar import Fitting, energies
+from ._ranges import require_flag
+
+
+def _plain(value: Any) -> Any:
+    """Return a number or flag of NumPy as Python's, which files can hold."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _flags(trainable: bool | Sequence[bool] | None, neuron: Sequence[int]) -> tuple[bool, ...]:
-    """Return one flag for each hidden layer and one for the output layer."""
-    if trainable is None or isinstance(trainable, bool):
-        return (trainable is not False,) * (len(neuron) + 1)
-    if len(trainable) != len(neuron) + 1:
-        raise ConfigError(
-            f"trainable has {len(trainable)} entries, but {len(neuron)} hidden layers and the "
-            f"output layer need {len(neuron) + 1}"
-        )
-    return tuple(bool(flag) for flag in trainable)
+    """Return one flag for each hidden layer and one for the output layer, if it is one for all."""
+    if trainable is None:
+        return (True,) * (len(neuron) + 1)
+    if isinstance(trainable, Sequence | np.ndarray) and not isinstance(trainable, str):
+        return tuple(map(_plain, trainable))
+    require_flag("trainable", trainable)
+    return (bool(trainable),) * (len(neuron) + 1)
 
 
 def settings(
@@ -33,7 +37,6 @@ def settings(
     activation_function: str,
     exclude_types: Sequence[int],
     default_fparam: Sequence[float] | None,
-    numb_fparam: int,
     atom_ener: Sequence[float | None] | None,
     layer_name: Sequence[str | None] | None,
     spin: Any,
@@ -44,7 +47,7 @@ def settings(
     Raises
     ------
     ConfigError
-        For values that do not fit together.
+        For values out of range, or that do not fit together.
     UnsupportedError
         For options that this version does not have.
     """
@@ -52,22 +55,17 @@ def settings(
         raise UnsupportedError(
             f"spin = {spin!r} is not available: no backend of multifit has spin; leave it out"
         )
-    if default_fparam is not None and len(default_fparam) != numb_fparam:
-        raise ConfigError(
-            f"default_fparam has {len(default_fparam)} numbers, but numb_fparam is {numb_fparam}"
-        )
     activation(activation_function)
     return Fitting(
-        neuron=tuple(neuron),
+        neuron=tuple(map(_plain, neuron)),
         trainable=_flags(trainable, neuron),
         precision=prec.canonical(precision),
         activation_function=activation_function,
-        exclude_types=tuple(exclude_types),
-        default_fparam=None if default_fparam is None else tuple(default_fparam),
-        numb_fparam=numb_fparam,
+        exclude_types=tuple(map(_plain, exclude_types)),
+        default_fparam=None if default_fparam is None else tuple(map(_plain, default_fparam)),
         atom_ener=energies(atom_ener),
         layer_name=None if layer_name is None else tuple(layer_name),
-        **rest,
+        **{name: _plain(value) for name, value in rest.items()},
     )
 
 

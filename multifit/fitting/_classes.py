@@ -125,7 +125,11 @@ class GeneralFitting:
             raise ValueError(
                 f"the descriptor has {nd} components, but dim_descrpt is {config.dim_descrpt}"
             )
+        if tuple(atype.shape) != (nf, nloc):
+            raise ValueError(f"atype has the shape {tuple(atype.shape)}, but must be {(nf, nloc)}")
         d = xp.reshape(descriptor, (nf * nloc, nd))
+        _require_shape("fparam", fparam, config.numb_fparam, (nf,))
+        _require_shape("aparam", aparam, config.numb_aparam, (nf, nloc))
         types = self._types(atype, aparam)
         if types.size and types.max() >= config.ntypes:
             raise ValueError(f"atype has the type {types.max()}, but ntypes is {config.ntypes}")
@@ -156,10 +160,9 @@ class GeneralFitting:
         return np.where(real, types, -1)
 
     def _without_mean(self, y: Array, types: np.ndarray) -> Array:
-        """Return y (nf, nloc, dim_out) less its mean over the atoms that contribute to a frame."""
-        xp, excluded = self.backend.xp, np.asarray(self.config.exclude_types, dtype=np.int64)
-        counts = (types >= 0) & ~np.isin(types, excluded)
-        host = counts.astype(np.float64).reshape(y.shape[0], y.shape[1], 1)
+        """Return y (nf, nloc, dim_out) less its mean over the real atoms of a frame."""
+        xp = self.backend.xp
+        host = (types >= 0).astype(np.float64).reshape(y.shape[0], y.shape[1], 1)
         share = host / np.maximum(host.sum(axis=1, keepdims=True), 1.0)
         mean = xp.sum(y * self.backend.asarray(share), axis=1, keepdims=True)
         return (y - mean) * self.backend.asarray(host)
@@ -178,6 +181,16 @@ class GeneralFitting:
         if aparam is not None:
             aparam = xp.reshape(aparam, (nf * nloc, -1))
         return fparam, aparam
+
+
+def _require_shape(name: str, given: Array | None, number: int, rows: tuple[int, ...]) -> None:
+    """Raise ValueError unless there are so many numbers for each frame or atom, or nothing."""
+    wanted, found = (*rows, number), None if given is None else tuple(given.shape)
+    if found is None or (number and found == wanted):
+        return
+    if not number:
+        raise ValueError(f"{name} of the shape {found} was given, but numb_{name} is 0")
+    raise ValueError(f"{name} has the shape {found}, but must be {wanted}: numb_{name} is {number}")
 
 
 class InvarFitting(GeneralFitting):
@@ -283,28 +296,27 @@ class EnergyFittingNet(InvarFitting):
         backend: str | Backend = "numpy",
     ) -> None:
         super().__init__(
-            "energy",
-            ntypes,
-            dim_descrpt,
-            1,
-            neuron,
-            resnet_dt,
-            numb_fparam,
-            numb_aparam,
-            None,
-            rcond,
-            tot_ener_zero,
-            trainable,
-            atom_ener,
-            activation_function,
-            precision,
-            layer_name,
-            use_aparam_as_mask,
-            spin,
-            mixed_types,
-            exclude_types,
-            type_map,
-            seed,
+            var_name="energy",
+            ntypes=ntypes,
+            dim_descrpt=dim_descrpt,
+            dim_out=1,
+            neuron=neuron,
+            resnet_dt=resnet_dt,
+            numb_fparam=numb_fparam,
+            numb_aparam=numb_aparam,
+            rcond=rcond,
+            tot_ener_zero=tot_ener_zero,
+            trainable=trainable,
+            atom_ener=atom_ener,
+            activation_function=activation_function,
+            precision=precision,
+            layer_name=layer_name,
+            use_aparam_as_mask=use_aparam_as_mask,
+            spin=spin,
+            mixed_types=mixed_types,
+            exclude_types=exclude_types,
+            type_map=type_map,
+            seed=seed,
             dim_case_embd=dim_case_embd,
             default_fparam=default_fparam,
             backend=backend,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from ..errors import ConfigError
 from ..networks import Network, Seed, apply_network, child_seed, fitting_network, init_network
 from ..networks import trainable_names as network_names
 from ..tree import Tree, numbered
+from ._ranges import require_ranges
+from ._rules import broken
 from ._shared import Owners, has_own, in_full, layer_owners, network_params, without_repetitions
 
 Array = Any
@@ -43,7 +46,7 @@ class Fitting:
     numb_aparam: int = 0
     default_fparam: tuple[float, ...] | None = None
     rcond: float | None = None
-    trainable: tuple[bool, ...] = ()
+    trainable: tuple[bool, ...] | None = None  #: hidden layers and output; None for all
     activation_function: str = "tanh"
     precision: str = prec.GLOBAL
     mixed_types: bool = False
@@ -55,13 +58,12 @@ class Fitting:
     tot_ener_zero: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse settings that contradict each other."""
-        if self.use_aparam_as_mask and self.numb_aparam != 1:
-            raise ConfigError(
-                f"numb_aparam is {self.numb_aparam}, but must be 1 with use_aparam_as_mask: it "
-                "tells whether an atom is real"
-            )
-        _check_atom_ener(self)
+        """Refuse settings out of range, and those that contradict each other."""
+        require_ranges(self)
+        found = broken(self)
+        if found is not None:
+            raise ConfigError(" ".join(found))
+        _check_types(self)
         _ = self.owners
 
     @property
@@ -104,7 +106,7 @@ class Fitting:
             activation_function=self.activation_function,
             resnet_dt=self.resnet_dt,
             precision=prec.canonical(self.precision),
-            trainable=self.trainable,
+            trainable=self.trainable or (),
         )
 
     @cached_property
@@ -113,8 +115,13 @@ class Fitting:
         return layer_owners(self.network, self.layer_name)
 
 
-def _check_atom_ener(config: Fitting) -> None:
-    """Raise ConfigError if ``atom_ener`` does not go with the other settings."""
+def _check_types(config: Fitting) -> None:
+    """Raise ConfigError if what is given for each type does not go with the other settings."""
+    if config.tot_ener_zero and config.exclude_types:
+        raise ConfigError(
+            f"exclude_types is {list(config.exclude_types)}, but must be empty with tot_ener_zero: "
+            "an energy is either 0 or less the mean; leave one of them out"
+        )
     given = config.atom_ener
     if given is None:
         return
@@ -122,11 +129,6 @@ def _check_atom_ener(config: Fitting) -> None:
         raise ConfigError(
             f"atom_ener has {len(given)} entries, but there are {config.ntypes} types; give a "
             "number or None for each"
-        )
-    if config.tot_ener_zero:
-        raise ConfigError(
-            "atom_ener and tot_ener_zero contradict each other: an isolated atom has either the "
-            "energy that is given, or none; leave one of them out"
         )
     for a in config.exclude_types:
         if given[a] is not None:
@@ -138,7 +140,9 @@ def _check_atom_ener(config: Fitting) -> None:
 
 def energies(given: Sequence[float | None] | None) -> tuple[float | None, ...] | None:
     """Return ``atom_ener`` as settings have it: None if there is no energy in it."""
-    values = tuple(None if x is None else float(x) for x in given or ())
+    # What is no number is left for the settings to refuse.
+    numbers = () if given is None else given
+    values = tuple(float(x) if isinstance(x, Real) else x for x in numbers)
     return values if any(x is not None for x in values) else None
 
 

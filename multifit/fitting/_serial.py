@@ -73,7 +73,7 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
         "@variables": _variables(config, params),
         "type_map": type_map,
         "tot_ener_zero": config.tot_ener_zero,
-        "trainable": list(config.trainable) or [True] * (len(config.neuron) + 1),
+        "trainable": list(config.trainable or ()) or [True] * (len(config.neuron) + 1),
         "layer_name": _list(config.layer_name),
         "use_aparam_as_mask": config.use_aparam_as_mask,
         "spin": None,

@@ -23,19 +23,19 @@ Owners = tuple[int | None, ...]
 def layer_owners(network: Network, names: Sequence[str | None] | None) -> Owners:
     """Return which layer of the first net has the parameters of each layer.
 
+    Parameters
+    ----------
+    names
+        One for each layer, hidden and output, or None.
+
     Raises
     ------
     ConfigError
-        If the names are not as many as the layers, or layers of one name differ.
+        If layers of one name differ.
     """
     layers = network.layers
     if names is None:
         return (None,) * len(layers)
-    if len(names) != len(layers):
-        raise ConfigError(
-            f"layer_name has {len(names)} entries, but {len(layers) - 1} hidden layers and the "
-            f"output layer need {len(layers)}"
-        )
     found: list[int | None] = []
     for k, name in enumerate(names):
         owner = None if name is None else list(names).index(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -232,14 +233,87 @@ def test_the_class_refuses_what_it_can_not_do() -> None:
         EnergyFittingNet(1, DIM, spin=object())
     with pytest.raises(UnsupportedError, match=r"the numpy backend does not support .* bfloat16"):
         EnergyFittingNet(1, DIM, precision="bfloat16")
-    with pytest.raises(ConfigError, match="trainable has 2 entries"):
+    with pytest.raises(ConfigError, match="trainable has length 2, but must have length 3: 2 for"):
         EnergyFittingNet(1, DIM, [4, 4], trainable=[True, False])
-    with pytest.raises(ConfigError, match="default_fparam has 1 numbers"):
+    with pytest.raises(ConfigError, match="default_fparam has length 1, but must have length 0"):
         EnergyFittingNet(1, DIM, [4], default_fparam=[1.0])
     with pytest.raises(ConfigError, match="did you mean 'tanh'"):
         EnergyFittingNet(1, DIM, [4], activation_function="tahn")
     with pytest.raises(ConfigError, match=r"must be \(1, 2\)"):
         InvarFitting("x", 1, DIM, 2, [4], bias_atom=np.zeros((2, 1)))
+
+
+OUT_OF_RANGE: list[tuple[dict[str, Any], str]] = [
+    ({"exclude_types": [5]}, "exclude_types names type 5, but there are 2 types"),
+    ({"exclude_types": [5], "atom_ener": [1.0, None]}, "exclude_types names type 5"),
+    ({"exclude_types": [-1]}, "exclude_types names type -1"),
+    ({"numb_fparam": -1}, "numb_fparam must be an integer ≥ 0, but is -1"),
+    ({"numb_aparam": 1.0}, "numb_aparam must be an integer ≥ 0, but is 1.0"),
+    ({"dim_case_embd": -2}, "dim_case_embd must be an integer ≥ 0, but is -2"),
+    ({"neuron": [4, 0]}, r"neuron\[1\] must be an integer ≥ 1, but is 0"),
+    ({"trainable": "false"}, "trainable must be True or False, but is 'false'"),
+    ({"trainable": ["false", True]}, r"trainable\[0\] must be True or False, but is 'false'"),
+    ({"trainable": []}, "trainable has length 0, but must have length 2"),
+    ({"resnet_dt": "no"}, "resnet_dt must be True or False, but is 'no'"),
+    ({"mixed_types": 1}, "mixed_types must be True or False, but is 1"),
+    ({"tot_ener_zero": "false"}, "tot_ener_zero must be True or False, but is 'false'"),
+    ({"atom_ener": [math.nan, None]}, r"atom_ener\[0\] must be a finite number, but is nan"),
+    ({"atom_ener": ["1", None]}, r"atom_ener\[0\] must be a finite number, but is '1'"),
+    (
+        {"numb_fparam": 1, "default_fparam": [math.inf]},
+        r"default_fparam\[0\] must be a finite number, but is inf",
+    ),
+    ({"rcond": 1.0}, "rcond must be None or a number ≥ 0 and < 1, but is 1.0"),
+    ({"rcond": -1e-3}, "rcond must be None or a number ≥ 0 and < 1, but is -0.001"),
+    ({"rcond": "1e-3"}, "rcond must be None or a number"),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), OUT_OF_RANGE)
+def test_the_class_refuses_what_is_out_of_range(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        EnergyFittingNet(2, DIM, **{"neuron": [4], **options})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    net = EnergyFittingNet(
+        2,
+        DIM,
+        np.array([4, 4]),
+        numb_fparam=np.int64(1),
+        default_fparam=np.ones(1, dtype=np.float32),
+        atom_ener=np.array([1.0, 2.0]),
+        trainable=np.array([True, False, True]),
+        rcond=np.float32(0.5),
+        exclude_types=np.array([], dtype=int),
+    )
+    assert net.config.trainable == (True, False, True)
+    assert net.config.atom_ener == (1.0, 2.0)
+    assert EnergyFittingNet.deserialize(net.serialize()).config == net.config
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "says"),
+    [
+        (
+            {"numb_fparam": 2},
+            {"fparam": (1, 1)},
+            r"\(1, 1\), but must be \(1, 2\): numb_fparam is 2",
+        ),
+        ({"numb_fparam": 1}, {"fparam": (2, 1)}, r"\(2, 1\), but must be \(1, 1\)"),
+        ({}, {"fparam": (1, 3)}, r"fparam of the shape \(1, 3\) was given, but numb_fparam is 0"),
+        ({"numb_aparam": 2}, {"aparam": (1, 3, 1)}, r"\(1, 3, 1\), but must be \(1, 3, 2\)"),
+        ({"numb_aparam": 1}, {"aparam": (1, 1, 1)}, r"\(1, 1, 1\), but must be \(1, 3, 1\)"),
+        ({}, {"aparam": (1, 3, 1)}, "but numb_aparam is 0"),
+    ],
+)
+def test_the_class_refuses_parameters_of_wrong_shape(
+    made: dict[str, Any], given: dict[str, Any], says: str
+) -> None:
+    net = EnergyFittingNet(2, DIM, [4], seed=0, **made)
+    arrays = {key: np.ones(shape) for key, shape in given.items()}
+    with pytest.raises(ValueError, match=says):
+        net(np.zeros((1, 3, DIM)), np.zeros((1, 3), dtype=int), **arrays)
 
 
 def test_the_class_refuses_inputs_of_wrong_shape() -> None:
@@ -248,6 +322,8 @@ def test_the_class_refuses_inputs_of_wrong_shape() -> None:
         net(np.zeros((1, 1, 7)), np.zeros((1, 1), dtype=int))
     with pytest.raises(ValueError, match="type 2, but ntypes is 2"):
         net(np.zeros((1, 1, DIM)), np.full((1, 1), 2))
+    with pytest.raises(ValueError, match=r"atype has the shape \(1,\), but must be \(1, 1\)"):
+        net(np.zeros((1, 1, DIM)), np.zeros(1, dtype=int))
 
 
 def test_a_file_with_spin_is_refused() -> None:
@@ -298,8 +374,10 @@ def test_one_net_for_all_types_leaves_out_the_vacuum_for_all() -> None:
 def test_energies_of_isolated_atoms_contradict_other_options() -> None:
     with pytest.raises(ConfigError, match="atom_ener has 1 entries, but there are 2 types"):
         EnergyFittingNet(2, DIM, atom_ener=[1.0])
-    with pytest.raises(ConfigError, match="atom_ener and tot_ener_zero contradict"):
+    with pytest.raises(ConfigError, match="tot_ener_zero is true, but must be false with atom"):
         EnergyFittingNet(1, DIM, atom_ener=[1.0], tot_ener_zero=True)
+    with pytest.raises(ConfigError, match=r"exclude_types is \[1\], but must be empty with tot_en"):
+        EnergyFittingNet(2, DIM, exclude_types=[1], tot_ener_zero=True)
     with pytest.raises(ConfigError, match=r"type 1 the energy 2.0, but exclude_types sets it to 0"):
         EnergyFittingNet(2, DIM, atom_ener=[None, 2.0], exclude_types=[1])
     with pytest.raises(ConfigError, match=r"bias_atom gives type 0 \[3.0\], but atom_ener 1.0"):
@@ -353,14 +431,13 @@ def test_a_mask_is_one_number() -> None:
 
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED])
 def test_the_total_can_be_zero(name: str) -> None:
-    options: dict[str, Any] = {"exclude_types": [1], "seed": 2}
-    net = EnergyFittingNet(3, DIM, [4], tot_ener_zero=True, backend=name, **options)
-    plain = EnergyFittingNet(3, DIM, [4], **options)
+    net = EnergyFittingNet(3, DIM, [4], tot_ener_zero=True, backend=name, seed=2)
+    plain = EnergyFittingNet(3, DIM, [4], seed=2)
     d = np.random.default_rng(1).normal(size=(2, 4, DIM))
-    atype = np.array([[0, 1, 2, -1], [1, 1, -1, 1]])
+    atype = np.array([[0, 1, 2, -1], [-1, -1, -1, -1]])
     got = net.backend.to_numpy(net(*map(net.backend.asarray, (d, atype)))["energy"])
     want = plain(d, atype)["energy"].copy()
-    want[0, [0, 2]] -= want[0, [0, 2]].mean()
+    want[0, :3] -= want[0, :3].mean()
     same(got, want)
     same(got.sum(axis=1), np.zeros((2, 1)), atol=1e-14)
     assert got[0, 0, 0] != 0.0
@@ -419,7 +496,7 @@ def test_layers_that_differ_can_not_share() -> None:
             layer_name=[None, "a", "a", None],
             trainable=[True, True, False, True],
         )
-    with pytest.raises(ConfigError, match="layer_name has 2 entries, but 2 hidden layers and the"):
+    with pytest.raises(ConfigError, match="layer_name has length 2, but must have length 3: 2 for"):
         EnergyFittingNet(1, DIM, [6, 6], layer_name=["a", "b"])
 
 

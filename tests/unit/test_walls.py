@@ -50,8 +50,12 @@ PUBLIC = {
     "multifit.fitting": {
         *("EnergyFittingNet", "GeneralFitting", "InvarFitting", "Fitting"),
         *("fit", "init", "trainable_names", "deserialize", "serialize"),
+        *("broken", "energies", "gives_energies", "layer_owners", "take_nets"),
     },
-    "multifit.loss": {"EnergyLoss", "EnergyLossConfig", "energy_loss", "metric_names"},
+    "multifit.loss": {
+        *("EnergyLoss", "EnergyLossConfig", "energy_loss", "metric_names"),
+        *("LABELS", "TERMS", "broken", "has", "huber_deltas"),
+    },
     "multifit.model": {
         *("EnergyModel", "evaluate", "init", "trainable_names", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "to_content"),
