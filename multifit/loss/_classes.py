@@ -26,17 +26,40 @@ _LIKE = {term.prediction: term.label for term in TERMS.values()}
 class EnergyLoss:
     """The energy loss of :mod:`multifit.loss`, on arrays of a backend.
 
+    The parameters are those of DeePMD-kit's class, in its order, and of ``input.json``'s loss
+    section.
+
     Parameters
     ----------
     starter_learning_rate
         The learning rate at which the prefactors have their ``start`` values.
-    **options
-        Those of ``input.json``'s loss section: ``start_pref_e``, ``limit_pref_e``, …,
-        ``loss_func``, ``use_huber``, ``huber_delta``, ``f_use_norm``, ``intensive_ener_virial``,
-        ``relative_f``, ``enable_atom_ener_coeff``, ``numb_generalized_coord``,
-        ``use_default_pf``.
+    start_pref_e, limit_pref_e, start_pref_f, limit_pref_f, start_pref_v, limit_pref_v
+        Prefactors of energy, force and virial.
+    start_pref_ae, limit_pref_ae, start_pref_pf, limit_pref_pf
+        Prefactors of atomic energies, and of forces weighted per atom.
+    relative_f
+        eV/Å; force errors are divided by the length of the labelled force plus this.
+    enable_atom_ener_coeff
+        Whether the energy is a sum of atomic energies with the coefficients ``atom_ener_coeff``.
+    start_pref_gf, limit_pref_gf, numb_generalized_coord
+        Prefactors of generalized forces, and the number of generalized coordinates.
+    start_pref_h, limit_pref_h
+        Prefactors of the Hessian.
+    use_huber, huber_delta
+        Whether errors are squared below ``huber_delta`` and grow in a straight line above it, which
+        is one number or [energy, force, virial].
+    loss_func
+        ``"mse"`` or ``"mae"``.
+    f_use_norm
+        Whether the force error is the length of an atom's error vector.
+    use_default_pf
+        Whether ``atom_pref`` is 1 where there is none.
+    intensive_ener_virial
+        Whether squared errors of energy and virial are divided by the squared number of atoms.
     backend
         The name of a backend, or an adapter.
+    **unknown
+        Refused.
 
     Raises
     ------
@@ -58,19 +81,63 @@ class EnergyLoss:
     def __init__(
         self,
         starter_learning_rate: float = 1.0,
-        *,
+        start_pref_e: float = 0.02,
+        limit_pref_e: float = 1.0,
+        start_pref_f: float = 1000.0,
+        limit_pref_f: float = 1.0,
+        start_pref_v: float = 0.0,
+        limit_pref_v: float = 0.0,
+        start_pref_ae: float = 0.0,
+        limit_pref_ae: float = 0.0,
+        start_pref_pf: float = 0.0,
+        limit_pref_pf: float = 0.0,
+        relative_f: float | None = None,
+        enable_atom_ener_coeff: bool = False,
+        start_pref_gf: float = 0.0,
+        limit_pref_gf: float = 0.0,
+        numb_generalized_coord: int = 0,
+        start_pref_h: float = 0.0,
+        limit_pref_h: float = 0.0,
+        use_huber: bool = False,
         huber_delta: float | Sequence[float] = 0.01,
+        loss_func: str = "mse",
+        f_use_norm: bool = False,
+        use_default_pf: bool = False,
+        intensive_ener_virial: bool = False,
+        *,
         backend: str | Backend = "numpy",
-        **options: Any,
+        **unknown: Any,
     ) -> None:
         known = EnergyLossConfig.__dataclass_fields__
-        for name in options:
-            if name not in known:
-                near = did_you_mean(name, known) or f"; known are {', '.join(sorted(known))}"
-                raise ConfigError(f"EnergyLoss has no option {name!r}{near}")
+        for name in unknown:
+            near = did_you_mean(name, known) or f"; known are {', '.join(sorted(known))}"
+            raise ConfigError(f"EnergyLoss has no option {name!r}{near}")
         self.backend = get_backend(backend)
         self.config = EnergyLossConfig(
-            starter_learning_rate, huber_delta=huber_deltas(huber_delta), **options
+            starter_learning_rate=starter_learning_rate,
+            start_pref_e=start_pref_e,
+            limit_pref_e=limit_pref_e,
+            start_pref_f=start_pref_f,
+            limit_pref_f=limit_pref_f,
+            start_pref_v=start_pref_v,
+            limit_pref_v=limit_pref_v,
+            start_pref_ae=start_pref_ae,
+            limit_pref_ae=limit_pref_ae,
+            start_pref_pf=start_pref_pf,
+            limit_pref_pf=limit_pref_pf,
+            relative_f=relative_f,
+            enable_atom_ener_coeff=enable_atom_ener_coeff,
+            start_pref_gf=start_pref_gf,
+            limit_pref_gf=limit_pref_gf,
+            numb_generalized_coord=numb_generalized_coord,
+            start_pref_h=start_pref_h,
+            limit_pref_h=limit_pref_h,
+            use_huber=use_huber,
+            huber_delta=huber_deltas(huber_delta),
+            loss_func=loss_func,
+            f_use_norm=f_use_norm,
+            use_default_pf=use_default_pf,
+            intensive_ener_virial=intensive_ener_virial,
         )
         if self.config.use_default_pf:
             require("use_default_pf", self.backend.name)
@@ -97,19 +164,21 @@ class EnergyLoss:
             missing, or whose ``find_<label>`` is 0, switches its term off; its metrics are NaN.
             ``atom_ener_coeff``, and with ``use_default_pf`` ``atom_pref``, is 1 instead.
         natoms
-            Atoms in each frame; needed only where no array of atoms tells.
+            How many of a frame's atoms are real, for all frames or (nframes,): they come first, and
+            what is behind them does not count. All are if not given; needed only where no array of
+            atoms tells how many there are.
 
         Raises
         ------
         ValueError
-            If the number of atoms can not be told, or an array has another size.
+            If there is no prediction, the number of atoms can not be told or is not in the arrays,
+            or an array has another size.
         """
         backend = self.backend
-        nframes = prediction["energy"].shape[0]
+        nframes = _frames(prediction)
         width = _width(prediction, label, nframes)
-        if natoms is None and not width:
-            raise ValueError("give natoms: no array with an axis of atoms tells how many")
-        counts = np.broadcast_to(width if natoms is None else natoms, (nframes,))
+        counts = _counts(natoms, width, nframes)
+        width = width or int(counts.max())
         mask = np.arange(width)[None, :] < counts[:, None]
         fold = _Fold(backend, nframes, self.config.numb_generalized_coord, mask)
         flat, target = self._fold_all(fold, prediction, label)
@@ -177,6 +246,50 @@ class _Fold:
             return flat
         columns = np.repeat(np.repeat(self.mask, 3, axis=1), self.mask.shape[1], axis=0)
         return flat * self.backend.asarray(columns[:, None, :].astype(np.float64))
+
+
+def _frames(prediction: Mapping[str, Array]) -> int:
+    """Return the number of frames, which any prediction tells.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or no frames.
+    """
+    found = [int(x.shape[0]) for x in (prediction.get(key) for key in _LIKE) if x is not None]
+    if not found:
+        raise ValueError(f"there is no prediction; give at least one of {', '.join(_LIKE)}")
+    if not found[0]:
+        raise ValueError("the predictions are of no frames; give at least 1")
+    return found[0]
+
+
+def _counts(natoms: int | Array | None, width: int, nframes: int) -> np.ndarray:
+    """Return the number of real atoms of each frame, (nframes,).
+
+    Raises
+    ------
+    ValueError
+        If it is not given and nothing tells, or is not one that the arrays can have.
+    """
+    if natoms is None:
+        if not width:
+            raise ValueError("give natoms: no array with an axis of atoms tells how many")
+        return np.full(nframes, width)
+    counts = np.asarray(natoms)
+    if counts.shape not in ((), (nframes,)) or counts.dtype.kind not in "iu":
+        raise ValueError(
+            f"natoms must be an integer, or one for each of the {nframes} frames, but is {natoms!r}"
+        )
+    counts = np.broadcast_to(counts, (nframes,))
+    most = width or int(counts.max())
+    for frame, count in enumerate(counts):
+        if not 1 <= count <= most:
+            raise ValueError(
+                f"natoms is {count} in frame {frame}, but must be at least 1 and at most {most}, "
+                "the atoms that the arrays have"
+            )
+    return counts
 
 
 def _width(prediction: Mapping[str, Array], label: Mapping[str, Array], nframes: int) -> int:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from ..errors import ConfigError
 from ._rules import broken, has
 from ._terms import TERMS
@@ -18,6 +20,13 @@ _NOT_NEGATIVE = (
     *(f"{when}_pref_{term}" for term in TERMS for when in ("start", "limit")),
     "numb_generalized_coord",
 )
+_FLAGS = (
+    "enable_atom_ener_coeff",
+    "use_huber",
+    "f_use_norm",
+    "use_default_pf",
+    "intensive_ener_virial",
+)
 
 
 def huber_deltas(delta: float | Sequence[float]) -> tuple[float, float, float]:
@@ -26,14 +35,21 @@ def huber_deltas(delta: float | Sequence[float]) -> tuple[float, float, float]:
     Raises
     ------
     ConfigError
-        For a list of another length.
+        For anything else.
     """
-    if isinstance(delta, int | float):
+    if isinstance(delta, Real):
         return (float(delta),) * 3
+    if isinstance(delta, str) or not isinstance(delta, Sequence | np.ndarray):
+        raise ConfigError(
+            f"huber_delta must be a number or [energy, force, virial], but is {delta!r}"
+        )
     if len(delta) != 3:
         raise ConfigError(
             f"huber_delta must be a number or [energy, force, virial], but has {len(delta)} numbers"
         )
+    for number in delta:
+        if not isinstance(number, Real):
+            raise ConfigError(f"huber_delta must hold three numbers, but has {number!r}")
     e, f, v = delta
     return float(e), float(f), float(v)
 
@@ -80,6 +96,9 @@ class EnergyLossConfig:
             raise ConfigError(
                 f"numb_generalized_coord must be an integer, but is {self.numb_generalized_coord!r}"
             )
+        for name in _FLAGS:
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ConfigError(f"{name} must be True or False, but is {getattr(self, name)!r}")
         if not all(_in_range(delta, False) for delta in self.huber_delta):
             raise ConfigError(f"huber_delta must be > 0, but is {list(self.huber_delta)}")
         rule = broken(self)

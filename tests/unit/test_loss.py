@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Callable
@@ -450,6 +451,12 @@ def _defaults() -> dict[str, Any]:
         ({"start_pref_gf": 1.0, "numb_generalized_coord": 1.5}, "must be an integer, but is 1.5"),
         ({"use_huber": True, "huber_delta": 0.0}, "huber_delta must be > 0"),
         ({"huber_delta": [0.1, 0.2]}, "has 2 numbers"),
+        ({"huber_delta": "0.1"}, r"must be a number or \[energy, force, virial\], but is '0.1'"),
+        ({"huber_delta": [0.1, "0.2", 0.3]}, "huber_delta must hold three numbers, but has '0.2'"),
+        ({"huber_delta": None}, "huber_delta must be a number or .* but is None"),
+        ({"use_huber": "false"}, "use_huber must be True or False, but is 'false'"),
+        ({"f_use_norm": 1}, "f_use_norm must be True or False, but is 1"),
+        ({"enable_atom_ener_coeff": "no"}, "enable_atom_ener_coeff must be True or False"),
     ],
 )
 def test_numbers_out_of_range_are_refused(options: dict[str, Any], says: str) -> None:
@@ -560,6 +567,60 @@ def test_the_class_refuses_what_it_does_not_know() -> None:
     with pytest.raises(ConfigError, match=r"no option 'start_pref_x' \(did you mean"):
         EnergyLoss(START, start_pref_x=1.0)
     assert EnergyLoss(START, start_pref_pf=0.0, huber_delta=0.5).config.huber_delta == (0.5,) * 3
+    assert EnergyLoss(START, huber_delta=np.float32(0.5)).config.huber_delta == (0.5,) * 3
+    assert EnergyLoss(START, huber_delta=np.full(3, 0.5)).config.huber_delta == (0.5,) * 3
+
+
+@pytest.mark.parametrize(
+    ("natoms", "says"),
+    [
+        (5, "natoms is 5 in frame 0, but must be at least 1 and at most 4"),
+        ([4, 0], "natoms is 0 in frame 1, but must be at least 1 and at most 4"),
+        ([4, 4, 4], "one for each of the 2 frames"),
+        (4.0, "natoms must be an integer, .* but is 4.0"),
+    ],
+)
+def test_the_class_refuses_numbers_of_atoms_that_are_not_there(natoms: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        _class()(LR, _whole(3), _whole_labels(4), natoms=natoms)
+
+
+def test_any_prediction_tells_the_number_of_frames() -> None:
+    prediction, label = _whole(3), _whole_labels(4)
+    force = {"force": prediction["force"]}
+    _, metrics = EnergyLoss(START)(LR, force, label)
+    same(metrics["rmse_f"], np.sqrt(((force["force"] - label["force"]) ** 2).mean()), rtol=1e-13)
+    assert np.isnan(metrics["rmse_e"])
+    with pytest.raises(ValueError, match="there is no prediction; give at least one of energy"):
+        EnergyLoss(START)(LR, {}, label)
+    with pytest.raises(ValueError, match="of no frames"):
+        EnergyLoss(START)(LR, {"energy": np.zeros(0)}, {}, natoms=1)
+
+
+#: DeePMD-kit 3.2's parameters in their order; the first has no default there.
+SIGNATURE: tuple[tuple[str, Any], ...] = (
+    *(("start_pref_e", 0.02), ("limit_pref_e", 1.0)),
+    *(("start_pref_f", 1000), ("limit_pref_f", 1.0)),
+    *(("start_pref_v", 0.0), ("limit_pref_v", 0.0)),
+    *(("start_pref_ae", 0.0), ("limit_pref_ae", 0.0)),
+    *(("start_pref_pf", 0.0), ("limit_pref_pf", 0.0)),
+    *(("relative_f", None), ("enable_atom_ener_coeff", False)),
+    *(("start_pref_gf", 0.0), ("limit_pref_gf", 0.0), ("numb_generalized_coord", 0)),
+    *(("start_pref_h", 0.0), ("limit_pref_h", 0.0)),
+    *(("use_huber", False), ("huber_delta", 0.01), ("loss_func", "mse"), ("f_use_norm", False)),
+    *(("use_default_pf", False), ("intensive_ener_virial", False)),
+)
+
+
+def test_the_class_has_the_signature_of_deepmd_kits() -> None:
+    first, *rest = inspect.signature(EnergyLoss).parameters.values()
+    positional = [p for p in rest if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    assert first.name == "starter_learning_rate"
+    assert [(p.name, p.default) for p in positional] == list(SIGNATURE)
+    assert {p.name for p in rest} - {name for name, _ in SIGNATURE} == {"backend", "unknown"}
+    assert set(EnergyLossConfig.__dataclass_fields__) == {first.name, *dict(SIGNATURE)}
+    loss = EnergyLoss(1e-3, 0.1, 0.2, 0.3, 0.4)
+    assert loss.config.prefactors("f") == (0.3, 0.4)
 
 
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED])
