@@ -15,4 +15,3 @@ from ._rules import broken as broken
 from ._rules import gives_energies as gives_energies
 from ._serial import deserialize as deserialize
 from ._serial import serialize as serialize
-from ._shared import layer_owners as layer_owners

@@ -50,7 +50,7 @@ PUBLIC = {
     "multifit.fitting": {
         *("EnergyFittingNet", "GeneralFitting", "InvarFitting", "Fitting"),
         *("fit", "init", "trainable_names", "deserialize", "serialize"),
-        *("broken", "energies", "gives_energies", "layer_owners", "take_nets"),
+        *("broken", "energies", "gives_energies", "take_nets"),
     },
     "multifit.loss": {
         *("EnergyLoss", "EnergyLossConfig", "energy_loss", "metric_names"),
