@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,15 @@ class EnergyModel:
         free = (None,) * self.ntypes
         given = zip(self.fitting.atom_ener or free, self.preset_out_bias or free, strict=True)
         return tuple(preset if own is None else own for own, preset in given)
+
+
+class Slope(NamedTuple):
+    """∂E_i/∂r_ij for the pairs between n centres of one type and k neighbours of another."""
+
+    frame: Array  #: of each centre, (n,)
+    index: Array  #: the neighbours, (n, k)
+    rij: Array  #: (n, 3, k)
+    g: Array  #: (n, 3, k)
 
 
 def init(model: EnergyModel, descriptor_seed: Seed, fitting_seed: Seed) -> Tree:
@@ -147,24 +156,10 @@ def evaluate(
     if not batch["centres"]:
         return _nothing(xp, nframes, forces, atom_virial)
     moves = forces and not model.fitting.tot_ener_zero
-    energies, frames, on_centre, pull_on, pull, stress = [], [], [], [], [], []
-    for key in sorted(batch["centres"], key=int):
-        atoms = batch["centres"][key]
-        energy, g = _centre(xp, model, params, int(key), batch, moves)
-        energies.append(energy)
-        frames.append(atoms["frame"])
-        if not moves:
-            continue
-        total = xp.zeros((energy.shape[0], 3), dtype=energy.dtype)
-        for b in sorted(g, key=int):
-            table = atoms["tables"][b]
-            total = total + xp.sum(g[b], axis=2)
-            pull.append(_pairs_last(xp, g[b]))
-            pull_on.append(xp.reshape(table["index"], (-1,)))
-            stress.append((atoms["frame"], table["rij"], g[b]))
-        on_centre.append(total)
-    atom_energy = xp.concat(energies, axis=0)
-    frame = xp.concat(frames, axis=0)
+    keys = sorted(batch["centres"], key=int)
+    centres = [_centre(xp, model, params, int(a), batch, moves) for a in keys]
+    atom_energy = xp.concat([energy for energy, _ in centres], axis=0)
+    frame = xp.concat([batch["centres"][a]["frame"] for a in keys], axis=0)
     if model.fitting.tot_ener_zero:
         atom_energy = _without_mean(backend, model, batch, atom_energy, frame)
     out = {
@@ -174,17 +169,47 @@ def evaluate(
     n = atom_energy.shape[0]
     if not moves:
         return out | (_zero_forces(xp, nframes, n, atom_virial) if forces else {})
-    out["force"] = xp.concat(on_centre, axis=0)
-    out["virial"] = xp.zeros((nframes, 3, 3), dtype=atom_energy.dtype)
-    if pull:
-        index = xp.concat(pull_on, axis=0)
-        out["force"] = out["force"] - backend.segment_sum(xp.concat(pull, axis=0), index, n)
-        out["virial"] = _virial(backend, stress, nframes)
-        if atom_virial:
-            out["atom_virial"] = _atom_virial(backend, stress, index, n)
-    elif atom_virial:
-        out["atom_virial"] = xp.zeros((n, 3, 3), dtype=atom_energy.dtype)
+    slopes = [_slopes(batch["centres"][a], g) for a, (_, g) in zip(keys, centres, strict=True)]
+    pulls = [_pull(xp, energy, mine) for (energy, _), mine in zip(centres, slopes, strict=True)]
+    pairs = [slope for mine in slopes for slope in mine]
+    out["force"] = _force(backend, xp.concat(pulls, axis=0), pairs)
+    if not pairs:
+        return _zero_forces(xp, nframes, n, atom_virial) | out
+    out["virial"] = _virial(backend, pairs, nframes)
+    if atom_virial:
+        out["atom_virial"] = _atom_virial(backend, pairs, n)
     return out
+
+
+def _slopes(atoms: Tree, g: dict[str, Array]) -> list[Slope]:
+    """Return ∂E_i/∂r_ij for the pairs of the atoms of one type, one for each neighbour type."""
+    tables = atoms["tables"]
+    return [
+        Slope(atoms["frame"], tables[b]["index"], tables[b]["rij"], g[b])
+        for b in sorted(g, key=int)
+    ]
+
+
+def _pull(xp: Any, energy: Array, slopes: list[Slope]) -> Array:
+    """Return Σ_j g_ij for the atoms of one type, (n, 3)."""
+    total = xp.zeros((energy.shape[0], 3), dtype=energy.dtype)
+    for slope in slopes:
+        total = total + xp.sum(slope.g, axis=2)
+    return total
+
+
+def _ends(xp: Any, slopes: list[Slope]) -> Array:
+    """Return the atom at which each pair ends, one after the other."""
+    return xp.concat([xp.reshape(slope.index, (-1,)) for slope in slopes], axis=0)
+
+
+def _force(backend: Arithmetic, pull: Array, slopes: list[Slope]) -> Array:
+    """Return Σ_j g_ij − Σ_k g_k over the pairs that end at each atom, (N, 3)."""
+    if not slopes:
+        return pull
+    xp = backend.xp
+    back = xp.concat([_pairs_last(xp, slope.g) for slope in slopes], axis=0)
+    return pull - backend.segment_sum(back, _ends(xp, slopes), pull.shape[0])
 
 
 def _nothing(xp: Any, nframes: int, forces: bool, atom_virial: bool) -> dict[str, Array]:
@@ -202,18 +227,19 @@ def _zero_forces(xp: Any, nframes: int, n: int, atom_virial: bool) -> dict[str, 
     return {key: xp.zeros(shape, dtype=xp.float64) for key, shape in shapes.items()}
 
 
-def _virial(backend: Arithmetic, stress: list[tuple[Array, Array, Array]], nframes: int) -> Array:
+def _virial(backend: Arithmetic, slopes: list[Slope], nframes: int) -> Array:
     """Return −Σ r ⊗ g over the pairs of each frame, (nframes, 3, 3)."""
     xp = backend.xp
-    per_atom = [xp.matmul(r, xp.matrix_transpose(g)) for _, r, g in stress]
-    frame = xp.concat([f for f, _, _ in stress], axis=0)
+    per_atom = [xp.matmul(slope.rij, xp.matrix_transpose(slope.g)) for slope in slopes]
+    frame = xp.concat([slope.frame for slope in slopes], axis=0)
     return -backend.segment_sum(xp.concat(per_atom, axis=0), frame, nframes)
 
 
-def _atom_virial(
-    backend: Arithmetic, stress: list[tuple[Array, Array, Array]], index: Array, n: int
-) -> Array:
+def _atom_virial(backend: Arithmetic, slopes: list[Slope], n: int) -> Array:
     """Return −Σ g ⊗ r over the pairs that end at each atom, (n, 3, 3), as DeePMD-kit orders it."""
     xp = backend.xp
-    outer = [_pairs_last(xp, g)[:, :, None] * _pairs_last(xp, r)[:, None, :] for _, r, g in stress]
-    return -backend.segment_sum(xp.concat(outer, axis=0), index, n)
+    outer = [
+        _pairs_last(xp, slope.g)[:, :, None] * _pairs_last(xp, slope.rij)[:, None, :]
+        for slope in slopes
+    ]
+    return -backend.segment_sum(xp.concat(outer, axis=0), _ends(xp, slopes), n)
