@@ -64,6 +64,7 @@ def _extensive(
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss and the metrics of energy or virial, which are divided by the atoms."""
     xp, penalty = mean.xp, _penalty(mean.xp, config, term)
+    name = metric_name(config, term)
     per_atom = error / mean.of.natoms[:, None]
     absolute = config.loss_func == "mae"
     if absolute or config.use_huber or config.intensive_ener_virial:
@@ -71,8 +72,8 @@ def _extensive(
     else:
         loss = mean.frames(error * per_atom)
     if not absolute:
-        return loss, {f"rmse_{term}": xp.sqrt(mean.frames(per_atom * per_atom))}
-    metrics = {f"mae_{term}": mean.frames(xp.abs(per_atom))}
+        return loss, {name: xp.sqrt(mean.frames(per_atom * per_atom))}
+    metrics = {name: mean.frames(xp.abs(per_atom))}
     if term == "e":
         metrics["mae_e_all"] = mean.frames(xp.abs(error))
     return loss, metrics

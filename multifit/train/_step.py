@@ -23,7 +23,7 @@ def prediction(
     backend: Backend, model: mdl.EnergyModel, loss: EnergyLossConfig
 ) -> Callable[[Tree, Tree], dict[str, Array]]:
     """Return f(params, batch) → the outputs that the loss compares with labels."""
-    if "h" in loss.terms:
+    if loss.needs_hessian:
         return functools.partial(mdl.evaluate_hessian, backend, model)
     return functools.partial(mdl.evaluate, backend, model, forces=loss.needs_forces)
 
