@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from annotated_types import MinLen
 from pydantic import Field, model_validator
 
+from ..descriptor import SeE2A
 from ..errors import ConfigError
-from ..fitting._shared import layer_owners
-from ..networks import fitting_network
+from ..fitting import Fitting
 from . import _types as t
 from ._descriptor import DescriptorSection
 from ._fitting_net import FittingNetSection
@@ -155,19 +155,23 @@ def _check_layer_names(model: ModelSection) -> None:
     d, f = model.descriptor, model.fitting_net
     if f.layer_name is None:
         return
-    network = fitting_network(
-        d.neuron[-1] * d.axis_neuron
-        + f.numb_fparam
-        + (0 if f.use_aparam_as_mask else f.numb_aparam)
-        + f.dim_case_embd,
-        1,
-        f.neuron,
-        activation_function=f.activation_function,
-        resnet_dt=f.resnet_dt,
-        trainable=f.trainable if isinstance(f.trainable, tuple) else (),
-    )
+    # Layers and their names do not depend on the types, so that one type stands for all.
+    flags = f.trainable if isinstance(f.trainable, tuple) else (f.trainable,) * (len(f.neuron) + 1)
+    descriptor = SeE2A(d.rcut, d.rcut_smth, (1,), d.neuron, d.axis_neuron)
     try:
-        layer_owners(network, f.layer_name)
+        Fitting(
+            ntypes=1,
+            dim_descrpt=descriptor.dim_out,
+            neuron=f.neuron,
+            resnet_dt=f.resnet_dt,
+            numb_fparam=f.numb_fparam,
+            numb_aparam=f.numb_aparam,
+            trainable=flags,
+            activation_function=f.activation_function,
+            dim_case_embd=f.dim_case_embd,
+            layer_name=f.layer_name,
+            use_aparam_as_mask=f.use_aparam_as_mask,
+        )
     except ConfigError as exc:
         sentence = str(exc).removeprefix("layer_name ")
         raise t.relation("fitting_net.layer_name", sentence) from exc
