@@ -20,6 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ELEMENT",
         help="the order of the types (default: that of the data)",
     )
+    parser.add_argument(
+        "--mask",
+        action="store_true",
+        help="atoms whose aparam is 0 are not there (use_aparam_as_mask)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     total = sum(system.nframes for system in systems)
     bar, task = progress("counting", total)
     with bar:
-        found = surroundings(systems, args.rcut, lambda n: bar.advance(task, n))
+        found = surroundings(systems, args.rcut, lambda n: bar.advance(task, n), masked=args.mask)
     sel = choose_sel(found.fullest)
     table = plain_table(f"Neighbours within {args.rcut:g} Å")
     table.add_column("type")

@@ -46,6 +46,22 @@ def test_atoms_far_from_each_other_have_no_shortest_distance(folder, capsys) -> 
     assert "no two atoms are within 0.5 Å in 1 frame of 1 system" in out
 
 
+def test_masked_atoms_are_nobodys_neighbours(folder, capsys) -> None:
+    system = System(np.zeros((3, 3)), np.array([0, 1, 1]), 9.0 * np.eye(3))
+    coord = np.zeros((1, 3, 3))
+    coord[0, 0, 0] = 1.0
+    write_system(folder / "data", coord, system, aparam=np.array([[1.0, 1.0, 0.0]]))
+    assert main(["neighbor-stat", "-s", "data", "-r", "3", "--mask"]) == 0
+    out = capsys.readouterr().out
+    rows = [line.split() for line in out.splitlines() if line.strip()[:2] in ("O ", "H ")]
+    assert [row[:2] for row in rows] == [["O", "1"], ["H", "1"]]
+    assert main(["neighbor-stat", "-s", "data", "-r", "3"]) == 2
+    assert "data/set.000, frame 0" in capsys.readouterr().err
+    write_system(folder / "plain", coord, system)
+    assert main(["neighbor-stat", "-s", "plain", "-r", "3", "--mask"]) == 2
+    assert "no aparam" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "about"),
     [
