@@ -16,7 +16,7 @@ from .batch import Batcher, Frame
 from .data import real_types
 from .errors import DataError, FileFormatError, did_you_mean
 from .spectrum import Spectrum
-from .support import require_precision
+from .support import require_model
 from .tree import Tree, map_leaves
 
 #: Distance in Å down to which the embedding nets are interpolated from the start.
@@ -51,8 +51,7 @@ class Potential:
     ) -> None:
         self.model = model
         self.backend = get_backend(backend)
-        for part in (model.descriptor, model.fitting):
-            require_precision(part.precision, self.backend.name)
+        require_model(model, self.backend.name)
         self.params = map_leaves(self.backend.asarray, params)
         self._batcher = Batcher(
             model.descriptor.rcut,

@@ -7,9 +7,13 @@ cell.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .errors import UnsupportedError
 from .precision import canonical
+
+if TYPE_CHECKING:
+    from .model import EnergyModel
 
 ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}
@@ -77,6 +81,18 @@ def require_precision(name: str, backend: str) -> None:
     key = canonical(name)
     if key in FEATURES:  # float64 is everywhere
         require(key, backend)
+
+
+def require_model(model: EnergyModel, backend: str) -> None:
+    """Raise unless the backend computes both nets of a model in their precisions.
+
+    Raises
+    ------
+    UnsupportedError
+        As :func:`require`.
+    """
+    for part in (model.descriptor, model.fitting):
+        require_precision(part.precision, backend)
 
 
 def markdown() -> str:

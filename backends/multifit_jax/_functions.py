@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from multifit import model as mdl
+from multifit.support import require_model
 from multifit.tree import Tree
 
 from ._backend import Array, JaxBackend
@@ -44,6 +45,7 @@ def energy_functions(model: mdl.EnergyModel, params: Tree) -> tuple[Tree, Apply]
     >>> jax.jit(apply)(params, batch)["energy"]  # doctest: +SKIP
     """
     backend = JaxBackend()
+    require_model(model, backend.name)
 
     def apply(params: Tree, batch: Tree) -> dict[str, Array]:
         return mdl.evaluate(backend, model, params, jax.tree.map(jnp.asarray, batch))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from multifit import model as mdl
+from multifit.support import require_model
 from multifit.tree import flatten, unflatten
 
 from ._backend import Array, PaddleBackend
@@ -20,12 +21,18 @@ class EnergyLayer(paddle.nn.Layer):
         The settings.
     params
         The parameters as a nested dict of NumPy arrays, as from :func:`multifit.model.init`.
+
+    Raises
+    ------
+    UnsupportedError
+        If the backend does not have the precision of a net.
     """
 
     def __init__(self, model: mdl.EnergyModel, params: dict[str, Any]) -> None:
         super().__init__()
         self.model = model
         self._backend = PaddleBackend()
+        require_model(model, self._backend.name)
         trainable = set(mdl.trainable_names(model))
         for name, value in flatten(params).items():
             self._register(name, self._backend.asarray(value), name in trainable)

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from multifit import model as mdl
+from multifit.support import require_model
 from multifit.tree import Flat, flatten, unflatten
 
 from ._backend import TensorFlowBackend
@@ -21,12 +22,18 @@ class EnergyModule(tf.Module):  # type: ignore[misc]
         The settings.
     params
         The parameters as a nested dict of NumPy arrays, as from :func:`multifit.model.init`.
+
+    Raises
+    ------
+    UnsupportedError
+        If the backend does not have the precision of a net.
     """
 
     def __init__(self, model: mdl.EnergyModel, params: dict[str, Any]) -> None:
         super().__init__(name="energy")
         self.model = model
         self._backend = TensorFlowBackend()
+        require_model(model, self._backend.name)
         trainable = set(mdl.trainable_names(model))
         #: Every parameter under its dotted name.
         self.parameters: Flat = {

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from multifit import model as mdl
+from multifit.support import require_model
 from multifit.tree import flatten, unflatten
 
 from ._backend import TorchBackend
@@ -21,12 +22,18 @@ class EnergyModule(torch.nn.Module):
         The settings.
     params
         The parameters as a nested dict of NumPy arrays, as from :func:`multifit.model.init`.
+
+    Raises
+    ------
+    UnsupportedError
+        If the backend does not have the precision of a net.
     """
 
     def __init__(self, model: mdl.EnergyModel, params: dict[str, Any]) -> None:
         super().__init__()
         self.model = model
         self._backend = TorchBackend()
+        require_model(model, self._backend.name)
         trainable = set(mdl.trainable_names(model))
         for name, value in flatten(params).items():
             self._register(name, self._backend.asarray(value), name in trainable)

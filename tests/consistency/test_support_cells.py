@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,24 @@ def _potential(name: str, **options: Any) -> None:
     Potential(model, draw(model), name)
 
 
+def _native(name: str, **options: Any) -> None:
+    """Make the framework's own object of a model: a module, a layer or a function."""
+    model = build(**options)
+    package = importlib.import_module(f"multifit_{name}")
+    made = {
+        "torch": "EnergyModule",
+        "paddle": "EnergyLayer",
+        "tensorflow": "EnergyModule",
+        "jax": "energy_functions",
+    }[name]
+    getattr(package, made)(model, draw(model))
+
+
 def _precision_doors(precision: str) -> dict[str, Callable[[str], None]]:
     return {
         "class": lambda name: _net(name, precision),
         "model": lambda name: _potential(name, precision=precision),
+        "native": lambda name: _native(name, precision=precision),
         **{
             f"input, {section}": lambda name, section=section: _train(
                 name, **{f"model__{section}__precision": precision}
@@ -79,8 +94,10 @@ CLOSED = [
     for name in ("numpy", *INSTALLED)
     if name not in row.backends
     for door in DOORS.get(feature, {"a door": None})
-    # Without training there is no input to ask with.
-    if feature == "train" or name in FEATURES["train"].backends or not door.startswith("input")
+    # Without training there is no input to ask with, and NumPy has no objects of its own.
+    if feature == "train"
+    or name in FEATURES["train"].backends
+    or not door.startswith(("input", "native"))
 ]
 
 
