@@ -240,18 +240,27 @@ def _save(run: Run, validator: Validator | None, display: Display) -> bool:
     state = run.state
     if validator is not None:
         score = validator.score(run.params)
-        if state.best is None or score < state.best:
+        if _is_best(score, state.best):
             state.best, state.stale = score, 0
             files.write(run.output / BEST_MODEL, run.content(run.numpy_params()))
         else:
             state.stale += 1
+        best = "the best so far" if state.stale == 0 else f"best {_known(state.best)}"
         display.say(
-            f"validation √loss (limit prefactors) {score:.4e} at step {state.step}"
-            + (", the best so far" if state.stale == 0 else f", best {state.best:.4e}")
+            f"validation √loss (limit prefactors) {_known(score)} at step {state.step}, {best}"
         )
     run.save()
     ckpt.prune(run.output, training.save_ckpt, training.max_ckpt_keep)
     return bool(training.early_stopping) and state.stale >= training.early_stopping
+
+
+def _is_best(score: float, best: float | None) -> bool:
+    """Return whether a validation error is below all before; NaN is none and never the best."""
+    return not math.isnan(score) and (best is None or math.isnan(best) or score < best)
+
+
+def _known(score: float | None) -> str:
+    return "unknown" if score is None or math.isnan(score) else f"{score:.4e}"
 
 
 def _stop(run: Run, display: Display, code: int) -> int:

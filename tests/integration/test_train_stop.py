@@ -172,3 +172,15 @@ def test_a_nan_that_the_first_frames_do_not_show_stops_the_run(tmp_path: Path) -
     steps = curve(tmp_path / "out")[1][:, 0]
     last = files.read(tmp_path / f"out/model.ckpt-{int(steps[-1])}.dp")["training"]["step"]
     assert last == steps[-1]
+
+
+def test_a_validation_error_that_is_unknown_is_never_the_best(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([float("nan"), 2.0, float("nan"), 1.0])
+    monkeypatch.setattr("multifit.train._validate.Validator.score", lambda *_: next(scores))
+    held_out = {"training__validation_data": {"systems": "data", "batch_size": 1}}
+    fit(data, recipe(steps=4, training__save_freq=1, **held_out), output=tmp_path)
+    states = [files.read(tmp_path / f"model.ckpt-{k}.dp")["training"] for k in range(1, 5)]
+    assert [state["best"] for state in states] == [None, 2.0, 2.0, 1.0]
+    assert [state["stale"] for state in states] == [1, 0, 1, 0]
