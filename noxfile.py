@@ -12,8 +12,14 @@ nox.options.reuse_existing_virtualenvs = True
 
 PINNED = ("-c", "constraints.txt")
 PYTEST = ("pytest", "-n", "2", "--dist", "loadfile")
-#: deepmd-kit can not share an environment with us: it brings its own pins.
-PEER = ("deepmd-kit[cpu]==3.2.0", "tensorflow-cpu==2.21.0")
+#: deepmd-kit can not share an environment with us, nor its backends with one another: it brings
+#: its own pins. That of PyTorch downloads gigabytes.
+PEERS = {
+    "tf": ("deepmd-kit[cpu]==3.2.0", "tensorflow-cpu==2.21.0"),
+    "pt": ("deepmd-kit==3.2.0", "torch==2.11.0", "e3nn", "mpich"),
+    "jax": ("deepmd-kit[jax]==3.2.0",),
+    "pd": ("deepmd-kit==3.2.0", "paddlepaddle==3.3.1"),
+}
 
 
 @nox.session
@@ -53,21 +59,28 @@ def docs(session: nox.Session) -> None:
 def peer(session: nox.Session) -> None:
     """Compare numbers and files with deepmd-kit, in its own environment."""
     session.install(*PINNED, ".[all,test]")
-    session.run(*PYTEST, "tests/peer", *session.posargs, env=peer_environment(session))
+    session.run(
+        *PYTEST,
+        "tests/peer",
+        *session.posargs,
+        env={"MULTIFIT_PEER_PYTHON": peer_python(session, "tf")},
+    )
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time a training step, side by side with deepmd-kit."""
+    """Time a training step, side by side with deepmd-kit: ``-- --peers tf pt jax pd``."""
     session.install(*PINNED, ".[all]")
-    session.run("python", "benchmarks/step.py", *session.posargs, env=peer_environment(session))
+    wanted = [name for name in PEERS if name in session.posargs] or ["tf"]
+    pythons = {f"MULTIFIT_PEER_PYTHON_{n.upper()}": peer_python(session, n) for n in wanted}
+    session.run("python", "benchmarks/step.py", *session.posargs, env=pythons)
 
 
-def peer_environment(session: nox.Session) -> dict[str, str]:
-    """Make an environment with deepmd-kit and return the variable that points at its Python."""
-    folder = Path(".nox", "peer-environment").resolve()
+def peer_python(session: nox.Session, backend: str) -> str:
+    """Make an environment with deepmd-kit for one of its backends, and return its Python."""
+    folder = Path(".nox", f"peer-{backend}").resolve()
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         session.run("python", "-m", "venv", str(folder))
-    session.run(str(python), "-m", "pip", "install", "--quiet", *PEER, external=True)
-    return {"MULTIFIT_PEER_PYTHON": str(python)}
+    session.run(str(python), "-m", "pip", "install", "--quiet", *PEERS[backend], external=True)
+    return str(python)
