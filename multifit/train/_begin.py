@@ -17,7 +17,7 @@ from ..spectrum import Spectrum
 from ..tree import Flat, Tree, flatten, map_leaves, unflatten
 from . import _changes as changes
 from . import _checkpoint as ckpt
-from ._finetune import finetune, init_model
+from ._finetune import finetune, init_model, require_davg
 from ._labels import missing
 from ._progress import Display
 from ._report import fit_bias
@@ -66,7 +66,8 @@ class Run:
         script = self.setup.config.model.model_dump(mode="json")
         script["descriptor"]["sel"] = list(self.setup.model.descriptor.sel)
         script["type_map"] = list(self.setup.model.type_map)
-        return ckpt.model_content(self.setup.model, params, script, self.setup.backend.name)
+        name, coefficients = self.setup.backend.name, self.setup.loss.enable_atom_ener_coeff
+        return ckpt.model_content(self.setup.model, params, script, name, coefficients)
 
     def save(self) -> Path:
         """Write the checkpoint of this step, and return its path.
@@ -132,6 +133,7 @@ def _restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
     """Return the state of a checkpoint, and what is otherwise now than when it was written."""
     theirs, state, _ = ckpt.read(path)
     ckpt.require_same(setup.model, theirs, path)
+    require_davg(setup.model, state.params, path)
     notes = [f"continuing {path} from step {state.step}"]
     if state.step >= setup.numb_steps:
         notes.append(f"nothing is left to train: the run has {setup.numb_steps} steps")

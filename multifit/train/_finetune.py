@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from .. import model as mdl
 from ..errors import TrainingError
 from ..fitting._invar import take_nets
@@ -16,7 +18,26 @@ def init_model(model: mdl.EnergyModel, path: Path) -> Tree:
     """Return the parameters of a model that has the same settings (``--init-model``)."""
     theirs, params, _ = read_model(path)
     require_same(model, theirs, path)
+    require_davg(model, params, path)
     return params
+
+
+def require_davg(model: mdl.EnergyModel, params: Tree, path: Path) -> None:
+    """Raise TrainingError if ``set_davg_zero`` is asked for, and a file's mean is not 0.
+
+    Then an atom without neighbours has a descriptor that is not 0, and not its ``atom_ener``.
+    """
+    if not model.descriptor.set_davg_zero:
+        return
+    wrong = np.asarray(params["descriptor"]["davg"])[:, :, 0].any(axis=1)
+    if wrong.any():
+        name = model.type_map[int(np.argmax(wrong))]
+        but = " atom_ener needs it to be 0, so" if model.fitting.atom_ener is not None else ""
+        raise TrainingError(
+            f"model.descriptor.set_davg_zero is true, but the mean of the environment of {name} "
+            f"in {path} is not 0:{but} start from a model that was trained with set_davg_zero, or "
+            "train anew"
+        )
 
 
 def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, list[str]]:
@@ -60,6 +81,7 @@ def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, lis
         if model.fitting.atom_ener is None or model.fitting.atom_ener[new] is None:
             params["fitting"]["bias_atom_e"][new] = old["fitting"]["bias_atom_e"][known]
             params["out_bias"][new] = old["out_bias"][known]
+    require_davg(model, params, path)
     for name in ("fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std", "case_embd"):
         if name in old["fitting"]:
             params["fitting"][name] = old["fitting"][name]

@@ -16,7 +16,7 @@ from multifit import _bias, config, files
 from multifit.backend import get_backend
 from multifit.cli import main
 from multifit.data import open_systems
-from multifit.errors import DataError, UnsupportedError
+from multifit.errors import DataError, TrainingError, UnsupportedError
 from multifit.train import train
 
 STEPS, NET = 8, "model__fitting_net__"
@@ -142,6 +142,19 @@ def test_a_new_energy_can_be_given_to_a_trained_type(
     given = recipe(steps=2, **ALONE | {f"{NET}atom_ener": [-4.5, None]})
     tuned = fit(folder, given, output=tmp_path, finetune=out / "model.dp")
     assert multifit.load(tuned / "model.dp").predict(np.zeros((1, 3)), ["O"])["energy"] == [-4.5]
+
+
+@pytest.mark.parametrize("how", ["finetune", "init_model", "restart"])
+def test_a_mean_that_should_be_zero_is_refused(
+    folder: Path, runs: dict[str, Path], tmp_path: Path, how: str
+) -> None:
+    # With it an isolated atom would not have the energy that is given.
+    path = _run("frozen layers", folder, runs) / f"model.ckpt-{STEPS}.dp"
+    flags = {f"{NET}trainable": OPTIONS["frozen layers"][f"{NET}trainable"]}
+    more = ALONE if how == "finetune" else {"model__descriptor__set_davg_zero": True}
+    start: dict[str, Any] = {how: path}
+    with pytest.raises(TrainingError, match=r"set_davg_zero is true, but .* of O in .*-8\.dp is"):
+        fit(folder, recipe(steps=STEPS, **flags, **more), output=tmp_path, **start)
 
 
 def test_layers_of_one_name_stay_equal(folder: Path, runs: dict[str, Path], tmp_path: Path) -> None:
