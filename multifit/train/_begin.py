@@ -98,8 +98,9 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     if start.restart is not None:
         state, notes = _restart(setup, ckpt.find(start.restart, output))
     elif start.init_model is not None:
-        state = ckpt.State(init_model(model, start.init_model))
-        notes.append(f"starting from the parameters of {start.init_model}")
+        params, more = init_model(model, start.init_model)
+        state = ckpt.State(params)
+        notes += [f"starting from the parameters of {start.init_model}", *more]
     else:
         stored = StatFile(cache, setup)
         if stored.read() is not None:
@@ -134,6 +135,7 @@ def _restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
     theirs, state, _ = ckpt.read(path)
     ckpt.require_same(setup.model, theirs, path)
     require_davg(setup.model, state.params, path)
+    _require_bias(setup.model, theirs, path)
     notes = [f"continuing {path} from step {state.step}"]
     if state.step >= setup.numb_steps:
         notes.append(f"nothing is left to train: the run has {setup.numb_steps} steps")
@@ -144,6 +146,20 @@ def _restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
         notes += changes.notes(state.input, given, resized=bool(warning))
     notes += [warning] if warning else []
     return state, notes
+
+
+def _require_bias(model: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path) -> None:
+    """Raise TrainingError if the energies that are fixed are not those of the checkpoint."""
+    if model.fixed_bias != theirs.fixed_bias:
+        raise TrainingError(
+            f"model.preset_out_bias fixes {_energies(model)}, but {path} was trained with "
+            f"{_energies(theirs)}: change it back, or use --init-model to begin a new run with it"
+        )
+
+
+def _energies(model: mdl.EnergyModel) -> str:
+    given = zip(model.type_map, model.fixed_bias, strict=True)
+    return ", ".join(f"{name} at {x:g} eV" for name, x in given if x is not None) or "no energy"
 
 
 def _moments(setup: Setup, state: ckpt.State, trainable: Flat) -> dict[str, Flat]:

@@ -33,6 +33,10 @@ AT_THE_START = (
     "training.seed",
 )
 
+#: Keys that only the first step reads, and what comes after the last one.
+AT_BOTH_ENDS = ("model.fitting_net.rcond", "model.data_bias_nsample")
+AFTER = "change_bias_after_training"
+
 SYSTEMS = "training.training_data.systems"
 OPTIMIZER = "optimizer.type"
 EMA = "training.enable_ema"
@@ -87,7 +91,8 @@ def notes(old: Mapping[str, Any], new: Mapping[str, Any], resized: bool = False)
         Whether :func:`other_frames` warns of the training data already.
     """
     found = {change.key: change for change in changes(old, new) if change.key not in OUTPUT}
-    idle = [key for key in AT_THE_START if found.pop(key, None) is not None]
+    keys = AT_THE_START + (() if new.get("training", {}).get(AFTER) else AT_BOTH_ENDS)
+    idle = [key for key in keys if found.pop(key, None) is not None]
     said = []
     if found:
         more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""

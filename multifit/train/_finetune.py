@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import model as mdl
+from .._bias import type_bias, with_type_bias
 from ..errors import TrainingError
 from ..fitting._invar import take_nets
 from ..potential import read_model
@@ -14,12 +15,30 @@ from ..tree import Tree
 from ._checkpoint import BY_TYPE, differences, require_same
 
 
-def init_model(model: mdl.EnergyModel, path: Path) -> Tree:
-    """Return the parameters of a model that has the same settings (``--init-model``)."""
+def init_model(model: mdl.EnergyModel, path: Path) -> tuple[Tree, list[str]]:
+    """Return the parameters of a model that has the same settings (``--init-model``).
+
+    Energies that the settings fix (``preset_out_bias``) are those of the input.
+
+    Returns
+    -------
+    params
+        The nested dict.
+    notes
+        What the user should know: energies that are others than in the file.
+    """
     theirs, params, _ = read_model(path)
     require_same(model, theirs, path)
     require_davg(model, params, path)
-    return params
+    before = type_bias(model, params)
+    fixed = zip(model.fixed_bias, before, strict=True)
+    wanted = np.array([float(old) if given is None else given for given, old in fixed])
+    moved = np.flatnonzero(~np.isclose(wanted, before, rtol=1e-12, atol=1e-12))
+    if not moved.size:
+        return params, []
+    params["out_bias"] = with_type_bias(model, params, wanted)
+    energies = ", ".join(f"{model.type_map[a]} {before[a]:.6g} → {wanted[a]:.6g} eV" for a in moved)
+    return params, [f"preset_out_bias replaces energies of the file: {energies}"]
 
 
 def require_davg(model: mdl.EnergyModel, params: Tree, path: Path) -> None:

@@ -53,6 +53,29 @@ def test_init_model_keeps_the_bias(trained: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.params["out_bias"], then.params["out_bias"])
 
 
+@pytest.mark.parametrize("energy", [-3.0, None])
+def test_init_model_takes_the_energies_of_the_input(
+    trained: Path, tmp_path: Path, energy: float | None
+) -> None:
+    given = recipe(steps=1, model__preset_out_bias={"energy": [energy, -4.0]}, **NO_STEP)
+    text = io.StringIO()
+    console = Console(file=text, width=300)
+    out = fit(trained, given, output=tmp_path, init_model=trained / "out/model.dp", console=console)
+    first, then = (multifit.load(f / "model.dp") for f in (trained / "out", out))
+    want = [first.params["out_bias"][0, 0] if energy is None else energy, -4.0]
+    assert then.params["out_bias"].ravel().tolist() == want
+    assert then.model.preset_out_bias == (energy, -4.0)
+    assert "preset_out_bias replaces energies of the file: " in text.getvalue()
+    assert ("O " in text.getvalue().partition("replaces")[2].partition("eV")[0]) == bool(energy)
+
+
+def test_a_restart_keeps_its_energies(trained: Path, tmp_path: Path) -> None:
+    given = recipe(steps=41, model__preset_out_bias={"energy": [None, -4.0]})
+    says = "fixes H at -4 eV, but .*model.ckpt-40.dp was trained with no energy: change it back"
+    with pytest.raises(TrainingError, match=says):
+        fit(trained, given, output=tmp_path, restart=trained / "out/model.ckpt-40.dp")
+
+
 def test_init_model_takes_checkpoints(trained: Path, tmp_path: Path) -> None:
     given = recipe(steps=2)
     fit(trained, given, output=tmp_path, init_model=trained / "out/model.ckpt-40.dp")

@@ -165,3 +165,12 @@ def test_a_model_that_does_not_fit(
     with pytest.raises(TrainingError) as caught:
         ckpt.require_same(build(**mine), build(**theirs), Path("old.dp"))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("after", "idle"), [(False, True), (True, False)])
+def test_what_a_fit_of_energies_reads_has_an_effect_only_with_one(after: bool, idle: bool) -> None:
+    old = full(training__change_bias_after_training=after)
+    new = put(old, {"model.fitting_net.rcond": 0.1, "model.data_bias_nsample": 3})
+    (line,) = said(new, old)
+    assert line.startswith("model.fitting_net.rcond and model.data_bias_nsample have no") == idle
+    assert line.startswith("changed since the checkpoint: ") != idle
