@@ -80,7 +80,7 @@ def collect(
     systems: Iterable[System],
     nsample: int | None = None,
     on_frames: Callable[[int], None] | None = None,
-    coefficients: bool = True,
+    coefficients: bool = False,
 ) -> Evidence:
     """Return energies and compositions of the systems that have energies.
 
@@ -166,7 +166,7 @@ def shifted_bias(
     potential: Potential,
     systems: Iterable[System],
     nsample: int | None = None,
-    coefficients: bool = True,
+    coefficients: bool = False,
 ) -> np.ndarray:
     """Return the ``out_bias`` (ntypes, 1) with which a model fits the energies of data best.
 

@@ -56,7 +56,7 @@ def compare(
     frames: np.ndarray | None = None,
     detail: Detail | None = None,
     *,
-    coefficients: bool = True,
+    coefficients: bool = False,
 ) -> Errors:
     """Return how far a model is from the labels of a system.
 
@@ -91,7 +91,7 @@ def predictions(
     system: System,
     frames: np.ndarray | None = None,
     *,
-    coefficients: bool = True,
+    coefficients: bool = False,
 ) -> Iterator[Chunk]:
     """Yield predictions and labels of the frames of a system, in their order.
 

@@ -62,12 +62,15 @@ def run(args: argparse.Namespace) -> int:
     from .._bias import fit_bias, type_bias, with_type_bias
     from ..potential import Potential, read_model
     from ..tables import console
+    from ._coefficients import note, trained_with
 
     model, params, content = read_model(args.model)
-    evidence = None
+    evidence, about = None, ""
     if args.system or args.datafile:
-        potential = Potential(model, params, args.backend)
-        evidence = _evidence(potential, open_data(args, model.type_map), args.numb_batch)
+        potential, weighted = Potential(model, params, args.backend), trained_with(content)
+        systems = open_data(args, model.type_map)
+        evidence = _evidence(potential, systems, args.numb_batch, weighted)
+        about = note(systems, weighted)
     old = type_bias(model, params)
     if args.bias_value is not None:
         new = _given(model, args.bias_value)
@@ -82,14 +85,23 @@ def run(args: argparse.Namespace) -> int:
     out = console()
     out.print(_table(model, old, new, evidence, fitted=args.bias_value is None))
     mode = args.mode if args.bias_value is None else "given"
-    for line in _remarks(old, new, evidence, mode):
+    for line in filter(None, [*_remarks(old, new, evidence, mode), about]):
         out.print(line, markup=False, soft_wrap=True)
     out.print(f"wrote {output}", markup=False, soft_wrap=True)
     return 0
 
 
-def _evidence(potential: Potential, systems: list[System], limit: int) -> Evidence:
+def _evidence(
+    potential: Potential, systems: list[System], limit: int, coefficients: bool
+) -> Evidence:
     """Return labels and predictions of the energy, with a bar meanwhile.
+
+    Parameters
+    ----------
+    limit
+        How many frames of each system; 0 for all.
+    coefficients
+        As for :func:`multifit.comparison.predictions`.
 
     Raises
     ------
@@ -108,7 +120,7 @@ def _evidence(potential: Potential, systems: list[System], limit: int) -> Eviden
         )
     bar, task = progress("predicting", sum(len(spread_frames(s, limit)) for s in labelled))
     with bar:
-        return collect(potential, labelled, limit, lambda n: bar.advance(task, n))
+        return collect(potential, labelled, limit, lambda n: bar.advance(task, n), coefficients)
 
 
 def _given(model: EnergyModel, values: list[float]) -> np.ndarray:

@@ -53,20 +53,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the errors, and return the exit code."""
-    from ..potential import load
+    from ..backend import get_backend
+    from ..potential import Potential, read_model
     from ..tables import console, table
+    from ._coefficients import note, trained_with
     from ._detail import Details
 
-    potential = load(args.model, args.backend)
+    backend = get_backend(args.backend)
+    model, params, content = read_model(args.model)
+    potential, weighted = Potential(model, params, backend), trained_with(content)
     systems = open_data(args, potential.type_map)
     details = None if args.detail_file is None else Details(args.detail_file)
-    rows = evaluate(potential, systems, args.numb_test, details)
+    rows = evaluate(potential, systems, args.numb_test, details, coefficients=weighted)
     out = console()
     shown = [(title, keys) for title, keys in TABLES.items() if title != ATOMIC or _has(rows, keys)]
     for title, keys in shown:
         out.print(table(rows, title, keys, caption=title == shown[-1][0]))
-    for note in _notes(systems):
-        out.print(note, markup=False, soft_wrap=True)
+    for line in filter(None, [*_lacking(systems), note(systems, weighted)]):
+        out.print(line, markup=False, soft_wrap=True)
     if details is not None:
         out.print(f"wrote {', '.join(details.written)}", markup=False, soft_wrap=True)
     return 0
@@ -78,7 +82,12 @@ def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
 
 
 def evaluate(
-    potential: Potential, systems: Sequence[System], limit: int = 0, details: Details | None = None
+    potential: Potential,
+    systems: Sequence[System],
+    limit: int = 0,
+    details: Details | None = None,
+    *,
+    coefficients: bool = False,
 ) -> list[Row]:
     """Return name, number of frames and errors of each system.
 
@@ -88,6 +97,8 @@ def evaluate(
         Only so many frames of each system; 0 for all.
     details
         Where labels and predictions go.
+    coefficients
+        As for :func:`multifit.comparison.predictions`.
     """
     from ..comparison import compare, first_frames
     from ..tables import progress
@@ -106,14 +117,18 @@ def evaluate(
         return add
 
     with bar:
-        return [
-            (system.name, len(frames), compare(potential, system, frames, watch(system.name)))
+        errors = (
+            compare(potential, system, frames, watch(system.name), coefficients=coefficients)
             for system, frames in zip(systems, chosen, strict=True)
+        )
+        return [
+            (system.name, len(frames), found)
+            for system, frames, found in zip(systems, chosen, errors, strict=True)
         ]
 
 
-def _notes(systems: Sequence[System]) -> list[str]:
-    """Return a sentence for each label that some systems lack, and for weighted energies."""
+def _lacking(systems: Sequence[System]) -> list[str]:
+    """Return a sentence for each label that some systems lack."""
     notes = []
     for label in ("energy", "force", "virial"):
         lacking = [system.name for system in systems if label not in system.labels]
@@ -122,8 +137,4 @@ def _notes(systems: Sequence[System]) -> list[str]:
         elif lacking:
             names = ", ".join(lacking[:3]) + (", …" if len(lacking) > 3 else "")
             notes.append(f"— {len(lacking)} of {len(systems)} systems have no {label}: {names}")
-    weighted = [s.name for s in systems if {"energy", "atom_ener_coeff"} <= s.labels]
-    if weighted:
-        names = ", ".join(weighted[:3]) + (", …" if len(weighted) > 3 else "")
-        notes.append(f"— energies with the coefficients of atom_ener_coeff.npy: {names}")
     return notes

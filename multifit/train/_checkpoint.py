@@ -49,7 +49,11 @@ class State:
 
 
 def model_content(
-    model: mdl.EnergyModel, params: Tree, script: Mapping[str, Any], backend: str
+    model: mdl.EnergyModel,
+    params: Tree,
+    script: Mapping[str, Any],
+    backend: str,
+    coefficients: bool = False,
 ) -> dict[str, Any]:
     """Return the content of a model file.
 
@@ -57,6 +61,9 @@ def model_content(
     ----------
     script
         The ``model`` section of the input, with all defaults.
+    coefficients
+        Whether the energies of the loss were sums with coefficients, as they are then to be
+        compared with data (``enable_atom_ener_coeff``).
     """
     return {
         "software": "multifit",
@@ -64,6 +71,7 @@ def model_content(
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "backend": backend,
         **mdl.to_content(model, params),
+        "enable_atom_ener_coeff": coefficients,
         "model_def_script": dict(script),
     }
 

@@ -228,9 +228,9 @@ def test_energies_are_sums_with_coefficients(reactions: Path) -> None:
     label = np.load(reactions / "data/set.000/energy.npy").ravel()
     found = model.predict(frames.coord, frames.atype, frames.cell)
     error = (weight * found["atom_energy"]).sum(axis=1) - label
-    same(compare(model, systems[0]).rmse("energy"), np.sqrt((error**2).mean()))
+    same(compare(model, systems[0], coefficients=True).rmse("energy"), np.sqrt((error**2).mean()))
     error = found["energy"] - label
-    without = compare(model, systems[0], coefficients=False)
+    without = compare(model, systems[0])
     same(without.rmse("energy"), np.sqrt((error**2).mean()))
 
 
@@ -239,11 +239,11 @@ def test_the_bias_after_training_knows_the_coefficients(reactions: Path) -> None
     out = fit(reactions, recipe(steps=2, **COEFFICIENTS, **changed))
     model = multifit.load(out / "model.dp")
     systems = open_systems("data", ["O", "H"], base=reactions)
-    best = compare(model, systems[0]).rmse("energy")
+    best = compare(model, systems[0], coefficients=True).rmse("energy")
     for shift in ([1e-3, 0.0], [0.0, 1e-3], [-1e-3, 0.0], [0.0, -1e-3]):
         params = model.params | {"out_bias": model.params["out_bias"] + np.array(shift)[:, None]}
         other = multifit.Potential(model.model, params)
-        assert compare(other, systems[0]).rmse("energy") > best
+        assert compare(other, systems[0], coefficients=True).rmse("energy") > best
 
 
 def test_coefficients_that_are_missing_are_one(reactions: Path) -> None:
@@ -253,13 +253,32 @@ def test_coefficients_that_are_missing_are_one(reactions: Path) -> None:
     assert np.isfinite(column(reactions / "out", "rmse_e_trn")).all()
 
 
-def test_errors_of_a_model_follow_the_coefficients(
-    reactions: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("options", [COEFFICIENTS, {}], ids=["with", "without"])
+@pytest.mark.parametrize("name", ["model.dp", "ckpt-1.dp"])
+def test_commands_take_coefficients_where_training_did(
+    reactions: Path, capsys: pytest.CaptureFixture[str], options: dict[str, Any], name: str
 ) -> None:
-    fit(reactions, recipe(steps=1, **COEFFICIENTS))
-    model, data = str(reactions / "out/model.dp"), str(reactions / "data")
-    assert main(["test", "-m", model, "-s", data]) == 0
-    assert "energies with the coefficients of atom_ener_coeff.npy" in capsys.readouterr().out
+    out = fit(reactions, recipe(steps=1, **options))
+    path, data = str(_found(out, name)), str(reactions / "data")
+    says = f"energies {'with' if options else 'without'} the coefficients of atom_ener_coeff.npy"
+    model, systems = multifit.load(path), open_systems("data", ["O", "H"], base=reactions)
+    errors = compare(model, systems[0], coefficients=bool(options))
+    capsys.readouterr()
+    assert main(["test", "-m", path, "-s", data]) == 0
+    text = capsys.readouterr().out
+    assert f"{errors.rmse('energy'):.3e}" in text
+    assert says in text
+    assert main(["change-bias", path, "-s", data, "-o", str(reactions / "new.dp")]) == 0
+    text = capsys.readouterr().out
+    assert f"{errors.rmse('energy_per_atom'):.3e} eV before" in text
+    assert says in text
+    assert main(["test", "-m", str(reactions / "new.dp"), "-s", data]) == 0
+    assert says in capsys.readouterr().out
+
+
+def _found(out: Path, name: str) -> Path:
+    """Return a file of a run, whatever its checkpoints' names begin with."""
+    return out / name if name == "model.dp" else next(out.glob("*-1.dp"))
 
 
 # Hessians

@@ -1,0 +1,39 @@
+"""Whether the energy of a model is a sum with the coefficients of ``atom_ener_coeff.npy``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..data import System
+
+KEY = "enable_atom_ener_coeff"
+
+
+def trained_with(content: Mapping[str, Any]) -> bool:
+    """Return whether the model of a file was trained on energies with coefficients.
+
+    A model says so at the root of its file, a checkpoint also in the input that it keeps; files of
+    other programs say nothing, and mean the plain sum.
+    """
+    if KEY in content:
+        return content[KEY] is True
+    found: Any = content
+    for key in ("training", "input", "loss", KEY):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found is True
+
+
+def note(systems: Sequence[System], used: bool) -> str:
+    """Return a sentence about the systems that have coefficients, empty if none has."""
+    weighted = [s.name for s in systems if {"energy", "atom_ener_coeff"} <= s.labels]
+    if not weighted:
+        return ""
+    names = ", ".join(weighted[:3]) + (", …" if len(weighted) > 3 else "")
+    if used:
+        return f"— energies with the coefficients of atom_ener_coeff.npy: {names}"
+    return (
+        "— energies without the coefficients of atom_ener_coeff.npy, since the model was not "
+        f"trained with them ({KEY}): {names}"
+    )
