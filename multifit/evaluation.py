@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .errors import DataError
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -53,8 +55,18 @@ class Errors:
             The labels that there are, of the same shapes.
         real
             Which atoms are not virtual, (n, natoms).
+
+        Raises
+        ------
+        DataError
+            If a frame has no atom that is not virtual: it has no energy per atom.
         """
         natoms = real.sum(axis=1)
+        if not natoms.all():
+            raise DataError(
+                f"frame {int(np.argmin(natoms))} of the {len(natoms)} that are compared together "
+                "has no real atom, for all are virtual: take it out of the data"
+            )
         for key, quantity in QUANTITIES.items():
             if quantity.label not in label or quantity.output not in output:
                 continue

@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import model as mdl
 from ..batch import Batcher, Frame
-from ..data import Sampler, System, parameters, snapshot
+from ..data import Sampler, System, parameters, snapshot, where
+from ..errors import DataError
 from ..fitting import Fitting
 from ..loss import EnergyLossConfig
 from ..tree import Tree
@@ -19,6 +20,9 @@ from ._labels import as_batch
 
 #: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
 CACHE = 1 << 30
+
+#: Frames whose atoms are looked at together.
+FRAMES = 1024
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,23 @@ class Source:
         while self._used > CACHE and len(self._cache) > 1:
             self._used -= self._cache.popitem(last=False)[1].nbytes
         return frame
+
+    def check_atoms(self) -> None:
+        """Raise DataError for a frame without a real atom: nothing per atom can be said of it."""
+        masked = self.fitting.use_aparam_as_mask
+        for system in self.systems:
+            if not (masked or system.mixed_type):
+                continue
+            for start in range(0, system.nframes, FRAMES):
+                frames = np.arange(start, min(start + FRAMES, system.nframes))
+                real = system.atype(frames) >= 0
+                arrays = system.load(frames, ["aparam"] if masked else ())
+                if masked:
+                    parameters(system, arrays, 0, self.fitting.numb_aparam)
+                    real &= arrays["aparam"].reshape(real.shape) != 0.0
+                empty = np.flatnonzero(~real.any(axis=1))
+                if empty.size:
+                    raise DataError(_no_atoms(where(system, int(frames[empty[0]])), masked))
 
     def load(
         self, system: int, frames: np.ndarray, more: Sequence[str] = ()
@@ -116,6 +137,14 @@ class Source:
         every = max(1, -(-total // limit))
         chosen = [(k, np.arange(0, s.nframes, every)) for k, s in enumerate(self.systems)]
         return [(k, frames) for k, frames in chosen if frames.size]
+
+
+def _no_atoms(place: str, masked: bool) -> str:
+    """Return what is wrong with a frame that has no real atom."""
+    why = (
+        "their aparam is 0 (use_aparam_as_mask) or their type −1" if masked else "their type is −1"
+    )
+    return f"{place} has no real atom, for of all {why}: take this frame out of the data"
 
 
 def ahead(source: Source, sampler: Sampler) -> Generator[Work]:

@@ -15,6 +15,7 @@ import multifit
 from multifit import _bias, config, files
 from multifit.backend import get_backend
 from multifit.cli import main
+from multifit.comparison import compare
 from multifit.data import open_systems
 from multifit.errors import DataError, TrainingError, UnsupportedError
 from multifit.train import train
@@ -208,6 +209,23 @@ def test_virtual_atoms_are_not_there(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(evidence.counts.sum(axis=1), len(less.atype))
     with pytest.raises(DataError, match="less has no aparam, but the model takes 1 for each atom"):
         fit(tmp_path, recipe("less", **options, **MASK), output=tmp_path / "no")
+
+
+@pytest.mark.parametrize("kind", ["training_data", "validation_data"])
+def test_a_frame_without_atoms_is_refused(tmp_path: Path, kind: str) -> None:
+    frames = _frames()
+    real = np.ones((4, len(frames.atype)))
+    write(tmp_path / "data", frames, aparam=real)
+    real[2] = 0.0
+    write(tmp_path / "empty", frames, aparam=real)
+    given = recipe(steps=3, **MASK, **{f"training__{kind}__systems": "empty"})
+    with pytest.raises(DataError, match=r"empty/set.000, frame 2 has no real atom, for of all "):
+        fit(tmp_path, given)
+    given = recipe(steps=1, **MASK)
+    out = fit(tmp_path, given, output=tmp_path / "good")
+    (system,) = open_systems(str(tmp_path / "empty"), ("O", "H"))
+    with pytest.raises(DataError, match="has no real atom"):
+        compare(multifit.load(out / "model.dp"), system)
 
 
 def test_a_total_of_zero_leaves_atomic_energies(folder: Path, runs: dict[str, Path]) -> None:
