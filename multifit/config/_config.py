@@ -78,7 +78,7 @@ def _check_full_validation(config: Config) -> None:
             "validating.full_validation", "is true, but must be false without validation_data"
         )
     metric = config.validating.validation_metric
-    term = {"E": "e", "F": "f", "V": "v", "S": "v"}[metric[0]]
+    term = metric[0].lower()
     if not config.loss.has(term):
         raise t.relation(
             "validating.validation_metric",

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..learning_rate import DEFAULT_STOP_LR
-from . import _aliases, _compat, _errors, _later, _unsupported
+from . import _aliases, _compat, _errors, _unsupported
 from ._config import Config
 from ._draft import draft
 from ._read import read
@@ -58,7 +58,7 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
     except ValidationError as error:
         problems = work.problems + _errors.problems(error)
     else:
-        problems = work.problems + _later.problems(config)
+        problems = work.problems
     if problems:
         # The complaints of pydantic are in the sentence; its own text would only repeat them.
         raise _errors.config_error(work, problems, where) from None

@@ -12,9 +12,8 @@ from ._aliases import aliases_of
 from ._config import sections
 from ._draft import shown
 from ._errors import types_of
-from ._later import LATER, LATER_VALUES
 from ._types import Section, words_of
-from ._unsupported import ANYTHING, KEYS, TYPES
+from ._unsupported import ANYTHING, KEYS, TEXTS, TYPES
 
 _HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
 _INTRO = """\
@@ -91,13 +90,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _limits() -> Iterator[str]:
-    """Yield what is not there: keys for a later version, and options of DeePMD-kit."""
-    yield "## Not in this version\n"
-    yield "These keys are checked, but must keep their default:\n"
-    yield "\n".join(f"- `{path}`" for path in LATER)
-    for path, values in LATER_VALUES.items():
-        yield f"- `{path}`: not {' or '.join(f'`{shown(v)}`' for v in values)}"
-    yield "\n## Options of DeePMD-kit that multifit does not have\n"
+    """Yield what is not there: options of DeePMD-kit."""
+    yield "## Options of DeePMD-kit that multifit does not have\n"
     yield (
         "Each is an error that says so, except for the values that mean off or have no effect. "
         "Backends compile or not whatever the keys say: JAX always, PyTorch and NumPy never.\n"
@@ -108,4 +102,7 @@ def _limits() -> Iterator[str]:
         yield f"| `{path}` | {accepted or 'none'} |"
     for path, kinds in TYPES.items():
         yield f"| `{path}.type` | not {', '.join(f'`{k}`' for k in sorted(kinds))} |"
+    for path, starts in TEXTS.items():
+        given = ", ".join(f"`{shown(start + '…')}`" for start in starts)
+        yield f"| `{path}` | not {given} |"
     yield ""

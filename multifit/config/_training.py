@@ -13,7 +13,7 @@ from . import _types as t
 #: How far the sum of probabilities may be off 1.
 _ROUNDING = 1e-6
 
-METRICS = tuple(f"{what}:{how}" for what in "EFVS" for how in ("MAE", "RMSE"))
+METRICS = tuple(f"{what}:{how}" for what in "EFV" for how in ("MAE", "RMSE"))
 
 _BLOCK = r";\d{1,9}:\d{1,9}:\d+(\.\d*)?([eE][+-]?\d{1,3})?"
 
@@ -190,7 +190,7 @@ class ValidatingSection(t.Section):
     validation_metric: Metric = Field(
         default="E:MAE",
         description="What makes a model better: the mean absolute or root-mean-square error of "
-        "the energy per atom (E), force (F), virial per atom (V) or stress (S).",
+        "the energy per atom (E), force (F) or virial per atom (V).",
     )
     full_val_file: t.Text = Field(default="val.log", description="File of the validation errors.")
     full_val_start: t.NotNegative = Field(

@@ -104,6 +104,7 @@ TYPES: dict[str, tuple[str, ...]] = {
 TEXTS: dict[str, tuple[str, ...]] = {
     "training.training_data.batch_size": ("mixed:", "mix:"),
     "training.validation_data.batch_size": ("mixed:", "mix:"),
+    "validating.validation_metric": ("S:", "s:"),
 }
 
 SAYS = "a DeePMD-kit option that multifit does not have (yet)"

@@ -117,8 +117,7 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{T}.profiling", True, "the key must be false or left out"),
     (f"{TD}.batch_size", "mixed:8", "a DeePMD-kit option"),
     ("nvnmd", {"enable": True}, "a DeePMD-kit option"),
-    # later versions
-    ("validating.validation_metric", "S:MAE", "not available in this version"),
+    ("validating.validation_metric", "S:MAE", "does not have (yet): it must be one of E:MAE"),
     # options that need others
     (f"{F}.atom_ener", [1.0, None], "left out unless descriptor.set_davg_zero is true"),
     (f"{F}.tot_ener_zero", True, "unless the loss has a term of atomic energies"),

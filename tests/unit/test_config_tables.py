@@ -16,7 +16,6 @@ from multifit import config
 from multifit.config import _reference
 from multifit.config._aliases import ALIASES
 from multifit.config._config import Config, sections
-from multifit.config._later import LATER, LATER_VALUES
 from multifit.config._types import Words
 from multifit.config._unsupported import KEYS, TEXTS, TYPES
 from multifit.errors import ConfigError
@@ -72,12 +71,6 @@ def test_a_key_of_deepmd_kit_that_asks_for_something_is_an_error(path: str) -> N
         assert accepted.model_dump() == config.parse(base).model_dump()
 
 
-def test_rows_for_later_name_keys() -> None:
-    for path in (*LATER, *LATER_VALUES):
-        section, _, key = path.rpartition(".")
-        assert key in fields(section), path
-
-
 def test_schema() -> None:
     schema = config.json_schema()
     assert json.loads(json.dumps(schema)) == schema
@@ -110,7 +103,7 @@ def test_reference_has_every_key() -> None:
         assert not path or f"`{path}`" in page
         for key in fields(path):
             assert f"| `{key}`" in page
-    for path in (*KEYS, *LATER):
+    for path in KEYS:
         assert f"`{path}`" in page
     tables = [line for line in page.splitlines() if line.startswith("|")]
     counts = {line.replace("\\|", "").count("|") for line in tables}
