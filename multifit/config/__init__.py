@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._notes import notes as notes
     from ._optimizer import AdamSection as AdamSection
     from ._optimizer import AdamWSection as AdamWSection
+    from ._parse import check_types as check_types
     from ._parse import load as load
     from ._parse import normalize as normalize
     from ._parse import parse as parse
@@ -43,6 +44,7 @@ _PLACES = {
     "notes": "_notes",
     "AdamSection": "_optimizer",
     "AdamWSection": "_optimizer",
+    "check_types": "_parse",
     "load": "_parse",
     "normalize": "_parse",
     "parse": "_parse",

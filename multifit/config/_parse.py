@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from pydantic import ValidationError
 from ..learning_rate import DEFAULT_STOP_LR
 from . import _aliases, _compat, _errors, _unsupported
 from ._config import Config
-from ._draft import draft
+from ._draft import Draft, Problem, draft
+from ._model import ModelSection
 from ._read import read
 
 
@@ -64,6 +66,32 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
         raise _errors.config_error(work, problems, where) from None
     config._dropped = tuple(work.name(path) for path in dropped)
     return config
+
+
+def check_types(config: Config, type_map: Sequence[str]) -> None:
+    """Check what the input gives for each type, once data have told which types there are.
+
+    Parameters
+    ----------
+    config
+        Whose ``type_map`` and ``sel`` leave the number of types open.
+    type_map
+        The names of the types.
+
+    Raises
+    ------
+    ConfigError
+        If a list has another length, or an index is that of no type.
+    """
+    model = config.model.model_dump(exclude_unset=True)
+    try:
+        ModelSection.model_validate({**model, "type_map": tuple(type_map)})
+    except ValidationError as error:
+        found = [
+            Problem(f"model.{problem.path}", problem.says) for problem in _errors.problems(error)
+        ]
+        where = f"the input (the types of the data are {', '.join(type_map)})"
+        raise _errors.config_error(Draft({}), found, where) from None
 
 
 def _fill_in_stop_lr(section: dict[str, Any] | None) -> None:

@@ -14,7 +14,7 @@ from .. import precision as prec
 from .. import statistics as stat
 from ..backend import Backend
 from ..batch import Batcher
-from ..config import Config
+from ..config import Config, check_types
 from ..data import System, batch_sizes, open_systems
 from ..descriptor import SeE2A
 from ..errors import ConfigError
@@ -158,6 +158,8 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     training, section = config.training, config.training.training_data
     systems = open_systems(section.systems, config.model.type_map, base=base)
     type_map = config.model.type_map or systems[0].type_map
+    if config.model.ntypes is None:
+        check_types(config, type_map)
     sel = config.model.descriptor.sel
     if isinstance(sel, str):
         masked = config.model.fitting_net.use_aparam_as_mask
@@ -180,6 +182,10 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         )
         check_labels("validation", held_out, loss)
     check_labels("training", systems, loss)
+    source = Source(systems, batcher, model.fitting, loss)
+    for each in (source, validation):
+        if each is not None:
+            each.check_atoms()
     return Setup(
         config=config,
         backend=backend,
@@ -188,7 +194,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         adam=build_optimizer(config),
         rate=rate,
         numb_steps=steps,
-        training=Source(systems, batcher, model.fitting, loss),
+        training=source,
         training_sizes=sizes,
         validation=validation,
         validation_sizes=validation_sizes,

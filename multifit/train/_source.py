@@ -141,10 +141,11 @@ class Source:
 
 def _no_atoms(place: str, masked: bool) -> str:
     """Return what is wrong with a frame that has no real atom."""
-    why = (
-        "their aparam is 0 (use_aparam_as_mask) or their type −1" if masked else "their type is −1"
+    mask = "its aparam is 0 (use_aparam_as_mask), or " if masked else ""
+    return (
+        f"{place} has no real atom, for of each {mask}its type is −1; take this frame out of the "
+        "data"
     )
-    return f"{place} has no real atom, for of all {why}: take this frame out of the data"
 
 
 def ahead(source: Source, sampler: Sampler) -> Generator[Work]:

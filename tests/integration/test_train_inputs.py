@@ -408,3 +408,24 @@ def test_sel_must_fit_the_types(data: Path) -> None:
     given = put(recipe(steps=1), {"model.type_map": None, "model.descriptor.sel": [12]})
     with pytest.raises(ConfigError, match=r"sel has 1 numbers, but there are 2 types \(O, H\)"):
         fit(data, given)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("preset_out_bias", {"energy": [-1.0, None, None]}, r"\.energy .* has length 3, but must"),
+        ("atom_exclude_types", [5], " .* names type 5, but must name types below 2"),
+        ("pair_exclude_types", [[0, 5]], " .* names type 5, but must name types below 2"),
+        ("descriptor__exclude_types", [[0, 5]], " .* names type 5, but must name types below 2"),
+        ("fitting_net__atom_ener", [-1.0], " .* has length 1, but must have length 2, one entry"),
+    ],
+)
+def test_types_that_only_the_data_know_are_checked(
+    data: Path, key: str, value: Any, says: str
+) -> None:
+    zero = {"model__descriptor__set_davg_zero": True, "model__descriptor__sel": "auto"}
+    given = recipe(steps=1, model__type_map=None, **zero, **{f"model__{key}": value})
+    name = f"model.{key.replace('__', '.')}"
+    with pytest.raises(ConfigError, match=rf"^{name}{says}") as caught:
+        fit(data, given)
+    assert "in the input (the types of the data are O, H)" in str(caught.value)
