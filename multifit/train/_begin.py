@@ -17,6 +17,7 @@ from ..spectrum import Spectrum
 from ..tree import Flat, Tree, flatten, map_leaves, unflatten
 from . import _changes as changes
 from . import _checkpoint as ckpt
+from . import _memory as memory
 from ._finetune import finetune, init_model, require_davg
 from ._labels import missing
 from ._progress import Display
@@ -92,6 +93,7 @@ class Run:
 def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     """Return the run at its first step, and what there is to say about it."""
     backend, model = setup.backend, setup.model
+    _check_memory(setup)
     notes: list[str] = []
     stat_file = setup.config.training.stat_file
     cache = None if stat_file is None else output / stat_file
@@ -128,6 +130,22 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     else:
         spectrum.check(state.params)
     return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
+
+
+def _check_memory(setup: Setup) -> None:
+    """Raise TrainingError if the host has not the memory that Hessians take.
+
+    A GPU has its own, and refuses by itself what it has not.
+    """
+    host = setup.backend.describe()["devices"].lower()
+    if not setup.loss.needs_hessian or "cpu" not in host:
+        return
+    limit = memory.available()
+    sources = [("training", setup.training, setup.training_sizes)]
+    if setup.validation is not None:
+        sources.append(("validation", setup.validation, setup.validation_sizes))
+    for kind, source, sizes in sources:
+        memory.check_hessians(setup.model, source, sizes, kind, limit)
 
 
 def _restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:

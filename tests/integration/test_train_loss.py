@@ -19,7 +19,7 @@ import multifit
 from multifit.cli import main
 from multifit.comparison import compare
 from multifit.data import open_systems
-from multifit.errors import DataError
+from multifit.errors import DataError, TrainingError
 from multifit.support import FEATURES
 
 #: The loss of DeePMD-kit's page on fitting energies, section on default weights.
@@ -299,3 +299,21 @@ def test_hessians_are_compared_and_fitted(tmp_path: Path) -> None:
     same(column(tmp_path / "shifted.out", "rmse_h_trn"), np.array([0.25]), rtol=1e-8)
     out = fit(tmp_path, recipe("shifted", steps=2, **H, **{"loss__loss_func": "mae"}))
     assert "mae_h_trn" in curve(out)[0]
+
+
+def test_hessians_that_do_not_fit_into_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = labelled(FRAMES)
+    write(tmp_path / "data", frames, hessian=np.zeros((FRAMES, 18 * 18)))
+    free = tmp_path / "meminfo"
+    monkeypatch.setattr("multifit.train._memory.MEMINFO", free)
+    says = r"Hessians of 2 × 6 atoms of the training system data takes about \S+ GB of memory, but 1.02e-05 GB"
+    free.write_text("MemTotal: 9999999 kB\nMemAvailable: 10 kB\n")
+    with pytest.raises(TrainingError, match=says) as caught:
+        fit(tmp_path, recipe(steps=1, **H))
+    assert "or batch_size 1" in str(caught.value)
+    assert not list((tmp_path / "out").glob("*.dp"))
+    for text in ("MemAvailable: 10000000 kB\n", "nothing of the kind"):
+        free.write_text(text)
+        fit(tmp_path, recipe(steps=1, **H))
