@@ -74,6 +74,11 @@ def test_a_restart_keeps_its_energies(trained: Path, tmp_path: Path) -> None:
     says = "fixes H at -4 eV, but .*model.ckpt-40.dp was trained with no energy: change it back"
     with pytest.raises(TrainingError, match=says):
         fit(trained, given, output=tmp_path, restart=trained / "out/model.ckpt-40.dp")
+    given["training"]["numb_steps"] = 1
+    fit(trained, given, output=tmp_path)
+    given["training"]["numb_steps"] = 2
+    fit(trained, given, output=tmp_path, restart=tmp_path / "model.ckpt")
+    assert multifit.load(tmp_path / "model.dp").params["out_bias"][1] == -4.0
 
 
 def test_init_model_takes_checkpoints(trained: Path, tmp_path: Path) -> None:
