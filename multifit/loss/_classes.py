@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +11,12 @@ from ..backend import Backend, get_backend
 from ..batch import Atoms
 from ..errors import ConfigError, did_you_mean
 from ..support import require
+from ._arrays import LIKE, Fold, frames, places, real_atoms
 from ._config import EnergyLossConfig, huber_deltas
 from ._energy import energy_loss
-from ._terms import LABELS, TERMS
+from ._terms import TERMS
 
 Array = Any
-
-#: prediction → the label of the same shape
-_LIKE = {term.prediction: term.label for term in TERMS.values()}
 
 
 class EnergyLoss:
@@ -175,12 +171,12 @@ class EnergyLoss:
             or an array has another size.
         """
         backend = self.backend
-        nframes = _frames(prediction)
-        width = _width(prediction, label, nframes)
-        counts = _counts(natoms, width, nframes)
+        nframes = frames(prediction)
+        width = places(prediction, label, nframes)
+        counts = real_atoms(natoms, width, nframes)
         width = width or int(counts.max())
         mask = np.arange(width)[None, :] < counts[:, None]
-        fold = _Fold(backend, nframes, self.config.numb_generalized_coord, mask)
+        fold = Fold(backend, nframes, self.config.numb_generalized_coord, mask)
         flat, target = self._fold_all(fold, prediction, label)
         atoms = Atoms(
             backend.asarray(counts.astype(np.float64)),
@@ -191,7 +187,7 @@ class EnergyLoss:
         return energy_loss(backend, self.config, rate, flat, target, atoms)
 
     def _fold_all(
-        self, fold: _Fold, prediction: Mapping[str, Array], label: Mapping[str, Array]
+        self, fold: Fold, prediction: Mapping[str, Array], label: Mapping[str, Array]
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Return predictions and labels in flat order; what is missing is found to be so."""
         config, scalar = self.config, fold.backend.asarray
@@ -200,9 +196,9 @@ class EnergyLoss:
         for term in config.terms:
             key = config.prediction(term)
             if key in prediction:
-                flat[key] = fold(key, _LIKE[key], prediction[key])
+                flat[key] = fold(key, LIKE[key], prediction[key])
             else:
-                flat[key] = fold.empty(_LIKE[key])
+                flat[key] = fold.empty(LIKE[key])
                 lacking.add(TERMS[term].label)
         target: dict[str, Array] = {}
         for key in config.labels:
@@ -211,94 +207,3 @@ class EnergyLoss:
             find = float(label.get(f"find_{key}", 1.0)) if present and key not in lacking else 0.0
             target[f"find_{key}"] = scalar(np.asarray(find))
         return flat, target
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """Bring arrays of whole frames into the flat order of atoms."""
-
-    backend: Backend
-    nframes: int
-    generalized: int
-    mask: np.ndarray  #: which atoms are real, (nframes, natoms)
-
-    def _shape(self, key: str) -> tuple[int, ...]:
-        kind = LABELS[key]
-        return (
-            self.mask.size if kind.per_atom else self.nframes,
-            *kind.axes(self.mask.shape[1], self.generalized),
-        )
-
-    def empty(self, key: str) -> Array:
-        """Return what stands in for a label."""
-        return self.backend.asarray(np.full(self._shape(key), LABELS[key].default))
-
-    def __call__(self, name: str, key: str, value: Array) -> Array:
-        """Return (N, …) or (nframes, …) for the label of this key, or a prediction like it."""
-        xp, shape = self.backend.xp, self._shape(key)
-        if math.prod(value.shape) != math.prod(shape):
-            raise ValueError(
-                f"{name} has shape {tuple(value.shape)}, but {self.nframes} frames of "
-                f"{self.mask.shape[1]} atoms need {math.prod(shape)} numbers"
-            )
-        flat = xp.reshape(value, shape)
-        if "3natoms" not in LABELS[key].shape:
-            return flat
-        columns = np.repeat(np.repeat(self.mask, 3, axis=1), self.mask.shape[1], axis=0)
-        return flat * self.backend.asarray(columns[:, None, :].astype(np.float64))
-
-
-def _frames(prediction: Mapping[str, Array]) -> int:
-    """Return the number of frames, which any prediction tells.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or no frames.
-    """
-    found = [int(x.shape[0]) for x in (prediction.get(key) for key in _LIKE) if x is not None]
-    if not found:
-        raise ValueError(f"there is no prediction; give at least one of {', '.join(_LIKE)}")
-    if not found[0]:
-        raise ValueError("the predictions are of no frames; give at least 1")
-    return found[0]
-
-
-def _counts(natoms: int | Array | None, width: int, nframes: int) -> np.ndarray:
-    """Return the number of real atoms of each frame, (nframes,).
-
-    Raises
-    ------
-    ValueError
-        If it is not given and nothing tells, or is not one that the arrays can have.
-    """
-    if natoms is None:
-        if not width:
-            raise ValueError("give natoms: no array with an axis of atoms tells how many")
-        return np.full(nframes, width)
-    counts = np.asarray(natoms)
-    if counts.shape not in ((), (nframes,)) or counts.dtype.kind not in "iu":
-        raise ValueError(
-            f"natoms must be an integer, or one for each of the {nframes} frames, but is {natoms!r}"
-        )
-    counts = np.broadcast_to(counts, (nframes,))
-    most = width or int(counts.max())
-    for frame, count in enumerate(counts):
-        if not 1 <= count <= most:
-            raise ValueError(
-                f"natoms is {count} in frame {frame}, but must be at least 1 and at most {most}, "
-                "the atoms that the arrays have"
-            )
-    return counts
-
-
-def _width(prediction: Mapping[str, Array], label: Mapping[str, Array], nframes: int) -> int:
-    """Return the number of atoms that the arrays have places for, 0 if none tells."""
-    numbers = {"force": 3, "atom_energy": 1, "atom_ener": 1, "atom_pref": 1, "atom_ener_coeff": 1}
-    for arrays in (prediction, label):
-        for key, each in numbers.items():
-            if key in arrays:
-                return int(math.prod(arrays[key].shape) // (max(nframes, 1) * each))
-        if "hessian" in arrays:
-            return int(arrays["hessian"].shape[-1]) // 3
-    return 0
