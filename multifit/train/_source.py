@@ -141,11 +141,8 @@ class Source:
 
 def _no_atoms(place: str, masked: bool) -> str:
     """Return what is wrong with a frame that has no real atom."""
-    mask = "its aparam is 0 (use_aparam_as_mask), or " if masked else ""
-    return (
-        f"{place} has no real atom, for of each {mask}its type is −1; take this frame out of the "
-        "data"
-    )
+    mask = "the aparam 0 (use_aparam_as_mask) or " if masked else ""
+    return f"{place} has no real atom: each has {mask}the type −1; take this frame out of the data"
 
 
 def ahead(source: Source, sampler: Sampler) -> Generator[Work]:

@@ -219,7 +219,9 @@ def test_a_frame_without_atoms_is_refused(tmp_path: Path, kind: str) -> None:
     real[2] = 0.0
     write(tmp_path / "empty", frames, aparam=real)
     given = recipe(steps=3, **MASK, **{f"training__{kind}__systems": "empty"})
-    with pytest.raises(DataError, match=r"empty/set.000, frame 2 has no real atom, for of each "):
+    with pytest.raises(
+        DataError, match=r"empty/set.000, frame 2 has no real atom: each has the aparam 0"
+    ):
         fit(tmp_path, given)
     given = recipe(steps=1, **MASK)
     out = fit(tmp_path, given, output=tmp_path / "good")
