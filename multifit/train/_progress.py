@@ -11,8 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-#: The metrics that a line shows: energy per atom (eV), force (eV/Å), virial per atom (eV), E_i.
-_TERMS = ("e", "f", "v", "ae")
+from ..loss import TERMS
 
 
 def duration(seconds: float) -> str:
@@ -22,25 +21,30 @@ def duration(seconds: float) -> str:
     return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
 
 
+def _known(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return term → its error, in the order of the loss whatever a compiler makes of it."""
+    found = {name.partition("_")[2]: value for name, value in metrics.items()}
+    return {term: found[term] for term in TERMS if not math.isnan(found.get(term, math.nan))}
+
+
 def describe(metrics: Mapping[str, float]) -> str:
-    """Return ``E 1.2e-03 F 0.123``: errors of energy per atom, force, … without their units."""
-    shown = []
-    for name, value in metrics.items():
-        term = name.partition("_")[2]
-        if term in _TERMS and not math.isnan(value):
-            shown.append(f"{term.upper()} {value:.2e}")
-    return " ".join(shown)
+    """Return ``E 1.20e-03 F 1.23e-01``: the error of each term of the loss that has labels.
+
+    They are of the energy per atom (eV), force (eV/Å), virial per atom (eV), Hessian H (eV/Å²),
+    atomic energy AE (eV), weighted force PF and generalized force GF.
+    """
+    return " ".join(f"{term.upper()} {value:.2e}" for term, value in _known(metrics).items())
 
 
 def brief(training: Mapping[str, float], validation: Mapping[str, float] | None) -> str:
     """Return ``F 0.13|0.15``: errors of training and validation, short enough for a bar."""
-    shown = []
-    for name, value in training.items():
-        term = name.partition("_")[2]
-        if term in ("f", "e") and not math.isnan(value):
-            other = "" if validation is None else f"|{validation.get(name, math.nan):.2g}"
-            shown.append(f"{term.upper()} {value:.2g}{other}")
-    return " ".join(sorted(shown, reverse=True))
+    mine, shown = _known(training), []
+    theirs = {} if validation is None else _known(validation)
+    for term in ("f", "e"):
+        if term in mine:
+            other = "" if validation is None else f"|{theirs.get(term, math.nan):.2g}"
+            shown.append(f"{term.upper()} {mine[term]:.2g}{other}")
+    return " ".join(shown)
 
 
 class Display:
