@@ -14,7 +14,7 @@ from ..support import require
 from ._arrays import LIKE, Fold, frames, places, real_atoms
 from ._config import EnergyLossConfig, huber_deltas
 from ._energy import energy_loss
-from ._terms import TERMS
+from ._given import require_comparable, there
 
 Array = Any
 
@@ -158,7 +158,8 @@ class EnergyLoss:
             natoms), ``drdq`` (nframes, natoms, 3, numb_generalized_coord), ``atom_ener_coeff``
             (nframes, natoms); how the numbers of a frame are folded is free. A label that is
             missing, or whose ``find_<label>`` is 0, switches its term off; its metrics are NaN.
-            ``atom_ener_coeff``, and with ``use_default_pf`` ``atom_pref``, is 1 instead.
+            ``atom_ener_coeff``, and with ``use_default_pf`` ``atom_pref``, is 1 instead. At least
+            one term must be left.
         natoms
             How many of a frame's atoms are real, for all frames or (nframes,): they come first, and
             what is behind them does not count. All are if not given; needed only where no array of
@@ -167,11 +168,13 @@ class EnergyLoss:
         Raises
         ------
         ValueError
-            If there is no prediction, the number of atoms can not be told or is not in the arrays,
-            or an array has another size.
+            If there is no prediction or no label to compare, a label's prediction is missing, a key
+            is unknown, the number of atoms can not be told or is not in the arrays, or an array has
+            another size.
         """
         backend = self.backend
         nframes = frames(prediction)
+        require_comparable(self.config, prediction, label)
         width = places(prediction, label, nframes)
         counts = real_atoms(natoms, width, nframes)
         width = width or int(counts.max())
@@ -192,18 +195,12 @@ class EnergyLoss:
         """Return predictions and labels in flat order; what is missing is found to be so."""
         config, scalar = self.config, fold.backend.asarray
         flat: dict[str, Array] = {}
-        lacking = set()
-        for term in config.terms:
-            key = config.prediction(term)
-            if key in prediction:
-                flat[key] = fold(key, LIKE[key], prediction[key])
-            else:
-                flat[key] = fold.empty(LIKE[key])
-                lacking.add(TERMS[term].label)
+        for key in map(config.prediction, config.terms):
+            given = prediction.get(key)
+            flat[key] = fold.empty(LIKE[key]) if given is None else fold(key, LIKE[key], given)
         target: dict[str, Array] = {}
         for key in config.labels:
-            present = key in label
-            target[key] = fold(key, key, label[key]) if present else fold.empty(key)
-            find = float(label.get(f"find_{key}", 1.0)) if present and key not in lacking else 0.0
-            target[f"find_{key}"] = scalar(np.asarray(find))
+            given = label.get(key)
+            target[key] = fold.empty(key) if given is None else fold(key, key, given)
+            target[f"find_{key}"] = scalar(np.asarray(float(there(label, key))))
         return flat, target

@@ -588,13 +588,51 @@ def test_the_class_refuses_numbers_of_atoms_that_are_not_there(natoms: Any, says
 def test_any_prediction_tells_the_number_of_frames() -> None:
     prediction, label = _whole(3), _whole_labels(4)
     force = {"force": prediction["force"]}
-    _, metrics = EnergyLoss(START)(LR, force, label)
+    _, metrics = EnergyLoss(START)(LR, force, {"force": label["force"]})
     same(metrics["rmse_f"], np.sqrt(((force["force"] - label["force"]) ** 2).mean()), rtol=1e-13)
     assert np.isnan(metrics["rmse_e"])
     with pytest.raises(ValueError, match="there is no prediction; give at least one of energy"):
         EnergyLoss(START)(LR, {}, label)
     with pytest.raises(ValueError, match="of no frames"):
         EnergyLoss(START)(LR, {"energy": np.zeros(0)}, {}, natoms=1)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "label", "says"),
+    [
+        (
+            ["energy"],
+            ["energy", "force"],
+            "the loss has a force term and there is a label 'force', but the prediction has no "
+            "'force'",
+        ),
+        (["force"], ["force", "energy"], "has an energy term and .* the prediction has no 'energy"),
+        (["energy", "force"], [], r"no label .* at least one of energy \(energy\), force \(force"),
+        (["energy", "force"], ["virial"], "no label that the loss compares with"),
+        (["energy", "forces"], ["energy"], r"no prediction 'forces' \(did you mean 'force'\?"),
+        (["energy"], ["enrgy"], r"there is no label 'enrgy' \(did you mean 'energy'\?"),
+        (["energy"], ["energy", "find_forces"], r"'find_forces' \(did you mean 'find_force'\?"),
+        (["energy"], ["energy", "box"], "no label 'box'; known are energy, force, virial"),
+        (["energy"], ["energy", "find_force"], "find_force is not 0, but there is no label 'for"),
+    ],
+)
+def test_the_class_refuses_what_it_can_not_compare(
+    prediction: list[str], label: list[str], says: str
+) -> None:
+    arrays = _whole(3) | {"forces": np.zeros((2, 4, 3)), "box": np.ones((2, 9))}
+    arrays |= {"enrgy": np.zeros(2), "find_force": np.ones(()), "find_forces": np.ones(())}
+    with pytest.raises(ValueError, match=says):
+        EnergyLoss(START)(LR, *({k: arrays[k] for k in x} for x in (prediction, label)), natoms=4)
+
+
+def test_labels_that_are_said_to_be_missing_are_no_labels() -> None:
+    found = {"energy": np.zeros(2), "find_energy": 0.0}
+    with pytest.raises(ValueError, match="no label that the loss compares with"):
+        EnergyLoss(START)(LR, {"energy": np.ones(2)}, found, natoms=4)
+    # The weighted force needs its weights too, without which it compares nothing.
+    loss = EnergyLoss(START, start_pref_f=0.0, limit_pref_f=0.0, limit_pref_pf=1.0)
+    label = {"energy": np.zeros(2), "force": np.zeros((2, 4, 3))}
+    assert loss(LR, {"energy": np.ones(2)}, label)[0] > 0
 
 
 #: DeePMD-kit 3.2's parameters in their order; the first has no default there.

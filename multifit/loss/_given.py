@@ -1,0 +1,63 @@
+"""Whether predictions and labels that people give can be compared: what is not said is not so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import did_you_mean
+from ._config import EnergyLossConfig
+from ._terms import LABELS, TERMS
+
+Array = Any
+
+#: What models give, of which the loss compares all but the atomic virial.
+PREDICTIONS = (*dict.fromkeys(term.prediction for term in TERMS.values()), "atom_virial")
+
+
+def there(label: Mapping[str, Array], key: str) -> bool:
+    """Return whether a label is given, and not said to be missing."""
+    return key in label and bool(float(label.get(f"find_{key}", 1.0)))
+
+
+def require_comparable(
+    config: EnergyLossConfig, prediction: Mapping[str, Array], label: Mapping[str, Array]
+) -> None:
+    """Raise ValueError for unknown keys, and unless each label of a term meets its prediction.
+
+    Otherwise the loss would be zero for a reason that nobody sees.
+    """
+    _require_known("prediction", prediction, PREDICTIONS)
+    _require_known("label", label, (*LABELS, *(f"find_{key}" for key in LABELS)))
+    for key in LABELS:
+        if key not in label and float(label.get(f"find_{key}", 0.0)):
+            raise ValueError(f"find_{key} is not 0, but there is no label {key!r}; give it too")
+    usable = [term for term in config.terms if all(there(label, k) for k in config.needs(term))]
+    for term in usable:
+        key = config.prediction(term)
+        if key not in prediction:
+            raise ValueError(
+                f"the loss has {_article(TERMS[term].title)} term and there is a label "
+                f"{TERMS[term].label!r}, but the prediction has no {key!r}; give it too"
+            )
+    if not usable:
+        wanted = ", ".join(
+            f"{' with '.join(config.needs(term))} ({TERMS[term].title})" for term in config.terms
+        )
+        raise ValueError(
+            "there is no label that the loss compares with; give at least one of "
+            f"{wanted}, whose find_… is not 0"
+        )
+
+
+def _require_known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    names = list(known)
+    for key in given:
+        if key not in names:
+            plain = [name for name in names if not name.startswith("find_")]
+            near = did_you_mean(str(key), names) or f"; known are {', '.join(plain)}"
+            raise ValueError(f"there is no {what} {key!r}{near}")
+
+
+def _article(title: str) -> str:
+    return f"{'an' if title[0] in 'aeiou' else 'a'} {title}"
