@@ -9,12 +9,13 @@ import numpy as np
 from ..batch import Frame, Layout
 from ..data import System, where
 from ..errors import DataError
-from ..loss import EnergyLossConfig
-from ..loss._terms import LABELS
+from ..loss import LABELS, EnergyLossConfig
 
 
 def check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> None:
     """Raise if no term has its labels anywhere in the data, or a label has another size.
+
+    Hessians take so long that a term of them without labels is refused, and not just off.
 
     Parameters
     ----------
@@ -32,6 +33,12 @@ def check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -
         raise DataError(
             f"no {kind} system has any of the labels that the loss compares with "
             f"({wanted}): add them to the data, or change the prefactors in loss"
+        )
+    hessians = any("hessian" in system.labels for system in systems)
+    if kind == "training" and loss.needs_hessian and not hessians:
+        raise DataError(
+            "the loss fits the Hessian, but no training system has hessian.npy: add it, or set "
+            "loss.start_pref_h and loss.limit_pref_h to 0"
         )
     if "drdq" not in loss.labels:
         return

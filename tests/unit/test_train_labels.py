@@ -11,8 +11,7 @@ from _compare import same
 
 from multifit.batch import Batcher
 from multifit.errors import DataError
-from multifit.loss import EnergyLossConfig
-from multifit.loss._terms import LABELS
+from multifit.loss import LABELS, EnergyLossConfig
 from multifit.train._labels import as_batch, check_labels, missing
 
 LOSS = EnergyLossConfig(
@@ -97,6 +96,16 @@ def test_one_term_with_all_of_its_labels_is_enough() -> None:
         check_labels("training", [_system("a", "force"), _system("b", "drdq")], only)
     with pytest.raises(DataError, match=r"b/set.000/drdq.npy holds the derivatives of 3 "):
         check_labels("training", [_system("b", "force", "drdq", ndof=3)], only)
+
+
+def test_hessians_are_not_computed_for_nothing() -> None:
+    only = EnergyLossConfig(1.0, start_pref_h=1.0)
+    without, with_ = _system("a", "energy", "force"), _system("b", "energy", "hessian")
+    check_labels("training", [without, with_], only)
+    check_labels("validation", [without], only)
+    says = "no training system has hessian.npy: add it, or set loss.start_pref_h and loss.limit"
+    with pytest.raises(DataError, match=says):
+        check_labels("training", [without], only)
 
 
 def test_what_is_missing_is_said_with_what_follows() -> None:
