@@ -51,11 +51,28 @@ def console(stderr: bool = False) -> Console:
 def plain_table(title: str = "", caption: str = "") -> Table:
     """Return an empty table in the style that all commands share."""
     from rich import box
+    from rich.console import ConsoleOptions, RenderResult
+    from rich.segment import Segment
     from rich.table import Table
     from rich.text import Text
 
+    class Trimmed(Table):
+        """A table without blanks at the ends of lines, which rich fills up to its width."""
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            parts = super().__rich_console__(console, options)
+            segments = (part for part in parts if isinstance(part, Segment))
+            for line in Segment.split_lines(segments):
+                yield from without_end(line)
+                yield Segment.line()
+
+    def without_end(line: list[Segment]) -> list[Segment]:
+        while line and not line[-1].text.strip():
+            line = line[:-1]
+        return [*line[:-1], *(Segment(last.text.rstrip(), last.style) for last in line[-1:])]
+
     # Text, not str: a folder named [bold] is no markup.
-    return Table(
+    return Trimmed(
         title=Text(title) if title else None,
         caption=Text(caption) if caption else None,
         box=box.SIMPLE_HEAD,
