@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 #: signal → exit code. 75 tells queue systems that the job may be started again.
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGUSR1: 75}
 
+#: Seconds in which a second signal is taken for the first one: people press Ctrl-C twice.
+PATIENCE = 1.0
+
+NOTICE = "stopping after this step, with a checkpoint; once more to end at once"
+
 
 class Interrupt:
-    """Within this context the first signal sets :attr:`exit_code`, the second acts at once."""
+    """Within this context the first signal sets :attr:`exit_code`, a later one acts at once.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    quiet
+        Whether the first one is not answered on stderr.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
         self.exit_code: int | None = None
+        self._quiet = quiet
+        self._since = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -26,8 +41,19 @@ class Interrupt:
         return self
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
-        self.exit_code = EXIT_CODES[signal.Signals(number)]
-        self._restore()
+        """Note the first signal, or give a later one to whom it was for before.
+
+        Python calls this between two bytecodes: while a framework compiles or computes in one
+        call, signals wait for its end, and so does the answer.
+        """
+        if self.exit_code is None:
+            self.exit_code = EXIT_CODES[signal.Signals(number)]
+            self._since = time.monotonic()
+            if not self._quiet:
+                _answer()
+        elif time.monotonic() - self._since >= PATIENCE:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -41,3 +67,12 @@ class Interrupt:
     ) -> None:
         """Give the signals back."""
         self._restore()
+
+
+def _answer() -> None:
+    """Write to stderr, past Python's streams: what was interrupted may be writing to one."""
+    try:
+        # The line that the terminal shows has ^C and perhaps a bar in it.
+        os.write(2, f"\n{NOTICE}\n".encode() if os.isatty(2) else f"{NOTICE}\n".encode())
+    except OSError:  # nobody listens; the run stops all the same
+        return

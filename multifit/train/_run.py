@@ -156,7 +156,7 @@ def _loop(run: Run, display: Display, began: float) -> int:
     with contextlib.ExitStack() as stack:
         board, curve = _records(run, stack, validator is not None)
         works = stack.enter_context(contextlib.closing(ahead(setup.training, sampler)))
-        interrupt = stack.enter_context(Interrupt())
+        interrupt = stack.enter_context(Interrupt(display.quiet))
         for number in range(after + 1, setup.numb_steps + 1):
             before = time.monotonic()
             metrics, lr = _advance(run, step, works, number)

@@ -58,7 +58,7 @@ def test_a_signal_writes_a_checkpoint_from_which_the_run_goes_on(
         [sys.executable, "-c", PROGRAM, number], cwd=tmp_path, capture_output=True, text=True
     )
     assert run.returncode == code, run.stdout + run.stderr
-    assert run.stderr == ""
+    assert run.stderr == "stopping after this step, with a checkpoint; once more to end at once\n"
     assert "interrupted at step 6; continue with --restart out/model.ckpt-6.dp" in run.stdout
     assert not (tmp_path / "out/model.dp").exists()
     whole = fit(data, given, output=tmp_path / "whole")

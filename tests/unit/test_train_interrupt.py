@@ -1,0 +1,62 @@
+"""Signals: the first is answered and noted, a hasty second one is not, a later one acts."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from multifit.train import _interrupt
+from multifit.train._interrupt import NOTICE, Interrupt
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+
+
+def test_the_first_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert capfd.readouterr().err == f"{NOTICE}\n"
+        assert interrupt.exit_code == 130
+
+
+def test_pressing_twice_is_pressing_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with Interrupt() as interrupt:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        assert interrupt.exit_code == 130
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_a_later_one_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Interrupt(quiet=True) as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(_interrupt, "PATIENCE", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert interrupt.exit_code == 130
+
+
+def test_a_quiet_run_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with Interrupt(quiet=True) as interrupt:
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupt.exit_code == 75
+    assert capfd.readouterr().err == ""
+
+
+def test_signals_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupt(quiet=True):
+        assert signal.getsignal(signal.SIGTERM) != before
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_nobody_listening_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(descriptor: int, text: bytes) -> int:
+        raise OSError(9, "Bad file descriptor")
+
+    with Interrupt() as interrupt:
+        monkeypatch.setattr(_interrupt.os, "write", closed)
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.exit_code == 130
