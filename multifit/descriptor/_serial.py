@@ -99,13 +99,14 @@ def settings(node: dict[str, Any]) -> SeE2A:
         raise UnsupportedError(
             f"the model's descriptor is of type {node.get('type')!r}; multifit reads 'se_e2_a'"
         )
+    # Compressed ones have a version of their own.
+    if "compress" in node:
+        raise UnsupportedError("the model is compressed; give the model that it was made from")
     check_version(node, range(1, VERSION + 1), "descriptor")
     if node.get("spin") is not None or node.get("env_mat", {}).get("use_exp_switch"):
         raise UnsupportedError(
             "the model's descriptor uses spin or use_exp_switch, which multifit lacks"
         )
-    if "compress" in node:
-        raise UnsupportedError("the model is compressed; give the model that it was made from")
     return SeE2A(
         rcut=float(node["rcut"]),
         rcut_smth=float(node["rcut_smth"]),

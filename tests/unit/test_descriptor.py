@@ -16,6 +16,7 @@ from multifit import descriptor as dsc
 from multifit import model as mdl
 from multifit.backend import Backend, get_backend
 from multifit.descriptor import Environment, SeE2A
+from multifit.errors import UnsupportedError
 from multifit.tree import Tree, map_leaves
 
 NUMPY = get_backend("numpy")
@@ -204,6 +205,13 @@ def test_one_net_for_each_neighbour_type_or_for_each_pair() -> None:
 
 def test_a_frozen_descriptor_has_nothing_to_train() -> None:
     assert list(dsc.trainable_names(SeE2A(4.0, 1.0, (2,), trainable=False))) == []
+
+
+def test_a_compressed_descriptor_is_called_so() -> None:
+    model = build()
+    node = dsc.serialize(model.descriptor, draw(model)["descriptor"], ["O", "H"])
+    with pytest.raises(UnsupportedError, match="is compressed; give the model that it was made"):
+        dsc.deserialize({**node, "@version": 3, "compress": {"@variables": {}}})
 
 
 def test_a_descriptor_survives_its_file_form() -> None:
