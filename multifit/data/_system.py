@@ -169,7 +169,7 @@ def make_system(contents: Contents, type_map: tuple[str, ...]) -> System:
     )
 
 
-def where(system: System, frame: int) -> str:
+def where(system: System, frame: int, key: str | None = None) -> str:
     """Return ``"data/water/set.000, frame 3"``: the set of a frame and its place within.
 
     Parameters
@@ -178,10 +178,13 @@ def where(system: System, frame: int) -> str:
         The system.
     frame
         Number of the frame within the system.
+    key
+        A label that the system has, whose file is then named instead of the set.
     """
     for each in system.sets:
         if frame < each.nframes:
-            return f"{each.where}, frame {_number(each, frame)}"
+            place = each.where if key is None else each.arrays[key].where
+            return f"{place}, frame {_number(each, frame)}"
         frame -= each.nframes
     raise IndexError(f"{system.name} has only {system.nframes} frames")
 

@@ -107,22 +107,37 @@ def as_batch(
             label[key] = arrays[key].reshape(nframes, *axes)
             continue
         values = arrays[key].reshape(nframes, system.natoms, *axes)
-        if key == "atom_pref":
-            _check_weights(system, frames, values, real)
         if "3natoms" in kind.shape:  # its last axis has columns of virtual atoms, which are nothing
             values = values * np.repeat(real, 3, axis=1)[:, None, None, :]
         label[key] = layout.spread(list(values))
     return label
 
 
-def _check_weights(
-    system: System, frames: np.ndarray, weights: np.ndarray, real: np.ndarray
+def check_weights(
+    system: System, frames: np.ndarray, arrays: Mapping[str, np.ndarray], ready: Sequence[Frame]
 ) -> None:
-    """Raise for a weight below zero, with which a larger error would be a smaller loss."""
+    """Raise for a weight below zero, with which a larger error would be a smaller loss.
+
+    Parameters
+    ----------
+    frames
+        Which frames of the system, (n,).
+    arrays, ready
+        What the system has of them, and the frames themselves: virtual atoms have any weight.
+
+    Raises
+    ------
+    DataError
+        Naming the file, the frame and the atom.
+    """
+    if "atom_pref" not in arrays:
+        return
+    weights = arrays["atom_pref"].reshape(len(frames), system.natoms)
+    real = np.stack([frame.atype >= 0 for frame in ready])
     below = np.argwhere((weights < 0) & real)
     if len(below):
         row, atom = (int(i) for i in below[0])
         raise DataError(
-            f"{where(system, int(frames[row]))}: atom_pref of atom {atom} is "
-            f"{weights[row, atom]:g}; a weight must be ≥ 0"
+            f"{where(system, int(frames[row]), 'atom_pref')}: the weight of atom {atom} is "
+            f"{weights[row, atom]:g}, but must be ≥ 0"
         )

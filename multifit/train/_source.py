@@ -16,7 +16,7 @@ from ..errors import DataError
 from ..fitting import Fitting
 from ..loss import EnergyLossConfig
 from ..tree import Tree
-from ._labels import as_batch
+from ._labels import as_batch, check_weights
 
 #: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
 CACHE = 1 << 30
@@ -108,6 +108,7 @@ class Source:
             if value is not None:
                 arrays[key] = value
         ready = [self.frame(system, int(f), arrays, row) for row, f in enumerate(frames)]
+        check_weights(self.systems[system], frames, arrays, ready)
         return ready, arrays
 
     def work(

@@ -134,7 +134,8 @@ def test_a_negative_weight_is_an_error(tmp_path: Path) -> None:
     weight = ones(frames)
     weight[2, 3] = -0.5
     write(tmp_path / "data", frames, atom_pref=weight)
-    with pytest.raises(DataError, match=r"set.000, frame 2: atom_pref of atom 3 is -0.5"):
+    says = r"set.000/atom_pref.npy, frame 2: the weight of atom 3 is -0.5, but must be ≥ 0"
+    with pytest.raises(DataError, match=says):
         fit(tmp_path, recipe(steps=4, **PF))
 
 

@@ -12,7 +12,7 @@ from _compare import same
 from multifit.batch import Batcher
 from multifit.errors import DataError
 from multifit.loss import LABELS, EnergyLossConfig
-from multifit.train._labels import as_batch, check_labels, missing
+from multifit.train._labels import as_batch, check_labels, check_weights, missing
 
 LOSS = EnergyLossConfig(
     1.0,
@@ -72,12 +72,18 @@ def test_labels_that_lack_have_the_shapes_of_those_that_are_there() -> None:
 
 
 def test_a_weight_of_a_virtual_atom_is_not_looked_at() -> None:
-    arrays = _arrays()
-    arrays["atom_pref"][0, 2] = -1.0
-    _batch(LOSS, arrays)
-    arrays["atom_pref"][0, 1] = -1.0
-    with pytest.raises(DataError, match=r"data/set.000, frame 0: atom_pref of atom 1 is -1;"):
-        _batch(LOSS, arrays)
+    stored = {"atom_pref": SimpleNamespace(where="data/set.000/atom_pref.npy")}
+    only = SimpleNamespace(nframes=2, where="data/set.000", numbers=None, arrays=stored)
+    system: Any = SimpleNamespace(natoms=NATOMS, sets=(only,), name="data")
+    ready: Any = [SimpleNamespace(atype=atype) for atype in ATYPE]
+    weights = np.ones((2, NATOMS))
+    weights[0, 2] = -1.0
+    check_weights(system, np.arange(2), {"atom_pref": weights}, ready)
+    weights[1, 1] = -0.5
+    says = r"^data/set.000/atom_pref.npy, frame 1: the weight of atom 1 is -0.5, but must be ≥ 0$"
+    with pytest.raises(DataError, match=says):
+        check_weights(system, np.arange(2), {"atom_pref": weights}, ready)
+    check_weights(system, np.arange(2), {}, ready)
 
 
 def _system(name: str, *labels: str, ndof: int = 2) -> Any:
