@@ -48,5 +48,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     known
         The words that would have been understood.
     """
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=max(1, len(names)), cutoff=0.6)
+    # The same letters in another order are a slip more often than letters that are left out.
+    turned = [name for name in near if sorted(name) == sorted(word)]
+    return f" (did you mean {(turned or near)[0]!r}?)" if near else ""
