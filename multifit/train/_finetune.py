@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,8 @@ def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, lis
     params
         The nested dict.
     notes
-        What the user should know: which types are new, and whether ``sel`` changes the descriptor.
+        What the user should know: which types are new, which ``atom_ener`` is given up, and
+        whether ``sel`` changes the descriptor.
 
     Raises
     ------
@@ -116,6 +118,7 @@ def _notes(
     new = [name for k, name in enumerate(model.type_map) if k not in known]
     if new:
         notes.append(f"new types: {', '.join(new)}")
+    notes += _given_up(model, theirs, shared)
     mine, other = model.descriptor.sel, theirs.descriptor.sel
     # Empty slots count, and the descriptor is divided by Σsel.
     if sum(mine) != sum(other) or any(mine[k] != other[j] for k, j in shared):
@@ -123,6 +126,29 @@ def _notes(
             f"sel is {list(mine)} in the input and {list(other)} in the file: descriptors change "
             "with it, so that the errors are larger at first"
         )
+    return notes
+
+
+def _given_up(
+    model: mdl.EnergyModel, theirs: mdl.EnergyModel, shared: list[tuple[int, int]]
+) -> list[str]:
+    """Return a note if types have the old model's ``atom_ener`` no more."""
+    before = theirs.fitting.atom_ener or (None,) * theirs.ntypes
+    now = model.fitting.atom_ener or (None,) * model.ntypes
+    free = [model.type_map[k] for k, j in shared if before[j] is not None and now[k] is None]
+    others = [
+        f"{model.type_map[k]} {before[j]:.6g} → {now[k]:.6g} eV"
+        for k, j in shared
+        if before[j] is not None and now[k] not in (None, before[j])
+    ]
+    notes = []
+    if free:
+        notes.append(
+            f"the old model's atom_ener {json.dumps(before)} is given up: a fitted energy for "
+            f"{', '.join(free)}; give model.fitting_net.atom_ener to keep it"
+        )
+    if others:
+        notes.append(f"atom_ener replaces energies of the file: {', '.join(others)}")
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from _backends import TRAINABLE
 from _water import ATOMIC, Frames, curve, fit, labelled, recipe, write
+from rich.console import Console
 from test_train_restart import agree
 
 import multifit
@@ -141,8 +143,23 @@ def test_a_new_energy_can_be_given_to_a_trained_type(
 ) -> None:
     out = _run("atom_ener", folder, runs)
     given = recipe(steps=2, **ALONE | {f"{NET}atom_ener": [-4.5, None]})
-    tuned = fit(folder, given, output=tmp_path, finetune=out / "model.dp")
+    text = io.StringIO()
+    screen = Console(file=text, width=300)
+    tuned = fit(folder, given, output=tmp_path, finetune=out / "model.dp", console=screen)
     assert multifit.load(tuned / "model.dp").predict(np.zeros((1, 3)), ["O"])["energy"] == [-4.5]
+    assert "atom_ener replaces energies of the file: O -4 → -4.5 eV" in text.getvalue()
+
+
+@pytest.mark.parametrize("given", [None, [None, None], [-4.0, None]])
+def test_a_given_energy_is_not_lost_in_silence(
+    folder: Path, runs: dict[str, Path], tmp_path: Path, given: list[float | None] | None
+) -> None:
+    path, text = _run("atom_ener", folder, runs) / "model.dp", io.StringIO()
+    settings = recipe(steps=1, **ALONE | {f"{NET}atom_ener": given})
+    fit(folder, settings, output=tmp_path, finetune=path, console=Console(file=text, width=300))
+    lost = "the old model's atom_ener [-4.0, null] is given up: a fitted energy for O; give"
+    assert (lost in text.getvalue()) == (given != [-4.0, None])
+    assert "atom_ener replaces" not in text.getvalue()
 
 
 @pytest.mark.parametrize("how", ["finetune", "init_model", "restart"])
