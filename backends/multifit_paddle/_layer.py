@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from multifit import model as mdl
-from multifit.support import require_model
-from multifit.tree import flatten, unflatten
+from multifit.tree import unflatten
 
 from ._backend import Array, PaddleBackend
 from ._start import paddle
@@ -32,10 +31,8 @@ class EnergyLayer(paddle.nn.Layer):
         super().__init__()
         self.model = model
         self._backend = PaddleBackend()
-        require_model(model, self._backend.name)
-        trainable = set(mdl.trainable_names(model))
-        for name, value in flatten(params).items():
-            self._register(name, self._backend.asarray(value), name in trainable)
+        for name, value, trainable in mdl.native_parameters(self._backend, model, params):
+            self._register(name, value, trainable)
 
     def _register(self, name: str, value: Array, trainable: bool) -> None:
         *path, last = name.split(".")

@@ -7,8 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from multifit import model as mdl
-from multifit.support import require_model
-from multifit.tree import Flat, flatten, unflatten
+from multifit.tree import Flat, unflatten
 
 from ._backend import TensorFlowBackend
 
@@ -33,12 +32,10 @@ class EnergyModule(tf.Module):  # type: ignore[misc]
         super().__init__(name="energy")
         self.model = model
         self._backend = TensorFlowBackend()
-        require_model(model, self._backend.name)
-        trainable = set(mdl.trainable_names(model))
         #: Every parameter under its dotted name.
         self.parameters: Flat = {
-            name: tf.Variable(self._backend.asarray(value), trainable=name in trainable, name=name)
-            for name, value in flatten(params).items()
+            name: tf.Variable(value, trainable=trainable, name=name)
+            for name, value, trainable in mdl.native_parameters(self._backend, model, params)
         }
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, tf.Tensor]:

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from multifit import model as mdl
-from multifit.support import require_model
-from multifit.tree import flatten, unflatten
+from multifit.tree import unflatten
 
 from ._backend import TorchBackend
 
@@ -33,10 +32,8 @@ class EnergyModule(torch.nn.Module):
         super().__init__()
         self.model = model
         self._backend = TorchBackend()
-        require_model(model, self._backend.name)
-        trainable = set(mdl.trainable_names(model))
-        for name, value in flatten(params).items():
-            self._register(name, self._backend.asarray(value), name in trainable)
+        for name, value, trainable in mdl.native_parameters(self._backend, model, params):
+            self._register(name, value, trainable)
 
     def _register(self, name: str, value: torch.Tensor, trainable: bool) -> None:
         *path, last = name.split(".")

@@ -58,7 +58,7 @@ PUBLIC = {
     },
     "multifit.model": {
         *("EnergyModel", "evaluate", "init", "trainable_names", "deserialize", "serialize"),
-        *("directions", "evaluate_hessian", "from_content", "to_content"),
+        *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
     "multifit.files": {"check_version", "read", "remove_stale", "write"},
 }
