@@ -15,7 +15,7 @@ from _cli_files import frames as near
 from rich.console import Console
 
 from multifit import config
-from multifit.backend import get_backend
+from multifit.backend import Backend, get_backend
 from multifit.neighbors import find_pairs
 from multifit.train import Start, train
 
@@ -121,7 +121,7 @@ def fit(
     given: dict[str, Any],
     *,
     output: Path | None = None,
-    backend: str = "torch",
+    backend: str | Backend = "torch",
     console: Console | None = None,
     **start: Path,
 ) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -72,6 +73,8 @@ class Display:
     ) -> None:
         self.console, self.steps, self.quiet, self.timings = console, steps, quiet, timings
         self._spent: list[float] = []
+        self._began, self._steps, self._pace = 0.0, 0, ""
+        self._compiling, self._new = False, False
         self._bar = Progress(
             TextColumn("[bold]{task.completed}[/]/{task.total}"),
             BarColumn(bar_width=10),
@@ -98,12 +101,34 @@ class Display:
         """Take the bar away."""
         self._bar.stop()
 
+    def compiling(self, what: str, natoms: int, in_step: bool = True) -> None:
+        """Say that a compiler comes next, which may take longer than a thousand steps.
+
+        Parameters
+        ----------
+        what
+            What is compiled.
+        natoms
+            For batches of so many atoms.
+        in_step
+            Whether the time of the next step holds the compiler's.
+        """
+        self.say(f"compiling {what} for {natoms} atom{'s' * (natoms != 1)} …")
+        self._compiling = self._compiling or in_step
+        # Every run compiles at its beginning; only more of it tells what may be to come.
+        self._new = self._new or self._steps > 1 or (in_step and self._steps > 0)
+
     def step(self, step: int, seconds: float) -> None:
         """Move the bar after a step that took so long."""
-        self._spent.append(seconds)
-        # The last few, of which the one that compiled or waited is an exception.
-        pace = f"{statistics.median(self._spent[-9:]) * 1e3:.1f} ms/step" if self.timings else ""
-        self._bar.update(self._task, completed=step, speed=pace)
+        if not self._steps:
+            self._began = time.monotonic() - seconds
+        self._steps += 1
+        if not self._compiling:
+            self._spent.append(seconds)
+            # The last few, of which the one that waited is an exception.
+            self._pace = f"{statistics.median(self._spent[-9:]) * 1e3:.1f} ms/step"
+        self._compiling = False
+        self._bar.update(self._task, completed=step, speed=self._pace if self.timings else "")
 
     def show(
         self,
@@ -113,23 +138,31 @@ class Display:
         lr: float,
     ) -> None:
         """Print a line with errors, speed and the time that remains."""
-        # The median: a step that compiles, or waits for the disk, says nothing about the next.
-        pace, time_left = "", ""
-        if self._spent and step > 1 and self.timings:
-            each = statistics.median(self._spent)
-            pace = f"  {each * 1e3:.1f} ms/step"
-            time_left = f"  {duration(each * (self.steps - step))} left"
-        self._spent.clear()
         errors = f"trn {describe(training)}"
         if validation is not None:
             errors += f"  val {describe(validation)}"
+        times = self._times(step) if self.timings and step > 1 else ""
+        self._spent.clear()
+        self._new = False
         self._bar.update(self._task, completed=step, errors=brief(training, validation))
         if not self.quiet:
             self.console.print(
-                f"step {step:>{len(str(self.steps))}}  {errors}  lr {lr:.1e}{pace}{time_left}",
+                f"step {step:>{len(str(self.steps))}}  {errors}  lr {lr:.1e}{times}",
                 highlight=False,
                 soft_wrap=True,
             )
+
+    def _times(self, step: int) -> str:
+        """Return the speed since the last line, and the time that remains."""
+        pace, each = "", 0.0
+        if self._spent:
+            # The median: a step that waits for the disk says nothing about the next.
+            each = statistics.median(self._spent)
+            pace = f"  {each * 1e3:.1f} ms/step"
+        if self._new:
+            # Shapes are still new, and more will be: what compiling them takes counts too.
+            each = (time.monotonic() - self._began) / self._steps
+        return f"{pace}  {duration(each * (self.steps - step))} left" if each else ""
 
     def say(self, text: str) -> None:
         """Print a sentence."""

@@ -90,12 +90,15 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
         return
     held_out = setup.validation is not None
     source = setup.validation if setup.validation is not None else setup.training
+    what = "validation data" if held_out else "training data"
+    # Where shapes are compiled this takes longer than the steps of a short run.
+    console.print(f"evaluating the model on the {what} …", highlight=False)
     parity = Parity()
     coefficients = setup.loss.enable_atom_ener_coeff
     rows = evaluate(_potential(setup, params), source.systems, parity, coefficients)
     from ..tables import table
 
-    console.print(table(rows, "validation data" if held_out else "training data"))
+    console.print(table(rows, what))
     relative = setup.loss.relative_f is not None
     plot(run.output / PLOT, run.output / training.disp_file, parity, relative)
     written.append(run.output / PLOT)

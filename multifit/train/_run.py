@@ -33,6 +33,7 @@ from ._outputs import check_outputs
 from ._progress import Display, duration
 from ._report import BEST_MODEL, finish
 from ._setup import TRAINING_DATA, VALIDATION_DATA, Setup, set_up
+from ._shapes import announced
 from ._source import Source, Work, ahead
 from ._step import Objective, scalars, train_step
 from ._validate import FRAMES, Evaluator, Validator
@@ -113,7 +114,7 @@ def _sampler(source: Source, sizes: list[int], section: Any, seed: int, where: s
     return Sampler(source.systems, sizes, probabilities, seed)
 
 
-def _validator(setup: Setup, spectrum: Spectrum, seed: int) -> Validator | None:
+def _validator(setup: Setup, spectrum: Spectrum, seed: int, display: Display) -> Validator | None:
     if setup.validation is None:
         return None
     section = setup.config.training.validation_data
@@ -124,7 +125,13 @@ def _validator(setup: Setup, spectrum: Spectrum, seed: int) -> Validator | None:
     setup.validation.batcher = own
     for k, frames in setup.validation.spread_frames(FRAMES):
         own.learn(setup.validation.load(k, frames)[0])
-    evaluator = Evaluator(setup.backend, setup.model, setup.loss, spectrum)
+    evaluator = Evaluator(
+        setup.backend,
+        setup.model,
+        setup.loss,
+        spectrum,
+        lambda natoms: display.compiling("the validation", natoms, in_step=False),
+    )
     sampler = _sampler(setup.validation, setup.validation_sizes, section, seed + 1, VALIDATION_DATA)
     sizes = setup.validation_sizes
     return Validator(evaluator, setup.validation, sampler, section.numb_btch, sizes)
@@ -146,13 +153,17 @@ def _loop(run: Run, display: Display, began: float) -> int:
     )
     if run.state.sampler:
         sampler.restore(run.state.sampler)
-    validator = _validator(setup, run.spectrum, seed)
+    validator = _validator(setup, run.spectrum, seed, display)
     if validator is not None:
         _continue(validator, run.state.validation_sampler)
     after = run.state.step
     whole = FullValidation(setup, run.output, after)
     objective = Objective(setup.backend, setup.model, setup.loss)
-    step = train_step(objective, setup.adam, training.ema_decay if training.enable_ema else None)
+    step = announced(
+        setup.backend,
+        train_step(objective, setup.adam, training.ema_decay if training.enable_ema else None),
+        lambda natoms: display.compiling("the training step", natoms),
+    )
     with contextlib.ExitStack() as stack:
         board, curve = _records(run, stack, validator is not None)
         works = stack.enter_context(contextlib.closing(ahead(setup.training, sampler)))

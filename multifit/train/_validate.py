@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..data import Sampler
 from ..loss import EnergyLossConfig, energy_loss
 from ..spectrum import Spectrum
 from ..tree import Tree, map_leaves
+from ._shapes import Shapes, atoms
 from ._source import Source, Work
 from ._step import prediction
 
@@ -26,15 +27,23 @@ FRAMES = 64
 
 @dataclass
 class Evaluator:
-    """Metrics of a batch without a gradient; the loss itself is cheap and computed in NumPy."""
+    """Metrics of a batch without a gradient; the loss itself is cheap and computed in NumPy.
+
+    Parameters
+    ----------
+    tell
+        Is called with the number of atoms before a batch of a new shape is compiled.
+    """
 
     backend: Backend
     model: mdl.EnergyModel
     loss: EnergyLossConfig
     spectrum: Spectrum
+    tell: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
         """Compile the prediction once."""
+        self._shapes = Shapes(self.backend.static_shapes)
         self._predict = self.backend.compile(prediction(self.backend, self.model, self.loss))
 
     def metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:
@@ -45,12 +54,14 @@ class Evaluator:
         )
         if basis is not None:
             arrays["basis"] = basis
+        if self._shapes.is_new(arrays) and self.tell is not None:
+            self.tell(atoms(self.backend, arrays))
         out = self._predict(params, arrays)
         found = {key: self.backend.to_numpy(value) for key, value in out.items()}
-        atoms, rate = flat_atoms(np, work.batch), np.asarray(lr)
+        places, rate = flat_atoms(np, work.batch), np.asarray(lr)
         # What is not finite is for the caller to judge; NumPy's warning would say nothing.
         with np.errstate(over="ignore", invalid="ignore"):
-            _, metrics = energy_loss(NUMPY, self.loss, rate, found, work.label, atoms)
+            _, metrics = energy_loss(NUMPY, self.loss, rate, found, work.label, places)
         return {name: float(value) for name, value in metrics.items()}
 
 

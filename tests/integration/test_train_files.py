@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.console import Console
 
 import multifit
 from multifit import files
+from multifit.backend import get_backend
 from multifit.cli import main
 from multifit.errors import FileFormatError, TrainingError
 
@@ -304,3 +306,21 @@ def test_a_foreign_file_is_no_statistics_file(data: Path, tmp_path: Path, kind: 
     with pytest.raises(FileFormatError, match=words):
         fit(data, recipe(steps=1, training__stat_file="stat.h5"), output=tmp_path)
     assert path.read_bytes() == before
+
+
+def test_every_shape_is_announced_once_where_it_is_compiled(data: Path, tmp_path: Path) -> None:
+    text = io.StringIO()
+    torch = get_backend("torch")
+    compiles = replace(torch, static_shapes=True)  # type: ignore[type-var]
+    options: dict[str, Any] = {"training__disp_freq": 2, "training__save_freq": 3}
+    given = recipe(steps=6, **options, **HELD_OUT)
+    console = Console(file=text, width=200)
+    fit(data, given, output=tmp_path / "a", backend=compiles, console=console)
+    said = re.findall(r"^compiling .*|^evaluating .*", text.getvalue(), re.M)
+    assert said == [
+        "compiling the training step for 12 atoms …",
+        "compiling the validation for 6 atoms …",
+        "evaluating the model on the validation data …",
+    ]
+    fit(data, given, output=tmp_path / "b", backend=torch, console=console)
+    assert text.getvalue().count("compiling") == 2

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from multifit.train import _progress
 from multifit.train._progress import Display, brief, describe
+from multifit.train._shapes import Shapes
 
 NAN = float("nan")
 
@@ -42,3 +45,59 @@ def test_few_terms_fit_into_eighty_columns(terms: str) -> None:
     shown.show(100, {f"rmse_{term}": 0.5 for term in terms}, None, 1e-3)
     assert text.getvalue().count("\n") == 1
     assert len(text.getvalue().rstrip()) <= 80
+
+
+def test_what_compiles_is_said_and_left_out_of_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: 100.0)
+    text = io.StringIO()
+    shown = display(text)
+    shown.compiling("the training step", 24)
+    shown.step(1, 20.0)  # began at 80 s
+    shown.compiling("the validation", 1, in_step=False)
+    for step in range(2, 11):
+        shown.step(step, 0.01)
+    shown.show(10, {"rmse_f": 0.5}, None, 1e-3)
+    assert text.getvalue().splitlines() == [
+        "compiling the training step for 24 atoms …",
+        "compiling the validation for 1 atom …",
+        "step   10  trn F 5.00e-01  lr 1.0e-03  10.0 ms/step  0:10 left",
+    ]
+
+
+def test_shapes_that_are_still_new_count_for_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_progress.time, "monotonic", lambda: 100.0)
+    text = io.StringIO()
+    shown = display(text)
+    shown.compiling("the training step", 24)
+    shown.step(1, 20.0)
+    shown.step(2, 0.01)
+    shown.compiling("the training step", 32)
+    shown.step(3, 15.0)
+    shown.step(4, 0.01)
+    shown.show(4, {"rmse_f": 0.5}, None, 1e-3)
+    # 20 s for 4 steps, and 996 steps more.
+    assert text.getvalue().endswith("10.0 ms/step  1:23:00 left\n")
+    shown.step(5, 0.01)
+    shown.show(5, {"rmse_f": 0.5}, None, 1e-3)
+    assert text.getvalue().endswith("10.0 ms/step  0:10 left\n")
+
+
+def test_nothing_but_compiling_has_no_speed() -> None:
+    text = io.StringIO()
+    shown = display(text)
+    shown.compiling("the training step", 24)
+    shown.step(7, 20.0)
+    shown.show(7, {"rmse_f": 0.5}, None, 1e-3)
+    assert text.getvalue().endswith("lr 1.0e-03\n")
+
+
+def test_shapes_are_new_once_in_whatever_order() -> None:
+    shapes = Shapes(True)
+    batch = {"natoms": np.zeros(2), "centres": {"0": {"mask": np.zeros(8)}}}
+    assert shapes.is_new(batch, {"energy": np.zeros(2)})
+    turned = dict(reversed(batch.items()))
+    assert not shapes.is_new(turned, {"energy": np.ones(2)})
+    assert shapes.is_new(batch, {"energy": np.zeros(3)})
+    assert not Shapes(False).is_new(batch)
