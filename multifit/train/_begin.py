@@ -20,6 +20,7 @@ from . import _checkpoint as ckpt
 from . import _memory as memory
 from ._finetune import finetune, init_model, require_davg
 from ._labels import missing
+from ._mismatch import require_same
 from ._progress import Display
 from ._report import fit_bias
 from ._setup import Setup, init_params, survey
@@ -151,7 +152,7 @@ def _check_memory(setup: Setup) -> None:
 def _restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
     """Return the state of a checkpoint, and what is otherwise now than when it was written."""
     theirs, state, _ = ckpt.read(path)
-    ckpt.require_same(setup.model, theirs, path)
+    require_same(setup.model, theirs, path)
     require_davg(setup.model, state.params, path)
     _require_bias(setup.model, theirs, path)
     notes = [f"continuing {path} from step {state.step}"]

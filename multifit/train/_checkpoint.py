@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
 from collections.abc import Mapping
@@ -16,21 +15,9 @@ from .. import __version__, files
 from .. import model as mdl
 from ..errors import FileFormatError, TrainingError
 from ..potential import read_model
-from ..tree import Flat, Tree, flatten
+from ..tree import Flat, Tree
 
 VERSION = 1
-
-#: What may differ between a model and its fine-tuning: everything that is listed by type.
-BY_TYPE = (
-    "type_map",
-    "atom_exclude_types",
-    "pair_exclude_types",
-    "descriptor.sel",
-    "descriptor.exclude_types",
-    "fitting.ntypes",
-    "fitting.exclude_types",
-    "fitting.atom_ener",
-)
 
 
 @dataclass
@@ -183,63 +170,11 @@ def find(path: Path, output: Path) -> Path:
         others = "" if path.suffix == ".dp" else f", nor any {path.name}-STEP.dp beside it"
         inside = output / path
         meant = inside.is_file() or existing(inside.parent, inside.name)
-        hint = f" (did you mean {inside}?)" if meant else ""
+        hint = (
+            f" (did you mean {inside}?)"
+            if meant
+            else "; give a file such as out/model.ckpt-1000.dp, or its name before the step, "
+            "out/model.ckpt, for the newest"
+        )
         raise TrainingError(f"there is no checkpoint {path}{others}{hint}")
     return found[-1][1]
-
-
-def differences(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> list[str]:
-    """Return the settings that make the parameters of two models differ in shape or meaning."""
-    harmless = {"trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero"}
-
-    def fields(model: mdl.EnergyModel) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in flatten(dataclasses.asdict(model)).items()
-            if name.rpartition(".")[2] not in harmless
-        }
-
-    ours, others = fields(mine), fields(theirs)
-    return [
-        f"{key} is {ours[key]!r} in the input and {others.get(key)!r} in the file"
-        for key in ours
-        if ours[key] != others.get(key)
-    ]
-
-
-def other_shape(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> tuple[str, str, str] | None:
-    """Return the first parameter whose shape differs: its name and both shapes, or None.
-
-    A shape is "nowhere" if that model has no such parameter.
-    """
-    ours, others = (
-        {name: np.shape(x) for name, x in flatten(mdl.init(model, 0, 0)).items()}
-        for model in (mine, theirs)
-    )
-    for name in {**ours, **others}:
-        here, there = ours.get(name), others.get(name)
-        if here != there:
-            shapes = ["nowhere" if x is None else str(x) for x in (here, there)]
-            return name, shapes[0], shapes[1]
-    return None
-
-
-def require_same(mine: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path) -> None:
-    """Raise TrainingError if a file's model is not the input's.
-
-    The sentence has the setting that differs with both values, and the first parameter whose
-    shape differs with both shapes.
-    """
-    found = differences(mine, theirs)
-    if not found:
-        return
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    shapes = other_shape(mine, theirs)
-    if shapes is not None:
-        name, here, there = shapes
-        more += f"; {name} is {here} in the input's model and {there} in {path}"
-    tunable = all(each.startswith(BY_TYPE) for each in found)
-    raise TrainingError(
-        f"{path} does not fit the input: {found[0]}{more}; change the input back"
-        + (", or use --finetune" if tunable else "")
-    )

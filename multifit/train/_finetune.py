@@ -10,10 +10,10 @@ import numpy as np
 from .. import model as mdl
 from .._bias import type_bias, with_type_bias
 from ..errors import TrainingError
-from ..fitting._invar import take_nets
+from ..fitting import take_nets
 from ..potential import read_model
 from ..tree import Tree
-from ._checkpoint import BY_TYPE, differences, require_same
+from ._mismatch import BY_TYPE, FINETUNE, INIT_MODEL, described, differences, require_same
 
 
 def init_model(model: mdl.EnergyModel, path: Path) -> tuple[Tree, list[str]]:
@@ -29,7 +29,7 @@ def init_model(model: mdl.EnergyModel, path: Path) -> tuple[Tree, list[str]]:
         What the user should know: energies that are others than in the file.
     """
     theirs, params, _ = read_model(path)
-    require_same(model, theirs, path)
+    require_same(model, theirs, path, INIT_MODEL)
     require_davg(model, params, path)
     before = type_bias(model, params)
     fixed = zip(model.fixed_bias, before, strict=True)
@@ -84,9 +84,13 @@ def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, lis
         If the nets of the two models differ in shape, or they have no type in common.
     """
     theirs, old, _ = read_model(path)
-    wrong = [d for d in differences(model, theirs) if not d.startswith(BY_TYPE)]
+    found = differences(model, theirs)
+    wrong = {key: values for key, values in found.items() if key not in BY_TYPE}
     if wrong:
-        raise TrainingError(f"{path} can not be fine-tuned with this input: {wrong[0]}")
+        raise TrainingError(
+            f"{path} can not be fine-tuned with this input: "
+            f"{described(wrong, model, theirs, path)}; {FINETUNE}"
+        )
     place = {name: k for k, name in enumerate(theirs.type_map)}
     shared = [(k, place[name]) for k, name in enumerate(model.type_map) if name in place]
     if not shared:

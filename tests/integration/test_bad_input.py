@@ -358,7 +358,10 @@ def hdf5_without_json(path: Path) -> None:
 
 
 FOREIGN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: None, r"start\.dp does not exist|no checkpoint start\.dp$"),
+    "missing": (
+        lambda path: None,
+        r"start\.dp does not exist|no checkpoint start\.dp; give a file such as",
+    ),
     "empty": (lambda path: path.write_bytes(b""), "empty|truncated"),
     "random bytes": (lambda path: path.write_bytes(os.urandom(500)), "not|damaged"),
     "a PNG": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200)), "not|damaged"),

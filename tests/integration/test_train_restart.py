@@ -210,10 +210,10 @@ def test_stale_validations_survive(whole: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("model.descriptor.neuron", [4, 6], "descriptor.neuron is (4, 6) in the input and (4, 8)"),
-        ("model.descriptor.rcut", 3.5, "descriptor.rcut is 3.5 in the input and 3.6"),
-        ("model.type_map", ["H", "O"], "type_map is ('H', 'O') in the input and ('O', 'H')"),
-        ("model.fitting_net.numb_fparam", 1, "fitting.numb_fparam is 1 in the input and 0"),
+        ("model.descriptor.neuron", [4, 6], ".descriptor.neuron is [4, 6] in the input and [4, 8]"),
+        ("model.descriptor.rcut", 3.5, "model.descriptor.rcut is 3.5 in the input and 3.6"),
+        ("model.type_map", ["H", "O"], 'type_map is ["H", "O"] in the input and ["O", "H"]'),
+        ("model.fitting_net.numb_fparam", 1, ".fitting_net.numb_fparam is 1 in the input and 0"),
     ],
 )
 def test_a_changed_model_is_refused(
@@ -226,10 +226,6 @@ def test_a_changed_model_is_refused(
         fit(whole, given, output=tmp_path, restart=whole / "out/model.ckpt-10.dp")
     assert words in str(caught.value)
     assert "model.ckpt-10.dp" in str(caught.value)
-    if "neuron" in path:
-        assert (
-            "; descriptor.embeddings.0.layers.1.w is (4, 6) in the input's model and (4, 8) in "
-        ) in str(caught.value)
     # Fine-tuning may have other types, but not other nets.
     assert str(caught.value).endswith("use --finetune") == (path == "model.type_map")
 

@@ -89,7 +89,10 @@ def test_init_model_takes_checkpoints(trained: Path, tmp_path: Path) -> None:
 
 def test_init_model_wants_the_same_model(trained: Path, tmp_path: Path) -> None:
     given = put(recipe(steps=1), {"model.fitting_net.neuron": [8, 9]})
-    words = r"model\.dp does not fit the input: fitting\.neuron is \(8, 9\) in the input"
+    words = (
+        r"model\.dp does not fit the input: model\.fitting_net\.neuron is \[8, 9\] in the input "
+        ".*; start from a model with the input's settings"
+    )
     with pytest.raises(TrainingError, match=words):
         fit(trained, given, output=tmp_path, init_model=trained / "out/model.dp")
 
@@ -193,8 +196,8 @@ def test_finetune_keeps_a_part_of_the_elements(trained: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model.descriptor.neuron": [4, 6]}, "descriptor.neuron is (4, 6) in the input"),
-        ({"model.descriptor.rcut_smth": 1.0}, "descriptor.rcut_smth is 1.0 in the input"),
+        ({"model.descriptor.neuron": [4, 6]}, "model.descriptor.neuron is [4, 6] in the input"),
+        ({"model.descriptor.rcut_smth": 1.0}, "model.descriptor.rcut_smth is 1.0 in the input"),
     ],
 )
 def test_finetune_wants_the_same_networks(
@@ -204,6 +207,7 @@ def test_finetune_wants_the_same_networks(
         tuned_model(trained, tmp_path, put(recipe(steps=1), changes))
     assert words in str(caught.value)
     assert "can not be fine-tuned" in str(caught.value)
+    assert "only type_map, sel, atom_ener and the types that are excluded" in str(caught.value)
 
 
 def test_finetune_wants_a_common_element(trained: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from _water import put, recipe
 from multifit import config
 from multifit.errors import TrainingError
 from multifit.train import _changes as changes
-from multifit.train import _checkpoint as ckpt
+from multifit.train._mismatch import INIT_MODEL, require_same
 
 
 def full(**given: Any) -> dict[str, Any]:
@@ -132,30 +132,33 @@ def test_data_of_another_size(old: list[int], new: list[int], words: str) -> Non
         (
             {"fitting_neuron": (7, 7)},
             {},
-            "fitting.neuron is (7, 7) in the input and (5, 5) in the file; "
-            "fitting.nets.0.layers.0.w is (12, 7) in the input's model and (12, 5) in old.dp; "
-            "change the input back",
+            "old.dp does not fit the input: model.fitting_net.neuron is [7, 7] in the input and "
+            "[5, 5] in the file; change the input back",
         ),
         (
-            {"fitting_neuron": (5,)},
-            {},
-            "fitting.nets.0.layers.1.w is (5, 1) in the input's model and (5, 5) in old.dp",
+            {"fitting_neuron": ()},
+            {"activation": "relu"},
+            'model.descriptor.activation_function is "tanh" in the input and "relu" in the file; '
+            "model.fitting_net.neuron is [] in the input and [5, 5] in the file; "
+            'model.fitting_net.activation_function is "tanh" in the input and "relu" in the file; '
+            "change the input back",
         ),
         (
             {"mixed_types": True},
             {},
-            "fitting.nets.1.layers.0.w is nowhere in the input's model and (12, 5) in old.dp",
+            "fitting.mixed_types is true in the input and false in the file; "
+            "fitting.nets.1.layers.0.w is nowhere in the input's model and [12, 5] in old.dp; ",
         ),
         (
             {},
-            {"numb_fparam": 2},
-            "fitting.numb_fparam is 0 in the input and 2 in the file; fitting.nets.0.layers.0.w is "
-            "(12, 5) in the input's model and (14, 5) in old.dp",
+            {"numb_fparam": 2, "numb_aparam": 1, "fitting_neuron": (7, 7), "precision": "float32"},
+            "; 2 more differ; change the input back",
         ),
         (
-            {"activation": "relu"},
+            {"atom_exclude_types": (1,)},
             {},
-            "activation_function is 'relu' in the input and 'tanh' in the file (and 1 more); ",
+            "model.atom_exclude_types is [1] in the input and [] in the file; change the input "
+            "back, or use --finetune",
         ),
     ],
 )
@@ -163,8 +166,13 @@ def test_a_model_that_does_not_fit(
     mine: dict[str, Any], theirs: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(TrainingError) as caught:
-        ckpt.require_same(build(**mine), build(**theirs), Path("old.dp"))
+        require_same(build(**mine), build(**theirs), Path("old.dp"))
     assert words in str(caught.value)
+
+
+def test_the_advice_is_that_of_the_option() -> None:
+    with pytest.raises(TrainingError, match=r"in the file; start from a model with the input's"):
+        require_same(build(neuron=(3, 5)), build(), Path("old.dp"), INIT_MODEL)
 
 
 @pytest.mark.parametrize(("after", "idle"), [(False, True), (True, False)])

@@ -1,0 +1,143 @@
+"""How the model of a file differs from the input's, in the words of the input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import model as mdl
+from ..errors import TrainingError
+from ..tree import flatten
+
+#: What may differ between a model and its fine-tuning: everything that is listed by type.
+BY_TYPE = (
+    "type_map",
+    "atom_exclude_types",
+    "pair_exclude_types",
+    "descriptor.sel",
+    "descriptor.exclude_types",
+    "fitting.ntypes",
+    "fitting.exclude_types",
+    "fitting.atom_ener",
+)
+
+#: What makes no difference to the parameters, neither in shape nor in meaning.
+HARMLESS = ("trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero")
+
+#: What no key of the input sets: it follows from others, or is always the same.
+DERIVED = (
+    "fitting.ntypes",
+    "fitting.dim_descrpt",
+    "fitting.dim_out",
+    "fitting.var_name",
+    "fitting.mixed_types",
+    "fitting.exclude_types",
+)
+
+#: How many settings are named that differ.
+SHOWN = 3
+
+#: What to do about a difference, by the option of the command line.
+RESTART = "change the input back"
+INIT_MODEL = "start from a model with the input's settings, or set them in the input as in the file"
+FINETUNE = (
+    "set it in the input as in the file: of what shapes a model, only type_map, sel, atom_ener and "
+    "the types that are excluded may be others"
+)
+
+Differences = dict[str, tuple[Any, Any]]
+
+
+def differences(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> Differences:
+    """Return the settings that make the parameters of two models differ in shape or meaning.
+
+    Returns
+    -------
+    found
+        The dotted name of the setting → its values in ``mine`` and in ``theirs``.
+    """
+
+    def fields(model: mdl.EnergyModel) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in flatten(dataclasses.asdict(model)).items()
+            if name.rpartition(".")[2] not in HARMLESS
+        }
+
+    ours, others = fields(mine), fields(theirs)
+    return {key: (ours[key], others[key]) for key in ours if ours[key] != others[key]}
+
+
+def other_shape(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> tuple[str, str, str] | None:
+    """Return the first parameter whose shape differs: its name and both shapes, or None.
+
+    A shape is "nowhere" if that model has no such parameter.
+    """
+    ours, others = (
+        {name: np.shape(x) for name, x in flatten(mdl.init(model, 0, 0)).items()}
+        for model in (mine, theirs)
+    )
+    for name in {**ours, **others}:
+        here, there = ours.get(name), others.get(name)
+        if here != there:
+            shapes = ["nowhere" if x is None else str(list(x)) for x in (here, there)]
+            return name, shapes[0], shapes[1]
+    return None
+
+
+def described(
+    found: Differences, mine: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path
+) -> str:
+    """Return what differs: keys of the input with both values, as the input would have them.
+
+    Where no key explains it, the first parameter whose shape differs follows, with both shapes.
+    """
+    settings = [key for key in found if key not in DERIVED]
+    keys = settings or list(found)
+    parts = [
+        f"{_key(key)} is {_json(found[key][0])} in the input and {_json(found[key][1])} in the file"
+        for key in keys[:SHOWN]
+    ]
+    if len(keys) > SHOWN:
+        parts.append(f"{len(keys) - SHOWN} more differ")
+    shape = None if settings else other_shape(mine, theirs)
+    if shape is not None:
+        name, here, there = shape
+        parts.append(f"{name} is {here} in the input's model and {there} in {path}")
+    return "; ".join(parts)
+
+
+def require_same(
+    mine: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path, advice: str = RESTART
+) -> None:
+    """Raise TrainingError if a file's model is not the input's.
+
+    Parameters
+    ----------
+    advice
+        What to do about it.
+    """
+    found = differences(mine, theirs)
+    if not found:
+        return
+    tunable = ", or use --finetune" if all(key in BY_TYPE for key in found) else ""
+    raise TrainingError(
+        f"{path} does not fit the input: {described(found, mine, theirs, path)}; {advice}{tunable}"
+    )
+
+
+def _key(field: str) -> str:
+    """Return the key of the input; what has none keeps its name in model files."""
+    if field in DERIVED:
+        return field
+    section, _, name = field.rpartition(".")
+    inside = {"": "model", "fitting": "model.fitting_net"}.get(section, f"model.{section}")
+    return f"{inside}.{name}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=lambda x: np.asarray(x).tolist())
