@@ -15,8 +15,11 @@ from .potential import ATOMS_AT_ONCE, Potential
 #: What is done with the outputs, the labels and the mask of real atoms of some frames.
 Detail = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray], np.ndarray], None]
 
-#: The labels that predictions can be compared with.
-COMPARED = tuple(dict.fromkeys(quantity.label for quantity in QUANTITIES.values()))
+#: The label that is compared on request only, for it is large and its prediction dear.
+HESSIAN = "hessian"
+
+#: The labels that predictions are compared with.
+COMPARED = tuple(dict.fromkeys(each.label for each in QUANTITIES.values() if each.label != HESSIAN))
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def compare(
     detail: Detail | None = None,
     *,
     coefficients: bool = False,
+    hessian: bool = False,
 ) -> Errors:
     """Return how far a model is from the labels of a system.
 
@@ -70,7 +74,7 @@ def compare(
         Which frames (n,); None for all.
     detail
         Called with the outputs, labels and mask of real atoms of each chunk of frames.
-    coefficients
+    coefficients, hessian
         As for :func:`predictions`.
 
     Raises
@@ -79,7 +83,8 @@ def compare(
         If the model needs parameters that the data lack, or the data can not be read.
     """
     errors = Errors()
-    for chunk in predictions(potential, system, frames, coefficients=coefficients):
+    chunks = predictions(potential, system, frames, coefficients=coefficients, hessian=hessian)
+    for chunk in chunks:
         errors.add(chunk.output, chunk.label, chunk.real)
         if detail is not None:
             detail(chunk.output, chunk.label, chunk.real)
@@ -92,6 +97,7 @@ def predictions(
     frames: np.ndarray | None = None,
     *,
     coefficients: bool = False,
+    hessian: bool = False,
 ) -> Iterator[Chunk]:
     """Yield predictions and labels of the frames of a system, in their order.
 
@@ -102,13 +108,16 @@ def predictions(
     coefficients
         Whether energies are sums with the coefficients of ``atom_ener_coeff.npy``, where the data
         have it; else with 1.
+    hessian
+        Whether Hessians are predicted too, if the system has them as labels.
     """
     chosen = np.arange(system.nframes) if frames is None else np.asarray(frames, dtype=np.int64)
     model = potential.model
     batcher = Batcher(model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types)
     size = frames_at_once(system.natoms, len(chosen), potential.backend.static_shapes)
     for start in range(0, len(chosen), size):
-        chunk = _predict(potential, batcher, system, chosen[start : start + size], size)
+        some = chosen[start : start + size]
+        chunk = _predict(potential, batcher, system, some, size, hessian)
         yield _weighted(system, chunk) if coefficients else chunk
 
 
@@ -144,10 +153,16 @@ def frames_at_once(natoms: int, nframes: int, static_shapes: bool) -> int:
 
 
 def _predict(
-    potential: Potential, batcher: Batcher, system: System, frames: np.ndarray, size: int
+    potential: Potential,
+    batcher: Batcher,
+    system: System,
+    frames: np.ndarray,
+    size: int,
+    hessian: bool,
 ) -> Chunk:
     """Return the predictions for at most ``size`` frames."""
-    arrays = system.load(frames, (*COMPARED, "fparam", "aparam"))
+    compared = (*COMPARED, HESSIAN) if hessian else COMPARED
+    arrays = system.load(frames, (*compared, "fparam", "aparam"))
     fit = potential.model.fitting
     extra = parameters(system, arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam)
     ready = [
@@ -157,14 +172,15 @@ def _predict(
     atype = np.stack([frame.atype for frame in ready])
     # The last chunk is filled up with its last frame, so that its shape is known already.
     padding = size - len(ready) if potential.backend.static_shapes else 0
-    out = potential.evaluate_frames(
-        ready + ready[-1:] * padding,
-        *[None if x is None else np.concatenate([x, *[x[-1:]] * padding]) for x in extra],
-    )
+    filled = ready + ready[-1:] * padding
+    more = [None if x is None else np.concatenate([x, *[x[-1:]] * padding]) for x in extra]
+    out = potential.evaluate_frames(filled, *more)
+    if HESSIAN in arrays:
+        out[HESSIAN] = potential.hessians(filled, *more)
     return Chunk(
         frames,
         atype,
         np.ones(atype.shape),
         {key: value[: len(frames)] for key, value in out.items()},
-        {key: arrays[key] for key in COMPARED if key in arrays},
+        {key: arrays[key] for key in compared if key in arrays},
     )

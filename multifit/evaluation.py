@@ -19,15 +19,17 @@ class Quantity:
     label: str  #: key of the label in the data
     output: str  #: key of the model's output
     per_atom: bool = False  #: whether errors are divided by the number of atoms
+    axes: int = 0  #: how many axes behind that of the frames are atoms, or components of atoms
 
 
 QUANTITIES: dict[str, Quantity] = {
     "energy": Quantity("energy", "eV", "energy", "energy"),
     "energy_per_atom": Quantity("energy/atom", "eV", "energy", "energy", per_atom=True),
-    "force": Quantity("force", "eV/Å", "force", "force"),
+    "force": Quantity("force", "eV/Å", "force", "force", axes=1),
     "virial": Quantity("virial", "eV", "virial", "virial"),
     "virial_per_atom": Quantity("virial/atom", "eV", "virial", "virial", per_atom=True),
-    "atom_ener": Quantity("atomic energy", "eV", "atom_ener", "atom_energy"),
+    "atom_ener": Quantity("atomic energy", "eV", "atom_ener", "atom_energy", axes=1),
+    "hessian": Quantity("Hessian", "eV/Å²", "hessian", "hessian", axes=2),
 }
 
 
@@ -71,8 +73,8 @@ class Errors:
             if quantity.label not in label or quantity.output not in output:
                 continue
             diff = output[quantity.output] - label[quantity.label]
-            if diff.ndim > 1 and diff.shape[1] == real.shape[1] and quantity.label != "virial":
-                diff = diff[real]
+            if quantity.axes:
+                diff = diff[real if quantity.axes == 1 else pairs(real)]
             if quantity.per_atom:
                 diff = diff / natoms.reshape(-1, *[1] * (diff.ndim - 1))
             self.number[key] = self.number.get(key, 0) + diff.size
@@ -89,6 +91,12 @@ class Errors:
                 total.squared[key] = total.squared.get(key, 0.0) + part.squared[key]
         return total
 
+    def only(self, key: str) -> Errors:
+        """Return the errors of one quantity."""
+        if key not in self.number:
+            return Errors()
+        return Errors({key: self.number[key]}, {key: self.absolute[key]}, {key: self.squared[key]})
+
     def mae(self, key: str) -> float:
         """Return the mean absolute error."""
         return self.absolute[key] / self.number[key]
@@ -96,3 +104,21 @@ class Errors:
     def rmse(self, key: str) -> float:
         """Return the root-mean-square error."""
         return float(np.sqrt(self.squared[key] / self.number[key]))
+
+
+def pairs(real: np.ndarray) -> np.ndarray:
+    """Return which elements of Hessians belong to real atoms.
+
+    Parameters
+    ----------
+    real
+        Which atoms are not virtual, (n, natoms).
+
+    Returns
+    -------
+    ndarray
+        Booleans (n, 3 natoms, 3 natoms).
+    """
+    components: np.ndarray = np.repeat(real, 3, axis=1)
+    found: np.ndarray = components[:, :, None] & components[:, None, :]
+    return found

@@ -205,13 +205,19 @@ class Potential:
         if hessian:
             for k, part in zip(range(0, nframes, step), parts, strict=True):
                 chunk = [None if x is None else x[k : k + step] for x in extra]
-                part["hessian"] = self._hessian(ready[k : k + step], *chunk)
+                part["hessian"] = self.hessians(ready[k : k + step], *chunk)
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
-    def _hessian(
-        self, frames: Sequence[Frame], fparam: np.ndarray | None, aparam: np.ndarray | None
+    def hessians(
+        self,
+        frames: Sequence[Frame],
+        fparam: np.ndarray | None = None,
+        aparam: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Return (nframes, 3 natoms, 3 natoms), a few columns at a time: memory is bounded."""
+        """Return the Hessians of frames of one number of atoms, as :meth:`predict` does.
+
+        They come a few columns at a time: memory is bounded.
+        """
         host, layout = self._batcher.assemble(frames, fparam, aparam)
         batch = map_leaves(self.backend.asarray, host)
         nframes, natoms = len(frames), len(frames[0].atype)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..evaluation import pairs
 
 _XYZ = ("x", "y", "z")
 _COLUMNS = {
@@ -15,6 +16,7 @@ _COLUMNS = {
     "f": tuple(f"f{a}" for a in _XYZ),
     "v": tuple(f"v{a}{b}" for a in _XYZ for b in _XYZ),
     "ae": ("ae",),
+    "h": ("h",),
 }
 
 
@@ -61,6 +63,10 @@ class Details:
         if "atom_ener" in label:
             pair = np.stack([label["atom_ener"][real], output["atom_energy"][real]], axis=1)
             self._append("ae.out", "ae", system, pair)
+        if "hessian" in label and "hessian" in output:
+            there = pairs(real)
+            pair = np.stack([label["hessian"][there], output["hessian"][there]], axis=1)
+            self._append("h.out", "h", system, pair)
 
     def _append(self, ending: str, kind: str, system: str, rows: np.ndarray) -> None:
         """Write rows at the end of a file, which the first call makes anew."""

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from ..tables import Row
     from ._detail import Details
 
-ATOMIC = "Atomic energy"
+ATOMIC, HESSIAN = "Atomic energy", "Hessian"
 
-#: The tables that are shown: title → quantities; the last only where the data have it.
+#: The tables that are shown: title → quantities; the last two only where the data have them.
 TABLES = {
     "Energy": ("energy", "energy_per_atom"),
     "Force and virial": ("force", "virial", "virial_per_atom"),
     ATOMIC: ("atom_ener",),
+    HESSIAN: ("hessian",),
 }
 
 
@@ -48,6 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PREFIX",
         help="write labels and predictions to PREFIX.e.out, PREFIX.f.out, PREFIX.v.out, …",
     )
+    parser.add_argument(
+        "--hessian",
+        action="store_true",
+        help="compare Hessians too where the data have hessian.npy, which takes longer",
+    )
     add_backend_argument(parser)
 
 
@@ -64,12 +70,23 @@ def run(args: argparse.Namespace) -> int:
     potential, weighted = Potential(model, params, backend), trained_with(content)
     systems = open_data(args, potential.type_map)
     details = None if args.detail_file is None else Details(args.detail_file)
-    rows = evaluate(potential, systems, args.numb_test, details, coefficients=weighted)
+    rows = evaluate(
+        potential,
+        systems,
+        args.numb_test,
+        details,
+        coefficients=weighted,
+        hessian=args.hessian,
+    )
     out = console()
-    shown = [(title, keys) for title, keys in TABLES.items() if title != ATOMIC or _has(rows, keys)]
+    optional = (ATOMIC, HESSIAN)
+    shown = [
+        (title, keys) for title, keys in TABLES.items() if title not in optional or _has(rows, keys)
+    ]
     for title, keys in shown:
         out.print(table(rows, title, keys, caption=title == shown[-1][0]))
-    for line in filter(None, [*_lacking(systems), note(systems, weighted)]):
+    notes = [*_lacking(systems), _hessians(systems, args.hessian), note(systems, weighted)]
+    for line in filter(None, notes):
         out.print(line, markup=False, soft_wrap=True)
     if details is not None:
         out.print(f"wrote {', '.join(details.written)}", markup=False, soft_wrap=True)
@@ -88,6 +105,7 @@ def evaluate(
     details: Details | None = None,
     *,
     coefficients: bool = False,
+    hessian: bool = False,
 ) -> list[Row]:
     """Return name, number of frames and errors of each system.
 
@@ -97,7 +115,7 @@ def evaluate(
         Only so many frames of each system; 0 for all.
     details
         Where labels and predictions go.
-    coefficients
+    coefficients, hessian
         As for :func:`multifit.comparison.predictions`.
     """
     from ..comparison import compare, first_frames
@@ -118,7 +136,14 @@ def evaluate(
 
     with bar:
         errors = (
-            compare(potential, system, frames, watch(system.name), coefficients=coefficients)
+            compare(
+                potential,
+                system,
+                frames,
+                watch(system.name),
+                coefficients=coefficients,
+                hessian=hessian,
+            )
             for system, frames in zip(systems, chosen, strict=True)
         )
         return [
@@ -138,3 +163,12 @@ def _lacking(systems: Sequence[System]) -> list[str]:
             names = ", ".join(lacking[:3]) + (", …" if len(lacking) > 3 else "")
             notes.append(f"— {len(lacking)} of {len(systems)} systems have no {label}: {names}")
     return notes
+
+
+def _hessians(systems: Sequence[System], compared: bool) -> str:
+    """Return what there is to say about Hessians in the data."""
+    having = [system.name for system in systems if "hessian" in system.labels]
+    if compared:
+        return "" if having else "— the data have no hessian to compare with"
+    names = ", ".join(having[:3]) + (", …" if len(having) > 3 else "")
+    return f"Hessians are compared with --hessian only; they are in {names}" if having else ""

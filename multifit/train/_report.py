@@ -12,17 +12,26 @@ from rich.console import Console
 from .. import files
 from ..comparison import compare, spread_frames
 from ..data import System
-from ..evaluation import Errors
+from ..evaluation import QUANTITIES
+from ..loss import TERMS, EnergyLossConfig
 from ..potential import Potential
+from ..tables import SUMMARY, table
 from ..tree import Tree, map_leaves, unflatten
 from ._plot import Parity, plot
 
 if TYPE_CHECKING:
+    from ..tables import Row
     from ._begin import Run
     from ._setup import Setup
 
 #: How many frames of a system the final table and plot are made from.
 FRAMES = 200
+
+#: And its Hessians, which take much longer.
+HESSIANS = 8
+
+#: How many quantities fit beside each other.
+PER_TABLE = 3
 
 MODEL = "model.dp"
 EMA_MODEL = "model_ema.dp"
@@ -54,21 +63,31 @@ def _with_bias(setup: Setup, params: Tree) -> Tree:
 
 
 def evaluate(
-    potential: Potential, systems: Sequence[System], parity: Parity, coefficients: bool
-) -> list[tuple[str, int, Errors]]:
-    """Return (name, frames, errors) for each system.
-
-    Parameters
-    ----------
-    coefficients
-        As for :func:`multifit.comparison.predictions`.
-    """
+    potential: Potential, systems: Sequence[System], parity: Parity, loss: EnergyLossConfig
+) -> list[Row]:
+    """Return (name, frames, errors) for each system, with the Hessian's if that was fitted."""
     rows = []
     for system in systems:
         frames = spread_frames(system, FRAMES)
-        errors = compare(potential, system, frames, parity.add, coefficients=coefficients)
+        errors = compare(
+            potential, system, frames, parity.add, coefficients=loss.enable_atom_ener_coeff
+        )
+        if loss.needs_hessian and "hessian" in system.labels:
+            few = spread_frames(system, HESSIANS)
+            errors += compare(potential, system, few, hessian=True).only("hessian")
         rows.append((system.name, len(frames), errors))
     return rows
+
+
+def columns(rows: Sequence[Row], loss: EnergyLossConfig) -> list[tuple[str, ...]]:
+    """Return the quantities of each table: those that were fitted or have labels, in threes."""
+    fitted = {TERMS[term].label for term in loss.terms}
+    shown = [
+        key
+        for key in (*SUMMARY, "atom_ener", "hessian")
+        if QUANTITIES[key].label in fitted or any(errors.number.get(key) for _, _, errors in rows)
+    ]
+    return [tuple(shown[k : k + PER_TABLE]) for k in range(0, len(shown), PER_TABLE)]
 
 
 def finish(run: Run, console: Console, quiet: bool) -> None:
@@ -94,11 +113,13 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     # Where shapes are compiled this takes longer than the steps of a short run.
     console.print(f"evaluating the model on the {what} …", highlight=False)
     parity = Parity()
-    coefficients = setup.loss.enable_atom_ener_coeff
-    rows = evaluate(_potential(setup, params), source.systems, parity, coefficients)
-    from ..tables import table
-
-    console.print(table(rows, what))
+    rows = evaluate(_potential(setup, params), source.systems, parity, setup.loss)
+    groups = columns(rows, setup.loss)
+    for keys in groups:
+        first, last = keys == groups[0], keys == groups[-1]
+        console.print(table(rows, what if first else "", keys, caption=last))
+    if "hessian" in groups[-1]:
+        console.print(f"Hessians of at most {HESSIANS} frames of each system", highlight=False)
     relative = setup.loss.relative_f is not None
     plot(run.output / PLOT, run.output / training.disp_file, parity, relative)
     written.append(run.output / PLOT)

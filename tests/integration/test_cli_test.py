@@ -19,6 +19,7 @@ from multifit.cli import main
 from multifit.comparison import compare, frames_at_once, predictions, spread_frames
 from multifit.data import open_systems
 from multifit.errors import DataError
+from multifit.evaluation import Errors
 from multifit.potential import Potential
 
 
@@ -324,3 +325,56 @@ def test_negative_number_of_frames_is_refused(case, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["test", "-m", "model.dp", "-s", "data", "-n", "-1"])
     assert "negative" in capsys.readouterr().err
+
+
+def test_hessians_are_compared_on_request(case, capsys) -> None:
+    folder, potential = case
+    coord, system = frames(2)
+    found = potential.predict(coord, system.atype, system.cell, hessian=True)
+    arrays = {"energy": found["energy"], "hessian": found["hessian"] - 0.25}
+    write_system(folder / "data", coord, system, **arrays)
+    assert main(["test", "-m", "model.dp", "-s", "data"]) == 0
+    out = capsys.readouterr().out
+    assert "Hessians are compared with --hessian only; they are in data\n" in out
+    assert "eV/Å²" not in out
+    assert main(["test", "-m", "model.dp", "-s", "data", "--hessian", "-d", "x"]) == 0
+    out = capsys.readouterr().out
+    assert lines_of(out, "data")[2] == ["2", "2.500e-01", "2.500e-01"]
+    assert "--hessian" not in out
+    label, prediction = np.loadtxt("x.h.out").T
+    np.testing.assert_allclose(prediction - label, 0.25, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(prediction, found["hessian"].ravel(), rtol=0, atol=1e-12)
+
+
+def test_hessians_that_are_nowhere_are_not_mentioned_unless_asked_for(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "data", potential, 1)
+    assert main(["test", "-m", "model.dp", "-s", "data"]) == 0
+    assert "essian" not in capsys.readouterr().out
+    assert main(["test", "-m", "model.dp", "-s", "data", "--hessian"]) == 0
+    assert "— the data have no hessian to compare with" in capsys.readouterr().out
+
+
+def test_hessians_of_virtual_atoms_count_nowhere() -> None:
+    real = np.array([[True, False]])
+    label = np.full((1, 6, 6), 9.0)
+    label[0, :3, :3] = 0.5
+    errors = Errors()
+    errors.add({"hessian": np.ones((1, 6, 6))}, {"hessian": label}, real)
+    assert errors.number["hessian"] == 9
+    assert errors.mae("hessian") == 0.5
+    assert errors.only("force") == Errors()
+
+
+def test_hessians_of_backends_that_compile_come_for_each_frame_once(case, monkeypatch) -> None:
+    folder, potential = case
+    monkeypatch.setattr(comparison, "ATOMS_AT_ONCE", 13)
+    static = replace(get_backend("numpy"), static_shapes=True)  # type: ignore[type-var]
+    coord, system = frames(3)
+    found = potential.predict(coord, system.atype, system.cell, hessian=True)
+    write_system(folder / "data", coord, system, hessian=found["hessian"] - 0.5)
+    data = open_systems(str(folder / "data"), potential.type_map)[0]
+    padded = Potential(potential.model, draw(potential.model), static)
+    errors = compare(padded, data, hessian=True)
+    assert errors.number["hessian"] == 3 * 18 * 18
+    assert errors.rmse("hessian") == pytest.approx(0.5)

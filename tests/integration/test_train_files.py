@@ -324,3 +324,42 @@ def test_every_shape_is_announced_once_where_it_is_compiled(data: Path, tmp_path
     ]
     fit(data, given, output=tmp_path / "b", backend=torch, console=console)
     assert text.getvalue().count("compiling") == 2
+
+
+def final_table(folder: Path, given: dict[str, Any], output: Path) -> str:
+    text = io.StringIO()
+    fit(folder, given, output=output, console=Console(file=text, width=100))
+    return text.getvalue().partition("evaluating")[2]
+
+
+def test_the_table_has_what_is_fitted_or_known(tmp_path: Path) -> None:
+    frames = labelled(2)
+    write(tmp_path / "data", frames, without=["virial"])
+    shown = final_table(tmp_path, recipe(steps=1), tmp_path / "a")
+    assert "force" in shown
+    assert "virial" not in shown
+    assert "—" not in shown
+    # What has labels is shown, fitted or not.
+    each = frames.energy[:, None] / 6 * np.ones(6)
+    write(tmp_path / "more", frames, atom_ener=each)
+    shown = final_table(tmp_path, recipe("more", steps=1), tmp_path / "b")
+    assert "virial" in shown
+    assert "atomic energy" in shown
+    assert max(map(len, shown.splitlines()[1:-1])) <= 100
+    # What is fitted is shown, even where only the training data have it.
+    held_out = {"training__validation_data": {"systems": "data", "batch_size": 1}}
+    virial = {"loss__start_pref_v": 1.0, "loss__limit_pref_v": 1.0}
+    shown = final_table(tmp_path, recipe("more", steps=1, **held_out, **virial), tmp_path / "c")
+    assert re.search(r"^ data .*—\s+—$", shown, re.M)
+
+
+def test_the_table_has_hessians_only_if_they_were_fitted(tmp_path: Path) -> None:
+    write(tmp_path / "data", labelled(2), hessian=np.full((2, 18 * 18), 0.5))
+    assert "Hessian" not in final_table(tmp_path, recipe(steps=1), tmp_path / "a")
+    given = recipe(steps=1, loss__start_pref_h=1.0, loss__limit_pref_h=1.0)
+    shown = final_table(tmp_path, given, tmp_path / "b")
+    assert "Hessians of at most 8 frames of each system" in shown
+    found = multifit.load(tmp_path / "b/model.dp")
+    frames = labelled(2)
+    got = found.predict(frames.coord, frames.atype, frames.cell, hessian=True)["hessian"]
+    assert f"{np.sqrt(np.mean((got - 0.5) ** 2)):.3e}" in shown
