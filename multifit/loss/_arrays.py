@@ -34,23 +34,55 @@ class Fold:
             *kind.axes(self.mask.shape[1], self.generalized),
         )
 
+    def _whole(self, key: str) -> tuple[int, ...]:
+        """Return the shape that the label of whole frames has."""
+        if key == "hessian":
+            return (self.nframes, *(3 * self.mask.shape[1],) * 2)
+        natoms = self.mask.shape[1]
+        axes = LABELS[key].axes(natoms, self.generalized)
+        return (self.nframes, *(natoms,) * LABELS[key].per_atom, *axes)
+
     def empty(self, key: str) -> Array:
         """Return what stands in for a label."""
         return self.backend.asarray(np.full(self._shape(key), LABELS[key].default))
 
-    def __call__(self, name: str, key: str, value: Array) -> Array:
-        """Return (N, …) or (nframes, …) for the label of this key, or a prediction like it."""
+    def __call__(self, what: str, arrays: Mapping[str, Array], name: str, key: str) -> Array:
+        """Return (N, …) or (nframes, …) for an array, or what stands in for it.
+
+        Parameters
+        ----------
+        what
+            ``"prediction"`` or ``"label"``, for messages.
+        arrays, name
+            Where the array is, and under which name.
+        key
+            The label that it is, or that is like it.
+
+        Raises
+        ------
+        ValueError
+            If it has another size.
+        """
         xp, shape = self.backend.xp, self._shape(key)
+        value = arrays.get(name)
+        if value is None:
+            return self.empty(key)
         if math.prod(value.shape) != math.prod(shape):
             raise ValueError(
-                f"{name} has shape {tuple(value.shape)}, but {self.nframes} frames of "
-                f"{self.mask.shape[1]} atoms need {math.prod(shape)} numbers"
+                f"the {what} {name!r} has the shape {tuple(value.shape)}, but must be "
+                f"{self._whole(key)} or have as many numbers: the predictions are of "
+                f"{_count(self.nframes, 'frame')}, and the arrays or natoms say "
+                f"{_count(self.mask.shape[1], 'atom')}"
             )
         flat = xp.reshape(value, shape)
         if "3natoms" not in LABELS[key].shape:
             return flat
         columns = np.repeat(np.repeat(self.mask, 3, axis=1), self.mask.shape[1], axis=0)
         return flat * self.backend.asarray(columns[:, None, :].astype(np.float64))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def frames(prediction: Mapping[str, Array]) -> int:

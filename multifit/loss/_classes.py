@@ -196,11 +196,9 @@ class EnergyLoss:
         config, scalar = self.config, fold.backend.asarray
         flat: dict[str, Array] = {}
         for key in map(config.prediction, config.terms):
-            given = prediction.get(key)
-            flat[key] = fold.empty(LIKE[key]) if given is None else fold(key, LIKE[key], given)
+            flat[key] = fold("prediction", prediction, key, LIKE[key])
         target: dict[str, Array] = {}
         for key in config.labels:
-            given = label.get(key)
-            target[key] = fold.empty(key) if given is None else fold(key, key, given)
+            target[key] = fold("label", label, key, key)
             target[f"find_{key}"] = scalar(np.asarray(float(there(label, key))))
         return flat, target

@@ -520,10 +520,17 @@ def test_the_class_takes_labels_as_files_fold_them() -> None:
     loss, prediction, label = _class(), _whole(3), _whole_labels(4)
     folded = {key: x.reshape(2, -1) for key, x in label.items()}
     same(loss(LR, prediction, folded), loss(LR, prediction, label), rtol=0.0)
-    with pytest.raises(
-        ValueError, match=r"drdq has shape \(2, 12\), but 2 frames of 4 atoms need 48"
-    ):
+    says = (
+        r"the label 'drdq' has the shape \(2, 12\), but must be \(2, 4, 3, 2\) or have as many "
+        "numbers: the predictions are of 2 frames, and the arrays or natoms say 4 atoms"
+    )
+    with pytest.raises(ValueError, match=says):
         loss(LR, prediction, label | {"drdq": np.zeros((2, 12))})
+    says = r"the prediction 'hessian' has the shape \(2, 3, 3\), but must be \(2, 12, 12\) or"
+    with pytest.raises(ValueError, match=says):
+        loss(LR, prediction | {"hessian": np.zeros((2, 3, 3))}, label)
+    with pytest.raises(ValueError, match=r"'energy' has the shape \(3,\), but must be \(2,\)"):
+        loss(LR, prediction, label | {"energy": np.zeros(3)})
 
 
 def test_the_class_does_without_labels_and_predictions() -> None:
