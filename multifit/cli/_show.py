@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError, FileFormatError, did_you_mean
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..model import EnergyModel
     from ..tree import Tree
 
@@ -107,8 +109,10 @@ def _descriptor(shown: Shown) -> Lines:
 def _fitting_net(shown: Shown) -> Lines:
     model, f = shown.model, shown.model.fitting
     per = "for all types" if f.mixed_types else "for each type"
-    nets = f"{f.n_networks} × {f.dim_in}-{_layers(f.neuron)}-{f.dim_out}, one {per}"
-    yield "fitting nets", f"{nets}, {f.activation_function}{_resnet(f.resnet_dt)}, {f.precision}"
+    nets = f"{f.n_networks} × {_layers((f.dim_in, *f.neuron, f.dim_out))}, one {per}"
+    if f.neuron:  # without a hidden layer there is nothing that these settings act on
+        nets += f", {f.activation_function}{_resnet(f.resnet_dt)}"
+    yield "fitting nets", f"{nets}, {f.precision}"
     if f.numb_fparam:
         default = "" if f.default_fparam is None else f" (default {list(f.default_fparam)})"
         yield "fparam", f"{f.numb_fparam} for each frame{default}"
@@ -117,7 +121,7 @@ def _fitting_net(shown: Shown) -> Lines:
     elif f.numb_aparam:
         yield "aparam", f"{f.numb_aparam} for each atom"
     if f.dim_case_embd:
-        yield "case", f"one of {f.dim_case_embd}"
+        yield "case", _case(shown.params["fitting"]["case_embd"])
     if f.layer_name is not None:
         shared = [f"{k}" if name is None else f"{k} {name}" for k, name in enumerate(f.layer_name)]
         yield "layers", f"{', '.join(shared)}  (those of one name share their parameters)"
@@ -154,6 +158,17 @@ def _bias(shown: Shown) -> Lines:
     bias = type_bias(shown.model, shown.params)
     pairs = zip(shown.model.type_map, bias, strict=True)
     yield "energy bias", "  ".join(f"{name} {value:.6f}" for name, value in pairs) + "  (eV/atom)"
+
+
+def _case(embedding: np.ndarray) -> str:
+    """Return what the numbers are that stand for the case."""
+    count = f"{embedding.size} number{'s' * (embedding.size != 1)}"
+    chosen = embedding.nonzero()[0]
+    if not chosen.size:
+        return f"{count}, all 0"
+    if chosen.size == 1 and embedding[chosen[0]] == 1:
+        return f"{count}, 1 for case {chosen[0]} and 0 for the others"
+    return f"{count}: {' '.join(f'{x:g}' for x in embedding)}"
 
 
 def _layers(neuron: tuple[int, ...]) -> str:

@@ -13,6 +13,7 @@ from _cases import build, draw, molecule
 from _cli_files import frames, write_labelled, write_model, write_system
 
 from multifit import files
+from multifit import model as mdl
 from multifit._bias import collect, fit_bias, shifted_bias, type_bias, with_type_bias
 from multifit.cli import main
 from multifit.data import open_systems
@@ -99,6 +100,33 @@ def test_show_says_what_differs_from_the_usual(folder, capsys) -> None:
         "one for all types",
     ):
         assert words in out
+
+
+def test_show_a_net_without_hidden_layers(folder, capsys) -> None:
+    model = build(fitting_neuron=())
+    write_model(folder / "m.dp", model)
+    assert main(["show", "m.dp", "fitting-net"]) == 0
+    width = model.descriptor.dim_out
+    wanted = f"fitting nets  2 × {width}-1, one for each type, float64\n"
+    assert capsys.readouterr().out == wanted
+
+
+@pytest.mark.parametrize(
+    ("numbers", "wanted"),
+    [
+        ((0, 0), "2 numbers, all 0"),
+        ((0, 1, 0), "3 numbers, 1 for case 1 and 0 for the others"),
+        ((0.5, 1), "2 numbers: 0.5 1"),
+        ((0,), "1 number, all 0"),
+    ],
+)
+def test_show_the_case(folder, capsys, numbers: tuple[float, ...], wanted: str) -> None:
+    model = build(dim_case_embd=len(numbers))
+    params = draw(model)
+    params["fitting"]["case_embd"] = np.array(numbers, dtype=np.float64)
+    files.write(folder / "m.dp", {"model": mdl.serialize(model, params)})
+    assert main(["show", "m.dp", "fitting-net"]) == 0
+    assert f"\ncase          {wanted}\n" in capsys.readouterr().out
 
 
 def test_show_only_what_was_asked_for(folder, capsys) -> None:
