@@ -41,7 +41,8 @@ def read_curve(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _draw_curve(axes: Any, path: Path, relative: bool) -> None:
-    names, rows = read_curve(path)
+    # A restart with nothing left to train, in another folder, has no curve.
+    names, rows = read_curve(path) if path.exists() else ([], np.zeros((0, 0)))
     per = "relative" if relative else "eV/Å"
     styles = {
         "f": (f"force, {per}", "C0"),

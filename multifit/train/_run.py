@@ -89,10 +89,19 @@ def train(
         timings=shown.time_training,
     ) as display:
         introduce(display, setup, notes)
-        code = _loop(run, display, began)
+        code = _loop(run, display, began) if _is_left(run, display) else 0
     if code == 0:
         finish(run, console, quiet)
     return code
+
+
+def _is_left(run: Run, display: Display) -> bool:
+    """Return whether there are steps to do, and say what follows if there are none."""
+    step = run.state.step
+    if step < run.setup.numb_steps:
+        return True
+    display.say(f"the model of step {step} is written without further training")
+    return False
 
 
 def _make_folders(output: Path, config: Config) -> None:

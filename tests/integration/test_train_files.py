@@ -363,3 +363,23 @@ def test_the_table_has_hessians_only_if_they_were_fitted(tmp_path: Path) -> None
     frames = labelled(2)
     got = found.predict(frames.coord, frames.atype, frames.cell, hessian=True)["hessian"]
     assert f"{np.sqrt(np.mean((got - 0.5) ** 2)):.3e}" in shown
+
+
+def test_a_restart_with_nothing_left_writes_the_model_alone(data: Path, tmp_path: Path) -> None:
+    given = recipe(steps=3, training__disp_freq=1)
+    first = fit(data, given, output=tmp_path / "first")
+    text = io.StringIO()
+    console = Console(file=text, width=200)
+    new = fit(
+        data, given, output=tmp_path / "new", restart=first / "model.ckpt-3.dp", console=console
+    )
+    assert names(new) == ["model.dp", "training.png"]
+    assert energy(new / "model.dp") == energy(first / "model.dp")
+    said = text.getvalue().splitlines()
+    assert "the model of step 3 is written without further training" in said
+    assert not [line for line in said if line.startswith(("trained", "step"))]
+    # The curve of the run itself stays, and so does that of a shorter one.
+    before = (first / "lcurve.out").read_bytes()
+    given["training"]["numb_steps"] = 2
+    fit(data, given, output=first, restart=first / "model.ckpt-3.dp")
+    assert (first / "lcurve.out").read_bytes() == before
