@@ -11,6 +11,9 @@ import numpy as np
 
 from ._lcurve import is_row
 
+#: How many intervals the axes of labels and predictions have at most.
+TICKS = 4
+
 
 @dataclass
 class Parity:
@@ -79,6 +82,8 @@ def _draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> N
     rmse = float(np.sqrt(np.mean((label - prediction) ** 2)))
     axes.text(0.05, 0.92, f"rmse {rmse:.3g} {unit}", transform=axes.transAxes)
     axes.ticklabel_format(useOffset=False)
+    # Energies per atom have many digits: more ticks would run into each other.
+    axes.locator_params(nbins=TICKS)
 
 
 def plot(path: Path, curve: Path, parity: Parity, relative: bool = False) -> None:
