@@ -115,8 +115,10 @@ def canonical_name(name: str) -> str:
     key = ALIASES.get(name.lower(), name.lower())
     if key not in _entry_points() and key not in KNOWN:
         known = sorted({*_entry_points(), *KNOWN})
+        aliases = ", ".join(f"{alias} = {meant}" for alias, meant in sorted(ALIASES.items()))
         raise BackendError(
-            f"unknown backend {name!r}{did_you_mean(key, known)}; known are {', '.join(known)}"
+            f"unknown backend {name!r}{did_you_mean(key, known)}; known are {', '.join(known)} "
+            f"(also {aliases})"
         )
     return key
 

@@ -18,8 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
         "-b",
-        help="numpy, torch, jax, …; else the input's, else "
-        "$MULTIFIT_BACKEND, else the first of jax, torch, tensorflow, paddle that is installed",
+        metavar="NAME",
+        help="jax, torch, tensorflow, paddle, …; else the input's, else "
+        "$MULTIFIT_BACKEND, else the first of these that is installed",
     )
     parser.add_argument(
         "--output",

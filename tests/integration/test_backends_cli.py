@@ -14,6 +14,7 @@ from _backends import FRAMEWORKS, TRAINABLE
 from _water import labelled, recipe, write
 
 from multifit.backend import TRAINING
+from multifit.cli import main
 
 #: Fails at import, with two lines of text.
 BROKEN = "raise OSError('libgpu.so.1: cannot open shared object file\\nsee the manual')\n"
@@ -142,3 +143,11 @@ def test_verbose_is_set_before_frameworks_are_imported(place: Path) -> None:
     last = done.stderr.splitlines()[-1]
     assert last.startswith("multifit: error: backend 'jax' can not be used: jax ")
     assert "(OSError: 1)" in last
+
+
+def test_help_offers_only_backends_that_train(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "jax, torch, tensorflow, paddle, …; else the input's" in text
+    assert "numpy" not in text

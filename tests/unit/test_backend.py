@@ -315,3 +315,10 @@ def test_a_compiled_function_is_the_same_function(name: str) -> None:
     run = backend.compile(lambda tree: {"y": backend.xp.exp(tree["inner"]["x"])})
     x = np.linspace(-1, 1, 5)
     same(backend.to_numpy(run({"inner": {"x": backend.asarray(x)}})["y"]), np.exp(x), rtol=1e-14)
+
+
+def test_an_unknown_backend_is_told_the_other_names() -> None:
+    with pytest.raises(
+        BackendError, match=r"known are .*torch \(also .*dp = numpy, .*pd = .*pt = "
+    ):
+        bk.canonical_name("mxnet")
