@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from .._native import native
 from ..backend import Backend, get_backend
 from ..errors import ConfigError
 from ..networks import Seed
@@ -34,7 +35,8 @@ class GeneralFitting:
     type_map
         The names of the types.
     backend
-        The name of a backend, or an adapter; arrays given and returned are of its kind.
+        The name of a backend, or an adapter; arrays returned are of its kind, those given may be
+        NumPy's as well.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class GeneralFitting:
         """
         del gr, g2, h2
         xp, config = self.backend.xp, self.config
+        descriptor, fparam, aparam = (native(self.backend, x) for x in (descriptor, fparam, aparam))
         nf, nloc, nd = descriptor.shape
         if nd != config.dim_descrpt:
             raise ValueError(
@@ -151,7 +154,8 @@ class GeneralFitting:
 
     def _types(self, atype: Array, aparam: Array | None) -> np.ndarray:
         """Return the types of all atoms, (nf·nloc,), −1 for virtual ones."""
-        types = np.asarray(self.backend.to_numpy(atype)).reshape(-1)
+        host = atype if isinstance(atype, np.ndarray) else self.backend.to_numpy(atype)
+        types = np.asarray(host).reshape(-1)
         if not self.config.use_aparam_as_mask:
             return types
         if aparam is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._native import native
 from ..backend import Backend
 from ._terms import LABELS, TERMS
 
@@ -74,7 +75,7 @@ class Fold:
                 f"{_count(self.nframes, 'frame')}, and the arrays or natoms say "
                 f"{_count(self.mask.shape[1], 'atom')}"
             )
-        flat = xp.reshape(value, shape)
+        flat = xp.reshape(native(self.backend, value), shape)
         if "3natoms" not in LABELS[key].shape:
             return flat
         columns = np.repeat(np.repeat(self.mask, 3, axis=1), self.mask.shape[1], axis=0)

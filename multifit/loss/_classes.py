@@ -53,7 +53,7 @@ class EnergyLoss:
     intensive_ener_virial
         Whether squared errors of energy and virial are divided by the squared number of atoms.
     backend
-        The name of a backend, or an adapter.
+        The name of a backend, or an adapter; what is given may be NumPy's arrays as well.
     **unknown
         Refused.
 

@@ -189,6 +189,20 @@ def _class_case(backend: str, **options: Any) -> tuple[EnergyFittingNet, dict[st
     return net, inputs
 
 
+@pytest.mark.parametrize("name", INSTALLED)
+def test_the_class_takes_arrays_of_numpy_everywhere(name: str) -> None:
+    options: dict[str, Any] = {"numb_fparam": 1, "numb_aparam": 1, "use_aparam_as_mask": True}
+    net, plain = (
+        EnergyFittingNet(2, DIM, [4, 4], seed=1, backend=backend, **options)
+        for backend in (name, "numpy")
+    )
+    descriptor = np.linspace(-1.0, 1.0, 3 * DIM).reshape(1, 3, DIM)
+    given: dict[str, Any] = {"fparam": np.ones((1, 1)), "aparam": np.array([[[1], [0], [2]]])}
+    atype = np.array([[0, 1, 1]])
+    got = net(descriptor, atype, **given)["energy"]
+    same(net.backend.to_numpy(got), plain(descriptor, atype, **given)["energy"])
+
+
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED])
 def test_the_class_gives_each_atom_the_net_of_its_type(name: str) -> None:
     net, inputs = _class_case(name)

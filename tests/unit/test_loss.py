@@ -516,6 +516,17 @@ def test_the_class_computes_the_loss(name: str, form: str) -> None:
     assert value.shape == ()
 
 
+@pytest.mark.parametrize("name", INSTALLED)
+def test_the_class_takes_arrays_of_numpy_everywhere(name: str) -> None:
+    prediction, label = _whole(3), _whole_labels(4)
+    label["energy"], prediction["force"] = np.arange(2), prediction["force"].astype(np.float32)
+    loss = _class(name)
+    value, metrics = loss(LR, prediction, label)
+    want = _class()(LR, prediction, label)
+    same(loss.backend.to_numpy(value), want[0])
+    same({key: loss.backend.to_numpy(x) for key, x in metrics.items()}, want[1])
+
+
 def test_the_class_takes_labels_as_files_fold_them() -> None:
     loss, prediction, label = _class(), _whole(3), _whole_labels(4)
     folded = {key: x.reshape(2, -1) for key, x in label.items()}
