@@ -65,8 +65,13 @@ class Interrupt:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the signals back."""
-        self._restore()
+        """Give the signals back; where one was noted, not before the next that counts.
+
+        The checkpoint may be written, and the process at its end, before the second of two quick
+        ones comes.
+        """
+        if self.exit_code is None or value is not None:
+            self._restore()
 
 
 def _answer() -> None:

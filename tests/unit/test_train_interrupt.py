@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +13,15 @@ from multifit.train import _interrupt
 from multifit.train._interrupt import NOTICE, Interrupt
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Give the signals back after each test, whatever it noted."""
+    before = {number: signal.getsignal(number) for number in _interrupt.EXIT_CODES}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_the_first_is_answered_at_once(capfd: pytest.CaptureFixture[str]) -> None:
@@ -46,9 +57,25 @@ def test_a_quiet_run_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_signals_are_given_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Interrupt(quiet=True):
+    with Interrupt():
         assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+    with contextlib.suppress(ValueError), Interrupt(quiet=True):
         signal.raise_signal(signal.SIGTERM)
+        raise ValueError
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_second_of_two_quick_ones_may_come_after_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupt(quiet=True):
+        signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
+    monkeypatch.setattr(_interrupt, "PATIENCE", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == before
 
 
