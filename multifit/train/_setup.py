@@ -18,11 +18,9 @@ from ..config import Config, check_types
 from ..data import System, batch_sizes, open_systems
 from ..descriptor import SeE2A
 from ..errors import ConfigError
-from ..fitting import Fitting
-from ..fitting._invar import energies
+from ..fitting import Fitting, energies
 from ..learning_rate import LearningRate, learning_rate
-from ..loss import EnergyLossConfig
-from ..loss._config import huber_deltas
+from ..loss import EnergyLossConfig, huber_deltas
 from ..optimizer import Adam
 from ..spectrum import MARGIN, Spectrum
 from ..surroundings import surroundings
