@@ -95,5 +95,5 @@ class EnergyLossSection(t.Section):
     def _fits_together(self) -> Self:
         rule = broken(self)
         if rule is not None:
-            raise t.relation(rule.key, rule.sentence)
+            raise t.relation(rule.key, rule.says(self))
         return self

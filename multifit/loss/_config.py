@@ -103,7 +103,7 @@ class EnergyLossConfig:
             raise ConfigError(f"huber_delta must be > 0, but is {list(self.huber_delta)}")
         rule = broken(self)
         if rule is not None:
-            raise ConfigError(f"{rule.key or 'the loss'} {rule.sentence}")
+            raise ConfigError(f"{rule.key or 'the loss'} {rule.says(self)}")
 
     def prefactors(self, term: str) -> tuple[float, float]:
         """Return the prefactor at the start and its limit."""

@@ -13,7 +13,11 @@ class Rule(NamedTuple):
 
     key: str  #: the option that the sentence is about; "" for the loss itself
     broken: Callable[[Any], bool]  #: of the options, as attributes
-    sentence: str  #: what follows the name of the option
+    sentence: str  #: what follows the name of the option; ``{value}`` stands for what it is
+
+    def says(self, options: Any) -> str:
+        """Return the sentence about these options."""
+        return self.sentence.replace("{value}", str(getattr(options, self.key, "")))
 
 
 def has(options: Any, term: str) -> bool:
@@ -49,7 +53,8 @@ RULES: tuple[Rule, ...] = (
         Rule(
             "use_huber",
             _with("use_huber", term),
-            f"is true, but must be false with a {TERMS[term].title} term",
+            f"is true, but must be false with a {TERMS[term].title} term (start_pref_{term} and "
+            f"limit_pref_{term} must be 0)",
         )
         for term in ("pf", "gf", "h")
     ),
@@ -91,8 +96,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "numb_generalized_coord",
         _without("numb_generalized_coord", "gf"),
-        "is > 0, but must be 0 without a generalized force term (start_pref_gf and limit_pref_gf "
-        "are 0)",
+        "is {value}, but must be 0 without a generalized force term (start_pref_gf and "
+        "limit_pref_gf are 0)",
     ),
     Rule(
         "use_default_pf",

@@ -9,7 +9,7 @@ import numpy as np
 from ..batch import Frame, Layout
 from ..data import System, where
 from ..errors import DataError
-from ..loss import LABELS, EnergyLossConfig
+from ..loss import LABELS, TERMS, EnergyLossConfig
 
 
 def check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> None:
@@ -61,17 +61,24 @@ def missing(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> Ite
         What goes before the names of the systems, such as ``"the validation data "``.
     """
     for label in loss.labels:
-        without = [system.name for system in systems if label not in system.labels]
+        without = [system for system in systems if label not in system.labels]
         if not without:
             continue
         off = [term for term in loss.terms if label in loss.needs(term)]
         if not off:
             follows = f"it is {LABELS[label].default:g} for every atom there"
         elif len(off) == 1:
-            follows = "this term of the loss is off there"
+            follows = f"the term {off[0]} of the loss ({TERMS[off[0]].title}) is off there"
         else:
             follows = f"the terms {', '.join(off)} of the loss are off there"
-        yield f"no {label} in {kind}{', '.join(without)}: {follows}"
+        names = ", ".join(system.name for system in without)
+        yield f"no {label}{_ending(without)} in {kind}{names}: {follows}"
+
+
+def _ending(systems: Sequence[System]) -> str:
+    """Return the ending of the files that hold labels, empty unless each label has its own."""
+    stored = (array for system in systems for each in system.sets for array in each.arrays.values())
+    return ".npy" if all(array.where.endswith(".npy") for array in stored) else ""
 
 
 def as_batch(

@@ -197,7 +197,7 @@ def test_labels_that_validation_data_lack_are_named(data: Path, tmp_path: Path) 
     held_out = {"systems": [str(tmp_path / "bare"), "valid"], "batch_size": 1}
     given = recipe(steps=1, training__validation_data=held_out)
     fit(data, given, output=tmp_path, console=Console(file=text, width=200))
-    said = f"no force in the validation data {tmp_path}/bare: this term of the loss is off there"
+    said = f"no force.npy in the validation data {tmp_path}/bare: the term f of the loss (force) is"
     assert said in text.getvalue()
     assert text.getvalue().count("is off there") == 1
 

@@ -61,7 +61,7 @@ def test_a_label_that_one_system_lacks_is_off_there(
     write(tmp_path / "b", labelled(4), without=["virial"])
     seen = drawn(monkeypatch)
     text = said(tmp_path, recipe(["a", "b"], steps=12, **VIRIAL))
-    assert "no virial in b: this term of the loss is off there" in text
+    assert "no virial.npy in b: the term v of the loss (virial) is off there" in text
     virial, systems = column(tmp_path / "out", "rmse_v_trn"), [system for system, _ in seen[:12]]
     assert set(systems) == {0, 1}
     assert np.isnan(virial).tolist() == [system == 1 for system in systems]

@@ -78,8 +78,11 @@ def test_without_the_file_the_term_is_off_and_the_run_says_so(tmp_path: Path) ->
     write(tmp_path / "a", frames, atom_pref=ones(frames))
     write(tmp_path / "b", frames, without=["force"])
     text = said(tmp_path, recipe(["a", "b"], steps=6, **PF))
-    assert "no force in b: the terms f, pf of the loss are off there" in text
-    assert "no atom_pref in b: this term of the loss is off there" in text
+    assert "no force.npy in b: the terms f, pf of the loss are off there" in text
+    assert (
+        "no atom_pref.npy in b: the term pf of the loss (force weighted per atom) is off there"
+        in text
+    )
     weighted = column(tmp_path / "out", "rmse_pf_trn")
     assert np.isnan(weighted).any()
     assert not np.isnan(weighted).all()
@@ -97,7 +100,7 @@ def test_the_seed_pages_example_trains_on_torch(
     (tmp_path / "input.json").write_text(json.dumps(given))
     monkeypatch.chdir(tmp_path)
     assert main(["train", "input.json", "-b", "torch", "-o", "out"]) == 0
-    assert "no atom_pref in data: it is 1 for every atom there" in capsys.readouterr().out
+    assert "no atom_pref.npy in data: it is 1 for every atom there" in capsys.readouterr().out
     for kind in ("trn", "val"):
         weighted = column(tmp_path / "out", f"rmse_pf_{kind}")
         assert np.isfinite(weighted).all()
@@ -250,7 +253,7 @@ def test_the_bias_after_training_knows_the_coefficients(reactions: Path) -> None
 def test_coefficients_that_are_missing_are_one(reactions: Path) -> None:
     write(reactions / "plain", labelled(FRAMES))
     text = said(reactions, recipe(["data", "plain"], steps=2, **COEFFICIENTS))
-    assert "no atom_ener_coeff in plain: it is 1 for every atom there" in text
+    assert "no atom_ener_coeff.npy in plain: it is 1 for every atom there" in text
     assert np.isfinite(column(reactions / "out", "rmse_e_trn")).all()
 
 

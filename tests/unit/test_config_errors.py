@@ -162,7 +162,10 @@ def test_one_sentence(path: str, value: object, says: str) -> None:
         ),
         ([("loss.f_use_norm", True)], "be false unless use_huber is true or loss_func"),
         ([("loss.use_huber", True), ("loss.relative_f", 1)], "be false with relative_f"),
-        ([("loss.use_huber", True), ("loss.limit_pref_pf", 1)], "force weighted per atom term"),
+        (
+            [("loss.use_huber", True), ("loss.limit_pref_pf", 1)],
+            "(start_pref_pf and limit",
+        ),
         (
             [*ALONE, ("model.preset_out_bias", {"energy": [-2.0, None]})],
             "fitting_net.atom_ener[0] in in.json is -1.0, but must be the same as preset_out_bias",

@@ -394,7 +394,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"loss_func": "mea"}, "loss_func must be 'mse' or 'mae', but is 'mea'"),
     (_only(), "the loss has only prefactors 0, but must fit at least one label"),
     (MAE | {"use_huber": True}, 'use_huber is true, but must be false with loss_func "mae"'),
-    (HUBER | _only("e", "pf"), "use_huber is true, but must be false with a force weighted"),
+    (
+        HUBER | _only("e", "pf"),
+        "use_huber .* per atom term .start_pref_pf and limit_pref_pf",
+    ),
     (
         HUBER | _only("e", "gf") | {"numb_generalized_coord": 1},
         "use_huber is true, but must be false with a generalized force term",
@@ -407,7 +410,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (HUBER | {"intensive_ener_virial": True}, "squared errors only, .* with use_huber"),
     ({"intensive_ener_virial": True} | _only("f"), "without an energy or virial term"),
     (_only("gf"), "numb_generalized_coord is 0, but must be > 0 with a generalized force"),
-    ({"numb_generalized_coord": 2}, "numb_generalized_coord is > 0, but must be 0 without"),
+    ({"numb_generalized_coord": 2}, "numb_generalized_coord is 2, but must be 0 without"),
     ({"use_default_pf": True}, "use_default_pf is true, but must be false without a weighted"),
     (RELATIVE | _only("e", "v"), "relative_f is given, but must be null without a force term"),
     (COEFFICIENTS | _only("f"), "enable_atom_ener_coeff is true, .* without an energy term"),

@@ -117,15 +117,21 @@ def test_hessians_are_not_computed_for_nothing() -> None:
 def test_what_is_missing_is_said_with_what_follows() -> None:
     systems = [_system("a", "energy", "force"), _system("b", "energy")]
     assert list(missing("", systems, LOSS)) == [
-        "no force in b: the terms f, pf, gf of the loss are off there",
-        "no virial in a, b: this term of the loss is off there",
-        "no hessian in a, b: this term of the loss is off there",
-        "no atom_ener in a, b: this term of the loss is off there",
-        "no atom_pref in a, b: this term of the loss is off there",
-        "no drdq in a, b: this term of the loss is off there",
-        "no atom_ener_coeff in a, b: it is 1 for every atom there",
+        "no force.npy in b: the terms f, pf, gf of the loss are off there",
+        "no virial.npy in a, b: the term v of the loss (virial) is off there",
+        "no hessian.npy in a, b: the term h of the loss (Hessian) is off there",
+        "no atom_ener.npy in a, b: the term ae of the loss (atomic energy) is off there",
+        "no atom_pref.npy in a, b: the term pf of the loss (force weighted per atom) is off there",
+        "no drdq.npy in a, b: the term gf of the loss (generalized force) is off there",
+        "no atom_ener_coeff.npy in a, b: it is 1 for every atom there",
+    ]
+    in_one_file = _system("c.extxyz", "energy")
+    in_one_file.sets[0].arrays["energy"].where = "c.extxyz"
+    only = EnergyLossConfig(1.0)
+    assert list(missing("", [in_one_file], only)) == [
+        "no force in c.extxyz: the term f of the loss (force) is off there"
     ]
     default = EnergyLossConfig(1.0, limit_pref_pf=1.0, use_default_pf=True)
     assert list(missing("the validation data ", systems[:1], default)) == [
-        "no atom_pref in the validation data a: it is 1 for every atom there"
+        "no atom_pref.npy in the validation data a: it is 1 for every atom there"
     ]
