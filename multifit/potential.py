@@ -67,6 +67,10 @@ class Potential:
         self._evaluate_virial = self.backend.compile(self._outputs_with_atom_virial)
         self._evaluate_hessian = self.backend.compile(self._outputs_with_hessian)
 
+    def __repr__(self) -> str:
+        """Return what the model is, in one line."""
+        return f"<Potential {self.model} on {self.backend.name}>"
+
     def set_params(self, params: Tree) -> None:
         """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
         self._host = params

@@ -38,6 +38,10 @@ class EnergyModule(tf.Module):  # type: ignore[misc]
             for name, value, trainable in mdl.native_parameters(self._backend, model, params)
         }
 
+    def __repr__(self) -> str:
+        """Return what the model is, in one line."""
+        return f"<EnergyModule {self.model}>"
+
     def __call__(self, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         """Return the outputs of :func:`multifit.model.evaluate` for a batch of tensors."""
         # A variable lacks some attributes of a tensor, and a tape records the conversion.

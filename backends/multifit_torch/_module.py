@@ -47,6 +47,10 @@ class EnergyModule(torch.nn.Module):
         else:
             owner.register_buffer(last, value)
 
+    def extra_repr(self) -> str:
+        """Return what the model is, for torch's own listing of modules."""
+        return str(self.model)
+
     def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
         """Return the outputs of :func:`multifit.model.evaluate` for a batch of tensors."""
         params = unflatten(dict(self.named_parameters()) | dict(self.named_buffers()))

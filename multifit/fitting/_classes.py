@@ -52,6 +52,14 @@ class GeneralFitting:
         require_precision(config.precision, self.backend.name)
         self.params = map_leaves(self.backend.asarray, params)
 
+    def __repr__(self) -> str:
+        """Return the settings that shape the net, and the backend."""
+        c = self.config
+        return (
+            f"<{type(self).__name__} {c.var_name} of {c.ntypes} types from {c.dim_descrpt}, "
+            f"neuron {list(c.neuron)}, {c.precision}, on {self.backend.name}>"
+        )
+
     def set_case_embd(self, case_idx: int) -> None:
         """Let the net be that of one case of ``dim_case_embd``: a one-hot input.
 

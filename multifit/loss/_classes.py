@@ -138,6 +138,12 @@ class EnergyLoss:
         if self.config.use_default_pf:
             require("use_default_pf", self.backend.name)
 
+    def __repr__(self) -> str:
+        """Return the prefactors of all terms that count, and the backend."""
+        prefactors = {term: self.config.prefactors(term) for term in self.config.terms}
+        terms = ", ".join(f"{term} {a:g} → {b:g}" for term, (a, b) in prefactors.items())
+        return f"<EnergyLoss {self.config.loss_func}: {terms}, on {self.backend.name}>"
+
     def __call__(
         self,
         learning_rate: float,

@@ -39,6 +39,14 @@ class EnergyModel:
     pair_exclude_types: tuple[tuple[int, int], ...] = ()
     preset_out_bias: tuple[float | None, ...] | None = None
 
+    def __str__(self) -> str:
+        """Return the types, the cut-off and the widths of the nets."""
+        d, f = self.descriptor, self.fitting
+        return (
+            f"of {' '.join(self.type_map)}, rcut {d.rcut} Å, sel {list(d.sel)}, "
+            f"neuron {list(d.neuron)} and {list(f.neuron)}"
+        )
+
     @property
     def ntypes(self) -> int:
         """Number of atom types."""

@@ -94,6 +94,7 @@ def test_variables_go_through_a_checkpoint_of_tensorflow(
 ) -> None:
     path = tf.train.Checkpoint(model=module).write(str(tmp_path / "ckpt"))
     other = adapter.EnergyModule(ONE.model, map_leaves(np.zeros_like, ONE.params))
+    assert repr(other) == f"<EnergyModule {ONE.model}>"
     tf.train.Checkpoint(model=other).read(path).assert_consumed()
     same(to_numpy(BACKEND, other(batch)), to_numpy(BACKEND, module(batch)), rtol=0.0)
 

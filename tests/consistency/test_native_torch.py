@@ -24,6 +24,7 @@ def test_the_module_has_the_dotted_names_and_the_same_outputs() -> None:
     one, backend = case(MODELS["fparam, aparam, softplus"]), get_backend("torch")
     params, batch = (map_leaves(backend.asarray, x) for x in (one.params, one.batch))
     module, flat = EnergyModule(one.model, one.params), flatten(params)
+    assert str(one.model) in repr(module)
     assert set(module.state_dict()) == set(flat)
     same(module.state_dict(), flat, rtol=0.0)
     assert {name for name, _ in module.named_parameters()} == set(one.trainable)

@@ -189,6 +189,12 @@ def _class_case(backend: str, **options: Any) -> tuple[EnergyFittingNet, dict[st
     return net, inputs
 
 
+def test_what_the_class_is_can_be_seen() -> None:
+    net = EnergyFittingNet(2, DIM, [4, 4])
+    want = "<EnergyFittingNet energy of 2 types from 5, neuron [4, 4], float64, on numpy>"
+    assert repr(net) == want
+
+
 @pytest.mark.parametrize("name", INSTALLED)
 def test_the_class_takes_arrays_of_numpy_everywhere(name: str) -> None:
     options: dict[str, Any] = {"numb_fparam": 1, "numb_aparam": 1, "use_aparam_as_mask": True}

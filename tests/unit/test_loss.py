@@ -519,6 +519,11 @@ def test_the_class_computes_the_loss(name: str, form: str) -> None:
     assert value.shape == ()
 
 
+def test_what_the_class_fits_can_be_seen() -> None:
+    want = "<EnergyLoss mae: e 0.02 → 1, f 1000 → 1, on numpy>"
+    assert repr(EnergyLoss(START, loss_func="mae")) == want
+
+
 @pytest.mark.parametrize("name", INSTALLED)
 def test_the_class_takes_arrays_of_numpy_everywhere(name: str) -> None:
     prediction, label = _whole(3), _whole_labels(4)

@@ -41,6 +41,11 @@ def test_predictions_are_those_of_the_core(name: str) -> None:
     assert {type(x) for x in got.values()} == {np.ndarray}
 
 
+def test_what_it_is_can_be_seen() -> None:
+    says = "of O H, rcut 3.6 Å, sel [8, 12], neuron [3, 6] and [5, 5]"
+    assert repr(_plain()) == f"<Potential {says} on numpy>"
+
+
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_pairs_closer_than_any_before_are_exact(activation: str, precision: str) -> None:
