@@ -174,9 +174,7 @@ def _predict(
     padding = size - len(ready) if potential.backend.static_shapes else 0
     filled = ready + ready[-1:] * padding
     more = [None if x is None else np.concatenate([x, *[x[-1:]] * padding]) for x in extra]
-    out = potential.evaluate_frames(filled, *more)
-    if HESSIAN in arrays:
-        out[HESSIAN] = potential.hessians(filled, *more)
+    out = potential.evaluate_frames(filled, *more, hessian=HESSIAN in arrays)
     return Chunk(
         frames,
         atype,

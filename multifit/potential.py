@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from . import _arguments as args
 from . import files
 from . import model as mdl
 from .backend import Backend, get_backend
-from .batch import Batcher, Frame
+from .batch import Batcher, Frame, Layout
 from .data import real_types
 from .errors import DataError, FileFormatError, did_you_mean
 from .spectrum import Spectrum
@@ -27,7 +28,6 @@ TOLERANCE = 1e-12
 
 #: Atoms that go through the networks at once; more would only cost memory.
 ATOMS_AT_ONCE = 768
-
 
 #: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
 TANGENTS_AT_ONCE = 1 << 23
@@ -203,30 +203,17 @@ class Potential:
                 ready[k : k + step],
                 *[None if x is None else x[k : k + step] for x in extra],
                 atom_virial=atom_virial,
+                hessian=hessian,
             )
             for k in range(0, nframes, step)
         ]
-        if hessian:
-            for k, part in zip(range(0, nframes, step), parts, strict=True):
-                chunk = [None if x is None else x[k : k + step] for x in extra]
-                part["hessian"] = self.hessians(ready[k : k + step], *chunk)
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
-    def hessians(
-        self,
-        frames: Sequence[Frame],
-        fparam: np.ndarray | None = None,
-        aparam: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Return the Hessians of frames of one number of atoms, as :meth:`predict` does.
-
-        They come a few columns at a time: memory is bounded.
-        """
-        host, layout = self._batcher.assemble(frames, fparam, aparam)
-        batch = map_leaves(self.backend.asarray, host)
-        nframes, natoms = len(frames), len(frames[0].atype)
-        tables = [table for atoms in host["centres"].values() for table in atoms["tables"].values()]
-        numbers = 3 * self.model.descriptor.neuron[-1] * sum(t["mask"].size for t in tables)
+    def _hessians(self, batch: Tree, layout: Layout, nframes: int, natoms: int) -> np.ndarray:
+        """Return the Hessians of a batch, a few columns at a time: memory is bounded."""
+        tables = [t for atoms in batch["centres"].values() for t in atoms["tables"].values()]
+        pairs = sum(math.prod(table["mask"].shape) for table in tables)
+        numbers = 3 * self.model.descriptor.neuron[-1] * pairs
         size = min(natoms, max(1, TANGENTS_AT_ONCE // max(numbers, 1)))
         every = mdl.directions(natoms)
         columns = []
@@ -234,8 +221,8 @@ class Potential:
             some = np.zeros((natoms, size))  # the last ones move nothing: one shape for compilers
             part = every[:, start : start + size]
             some[:, : part.shape[1]] = part
-            batch["directions"] = self.backend.asarray(some)
-            out = self._evaluate_hessian(self.params, batch)["hessian"]
+            moved = {**batch, "directions": self.backend.asarray(some)}
+            out = self._evaluate_hessian(self.params, moved)["hessian"]
             flat = self.backend.to_numpy(out)[:, :, : 3 * part.shape[1]]
             columns.append(layout.gather(flat, nframes, natoms))
         return np.concatenate(columns, axis=3).reshape(nframes, 3 * natoms, 3 * natoms)
@@ -278,21 +265,23 @@ class Potential:
         aparam: np.ndarray | None = None,
         *,
         atom_virial: bool = False,
+        hessian: bool = False,
     ) -> dict[str, np.ndarray]:
         """Return the outputs for frames of one number of atoms, as :meth:`predict` does."""
         host, layout = self._batcher.assemble(frames, fparam, aparam)
         batch = map_leaves(self.backend.asarray, host)
         basis = self._basis(frames)
-        if basis is not None:
-            batch["basis"] = basis
         run = self._evaluate_virial if atom_virial else self._evaluate
-        out = run(self.params, batch)
+        out = run(self.params, batch if basis is None else {**batch, "basis": basis})
         arrays = {key: self.backend.to_numpy(value) for key, value in out.items()}
         shape = (len(frames), len(frames[0].atype))
-        return {
+        found = {
             key: value if key in ("energy", "virial") else layout.gather(value, *shape)
             for key, value in arrays.items()
         }
+        if hessian:
+            found["hessian"] = self._hessians(batch, layout, *shape)
+        return found
 
     def _basis(self, frames: Sequence[Frame]) -> dict[str, Any] | None:
         """Return the Chebyshev basis that is exact for these frames, or None."""

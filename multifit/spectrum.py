@@ -31,6 +31,8 @@ class Spectrum:
         The pairs of types whose nets are looked at.
     tolerance
         Largest last coefficients, relative to the largest.
+    wanted
+        Whether what is evaluated takes a series at all: Hessians do not.
     """
 
     backend: Backend
@@ -39,6 +41,7 @@ class Spectrum:
     nearest: float  #: distance in Å to which the interval reaches
     tolerance: float = 1e-9  #: forces are then good to about 1e-10 eV/Å
     count: int = FEWEST
+    wanted: bool = True
     _arrays: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -46,7 +49,7 @@ class Spectrum:
         """Whether the series is exact enough and cheaper than the nets themselves."""
         smooth = self.config.activation_function.lower() in dsc.SMOOTH
         double = self.config.precision == "float64"
-        return smooth and double and self.count <= MOST and self.nearest > 0
+        return self.wanted and smooth and double and self.count <= MOST and self.nearest > 0
 
     def _s_max(self) -> float:
         r = np.array([[self.nearest]])

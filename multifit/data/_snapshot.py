@@ -22,8 +22,8 @@ class Snapshot(NamedTuple):
 
 
 def real_types(atype: Array, aparam: Array) -> Array:
-    """Return the types of atoms, (natoms,), −1 for those whose aparam, (natoms, 1), is 0."""
-    return np.where(np.reshape(aparam, (-1,)) != 0.0, atype, -1)
+    """Return the types of atoms, −1 for those whose aparam, one number for each, is 0."""
+    return np.where(np.reshape(aparam, np.shape(atype)) != 0.0, atype, -1)
 
 
 def snapshot(

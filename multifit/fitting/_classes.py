@@ -12,6 +12,7 @@ import numpy as np
 
 from .._native import native
 from ..backend import Backend, get_backend
+from ..data import real_types
 from ..errors import ConfigError
 from ..networks import Seed
 from ..support import require_precision
@@ -168,8 +169,7 @@ class GeneralFitting:
             return types
         if aparam is None:
             raise ValueError("the fitting net has use_aparam_as_mask, but no aparam was given")
-        real = np.asarray(self.backend.to_numpy(aparam)).reshape(-1) != 0.0
-        return np.where(real, types, -1)
+        return real_types(types, self.backend.to_numpy(aparam))
 
     def _without_mean(self, y: Array, types: np.ndarray) -> Array:
         """Return y (nf, nloc, dim_out) less its mean over the real atoms of a frame."""

@@ -258,7 +258,8 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
             f"warning: sel {list(setup.model.descriptor.sel)} is too small: in {looked} frames "
             f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
         )
-    return Spectrum(setup.backend, setup.model.descriptor, present, reach), note
+    wanted = not setup.loss.needs_hessian
+    return Spectrum(setup.backend, setup.model.descriptor, present, reach, wanted=wanted), note
 
 
 def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import model as mdl
 from ..batch import Batcher, Frame
-from ..data import Sampler, System, parameters, snapshot, where
+from ..data import Sampler, System, parameters, real_types, snapshot, where
 from ..errors import DataError
 from ..fitting import Fitting
 from ..loss import EnergyLossConfig
@@ -78,12 +78,13 @@ class Source:
                 continue
             for start in range(0, system.nframes, FRAMES):
                 frames = np.arange(start, min(start + FRAMES, system.nframes))
-                real = system.atype(frames) >= 0
-                arrays = system.load(frames, ["aparam"] if masked else ())
+                atype = system.atype(frames)
                 if masked:
-                    parameters(system, arrays, 0, self.fitting.numb_aparam)
-                    real &= arrays["aparam"].reshape(real.shape) != 0.0
-                empty = np.flatnonzero(~real.any(axis=1))
+                    arrays = system.load(frames, ["aparam"])
+                    _, aparam = parameters(system, arrays, 0, self.fitting.numb_aparam)
+                    assert aparam is not None
+                    atype = real_types(atype, aparam)
+                empty = np.flatnonzero((atype < 0).all(axis=1))
                 if empty.size:
                     raise DataError(_no_atoms(where(system, int(frames[empty[0]])), masked))
 

@@ -175,9 +175,9 @@ def test_a_compiler_meets_one_number_of_frames(case, monkeypatch) -> None:
     met = []
     evaluate = potential.evaluate_frames
 
-    def watch(ready, *args):
+    def watch(ready, *args, **wanted):
         met.append(len(ready))
-        return evaluate(ready, *args)
+        return evaluate(ready, *args, **wanted)
 
     monkeypatch.setattr(potential, "evaluate_frames", watch)
     data = open_systems(str(folder / "data"), model.type_map)[0]
