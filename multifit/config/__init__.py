@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._config import Config as Config
     from ._descriptor import DescriptorSection as DescriptorSection
-    from ._fitting_net import FittingNetSection as FittingNetSection
+    from ._fitting_net import DosFittingNetSection as DosFittingNetSection
+    from ._fitting_net import EnergyFittingNetSection as EnergyFittingNetSection
     from ._learning_rate import CosineSection as CosineSection
     from ._learning_rate import ExpSection as ExpSection
     from ._learning_rate import WSDSection as WSDSection
+    from ._loss import DosLossSection as DosLossSection
     from ._loss import EnergyLossSection as EnergyLossSection
     from ._model import ModelSection as ModelSection
     from ._notes import notes as notes
@@ -37,9 +39,11 @@ _PLACES = {
     "CosineSection": "_learning_rate",
     "ExpSection": "_learning_rate",
     "WSDSection": "_learning_rate",
+    "DosLossSection": "_loss",
     "EnergyLossSection": "_loss",
     "DescriptorSection": "_descriptor",
-    "FittingNetSection": "_fitting_net",
+    "DosFittingNetSection": "_fitting_net",
+    "EnergyFittingNetSection": "_fitting_net",
     "ModelSection": "_model",
     "notes": "_notes",
     "AdamSection": "_optimizer",

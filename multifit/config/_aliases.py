@@ -27,7 +27,12 @@ ALIASES: dict[str, dict[str, str]] = {
 TYPE_ALIASES: dict[str, dict[str, str]] = {"model.descriptor": {"se_a": "se_e2_a"}}
 
 #: The type of a section that comes in several types and does not say which.
-DEFAULT_TYPES: dict[str, str] = {"learning_rate": "exp", "optimizer": "Adam"}
+DEFAULT_TYPES: dict[str, str] = {
+    "model.fitting_net": "ener",
+    "learning_rate": "exp",
+    "loss": "ener",
+    "optimizer": "Adam",
+}
 
 
 def aliases_of(section: str, key: str) -> tuple[str, ...]:

@@ -67,20 +67,32 @@ def _number(value: Any) -> float | None:
     return float(value) if 0 < value < 1e18 else None
 
 
-def spell_out_bias(draft: Draft) -> None:
-    """Turn ``{"energy": {"H": -1.0}}`` of ``preset_out_bias`` into a list in the order of types."""
-    model = draft.section("model")
-    preset = draft.section("model.preset_out_bias")
-    if model is None or preset is None or not isinstance(preset.get("energy"), dict):
+def spell_out_types(draft: Draft) -> None:
+    """Turn objects from the names of types to values into lists in the order of ``type_map``."""
+    for key in ("energy", "dos"):
+        _spell_out(draft, "model.preset_out_bias", key)
+    _spell_out(draft, "model.fitting_net", "electrons", for_all=True)
+
+
+def _spell_out(draft: Draft, section: str, key: str, for_all: bool = False) -> None:
+    """Spell out one key; what is not named is null, or a problem where all types must be."""
+    model, inner = draft.section("model"), draft.section(section)
+    if model is None or inner is None or not isinstance(given := inner.get(key), dict):
         return
-    path, given = "model.preset_out_bias.energy", preset["energy"]
     names = model.get("type_map")
     names = names if isinstance(names, tuple) else ()
+    known = [name for name in names if isinstance(name, str)]
+    says = ""
     for name in given:
-        if name not in names:
-            draft.problems.append(
-                Problem(path, f"names the type {shown(name)}, but must name types of type_map")
-            )
-            del model["preset_out_bias"]
-            return
-    preset["energy"] = tuple(given.get(name) if isinstance(name, str) else None for name in names)
+        if name not in known:
+            says = f"names the type {shown(name)}, but must name types of type_map"
+            break
+    else:
+        missing = [name for name in known if name not in given]
+        if for_all and missing:
+            says = f"lacks the type {shown(missing[0])}, but must name each type of type_map"
+    if says:
+        draft.problems.append(Problem(f"{section}.{key}", says))
+        del inner[key]
+        return
+    inner[key] = tuple(given.get(name) if isinstance(name, str) else None for name in names)

@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from . import _types as t
 from ._learning_rate import LearningRateSection
-from ._loss import EnergyLossSection
+from ._loss import EnergyLossSection, LossSection
 from ._model import ModelSection
 from ._optimizer import AdamSection, OptimizerSection
 from ._training import TrainingSection, ValidatingSection
@@ -23,7 +23,7 @@ class Config(t.Section):
 
     model: ModelSection = Field(description="What is fitted.")
     learning_rate: LearningRateSection = Field(description="How long the steps are.")
-    loss: EnergyLossSection = Field(
+    loss: LossSection = Field(
         default_factory=EnergyLossSection, description="Which labels are fitted."
     )
     optimizer: OptimizerSection = Field(
@@ -53,6 +53,7 @@ class Config(t.Section):
                 "learning_rate.warmup_steps",
                 f"is {warmup}, but must be less than training.numb_steps, {steps}",
             )
+        _check_loss(self)
         if self.model.fitting_net.tot_ener_zero and not _atoms_are_fitted(self):
             raise t.relation(
                 "model.fitting_net.tot_ener_zero",
@@ -60,19 +61,40 @@ class Config(t.Section):
                 "(start_pref_ae, limit_pref_ae): nothing could be learnt from an energy that is "
                 "always 0",
             )
-        if self.validating.full_validation and self.validating.full_val_start != 1:
+        if self.validating.full_validation:
             _check_full_validation(self)
         return self
+
+
+def _check_loss(config: Config) -> None:
+    """Raise if the loss is not of what the model gives."""
+    loss, wanted = config.loss.type, config.model.fitting_net.type
+    if loss != wanted:
+        raise t.relation(
+            "loss.type",
+            f'is "{loss}", but must be "{wanted}" with model.fitting_net.type "{wanted}"',
+        )
 
 
 def _atoms_are_fitted(config: Config) -> bool:
     """Whether the loss sees the energies of atoms, and not only their plain sum."""
     loss = config.loss
-    return loss.has("ae") or (loss.has("e") and loss.enable_atom_ener_coeff)
+    return isinstance(loss, EnergyLossSection) and (
+        loss.has("ae") or (loss.has("e") and loss.enable_atom_ener_coeff)
+    )
 
 
 def _check_full_validation(config: Config) -> None:
     """Raise if there are no data to validate on, or no labels for the metric."""
+    if config.model.fitting_net.type != "ener":
+        raise t.relation(
+            "validating.full_validation",
+            f'is true, but must be false with model.fitting_net.type "'
+            f'{config.model.fitting_net.type}": its metrics are of energies, forces and virials; '
+            "the best model by the validation loss is written anyway, as model_best.dp",
+        )
+    if config.validating.full_val_start == 1:  # never
+        return
     if config.training.validation_data is None:
         raise t.relation(
             "validating.full_validation", "is true, but must be false without validation_data"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,15 +15,25 @@ HuberDelta = Annotated[
     t.Words("a number > 0, or three of them for [energy, force, virial]"),
 ]
 
+_LOSS_FUNC = "Whether errors are squared (mse) or taken absolutely (mae)."
+
+#: The suffix of a pair of prefactors → what they weigh, in the loss of densities of states.
+_DOS_TITLES = {
+    "dos": "density of states",
+    "cdf": "running sum of the density of states",
+    "ados": "density of states of each atom",
+    "acdf": "running sum of the density of states of each atom",
+}
+_TITLES = {name: term.title for name, term in TERMS.items()} | _DOS_TITLES
+
 
 def _start(term: str) -> str:
-    what = TERMS[term].title
+    what = _TITLES[term]
     return f"Prefactor of the {what} at the start of the run (0 here and at the end: no label)."
 
 
 def _limit(term: str) -> str:
-    what = TERMS[term].title
-    return f"Prefactor of the {what} in the limit of learning rate 0."
+    return f"Prefactor of the {_TITLES[term]} in the limit of learning rate 0."
 
 
 class EnergyLossSection(t.Section):
@@ -70,9 +80,7 @@ class EnergyLossSection(t.Section):
         description="Whether errors are squared below `huber_delta` and grow in a straight line "
         "above it (energy, force, virial).",
     )
-    loss_func: LossFunction = Field(
-        default="mse", description="Whether errors are squared (mse) or taken absolutely (mae)."
-    )
+    loss_func: LossFunction = Field(default="mse", description=_LOSS_FUNC)
     f_use_norm: t.Flag = Field(
         default=False,
         description="Whether the force error is the length of the error vector of an atom; needs "
@@ -97,3 +105,43 @@ class EnergyLossSection(t.Section):
         if rule is not None:
             raise t.relation(rule.key, rule.says(self))
         return self
+
+
+class DosLossSection(t.Section):
+    """The loss of densities of states and of their running sums over the energies.
+
+    A prefactor goes with the learning rate: limit + (start − limit)·lr/start_lr. The keys after the
+    prefactors are not DeePMD-kit's.
+    """
+
+    type: Literal["dos"] = Field(description="Kind of loss.")
+    start_pref_dos: t.NotNegative = Field(default=0.0, description=_start("dos"))
+    limit_pref_dos: t.NotNegative = Field(default=0.0, description=_limit("dos"))
+    start_pref_cdf: t.NotNegative = Field(default=0.0, description=_start("cdf"))
+    limit_pref_cdf: t.NotNegative = Field(default=0.0, description=_limit("cdf"))
+    start_pref_ados: t.NotNegative = Field(default=1.0, description=_start("ados"))
+    limit_pref_ados: t.NotNegative = Field(default=1.0, description=_limit("ados"))
+    start_pref_acdf: t.NotNegative = Field(default=0.0, description=_start("acdf"))
+    limit_pref_acdf: t.NotNegative = Field(default=0.0, description=_limit("acdf"))
+    loss_func: LossFunction = Field(default="mse", description=_LOSS_FUNC)
+    use_huber: t.Flag = Field(
+        default=False,
+        description="Whether errors are squared below `huber_delta` and grow in a straight line "
+        "above it.",
+    )
+    huber_delta: t.AboveZero = Field(default=0.01, description="Where the Huber loss turns.")
+    shift_agnostic: t.Count = Field(
+        default=0,
+        description="The largest rigid shift in energy, in points of the grid, that does not count "
+        "as an error.",
+    )
+
+    #: An option that only energies have is no key here, but off, so that all can ask for it.
+    use_default_pf: ClassVar[bool] = False
+
+    def has(self, term: str) -> bool:
+        """Whether a term is part of the loss."""
+        return has(self, term)
+
+
+LossSection = Annotated[EnergyLossSection | DosLossSection, Field(discriminator="type")]

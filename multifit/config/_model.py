@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import MinLen
 from pydantic import Field, model_validator
@@ -19,10 +19,10 @@ TypeMap = Annotated[
     t.Words("a list of one or more element names, or null"),
 ]
 OutBias = Annotated[
-    dict[Literal["energy"], t.Energies] | None,
+    dict[Literal["energy"], t.Energies] | dict[Literal["dos"], t.Spectra] | None,
     t.Words(
-        'null or {"energy": [...]} with a number or null for each type, or an object from the '
-        "names in type_map to numbers"
+        'null or {"energy": [...]} with a number or null for each type ({"dos": [...]} with a list '
+        "of numb_dos numbers or null), or an object from the names in type_map to them"
     ),
 ]
 
@@ -46,19 +46,26 @@ class ModelSection(t.Section):
     )
     data_bias_nsample: t.Positive = Field(
         default=10,
-        description="How many samples of each system a changed energy bias is computed from.",
+        description="How many samples of each system a changed output bias is computed from.",
     )
     pair_exclude_types: t.TypePairs = Field(
         default=(), description="Pairs of types that are not neighbours of each other at all."
     )
     atom_exclude_types: t.Types = Field(
-        default=(), description="Types whose atoms contribute no energy of their own."
+        default=(), description="Types whose atoms contribute nothing of their own."
     )
     preset_out_bias: OutBias = Field(
         default=None,
         description="Energy per atom of each type in eV instead of the fitted one, as "
-        '`{"energy": [null, -1.0]}` or `{"energy": {"H": -1.0}}`; null is fitted.',
+        '`{"energy": [null, -1.0]}` or `{"energy": {"H": -1.0}}`; null is fitted. For densities of '
+        'states, `{"dos": …}` with `numb_dos` numbers for a type.',
     )
+
+    @property
+    def preset(self) -> tuple[Any, ...]:
+        """What ``preset_out_bias`` gives for each type, or nothing."""
+        given: dict[Any, tuple[Any, ...]] = self.preset_out_bias or {}
+        return given.get(self.fitting_net.var_name, ())
 
     @property
     def ntypes(self) -> int | None:
@@ -71,6 +78,7 @@ class ModelSection(t.Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         _check_type_map(self)
+        _check_preset(self)
         _check_lengths(self)
         _check_type_indices(self)
         _check_energies(self)
@@ -85,17 +93,37 @@ def _check_type_map(model: ModelSection) -> None:
             raise t.relation("type_map", f'names "{name}" twice, but must name each type once')
 
 
+def _check_preset(model: ModelSection) -> None:
+    """Raise if ``preset_out_bias`` is not of what the fitting net gives."""
+    net = model.fitting_net
+    for name in model.preset_out_bias or ():
+        if name != net.var_name:
+            raise t.relation(
+                "preset_out_bias",
+                f'is of "{name}", but must be of "{net.var_name}" with fitting_net.type '
+                f'"{net.type}"',
+            )
+    for a, given in enumerate(model.preset):
+        if isinstance(given, tuple) and len(given) != net.dim_out:
+            raise t.relation(
+                f"preset_out_bias.dos[{a}]",
+                f"has length {len(given)}, but must have length {net.dim_out}, the value of "
+                "fitting_net.numb_dos",
+            )
+
+
 def _check_lengths(model: ModelSection) -> None:
     """Raise if a list with an entry per type has not as many as there are types."""
     ntypes = model.ntypes
     if ntypes is None:
         return
     source = "type_map" if model.type_map is not None else "model.descriptor.sel"
-    bias = (model.preset_out_bias or {}).get("energy", ())
+    net = model.fitting_net
     for key, given in (
         ("descriptor.sel", model.descriptor.sel),
-        ("fitting_net.atom_ener", model.fitting_net.atom_ener),
-        ("preset_out_bias.energy", bias),
+        ("fitting_net.atom_ener", net.atom_ener),
+        ("fitting_net.electrons", net.electrons if net.type == "dos" else None),
+        (f"preset_out_bias.{net.var_name}", model.preset),
     ):
         if isinstance(given, tuple) and len(given) not in (0, ntypes):
             raise t.relation(
@@ -133,8 +161,7 @@ def _check_energies(model: ModelSection) -> None:
             "gives energies of isolated atoms, but must be left out unless "
             "descriptor.set_davg_zero is true: else a descriptor without neighbours is not 0",
         )
-    preset = (model.preset_out_bias or {}).get("energy", ())
-    for a, (energy, other) in enumerate(zip(given, preset, strict=False)):
+    for a, (energy, other) in enumerate(zip(given, model.preset, strict=False)):
         if None not in (energy, other) and energy != other:
             raise t.relation(
                 f"{key}[{a}]",

@@ -23,8 +23,10 @@ def json_schema() -> dict[str, Any]:
     for path, classes in sections().items():
         for cls in classes:
             _complete(definitions.get(cls.__name__, schema), path)
-    for key in DEFAULT_TYPES:
-        _allow_missing_type(schema["properties"][key])
+    for path in DEFAULT_TYPES:
+        parent, _, key = path.rpartition(".")
+        (cls,) = sections()[parent]
+        _allow_missing_type(definitions.get(cls.__name__, schema)["properties"][key])
     return schema
 
 

@@ -145,8 +145,8 @@ class TrainingSection(t.Section):
     )
     change_bias_after_training: t.Flag = Field(
         default=False,
-        description="Whether the energy per type is fitted again to the errors of the finished "
-        "model.",
+        description="Whether the output bias per type is fitted again to the errors of the "
+        "finished model.",
     )
     early_stopping: t.Count = Field(
         default=0,

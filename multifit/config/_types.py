@@ -98,6 +98,7 @@ MaybePositive: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[
     Annotated[int, Ge(0), Lt(TOO_LARGE)] | None, Words("an integer ≥ 0, or null")
 ]
+MaybeNumber: TypeAlias = Annotated[float | None, Words("a number, or null")]
 NotNegative: TypeAlias = Annotated[float, Ge(0), Words("a number ≥ 0")]
 AboveZero: TypeAlias = Annotated[float, Gt(0), Words("a number > 0")]
 MaybeNotNegative: TypeAlias = Annotated[
@@ -179,6 +180,15 @@ TypePairs: TypeAlias = Annotated[
 Energies: TypeAlias = Annotated[
     tuple[Annotated[float | None, Words("a number or null")], ...],
     Words("a list with a number or null for each type"),
+]
+Spectra: TypeAlias = Annotated[
+    tuple[
+        Annotated[
+            Annotated[tuple[float, ...], MinLen(1)] | None, Words("a list of numbers, or null")
+        ],
+        ...,
+    ],
+    Words("a list with a list of numbers or null for each type"),
 ]
 
 

@@ -87,16 +87,8 @@ TYPES: dict[str, tuple[str, ...]] = {
         *("dpa3", "dpa4", "DPA4", "sezm", "SeZM", "dpa4c"),
         "DPA4C",
     ),
-    "model.fitting_net": (
-        "dos",
-        "dipole",
-        "polar",
-        "property",
-        "population",
-        "dpa4_ener",
-        "sezm_ener",
-    ),
-    "loss": ("ener_hess", "ener_spin", "dens", "dos", "population", "property", "tensor"),
+    "model.fitting_net": ("dipole", "polar", "property", "population", "dpa4_ener", "sezm_ener"),
+    "loss": ("ener_hess", "ener_spin", "dens", "population", "property", "tensor"),
     "optimizer": ("LKF", "AdaMuon", "HybridMuon"),
 }
 

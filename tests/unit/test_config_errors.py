@@ -91,7 +91,7 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{D}.type", "se_e2", 'is "se_e2", but must be "se_e2_a"'),
     (f"{D}.type", "se_atten", "is a DeePMD-kit option that multifit does not have (yet)"),
     (f"{D}.type", 3, 'is 3, but must be "se_e2_a"'),
-    (f"{F}.type", "dos", "a DeePMD-kit option"),
+    (f"{F}.type", "dipole", "a DeePMD-kit option"),
     (f"{LR}.type", "cos", 'must be "exp" or "cosine" or "wsd" (did you mean \'cosine\'?)'),
     (f"{LR}.type", None, "learning_rate.type in in.json is null"),
     ("optimizer", {"type": "LKF"}, "a DeePMD-kit option that multifit does not have (yet): it mus"),
