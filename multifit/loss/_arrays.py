@@ -11,12 +11,10 @@ import numpy as np
 
 from .._native import native
 from ..backend import Backend
-from ._terms import LABELS, TERMS
+from ._config import LossConfig
+from ._terms import Table, labels, predictions
 
 Array = Any
-
-#: prediction → the label of the same shape
-LIKE = {term.prediction: term.label for term in TERMS.values()}
 
 
 @dataclass(frozen=True)
@@ -24,28 +22,26 @@ class Fold:
     """Bring arrays of whole frames into the flat order of atoms."""
 
     backend: Backend
+    config: LossConfig
     nframes: int
-    generalized: int
     mask: np.ndarray  #: which atoms are real, (nframes, natoms)
 
     def _shape(self, key: str) -> tuple[int, ...]:
-        kind = LABELS[key]
-        return (
-            self.mask.size if kind.per_atom else self.nframes,
-            *kind.axes(self.mask.shape[1], self.generalized),
-        )
+        rows = self.mask.size if self.config.kind(key).per_atom else self.nframes
+        return (rows, *self.config.axes(key, self.mask.shape[1]))
 
     def _whole(self, key: str) -> tuple[int, ...]:
         """Return the shape that the label of whole frames has."""
-        if key == "hessian":
-            return (self.nframes, *(3 * self.mask.shape[1],) * 2)
         natoms = self.mask.shape[1]
-        axes = LABELS[key].axes(natoms, self.generalized)
-        return (self.nframes, *(natoms,) * LABELS[key].per_atom, *axes)
+        if key == "hessian":
+            return (self.nframes, *(3 * natoms,) * 2)
+        per_atom = self.config.kind(key).per_atom
+        return (self.nframes, *(natoms,) * per_atom, *self.config.axes(key, natoms))
 
     def empty(self, key: str) -> Array:
         """Return what stands in for a label."""
-        return self.backend.asarray(np.full(self._shape(key), LABELS[key].default))
+        default = self.config.kind(key).default
+        return self.backend.asarray(np.full(self._shape(key), default))
 
     def __call__(self, what: str, arrays: Mapping[str, Array], name: str, key: str) -> Array:
         """Return (N, …) or (nframes, …) for an array, or what stands in for it.
@@ -68,15 +64,17 @@ class Fold:
         value = arrays.get(name)
         if value is None:
             return self.empty(key)
+        axes = self.config.kind(key).shape
         if math.prod(value.shape) != math.prod(shape):
+            grid = f", and numb_dos is {shape[-1]}" if "numb_dos" in axes else ""
             raise ValueError(
                 f"the {what} {name!r} has the shape {tuple(value.shape)}, but must be "
                 f"{self._whole(key)} or have as many numbers: the predictions are of "
                 f"{_count(self.nframes, 'frame')}, and the arrays or natoms say "
-                f"{_count(self.mask.shape[1], 'atom')}"
+                f"{_count(self.mask.shape[1], 'atom')}{grid}"
             )
         flat = xp.reshape(native(self.backend, value), shape)
-        if "3natoms" not in LABELS[key].shape:
+        if "3natoms" not in axes:
             return flat
         columns = np.repeat(np.repeat(self.mask, 3, axis=1), self.mask.shape[1], axis=0)
         return flat * self.backend.asarray(columns[:, None, :].astype(np.float64))
@@ -86,17 +84,18 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def frames(prediction: Mapping[str, Array]) -> int:
-    """Return the number of frames, which any prediction tells.
+def frames(table: Table, prediction: Mapping[str, Array]) -> int:
+    """Return the number of frames, which any prediction for a table of terms tells.
 
     Raises
     ------
     ValueError
         If there is none, or no frames.
     """
-    found = [int(x.shape[0]) for x in (prediction.get(key) for key in LIKE) if x is not None]
+    known = predictions(table)
+    found = [int(x.shape[0]) for x in (prediction.get(key) for key in known) if x is not None]
     if not found:
-        raise ValueError(f"there is no prediction; give at least one of {', '.join(LIKE)}")
+        raise ValueError(f"there is no prediction; give at least one of {', '.join(known)}")
     if not found[0]:
         raise ValueError("the predictions are of no frames; give at least 1")
     return found[0]
@@ -130,13 +129,22 @@ def real_atoms(natoms: int | Array | None, width: int, nframes: int) -> np.ndarr
     return counts
 
 
-def places(prediction: Mapping[str, Array], label: Mapping[str, Array], nframes: int) -> int:
+def places(
+    config: LossConfig, prediction: Mapping[str, Array], label: Mapping[str, Array], nframes: int
+) -> int:
     """Return the number of atoms that the arrays have places for, 0 if none tells."""
-    numbers = {"force": 3, "atom_energy": 1, "atom_ener": 1, "atom_pref": 1, "atom_ener_coeff": 1}
-    for arrays in (prediction, label):
-        for key, each in numbers.items():
-            if key in arrays:
-                return int(math.prod(arrays[key].shape) // (max(nframes, 1) * each))
+    theirs = {key: key for key in labels(config.table)}
+    for arrays, like in ((prediction, predictions(config.table)), (label, theirs)):
+        for name, key in like.items():
+            kind = config.kind(key)
+            if name not in arrays or not kind.per_atom:
+                continue
+            if {"3natoms", "generalized"} & set(kind.shape):  # these tell less surely
+                continue
+            shape, axes = arrays[name].shape, config.axes(key, 0)
+            if len(shape) == 2 + len(axes):
+                return int(shape[1])
+            return int(math.prod(shape) // (max(nframes, 1) * math.prod(axes)))
         if "hessian" in arrays:
             return int(arrays["hessian"].shape[-1]) // 3
     return 0

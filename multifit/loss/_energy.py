@@ -27,13 +27,15 @@ Source: the DeePMD-kit documentation, "Fit energy", and its NumPy implementation
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..backend import Backend
 from ..batch import Atoms
-from ._config import EnergyLossConfig, metric_name
-from ._residuals import Mean, Residual, length, residual
+from ._energy_config import EnergyLossConfig
+from ._mean import Mean
+from ._penalty import Penalty, penalty
+from ._residuals import Residual, length, residual
+from ._sum import weighted
 
 Array = Any
 
@@ -41,34 +43,22 @@ Array = Any
 _DELTA = {"e": 0, "f": 1, "v": 2, "ae": 0}
 
 
-def _absolute(xp: Any, x: Array) -> Array:
-    """Return |x|, with the gradient 0 at 0 on every backend (JAX has 1 there, PyTorch 0)."""
-    return xp.where(x == 0.0, xp.zeros_like(x), xp.abs(x))
-
-
-def _huber(xp: Any, x: Array, delta: float) -> Array:
-    size = xp.abs(x)
-    return xp.where(size <= delta, 0.5 * x * x, delta * (size - 0.5 * delta))
-
-
-def _penalty(xp: Any, config: EnergyLossConfig, term: str) -> Callable[[Array], Array]:
-    if config.loss_func == "mae" and term != "gf":
-        return lambda x: _absolute(xp, x)
-    if config.use_huber:
-        return lambda x: _huber(xp, x, config.huber_delta[_DELTA[term]])
-    return lambda x: x * x
+def _penalty(xp: Any, config: EnergyLossConfig, term: str) -> Penalty:
+    if term == "gf":  # these have squared errors only
+        return penalty(xp, "mse", None)
+    delta = config.huber_delta[_DELTA[term]] if config.use_huber else None
+    return penalty(xp, config.loss_func, delta)
 
 
 def _extensive(
     config: EnergyLossConfig, term: str, error: Array, mean: Mean
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss and the metrics of energy or virial, which are divided by the atoms."""
-    xp, penalty = mean.xp, _penalty(mean.xp, config, term)
-    name = metric_name(config, term)
+    xp, name = mean.xp, config.metric(term)
     per_atom = error / mean.of.natoms[:, None]
     absolute = config.loss_func == "mae"
     if absolute or config.use_huber or config.intensive_ener_virial:
-        loss = mean.frames(penalty(per_atom))
+        loss = mean.frames(_penalty(xp, config, term)(per_atom))
     else:
         loss = mean.frames(error * per_atom)
     if not absolute:
@@ -83,7 +73,7 @@ def _intensive(
     config: EnergyLossConfig, term: str, found: Residual, xp: Any
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss and the metric of a term whose size does not grow with the system."""
-    name = metric_name(config, term)
+    name = config.metric(term)
 
     def average(x: Array) -> Array:
         return found.mean(x if found.weight is None else found.weight * x)
@@ -122,22 +112,12 @@ def energy_loss(
     atoms
         From :func:`multifit.batch.flat_atoms`.
     """
-    xp, mean = backend.xp, Mean(backend, atoms)
-    progress = learning_rate / config.starter_learning_rate
-    total = xp.zeros((), dtype=atoms.natoms.dtype)
-    metrics: dict[str, Array] = {}
-    for term in config.terms:
-        start, limit = config.prefactors(term)
-        find = xp.ones((), dtype=atoms.natoms.dtype)
-        for key in config.needs(term):
-            find = find * label[f"find_{key}"]
+    mean = Mean(backend, atoms)
+
+    def part(term: str) -> tuple[Array, dict[str, Array]]:
         found = residual(config, term, prediction, label, mean)
         if term in ("e", "v"):
-            loss, shown = _extensive(config, term, found.error, mean)
-        else:
-            loss, shown = _intensive(config, term, found, xp)
-        total = total + find * (limit + (start - limit) * progress) * loss
-        for name, value in shown.items():
-            metrics[name] = xp.where(find > 0, value, xp.full_like(value, float("nan")))
-    metrics["rmse"] = xp.sqrt(total)
-    return total, metrics
+            return _extensive(config, term, found.error, mean)
+        return _intensive(config, term, found, mean.xp)
+
+    return weighted(mean.xp, config, learning_rate, label, part, atoms.natoms.dtype)

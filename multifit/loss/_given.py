@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import did_you_mean
-from ._config import EnergyLossConfig
-from ._terms import LABELS, TERMS
+from ._config import LossConfig
+from ._terms import labels, predictions
 
 Array = Any
 
-#: What models give, of which the loss compares all but the atomic virial.
-PREDICTIONS = (*dict.fromkeys(term.prediction for term in TERMS.values()), "atom_virial")
+#: What models give beside a prediction, and no loss compares.
+_BESIDE = {"virial": ("atom_virial",)}
 
 
 def there(label: Mapping[str, Array], key: str) -> bool:
@@ -21,15 +21,17 @@ def there(label: Mapping[str, Array], key: str) -> bool:
 
 
 def require_comparable(
-    config: EnergyLossConfig, prediction: Mapping[str, Array], label: Mapping[str, Array]
+    config: LossConfig, prediction: Mapping[str, Array], label: Mapping[str, Array]
 ) -> None:
     """Raise ValueError for unknown keys, and unless each label of a term meets its prediction.
 
     Otherwise the loss would be zero for a reason that nobody sees.
     """
-    _require_known("prediction", prediction, PREDICTIONS)
-    _require_known("label", label, (*LABELS, *(f"find_{key}" for key in LABELS)))
-    for key in LABELS:
+    mine, theirs = predictions(config.table), labels(config.table)
+    beside = [name for key in mine for name in _BESIDE.get(key, ())]
+    _require_known("prediction", prediction, (*mine, *beside))
+    _require_known("label", label, (*theirs, *(f"find_{key}" for key in theirs)))
+    for key in theirs:
         if key not in label and float(label.get(f"find_{key}", 0.0)):
             raise ValueError(f"find_{key} is not 0, but there is no label {key!r}; give it too")
     usable = [term for term in config.terms if all(there(label, k) for k in config.needs(term))]
@@ -37,12 +39,12 @@ def require_comparable(
         key = config.prediction(term)
         if key not in prediction:
             raise ValueError(
-                f"the loss has {_article(TERMS[term].title)} term and there is a label "
-                f"{TERMS[term].label!r}, but the prediction has no {key!r}; give it too"
+                f"the loss has {_article(config.title(term))} term and there is a label "
+                f"{config.table[term].label!r}, but the prediction has no {key!r}; give it too"
             )
     if not usable:
         wanted = ", ".join(
-            f"{' with '.join(config.needs(term))} ({TERMS[term].title})" for term in config.terms
+            f"{' with '.join(config.needs(term))} ({config.title(term)})" for term in config.terms
         )
         raise ValueError(
             "there is no label that the loss compares with; give at least one of "

@@ -1,53 +1,16 @@
-"""What the terms of the energy loss look at, prediction − label, and how it is averaged."""
+"""What the terms of the energy loss look at, prediction − label, and the mean that each takes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..backend import Backend
-from ..batch import Atoms
-from ._config import EnergyLossConfig
-from ._terms import TERMS
+from ._energy_config import EnergyLossConfig
+from ._mean import Mean
+from ._terms import ENERGY_TERMS
 
 Array = Any
-
-
-@dataclass(frozen=True)
-class Mean:
-    """How errors are averaged: over frames, or over the atoms that are real."""
-
-    backend: Backend
-    of: Atoms
-
-    @property
-    def xp(self) -> Any:
-        """The namespace."""
-        return self.backend.xp
-
-    def frames(self, x: Array) -> Array:
-        """Return the mean over frames and components of x (nframes, …)."""
-        return self.xp.mean(x)
-
-    def atoms(self, x: Array) -> Array:
-        """Return the mean over real atoms and components of x (N, c)."""
-        total = self.xp.sum(x * self.of.mask[:, None])
-        return total / (self.xp.sum(self.of.natoms) * x.shape[1])
-
-    def pairs(self, x: Array) -> Array:
-        """Return the mean over frames of that over the (3·natoms)² elements of x (N, 9·natoms).
-
-        Those of virtual atoms are zero and do not count.
-        """
-        rows = self.xp.sum(x, axis=1) * self.of.mask
-        size = 3.0 * self.of.natoms
-        return self.xp.mean(self.per_frame(rows) / (size * size))
-
-    def per_frame(self, x: Array) -> Array:
-        """Return the sums over the atoms of each frame, (nframes, …), of x (N, …)."""
-        return self.backend.segment_sum(x, self.of.frame, self.of.natoms.shape[0])
 
 
 class Residual(NamedTuple):
@@ -73,9 +36,9 @@ def residual(
     label: Mapping[str, Array],
     mean: Mean,
 ) -> Residual:
-    """Return what a term of :data:`multifit.loss._terms.TERMS` is made of."""
+    """Return what a term of :data:`multifit.loss._terms.ENERGY_TERMS` is made of."""
     xp = mean.xp
-    mine, theirs = prediction[config.prediction(term)], label[TERMS[term].label]
+    mine, theirs = prediction[config.prediction(term)], label[ENERGY_TERMS[term].label]
     if term == "e" and config.enable_atom_ener_coeff:
         mine = mean.per_frame(mine * label["atom_ener_coeff"] * mean.of.mask)
     error = mine - theirs

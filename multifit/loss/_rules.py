@@ -1,11 +1,11 @@
-"""Options that make no sense together: one table for ``input.json`` and for Python."""
+"""Options that make no sense together: tables for ``input.json`` and for Python."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from ._terms import TERMS
+from ._terms import DOS_TERMS, ENERGY_TERMS, Table
 
 
 class Rule(NamedTuple):
@@ -38,23 +38,31 @@ def _without(option: str, *terms: str) -> Callable[[Any], bool]:
     return lambda o: getattr(o, option) not in (None, False, 0) and not _has_one(o, *terms)
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+def _no_term(table: Table) -> Rule:
+    return Rule(
         "",
-        lambda o: not _has_one(o, *TERMS),
+        lambda o: not _has_one(o, *table),
         "has only prefactors 0, but must fit at least one label",
-    ),
-    Rule(
-        "use_huber",
-        lambda o: o.use_huber and o.loss_func == "mae",
-        'is true, but must be false with loss_func "mae"',
-    ),
+    )
+
+
+_TWO_PENALTIES = Rule(
+    "use_huber",
+    lambda o: o.use_huber and o.loss_func == "mae",
+    'is true, but must be false with loss_func "mae"',
+)
+
+DOS_RULES: tuple[Rule, ...] = (_no_term(DOS_TERMS), _TWO_PENALTIES)
+
+ENERGY_RULES: tuple[Rule, ...] = (
+    _no_term(ENERGY_TERMS),
+    _TWO_PENALTIES,
     *(
         Rule(
             "use_huber",
             _with("use_huber", term),
-            f"is true, but must be false with a {TERMS[term].title} term (start_pref_{term} and "
-            f"limit_pref_{term} must be 0)",
+            f"is true, but must be false with a {ENERGY_TERMS[term].title} term "
+            f"(start_pref_{term} and limit_pref_{term} must be 0)",
         )
         for term in ("pf", "gf", "h")
     ),
@@ -119,12 +127,14 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def broken(options: Any) -> Rule | None:
+def broken(options: Any, rules: Iterable[Rule] = ENERGY_RULES) -> Rule | None:
     """Return the first rule that the options break, or None.
 
     Parameters
     ----------
     options
         Anything with the options of ``input.json``'s loss section as attributes.
+    rules
+        :data:`ENERGY_RULES` or :data:`DOS_RULES`.
     """
-    return next((rule for rule in RULES if rule.broken(options)), None)
+    return next((rule for rule in rules if rule.broken(options)), None)

@@ -1,17 +1,19 @@
-"""The tables of the energy loss: its terms, and the labels that they compare with."""
+"""The tables of the losses: the terms of each, and the labels that they compare with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-#: One axis of a label: a number, or all coordinates of a frame, or the generalized coordinates.
-Axis = int | Literal["3natoms", "generalized"]
+#: One axis of a label: a number, or all coordinates of a frame, the generalized coordinates, or the
+#: points of the energy grid.
+Axis = int | Literal["3natoms", "generalized", "numb_dos"]
 
 
 @dataclass(frozen=True)
 class Term:
-    """One row of the table of terms.
+    """One row of a table of terms.
 
     Attributes
     ----------
@@ -23,12 +25,15 @@ class Term:
         Key of what this is compared with.
     more
         Labels that the term needs besides.
+    maybe
+        Labels that an option of the term makes use of.
     """
 
     title: str
     prediction: str
     label: str
     more: tuple[str, ...] = ()
+    maybe: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Kind:
     shape: tuple[Axis, ...] = ()
     default: float = 0.0
 
-    def axes(self, natoms: int, generalized: int) -> tuple[int, ...]:
+    def axes(self, natoms: int, generalized: int = 0, numb_dos: int = 0) -> tuple[int, ...]:
         """Return the shape of one atom's or frame's numbers.
 
         Parameters
@@ -58,20 +63,31 @@ class Kind:
             Atoms of a frame, virtual ones included.
         generalized
             Number of generalized coordinates.
+        numb_dos
+            Number of points of the energy grid.
         """
-        sizes = {"3natoms": 3 * natoms, "generalized": generalized}
+        sizes = {"3natoms": 3 * natoms, "generalized": generalized, "numb_dos": numb_dos}
         return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.shape)
 
 
-#: The suffix of a pair of prefactors → what they weigh.
-TERMS: dict[str, Term] = {
-    "e": Term("energy", "energy", "energy"),
+#: A suffix of a pair of prefactors → what they weigh.
+Table = Mapping[str, Term]
+
+ENERGY_TERMS: dict[str, Term] = {
+    "e": Term("energy", "energy", "energy", maybe=("atom_ener_coeff",)),
     "f": Term("force", "force", "force"),
     "v": Term("virial", "virial", "virial"),
     "h": Term("Hessian", "hessian", "hessian"),
     "ae": Term("atomic energy", "atom_energy", "atom_ener"),
     "pf": Term("force weighted per atom", "force", "force", ("atom_pref",)),
     "gf": Term("generalized force", "force", "force", ("drdq",)),
+}
+
+DOS_TERMS: dict[str, Term] = {
+    "dos": Term("density of states", "dos", "dos"),
+    "cdf": Term("cumulative density of states", "dos", "dos"),
+    "ados": Term("atomic density of states", "atom_dos", "atom_dos"),
+    "acdf": Term("cumulative atomic density of states", "atom_dos", "atom_dos"),
 }
 
 #: Every label of a term, and the coefficients of ``enable_atom_ener_coeff``.
@@ -84,4 +100,22 @@ LABELS: dict[str, Kind] = {
     "atom_pref": Kind(per_atom=True, default=1.0),
     "drdq": Kind(per_atom=True, shape=(3, "generalized")),
     "atom_ener_coeff": Kind(per_atom=True, default=1.0),
+    "dos": Kind(per_atom=False, shape=("numb_dos",)),
+    "atom_dos": Kind(per_atom=True, shape=("numb_dos",)),
 }
+
+#: The old name, until nothing asks for it.
+TERMS = ENERGY_TERMS
+
+
+def predictions(table: Table) -> dict[str, str]:
+    """Return prediction → the label of the same shape."""
+    return {term.prediction: term.label for term in table.values()}
+
+
+def labels(table: Table) -> tuple[str, ...]:
+    """Return every label that some term, or an option of one, makes use of."""
+    terms = table.values()
+    found = [term.label for term in terms]
+    found += [key for term in terms for key in (*term.more, *term.maybe)]
+    return tuple(dict.fromkeys(found))

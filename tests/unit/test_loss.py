@@ -19,9 +19,7 @@ from multifit.backend import Backend, get_backend
 from multifit.batch import Atoms
 from multifit.config import parse
 from multifit.errors import ConfigError
-from multifit.loss import EnergyLoss, EnergyLossConfig, energy_loss, metric_names
-from multifit.loss._config import metric_name
-from multifit.loss._rules import RULES, broken
+from multifit.loss import ENERGY_RULES, EnergyLoss, EnergyLossConfig, broken, energy_loss
 from multifit.support import FEATURES
 
 NUMPY = get_backend("numpy")
@@ -259,7 +257,7 @@ def test_values_and_metrics_are_those_of_loops(
     loss, metrics = _run(config, prediction, label)
     same(loss, want, rtol=1e-13)
     same(metrics, _metrics_by_hand(config, rows, label) | {"rmse": math.sqrt(want)}, rtol=1e-13)
-    assert tuple(sorted(metrics)) == metric_names(config)
+    assert tuple(sorted(metrics)) == config.metric_names
     same(_run(config, prediction, label, strict), (loss, metrics), rtol=1e-13)
 
 
@@ -269,7 +267,7 @@ def test_a_missing_label_counts_for_nothing(gone: str, form: str) -> None:
     config, prediction = _config(**FORMS[form]), _numbers(1)
     off = [t for t in USERS[gone] if gone in ("force", *config.needs(t))]
     loss, metrics = _run(config, prediction, _labels(2, missing=(gone,)))
-    names = {metric_name(config, term) for term in off} | ({"mae_e_all"} if "e" in off else set())
+    names = {config.metric(term) for term in off} | ({"mae_e_all"} if "e" in off else set())
     want, others = _run(config, prediction, _labels(2))
     for term in set(off) & set(config.terms):
         row = _residuals(config, prediction, _labels(2))[term]
@@ -434,7 +432,7 @@ def test_combinations_without_effect_are_refused(options: dict[str, Any], says: 
 
 def test_every_rule_has_its_case() -> None:
     met = [broken(SimpleNamespace(**(_defaults() | options))) for options, _ in REFUSED]
-    assert {rule for rule in met if rule is not None} == set(RULES)
+    assert {rule for rule in met if rule is not None} == set(ENERGY_RULES)
     assert broken(SimpleNamespace(**_defaults())) is None
 
 
@@ -559,7 +557,7 @@ def test_the_class_does_without_labels_and_predictions() -> None:
     weight = 1.0 + (0.02 - 1.0) * LR / START
     same(value, weight * (prediction["energy"] ** 2).mean() / 4, rtol=1e-13)
     assert {key for key in metrics if not np.isnan(metrics[key])} == {"rmse", "rmse_e"}
-    assert set(metrics) == set(metric_names(loss.config))
+    assert set(metrics) == set(loss.config.metric_names)
 
 
 def test_the_class_leaves_padding_out() -> None:
@@ -701,7 +699,7 @@ def test_default_weights_are_refused_where_the_matrix_says_so(name: str) -> None
 
 def test_metric_names_are_sorted_for_the_learning_curve() -> None:
     for terms, form in itertools.product([("e",), tuple(PREFACTORS)], ["mse", "mae"]):
-        names = metric_names(_config(terms, **FORMS[form]))
+        names = _config(terms, **FORMS[form]).metric_names
         assert list(names) == sorted(names)
         assert "rmse" in names
 

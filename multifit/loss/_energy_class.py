@@ -1,20 +1,14 @@
-"""DeePMD's loss class: settings and a backend behind the known signature."""
+"""DeePMD's class of the energy loss: settings and a backend behind the known signature."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..backend import Backend, get_backend
-from ..batch import Atoms
-from ..errors import ConfigError, did_you_mean
 from ..support import require
-from ._arrays import LIKE, Fold, frames, places, real_atoms
-from ._config import EnergyLossConfig, huber_deltas
-from ._energy import energy_loss
-from ._given import require_comparable, there
+from ._energy_config import EnergyLossConfig, huber_deltas
+from ._whole import compare, describe, refuse_unknown
 
 Array = Any
 
@@ -104,10 +98,7 @@ class EnergyLoss:
         backend: str | Backend = "numpy",
         **unknown: Any,
     ) -> None:
-        known = EnergyLossConfig.__dataclass_fields__
-        for name in unknown:
-            near = did_you_mean(name, known) or f"; known are {', '.join(sorted(known))}"
-            raise ConfigError(f"EnergyLoss has no option {name!r}{near}")
+        refuse_unknown("EnergyLoss", EnergyLossConfig, unknown)
         self.backend = get_backend(backend)
         self.config = EnergyLossConfig(
             starter_learning_rate=starter_learning_rate,
@@ -140,9 +131,7 @@ class EnergyLoss:
 
     def __repr__(self) -> str:
         """Return the prefactors of all terms that count, and the backend."""
-        prefactors = {term: self.config.prefactors(term) for term in self.config.terms}
-        terms = ", ".join(f"{term} {a:g} → {b:g}" for term, (a, b) in prefactors.items())
-        return f"<EnergyLoss {self.config.loss_func}: {terms}, on {self.backend.name}>"
+        return describe("EnergyLoss", self.config, self.backend)
 
     def __call__(
         self,
@@ -178,33 +167,4 @@ class EnergyLoss:
             is unknown, the number of atoms can not be told or is not in the arrays, or an array has
             another size.
         """
-        backend = self.backend
-        nframes = frames(prediction)
-        require_comparable(self.config, prediction, label)
-        width = places(prediction, label, nframes)
-        counts = real_atoms(natoms, width, nframes)
-        width = width or int(counts.max())
-        mask = np.arange(width)[None, :] < counts[:, None]
-        fold = Fold(backend, nframes, self.config.numb_generalized_coord, mask)
-        flat, target = self._fold_all(fold, prediction, label)
-        atoms = Atoms(
-            backend.asarray(counts.astype(np.float64)),
-            backend.asarray(mask.reshape(-1).astype(np.float64)),
-            backend.asarray(np.repeat(np.arange(nframes), width)),
-        )
-        rate = backend.asarray(np.asarray(float(learning_rate)))
-        return energy_loss(backend, self.config, rate, flat, target, atoms)
-
-    def _fold_all(
-        self, fold: Fold, prediction: Mapping[str, Array], label: Mapping[str, Array]
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Return predictions and labels in flat order; what is missing is found to be so."""
-        config, scalar = self.config, fold.backend.asarray
-        flat: dict[str, Array] = {}
-        for key in map(config.prediction, config.terms):
-            flat[key] = fold("prediction", prediction, key, LIKE[key])
-        target: dict[str, Array] = {}
-        for key in config.labels:
-            target[key] = fold("label", label, key, key)
-            target[f"find_{key}"] = scalar(np.asarray(float(there(label, key))))
-        return flat, target
+        return compare(self.backend, self.config, learning_rate, prediction, label, natoms)

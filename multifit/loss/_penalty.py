@@ -1,0 +1,38 @@
+"""What an error costs: its square, its size, or one near zero and the other far from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Array = Any
+
+#: A function of errors, one by one.
+Penalty = Callable[[Array], Array]
+
+
+def penalty(xp: Any, loss_func: str, delta: float | None) -> Penalty:
+    """Return the function of errors that is averaged.
+
+    Parameters
+    ----------
+    loss_func
+        ``"mse"`` or ``"mae"``.
+    delta
+        Where Huber's function turns into a straight line; None for a parabola.
+    """
+    if loss_func == "mae":
+        return lambda x: _absolute(xp, x)
+    if delta is not None:
+        return lambda x: _huber(xp, x, delta)
+    return lambda x: x * x
+
+
+def _absolute(xp: Any, x: Array) -> Array:
+    """Return |x|, with the gradient 0 at 0 on every backend (JAX has 1 there, PyTorch 0)."""
+    return xp.where(x == 0.0, xp.zeros_like(x), xp.abs(x))
+
+
+def _huber(xp: Any, x: Array, delta: float) -> Array:
+    size = xp.abs(x)
+    return xp.where(size <= delta, 0.5 * x * x, delta * (size - 0.5 * delta))
