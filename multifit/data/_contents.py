@@ -47,7 +47,7 @@ class Contents:
         Names of these types, if the system has them.
     seen
         For each type that occurs: where it does first.
-    sets, pbc, mixed_type, ndof
+    sets, pbc, mixed_type, ndof, energies
         See :class:`multifit.data.System`.
     """
 
@@ -59,3 +59,4 @@ class Contents:
     pbc: tuple[bool, bool, bool]
     mixed_type: bool = False
     ndof: Mapping[str, int] = field(default_factory=dict)
+    energies: Array | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import DataError
 from ._contents import Contents, FrameSet
+from ._energies import own_energies
 from ._folder import Folder
 from ._labels import FRAME, LABELS, Label
 from ._shapes import check_shape, infer_ndof
@@ -38,7 +39,8 @@ def read_contents(folder: Folder) -> Contents:
     ndof = infer_ndof(frames, len(types))
     seen = seen_in_frames(frames, len(types)) if mixed else seen_in_system(folder.name, types)
     pbc = (periodic, periodic, periodic)
-    return Contents(folder.name, types, elements, seen, frames, pbc, mixed, ndof)
+    energies = own_energies(folder, ndof, frames)
+    return Contents(folder.name, types, elements, seen, frames, pbc, mixed, ndof, energies)
 
 
 def _is_mixed(folder: Folder, sets: list[str]) -> bool:

@@ -32,7 +32,7 @@ class Folder(Protocol):
         ...
 
     def array(self, inner: str, file: str) -> Stored:
-        """Return the array in a file of the set ``inner``."""
+        """Return the array in a file of it, or of the set ``inner``."""
         ...
 
 
@@ -65,5 +65,6 @@ class DiskFolder:
         return [word for line in text.splitlines() for word in line.partition("#")[0].split()]
 
     def array(self, inner: str, file: str) -> Stored:
-        """Return the array in a file of the set ``inner``."""
-        return open_npy(self.path / inner / file, f"{self.name}/{inner}/{file}")
+        """Return the array in a file of it, or of the set ``inner``."""
+        place = f"{inner}/{file}" if inner else file
+        return open_npy(self.path / place, f"{self.name}/{place}")

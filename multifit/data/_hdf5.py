@@ -93,11 +93,12 @@ class HdfFolder:
         return [word for text in texts for word in text.split()]
 
     def array(self, inner: str, file: str) -> Stored:
-        """Return the array in a dataset of the set ``inner``."""
+        """Return the array in a dataset of it, or of the set ``inner``."""
         import h5py
 
-        where = f"{self.name}/{inner}/{file}"
-        address = f"{self.group}/{inner}/{file}"
+        place = f"{inner}/{file}" if inner else file
+        where = f"{self.name}/{place}"
+        address = f"{self.group}/{place}"
         with _opened(self.path, where) as opened:
             dataset = opened[address]
             if not isinstance(dataset, h5py.Dataset):

@@ -61,7 +61,7 @@ FRAME = _table(
     Label("cell", ("box",), (3, 3)),
 )
 
-#: Energies in eV, forces in eV/Å, virials in eV; a Hessian in eV/Å².
+#: Energies in eV, forces in eV/Å, virials in eV; a Hessian in eV/Å²; densities of states in 1/eV.
 LABELS = _table(
     Label("energy", ("energy",), ()),
     Label("force", ("force",), ("natoms", 3)),
@@ -75,4 +75,5 @@ LABELS = _table(
     Label("aparam", ("aparam",), ("natoms", "ndof")),
     Label("dos", ("dos",), ("ndof",)),
     Label("atom_dos", ("atom_dos", "atomic_dos"), ("natoms", "ndof")),
+    Label("efermi", ("efermi",), ()),
 )

@@ -43,6 +43,8 @@ class System:
         Where the frames are.
     ndof
         Size of the free axis of labels such as ``fparam``.
+    energies
+        At which energies (m,) in eV its labels ``dos`` and ``atom_dos`` are given, if it says so.
     """
 
     name: str
@@ -55,6 +57,7 @@ class System:
     ndof: Mapping[str, int]
     own_types: Array
     numbering: Array
+    energies: Array | None = None
 
     @property
     def set_lengths(self) -> tuple[int, ...]:
@@ -118,9 +121,28 @@ class System:
         for key in wanted:
             if key not in LABELS:
                 raise KeyError(f"unknown label {key!r}{did_you_mean(key, LABELS)}")
-        frames = np.asarray(frames, dtype=np.int64)
         first = ["coord", "cell"] if any(self.pbc) else ["coord"]
-        chosen = dict.fromkeys(first + [key for key in wanted if key in self.labels])
+        return self._read(frames, first + [key for key in wanted if key in self.labels])
+
+    def label(self, frames: Array, key: str) -> Array:
+        """Return one label of some frames, float64, without reading where their atoms are.
+
+        Parameters
+        ----------
+        frames
+            Which frames (n,), in any order.
+        key
+            A label that the system has.
+
+        Raises
+        ------
+        DataError
+            As :meth:`load`.
+        """
+        return self._read(frames, [key])[key]
+
+    def _read(self, frames: Array, keys: Iterable[str]) -> dict[str, Array]:
+        frames, chosen = np.asarray(frames, dtype=np.int64), dict.fromkeys(keys)
         table = FRAME | LABELS
         shapes = {key: table[key].frame_shape(self.natoms, self.ndof.get(key, 1)) for key in chosen}
         result = {key: np.empty((len(frames), *shape)) for key, shape in shapes.items()}
@@ -166,6 +188,7 @@ def make_system(contents: Contents, type_map: tuple[str, ...]) -> System:
         ndof=contents.ndof,
         own_types=contents.types,
         numbering=numbering(contents, type_map),
+        energies=contents.energies,
     )
 
 

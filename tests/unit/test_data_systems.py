@@ -102,6 +102,7 @@ def test_all_labels_have_the_shapes_of_the_table(tmp_path: Path) -> None:
         "aparam": np.arange(n * a * 4.0).reshape(n, -1),
         "dos": np.ones((n, 7)),
         "atom_dos": np.ones((n, a * 7)),
+        "efermi": np.ones(n),
     }
     system = one(write(tmp_path, files))
     assert system.labels == LABELS.keys()
@@ -119,6 +120,7 @@ def test_all_labels_have_the_shapes_of_the_table(tmp_path: Path) -> None:
         "aparam": (3, 4),
         "dos": (7,),
         "atom_dos": (3, 7),
+        "efermi": (),
     }
     np.testing.assert_array_equal(got["aparam"].ravel(), files["aparam"].ravel())
     assert system.ndof["dos"] == 7

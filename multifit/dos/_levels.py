@@ -1,0 +1,150 @@
+"""Fermi level, band edges and number of electrons of a density of states."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._grid import Grid
+from ._integral import Integral
+
+Array = np.ndarray[Any, Any]
+
+
+class Levels(NamedTuple):
+    """What the density of states of each frame amounts to, all (nframes,).
+
+    NaN where the grid ends before it can be known.
+    """
+
+    fermi_level: Array  #: in eV
+    gap: Array  #: cbm − vbm in eV, 0 for metals
+    vbm: Array  #: highest energy of the occupied states in eV; the Fermi level for metals
+    cbm: Array  #: lowest energy of the empty states in eV; the Fermi level for metals
+    electrons: Array  #: below the Fermi level, or below 0 on a grid that is aligned to it
+
+
+def levels(
+    grid: Grid, dos: Array, electrons: Array, *, delta: float = 1.0, threshold: float = 0.2
+) -> Levels:
+    """Return the levels of densities of states that are filled with known numbers of electrons.
+
+    With n(ε) = ∫ D dε from the first energy of the grid:
+
+    - vbm is where n = N − δ, cbm where n = N + δ. It is a gap if somewhere between them D is below
+      ``threshold`` times its mean there, 2δ / (cbm − vbm); else it is a metal and gap = 0.
+    - The Fermi level is the middle of the gap; in a metal n(E_F) = N [1]_.
+
+    Codes that find the edges where D itself falls below a tolerance, as pymatgen [2]_ does, take
+    the tails of a broadened DOS for states: levels that are Gaussians of width σ come out several σ
+    too near to each other. Counting half of what a level holds finds its centre whatever σ is:
+    δ = 1 suits levels with two electrons each, that is molecules and large cells at Γ. And a fit
+    that is wrong by less than δ electrons up to the gap still has it where it is, whereas
+    n(E_F) = N alone would fall into a band. The DOS of a crystal with k-points has levels of less
+    weight, and wants a smaller δ: to find the edge of a band that begins with D_0 states/eV, about
+    0.4·D_0·σ.
+
+    How far it is off, for Gaussians of width σ (``tests/unit/test_dos_levels.py``):
+
+    - two levels of 2 electrons each, Δ apart: less than 0.01·σ if Δ ≥ 5σ; gap = 0 if Δ ≤ 4.5σ:
+      a gap that the broadening has closed can not be seen. Tolerance 10⁻⁴ of the mean DOS: −7σ;
+    - frontier levels of g electrons each: the gap is too small by 1.35σ for g = 4, as δ is then a
+      quarter of the level, and by 1.93σ for g = 6;
+    - bands with D_0 at their edges: each edge is off by 0 for δ = 0.4·D_0·σ, and for large δ it
+      is too deep in the band by δ / D_0.
+
+    Parameters
+    ----------
+    grid
+        The energies.
+    dos
+        In states/eV, where a state holds one electron (nframes, n). Piecewise linear between the
+        energies; a fit's values below zero count as zero.
+    electrons
+        N of each frame (nframes,), counted from the states at the grid's first energy on.
+    delta
+        δ in electrons; never more than N/2.
+    threshold
+        How deep the DOS must dip in a gap, as a part of its mean between the edges.
+
+    Returns
+    -------
+    levels
+        All NaN for frames whose N is not reached in the grid; if N + δ is not, there are no edges,
+        and the Fermi level is where n = N.
+
+    References
+    ----------
+    .. [1] N. W. Ashcroft and N. D. Mermin, Solid State Physics (1976), eq. (8.57) and p. 573.
+    .. [2] S. P. Ong et al., Comput. Mater. Sci. 68, 314 (2013); ``Dos.get_cbm_vbm``.
+    """
+    below = Integral(grid.array, _rows(grid, dos))
+    count = np.broadcast_to(np.asarray(electrons, dtype=np.float64), (len(below.dos),))
+    margin = np.minimum(delta, count / 2)
+    exact = below.energy(count)
+    low, high = below.energy(count - margin), below.energy(count + margin)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = 2 * margin / (high - low)
+        dips = below.least(low, high) < threshold * mean
+    known = np.isfinite(low) & np.isfinite(high)
+    vbm, cbm = (np.where(known, np.where(dips, edge, exact), np.nan) for edge in (low, high))
+    fermi_level = np.where(known & dips, (low + high) / 2, exact)
+    at = np.where(np.isfinite(exact), 0.0, np.nan) if grid.fermi_aligned else fermi_level
+    return Levels(fermi_level, cbm - vbm, vbm, cbm, below.count(at))
+
+
+def electron_count(grid: Grid, dos: Array, energy: Array | float) -> Array:
+    """Return how many electrons (nframes,) the states up to an energy hold.
+
+    Parameters
+    ----------
+    grid
+        The energies.
+    dos
+        In states/eV (nframes, n); values below zero count as zero.
+    energy
+        In eV, one or (nframes,).
+
+    Returns
+    -------
+    electrons
+        The integral from the first energy of the grid; NaN for energies outside the grid.
+    """
+    below = Integral(grid.array, _rows(grid, dos))
+    wanted = np.asarray(energy, dtype=np.float64)
+    return below.count(np.broadcast_to(wanted, (len(below.dos),)))
+
+
+def electrons_of(grid: Grid, atype: Array) -> Array:
+    """Return the number of electrons (nframes,) that the atoms of frames have.
+
+    Parameters
+    ----------
+    grid
+        A grid with ``electrons``.
+    atype
+        Types of the atoms (nframes, natoms), −1 for virtual ones.
+
+    Raises
+    ------
+    ValueError
+        If the grid does not say how many electrons an atom has, or of a type.
+    """
+    if grid.electrons is None:
+        raise ValueError("this grid does not say how many electrons an atom of each type has")
+    atype = np.asarray(atype)
+    if atype.size and int(atype.max()) >= len(grid.electrons):
+        raise ValueError(
+            f"there are atoms of type {int(atype.max())}, but the grid knows the electrons of only "
+            f"{len(grid.electrons)} types"
+        )
+    # Virtual atoms have type −1, the last of the table.
+    return np.asarray(np.array([*grid.electrons, 0.0])[atype].sum(axis=-1))
+
+
+def _rows(grid: Grid, dos: Array) -> Array:
+    rows = np.asarray(dos, dtype=np.float64)
+    if rows.ndim != 2 or rows.shape[1] != len(grid):
+        raise ValueError(f"dos has shape {rows.shape}, expected (nframes, {len(grid)})")
+    return rows
