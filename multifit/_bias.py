@@ -1,8 +1,9 @@
-r"""The energy per type that a model adds to its networks, and how it is fitted to other data.
+r"""What a model adds to its networks for each type, and how it is fitted to other data.
 
-An energy model gives E = Σ_i [N_i + b_{t(i)}], where N are its networks and the bias b of a type
-is the fitting net's ``bias_atom_e`` plus the model's ``out_bias``. With n_{fa} atoms of type a in
-frame f, labels E* and predictions E, the new bias solves one of
+A model gives E = Σ_i [N_i + b_{t(i)}], an energy or each component of a density of states, where N
+are its networks and the bias b of a type is the fitting net's ``bias_atom_e`` plus the model's
+``out_bias``. With n_{fa} atoms of type a in frame f, labels E* and predictions E, the new bias
+solves one of
 
 .. math::
 
@@ -24,7 +25,7 @@ import numpy as np
 from .comparison import predictions, spread_frames
 from .data import System
 from .errors import ConfigError
-from .model import EnergyModel
+from .model import Model
 from .potential import Potential
 from .statistics import output_bias, type_counts
 from .tree import Tree, map_leaves
@@ -39,10 +40,9 @@ class Evidence:
     Attributes
     ----------
     counts
-        Atoms of each type that contribute to the energy, or the sums of their coefficients,
-        (nframes, ntypes).
+        Atoms of each type that contribute, or the sums of their coefficients, (nframes, ntypes).
     label, prediction
-        Energies, (nframes,), eV.
+        What is predicted of each frame, (nframes, m): m = 1 energy in eV.
     natoms
         Atoms of each frame, (nframes,).
     """
@@ -62,16 +62,17 @@ class Evidence:
         return np.asarray(np.abs(self.counts).sum(axis=0) == 0)
 
     def rmse_per_atom(self, shift: np.ndarray | float = 0.0) -> float:
-        """Return the error of the energy per atom after the biases are shifted, eV."""
-        moved = self.prediction + self.counts @ np.broadcast_to(shift, self.counts.shape[1:])
-        return float(np.sqrt(np.mean(((moved - self.label) / self.natoms) ** 2)))
+        """Return the error per atom after the biases are shifted by (ntypes, m)."""
+        shape = (self.counts.shape[1], self.label.shape[1])
+        moved = self.prediction + self.counts @ np.broadcast_to(shift, shape)
+        return float(np.sqrt(np.mean(((moved - self.label) / self.natoms[:, None]) ** 2)))
 
 
-def type_bias(model: EnergyModel, params: Tree) -> np.ndarray:
-    """Return the energy that each type has beside the networks, (ntypes,), eV."""
-    of_net: np.ndarray = np.array(params["fitting"]["bias_atom_e"])[:, 0]
+def type_bias(model: Model, params: Tree) -> np.ndarray:
+    """Return what each type has beside the networks, (ntypes, dim_out)."""
+    of_net: np.ndarray = np.array(params["fitting"]["bias_atom_e"])
     of_net[list(model.fitting.exclude_types)] = 0.0
-    total: np.ndarray = of_net + np.asarray(params["out_bias"])[:, 0]
+    total: np.ndarray = of_net + np.asarray(params["out_bias"])
     return total
 
 
@@ -82,7 +83,7 @@ def collect(
     on_frames: Callable[[int], None] | None = None,
     coefficients: bool = False,
 ) -> Evidence:
-    """Return energies and compositions of the systems that have energies.
+    """Return labels, predictions and compositions of the systems that have the model's label.
 
     Parameters
     ----------
@@ -93,30 +94,33 @@ def collect(
     coefficients
         As for :func:`multifit.comparison.predictions`.
     """
-    ntypes = potential.model.ntypes
-    counts, label, prediction, natoms = [np.zeros((0, ntypes))], [], [], []
+    model = potential.model
+    ntypes, key = model.ntypes, model.kind.total
+    counts, label, prediction, natoms = [np.zeros((0, ntypes))], [], [], [np.zeros(0)]
     for system in systems:
-        if "energy" not in system.labels:
+        if key not in system.labels:
             continue
         frames = spread_frames(system, nsample)
         for chunk in predictions(potential, system, frames, coefficients=coefficients):
             counts.append(type_counts(chunk.atype, chunk.weight, ntypes))
-            label.append(chunk.label["energy"])
-            prediction.append(chunk.output["energy"])
+            label.append(chunk.label[key].reshape(len(chunk.frames), -1))
+            prediction.append(chunk.output[key].reshape(len(chunk.frames), -1))
             natoms.append(chunk.real.sum(axis=1))
             if on_frames is not None:
                 on_frames(len(chunk.frames))
     table = np.concatenate(counts).astype(np.float64)
-    table[:, list(potential.model.atom_exclude_types)] = 0.0
-    empty = [np.zeros(0)]
+    table[:, list(model.atom_exclude_types)] = 0.0
+    empty = np.zeros((0, model.fitting.dim_out))
     return Evidence(
         table,
-        *(np.concatenate(empty + parts) for parts in (label, prediction, natoms)),
+        np.concatenate([empty, *label]),
+        np.concatenate([empty, *prediction]),
+        np.concatenate(natoms),
     )
 
 
-def fit_bias(model: EnergyModel, params: Tree, evidence: Evidence, mode: Mode) -> np.ndarray:
-    """Return the bias of each type, (ntypes,), eV, that fits the evidence best.
+def fit_bias(model: Model, params: Tree, evidence: Evidence, mode: Mode) -> np.ndarray:
+    """Return the bias of each type, (ntypes, dim_out), that fits the evidence best.
 
     Parameters
     ----------
@@ -129,21 +133,19 @@ def fit_bias(model: EnergyModel, params: Tree, evidence: Evidence, mode: Mode) -
             "the model's total energy is always zero (tot_ener_zero), so that no data say what the "
             "energies of its types are; give them (-b EV …)"
         )
-    wanted: list[float | None] = list(model.fixed_bias)
-    for a in np.flatnonzero(evidence.absent()):
-        if wanted[a] is None:
-            wanted[a] = float(old[a])
+    wanted = model.fixed_bias
+    keep = evidence.absent() & np.isnan(wanted).any(axis=1)
+    wanted[keep] = old[keep]
     rcond = model.fitting.rcond
     if mode == "set":
         return output_bias(evidence.counts, evidence.label, wanted, rcond)
-    shifts = [None if b is None else b - before for b, before in zip(wanted, old, strict=True)]
     rest = evidence.label - evidence.prediction
-    new: np.ndarray = old + output_bias(evidence.counts, rest, shifts, rcond)
+    new: np.ndarray = old + output_bias(evidence.counts, rest, wanted - old, rcond)
     return new
 
 
-def with_type_bias(model: EnergyModel, params: Tree, bias: np.ndarray) -> np.ndarray:
-    """Return the ``out_bias`` (ntypes, 1) with which the types have the given bias.
+def with_type_bias(model: Model, params: Tree, bias: np.ndarray) -> np.ndarray:
+    """Return the ``out_bias`` (ntypes, dim_out) with which the types have the given bias.
 
     Raises
     ------
@@ -151,14 +153,14 @@ def with_type_bias(model: EnergyModel, params: Tree, bias: np.ndarray) -> np.nda
         If a type is to have another one than its ``atom_ener``.
     """
     fixed = model.fitting.atom_ener or (None,) * model.ntypes
-    for name, own, wanted in zip(model.type_map, fixed, bias, strict=True):
+    for name, own, (wanted, *_) in zip(model.type_map, fixed, bias, strict=True):
         if own is not None and not np.isclose(own, wanted, rtol=1e-12):
             raise ConfigError(
                 f"the energy of {name} can not become {wanted:g} eV: the model's atom_ener has "
                 f"fixed it at {own:g} eV; give this value for it"
             )
     shift = np.asarray(bias) - type_bias(model, params)
-    new: np.ndarray = np.asarray(params["out_bias"]) + shift[:, None]
+    new: np.ndarray = np.asarray(params["out_bias"]) + shift
     return new
 
 
@@ -168,9 +170,9 @@ def shifted_bias(
     nsample: int | None = None,
     coefficients: bool = False,
 ) -> np.ndarray:
-    """Return the ``out_bias`` (ntypes, 1) with which a model fits the energies of data best.
+    """Return the ``out_bias`` (ntypes, dim_out) with which a model fits the data best.
 
-    Without energies in the data, or in the model (``tot_ener_zero``), it is what it was.
+    Without labels in the data, or an energy of the model (``tot_ener_zero``), it is what it was.
 
     Parameters
     ----------

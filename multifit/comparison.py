@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import labels
 from .batch import Batcher
 from .data import System, parameters, snapshot
 from .evaluation import QUANTITIES, Errors
+from .model import Model
 from .potential import ATOMS_AT_ONCE, Potential
 
 #: What is done with the outputs, the labels and the mask of real atoms of some frames.
@@ -18,8 +20,11 @@ Detail = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray], np.ndarra
 #: The label that is compared on request only, for it is large and its prediction dear.
 HESSIAN = "hessian"
 
-#: The labels that predictions are compared with.
-COMPARED = tuple(dict.fromkeys(each.label for each in QUANTITIES.values() if each.label != HESSIAN))
+
+def compared(model: Model, hessian: bool = False) -> tuple[str, ...]:
+    """Return the labels that a model's predictions are compared with."""
+    found = (q.label for q in QUANTITIES.values() if q.kind == model.fitting.var_name)
+    return tuple(dict.fromkeys(label for label in found if hessian or label != HESSIAN))
 
 
 @dataclass(frozen=True)
@@ -161,9 +166,9 @@ def _predict(
     hessian: bool,
 ) -> Chunk:
     """Return the predictions for at most ``size`` frames."""
-    compared = (*COMPARED, HESSIAN) if hessian else COMPARED
-    arrays = system.load(frames, (*compared, "fparam", "aparam"))
-    fit = potential.model.fitting
+    model, fit = potential.model, potential.model.fitting
+    wanted = compared(model, hessian)
+    arrays = labels.load(model, system, frames, (*wanted, "fparam", "aparam"))
     extra = parameters(system, arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam)
     ready = [
         batcher.frame(*snapshot(system, int(frame), arrays, k, fit.use_aparam_as_mask))
@@ -180,5 +185,5 @@ def _predict(
         atype,
         np.ones(atype.shape),
         {key: value[: len(frames)] for key, value in out.items()},
-        {key: arrays[key] for key in compared if key in arrays},
+        {key: arrays[key] for key in wanted if key in arrays},
     )

@@ -20,6 +20,8 @@ class Quantity:
     output: str  #: key of the model's output
     per_atom: bool = False  #: whether errors are divided by the number of atoms
     axes: int = 0  #: how many axes behind that of the frames are atoms, or components of atoms
+    kind: str = "energy"  #: ``var_name`` of the models that predict it
+    cumulative: bool = False  #: whether sums up to each component are compared
 
 
 QUANTITIES: dict[str, Quantity] = {
@@ -30,6 +32,21 @@ QUANTITIES: dict[str, Quantity] = {
     "virial_per_atom": Quantity("virial/atom", "eV", "virial", "virial", per_atom=True),
     "atom_ener": Quantity("atomic energy", "eV", "atom_ener", "atom_energy", axes=1),
     "hessian": Quantity("Hessian", "eV/Å²", "hessian", "hessian", axes=2),
+    "dos": Quantity("DOS", "states/eV", "dos", "dos", kind="dos"),
+    "dos_per_atom": Quantity("DOS/atom", "states/eV", "dos", "dos", per_atom=True, kind="dos"),
+    "cdf_per_atom": Quantity(
+        "CDF/atom", "states/eV", "dos", "dos", per_atom=True, kind="dos", cumulative=True
+    ),
+    "atom_dos": Quantity("atomic DOS", "states/eV", "atom_dos", "atom_dos", axes=1, kind="dos"),
+    "atom_cdf": Quantity(
+        "atomic CDF", "states/eV", "atom_dos", "atom_dos", axes=1, kind="dos", cumulative=True
+    ),
+}
+
+#: ``var_name`` of a model → what a finished training shows of it.
+SUMMARY = {
+    "energy": ("energy_per_atom", "force", "virial_per_atom", "atom_ener", "hessian"),
+    "dos": ("dos_per_atom", "cdf_per_atom", "atom_dos"),
 }
 
 
@@ -73,6 +90,8 @@ class Errors:
             if quantity.label not in label or quantity.output not in output:
                 continue
             diff = output[quantity.output] - label[quantity.label]
+            if quantity.cumulative:
+                diff = np.cumsum(diff, axis=-1)
             if quantity.axes:
                 diff = diff[real if quantity.axes == 1 else pairs(real)]
             if quantity.per_atom:

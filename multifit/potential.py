@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import _arguments as args
-from . import files
+from . import dos, files
 from . import model as mdl
 from .backend import Backend, get_backend
 from .batch import Batcher, Frame, Layout
@@ -29,6 +29,9 @@ TOLERANCE = 1e-12
 #: Atoms that go through the networks at once; more would only cost memory.
 ATOMS_AT_ONCE = 768
 
+#: Outputs that frames have, and not their atoms.
+PER_FRAME = ("energy", "virial", "dos")
+
 #: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
 TANGENTS_AT_ONCE = 1 << 23
 
@@ -46,9 +49,7 @@ class Potential:
         The name of a backend, or an adapter.
     """
 
-    def __init__(
-        self, model: mdl.EnergyModel, params: Tree, backend: str | Backend = "numpy"
-    ) -> None:
+    def __init__(self, model: mdl.Model, params: Tree, backend: str | Backend = "numpy") -> None:
         self.model = model
         self.backend = get_backend(backend)
         require_model(model, self.backend.name)
@@ -140,8 +141,9 @@ class Potential:
         pbc: bool | Sequence[bool] | None = None,
         atom_virial: bool = False,
         hessian: bool = False,
+        electrons: float | np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        """Return energies, forces and virials as NumPy arrays.
+        """Return energies, forces and virials, or densities of states, as NumPy arrays.
 
         Parameters
         ----------
@@ -163,14 +165,22 @@ class Potential:
             Whether the virial of each atom is wanted.
         hessian
             Whether the second derivatives of the energy are wanted.
+        electrons
+            How many electrons a frame has in the range of the density of states, one number or
+            (nframes,); the model's own number for each type if not given.
 
         Returns
         -------
         dict
-            ``energy`` (nframes,) and ``atom_energy`` (nframes, natoms) in eV, ``force`` (nframes,
-            natoms, 3) in eV/Å, ``virial`` (nframes, 3, 3) in eV and on request ``atom_virial``
-            (nframes, natoms, 3, 3) in eV and ``hessian`` (nframes, 3 natoms, 3 natoms) in eV/Å²,
-            by atoms and within an atom by x, y, z.
+            Of a model of energies ``energy`` (nframes,) and ``atom_energy`` (nframes, natoms) in
+            eV, ``force`` (nframes, natoms, 3) in eV/Å, ``virial`` (nframes, 3, 3) in eV and on
+            request ``atom_virial`` (nframes, natoms, 3, 3) in eV and ``hessian`` (nframes,
+            3 natoms, 3 natoms) in eV/Å², by atoms and within an atom by x, y, z.
+
+            Of a model of densities of states ``dos`` (nframes, numb_dos) and ``atom_dos`` (nframes,
+            natoms, numb_dos) in states/eV. If the model knows its energies, also ``energies``
+            (numb_dos,) in eV, and with a number of electrons ``fermi_level``, ``gap``, ``vbm``,
+            ``cbm`` and ``electrons`` (nframes,) as :func:`multifit.dos.levels` has them.
 
         Raises
         ------
@@ -182,6 +192,7 @@ class Potential:
         >>> model = multifit.load("model.dp")  # doctest: +SKIP
         >>> model.predict(atoms.positions, atoms.symbols, atoms.cell)["energy"]  # doctest: +SKIP
         """
+        self._require_sense(atom_virial or hessian, electrons)
         frames = args.frames(coord)
         nframes, natoms, _ = frames.shape
         atype = self.type_indices(types)
@@ -207,7 +218,52 @@ class Potential:
             )
             for k in range(0, nframes, step)
         ]
-        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        found = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        return found | self._levels(found, np.stack(kinds), electrons) if self.model.grid else found
+
+    def _require_sense(self, derivatives: bool, electrons: float | np.ndarray | None) -> None:
+        """Raise DataError for a request that does not go with the model."""
+        kind = self.model.kind
+        if derivatives and not self.model.has_forces:
+            raise DataError(
+                f"the model predicts a {kind.title}, of which it has no derivatives; leave out "
+                "atom_virial and hessian"
+            )
+        if electrons is not None and self.model.grid is None:
+            raise DataError(
+                "electrons was given, but the model does not know the energies of a density of "
+                "states; leave it out"
+            )
+
+    def _levels(
+        self,
+        found: dict[str, np.ndarray],
+        atype: np.ndarray,
+        electrons: float | np.ndarray | None,
+    ) -> dict[str, np.ndarray]:
+        """Return the energies of the density of states, and what follows from it.
+
+        Parameters
+        ----------
+        atype
+            Types, −1 for atoms that are not there, (nframes, natoms).
+        """
+        grid = self.model.grid
+        assert grid is not None
+        more = {"energies": grid.array}
+        if electrons is None and grid.electrons is None:
+            return more
+        if electrons is None:
+            number = dos.electrons_of(grid, atype)
+        else:
+            number = args.numbers("electrons", electrons)
+            if number.size not in (1, len(atype)):
+                raise DataError(
+                    f"electrons has {number.size} numbers, but must be one, or one for each of the "
+                    f"{len(atype)} frames"
+                )
+            number = np.broadcast_to(number.reshape(-1), (len(atype),))
+        return more | dos.levels(grid, found[self.model.kind.total], number)._asdict()
 
     def _hessians(self, batch: Tree, layout: Layout, nframes: int, natoms: int) -> np.ndarray:
         """Return the Hessians of a batch, a few columns at a time: memory is bounded."""
@@ -276,7 +332,7 @@ class Potential:
         arrays = {key: self.backend.to_numpy(value) for key, value in out.items()}
         shape = (len(frames), len(frames[0].atype))
         found = {
-            key: value if key in ("energy", "virial") else layout.gather(value, *shape)
+            key: value if key in PER_FRAME else layout.gather(value, *shape)
             for key, value in arrays.items()
         }
         if hessian:
@@ -290,7 +346,7 @@ class Potential:
         return self._spectrum.basis_for(nearest, pairs, lambda: self._host)
 
 
-def read_model(path: str | Path) -> tuple[mdl.EnergyModel, Tree, dict[str, Any]]:
+def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
     """Return the settings, the parameters and the whole content of a model file or checkpoint.
 
     Raises

@@ -112,37 +112,48 @@ def type_counts(atype: np.ndarray, weight: np.ndarray, ntypes: int) -> np.ndarra
 def output_bias(
     counts: np.ndarray,
     outputs: np.ndarray,
-    preset: Sequence[float | None] | None = None,
+    fixed: np.ndarray | None = None,
     rcond: float | None = None,
 ) -> np.ndarray:
-    """Return the bias of each type, (ntypes,), that fits Σ counts·bias = outputs best.
+    """Return the bias of each type, (ntypes, m), that fits Σ counts·bias = outputs best.
 
     Parameters
     ----------
     counts
         Atoms of each type in each frame, or the sums of their weights, (nframes, ntypes).
     outputs
-        The label of each frame, (nframes,), eV.
-    preset
-        Given biases; those that are not None are kept, and the others fitted to the rest.
+        The label of each frame, (nframes, m), such as m = 1 energy in eV.
+    fixed
+        Given biases, (ntypes, m); those that are not NaN are kept, and the others fitted to the
+        rest.
     rcond
         Singular values below rcond times the largest count as zero.
     """
     counts = np.asarray(counts, dtype=np.float64)
     outputs = np.asarray(outputs, dtype=np.float64)
-    fixed = np.array([x is not None for x in preset or [None] * counts.shape[1]])
-    given = np.array([0.0 if x is None else x for x in preset or [None] * counts.shape[1]])
+    if fixed is None:
+        fixed = np.full((counts.shape[1], outputs.shape[1]), np.nan)
+    free = np.isnan(fixed).any(axis=1, keepdims=True)
+    given = np.where(free, 0.0, fixed)
     rest = outputs - counts @ given
-    bias, *_ = np.linalg.lstsq(np.where(fixed, 0.0, counts), rest, rcond=rcond)
-    return np.where(fixed, given, bias)
+    bias, *_ = np.linalg.lstsq(np.where(free.T, counts, 0.0), rest, rcond=rcond)
+    return np.where(free, bias, given)
 
 
 def atomic_bias(atype: np.ndarray, outputs: np.ndarray, ntypes: int) -> np.ndarray:
-    """Return the mean atomic label of each type, (ntypes,); NaN for a type without atoms."""
-    atype, outputs = np.ravel(atype), np.ravel(outputs)
-    real = atype >= 0
-    number = np.bincount(atype[real], minlength=ntypes)
-    total = np.bincount(atype[real], weights=outputs[real], minlength=ntypes)
+    """Return the mean atomic label of each type, (ntypes, m); NaN for a type without atoms.
+
+    Parameters
+    ----------
+    atype
+        Types, −1 for virtual atoms, (…).
+    outputs
+        Their labels, (…, m).
+    """
+    values = np.reshape(outputs, (np.size(atype), -1))
+    kinds = np.arange(ntypes)[:, None] == np.ravel(atype)[None, :]
+    number = kinds.sum(axis=1)[:, None]
+    total = kinds.astype(np.float64) @ np.where((np.ravel(atype) >= 0)[:, None], values, 0.0)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 

@@ -13,7 +13,7 @@ from .errors import UnsupportedError
 from .precision import canonical
 
 if TYPE_CHECKING:
-    from .model import EnergyModel
+    from .model import Model
 
 ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}
@@ -83,7 +83,7 @@ def require_precision(name: str, backend: str) -> None:
         require(key, backend)
 
 
-def require_model(model: EnergyModel, backend: str) -> None:
+def require_model(model: Model, backend: str) -> None:
     """Raise unless the backend computes both nets of a model in their precisions.
 
     Raises

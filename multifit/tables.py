@@ -22,9 +22,6 @@ WIDTH = 100
 #: Names longer than this lose the folder that all of them share.
 LONG_NAME = 14
 
-#: What a finished training shows.
-SUMMARY = ("energy_per_atom", "force", "virial_per_atom")
-
 #: Stands where a system has no label.
 NOTHING = "—"
 
@@ -100,8 +97,8 @@ def short_names(names: Sequence[str]) -> tuple[str, list[str]]:
 
 def table(
     rows: Sequence[Row],
-    title: str = "",
-    quantities: Sequence[str] = SUMMARY,
+    title: str,
+    quantities: Sequence[str],
     *,
     caption: bool = True,
 ) -> Table:

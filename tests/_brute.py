@@ -98,7 +98,7 @@ def descriptor(
 
 
 def atom_energies(
-    model: mdl.EnergyModel,
+    model: mdl.Model,
     params: Tree,
     system: System,
     fparam: np.ndarray | None = None,

@@ -40,7 +40,7 @@ def build(
     layer_name: tuple[str | None, ...] | None = None,
     use_aparam_as_mask: bool = False,
     tot_ener_zero: bool = False,
-) -> mdl.EnergyModel:
+) -> mdl.Model:
     """Return a tiny model."""
     descriptor = SeE2A(
         rcut=RCUT,
@@ -73,10 +73,10 @@ def build(
         tot_ener_zero=tot_ener_zero,
     )
     names = ("O", "H", "C", "N")[: len(sel)]
-    return mdl.EnergyModel(names, descriptor, fitting, atom_exclude_types, pair_exclude_types)
+    return mdl.Model(names, descriptor, fitting, atom_exclude_types, pair_exclude_types)
 
 
-def draw(model: mdl.EnergyModel, seed: int = 7) -> Tree:
+def draw(model: mdl.Model, seed: int = 7) -> Tree:
     """Return parameters in which nothing is zero, one or the same for two types.
 
     The bias of a type whose energy ``atom_ener`` gives stays that energy.
@@ -132,7 +132,7 @@ def molecule(seed: int = 1) -> System:
     return System(coord + rng.uniform(-0.1, 0.1, coord.shape), np.array([0, 1, 1, 0, 1]), None)
 
 
-def batcher(model: mdl.EnergyModel, static_shapes: bool = False) -> Batcher:
+def batcher(model: mdl.Model, static_shapes: bool = False) -> Batcher:
     """Return the batcher that the model asks for."""
     d = model.descriptor
     return Batcher(d.rcut, d.sel, model.pair_exclude_types, static_shapes)
@@ -143,9 +143,7 @@ def frame(batch: Batcher, system: System) -> Frame:
     return batch.frame(system.coord, system.cell, [system.cell is not None] * 3, system.atype)
 
 
-def parameters(
-    model: mdl.EnergyModel, systems: Sequence[System], seed: int = 5
-) -> dict[str, np.ndarray]:
+def parameters(model: mdl.Model, systems: Sequence[System], seed: int = 5) -> dict[str, np.ndarray]:
     """Return the fparam and aparam that the model wants, for systems of equal size."""
     rng = np.random.default_rng(seed)
     nf, na = len(systems), len(systems[0].atype)
@@ -155,7 +153,7 @@ def parameters(
 
 
 def assemble(
-    model: mdl.EnergyModel,
+    model: mdl.Model,
     systems: Sequence[System],
     static_shapes: bool = False,
     **extra: np.ndarray,
@@ -165,7 +163,7 @@ def assemble(
     return b.assemble([frame(b, system) for system in systems], **extra)
 
 
-def series(model: mdl.EnergyModel, systems: Sequence[System], count: int) -> Tree:
+def series(model: mdl.Model, systems: Sequence[System], count: int) -> Tree:
     """Return the Chebyshev basis that reaches from the cut-off to the closest pair."""
     b, env = batcher(model), model.descriptor.environment
     nearest = np.array([[min(frame(b, system).nearest for system in systems)]])
@@ -174,7 +172,7 @@ def series(model: mdl.EnergyModel, systems: Sequence[System], count: int) -> Tre
 
 
 def evaluate(
-    model: mdl.EnergyModel,
+    model: mdl.Model,
     params: Tree,
     systems: Sequence[System],
     backend: str | Backend = "numpy",
@@ -207,7 +205,7 @@ def _ordered(layout: Layout, key: str, x: np.ndarray) -> np.ndarray:
     return x[real[np.lexsort((layout.atom[real], layout.frame[real]))]]
 
 
-def energy(model: mdl.EnergyModel, params: Tree, system: System, **extra: np.ndarray) -> float:
+def energy(model: mdl.Model, params: Tree, system: System, **extra: np.ndarray) -> float:
     """Return the energy alone, on NumPy."""
     batch, _ = assemble(model, [system], **extra)
     out = mdl.evaluate(get_backend("numpy"), model, params, batch, forces=False)

@@ -14,7 +14,7 @@ from multifit.potential import Potential
 NAMES = ("O", "H")
 
 
-def write_model(path: Path, model: mdl.EnergyModel | None = None, **more: object) -> Potential:
+def write_model(path: Path, model: mdl.Model | None = None, **more: object) -> Potential:
     """Write a small random model, and return it on NumPy."""
     model = model or build()
     params = draw(model)

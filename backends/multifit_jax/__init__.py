@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._backend import JaxBackend as JaxBackend
-from ._functions import energy_functions as energy_functions
+from ._functions import functions as functions
 
 
 def backend() -> JaxBackend:

@@ -17,7 +17,7 @@ from ._backend import Array, JaxBackend
 Apply = Callable[[Tree, Tree], dict[str, Array]]
 
 
-def energy_functions(model: mdl.EnergyModel, params: Tree) -> tuple[Tree, Apply]:
+def functions(model: mdl.Model, params: Tree) -> tuple[Tree, Apply]:
     """Return the parameters as JAX arrays, and the pure function that evaluates the model.
 
     Parameters
@@ -41,7 +41,7 @@ def energy_functions(model: mdl.EnergyModel, params: Tree) -> tuple[Tree, Apply]
 
     Examples
     --------
-    >>> params, apply = energy_functions(*read_model("model.dp")[:2])  # doctest: +SKIP
+    >>> params, apply = functions(*read_model("model.dp")[:2])  # doctest: +SKIP
     >>> jax.jit(apply)(params, batch)["energy"]  # doctest: +SKIP
     """
     backend = JaxBackend()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._backend import PaddleBackend as PaddleBackend
-from ._layer import EnergyLayer as EnergyLayer
+from ._layer import Layer as Layer
 
 
 def backend() -> PaddleBackend:

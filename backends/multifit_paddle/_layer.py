@@ -11,7 +11,7 @@ from ._backend import Array, PaddleBackend
 from ._start import paddle
 
 
-class EnergyLayer(paddle.nn.Layer):
+class Layer(paddle.nn.Layer):
     """The model's parameters under their dotted names, and its forward pass.
 
     Parameters
@@ -27,7 +27,7 @@ class EnergyLayer(paddle.nn.Layer):
         If the backend does not have the precision of a net.
     """
 
-    def __init__(self, model: mdl.EnergyModel, params: dict[str, Any]) -> None:
+    def __init__(self, model: mdl.Model, params: dict[str, Any]) -> None:
         super().__init__()
         self.model = model
         self._backend = PaddleBackend()

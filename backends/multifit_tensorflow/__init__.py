@@ -15,7 +15,7 @@ if os.environ.get("MULTIFIT_VERBOSE", "0") in ("", "0"):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 from ._backend import TensorFlowBackend as TensorFlowBackend
-from ._module import EnergyModule as EnergyModule
+from ._module import Module as Module
 
 
 def backend() -> TensorFlowBackend:

@@ -12,7 +12,7 @@ from multifit.tree import Flat, unflatten
 from ._backend import TensorFlowBackend
 
 
-class EnergyModule(tf.Module):  # type: ignore[misc]
+class Module(tf.Module):  # type: ignore[misc]
     """The model's parameters as variables under their dotted names, and its forward pass.
 
     Parameters
@@ -28,7 +28,7 @@ class EnergyModule(tf.Module):  # type: ignore[misc]
         If the backend does not have the precision of a net.
     """
 
-    def __init__(self, model: mdl.EnergyModel, params: dict[str, Any]) -> None:
+    def __init__(self, model: mdl.Model, params: dict[str, Any]) -> None:
         super().__init__(name="energy")
         self.model = model
         self._backend = TensorFlowBackend()
@@ -40,7 +40,7 @@ class EnergyModule(tf.Module):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         """Return what the model is, in one line."""
-        return f"<EnergyModule {self.model}>"
+        return f"<Module {self.model}>"
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
         """Return the outputs of :func:`multifit.model.evaluate` for a batch of tensors."""

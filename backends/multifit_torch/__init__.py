@@ -8,7 +8,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from ._backend import TorchBackend as TorchBackend
-from ._module import EnergyModule as EnergyModule
+from ._module import Module as Module
 
 
 def backend() -> TorchBackend:

@@ -12,7 +12,7 @@ from multifit.tree import unflatten
 from ._backend import TorchBackend
 
 
-class EnergyModule(torch.nn.Module):
+class Module(torch.nn.Module):
     """The model's parameters under their dotted names, and its forward pass.
 
     Parameters
@@ -28,7 +28,7 @@ class EnergyModule(torch.nn.Module):
         If the backend does not have the precision of a net.
     """
 
-    def __init__(self, model: mdl.EnergyModel, params: dict[str, Any]) -> None:
+    def __init__(self, model: mdl.Model, params: dict[str, Any]) -> None:
         super().__init__()
         self.model = model
         self._backend = TorchBackend()

@@ -1,4 +1,4 @@
-"""``multifit change-bias``: the energy per type, fitted again to data or given."""
+"""``multifit change-bias``: what each type has beside the nets, fitted again or given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .._bias import Evidence
     from ..data import System
-    from ..model import EnergyModel
+    from ..model import Model
     from ..potential import Potential
 
 
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     out = console()
     out.print(_table(model, old, new, evidence, fitted=args.bias_value is None))
     mode = args.mode if args.bias_value is None else "given"
-    for line in filter(None, [*_remarks(old, new, evidence, mode), about]):
+    for line in filter(None, [*_remarks(model, old, new, evidence, mode), about]):
         out.print(line, markup=False, soft_wrap=True)
     out.print(f"wrote {output}", markup=False, soft_wrap=True)
     return 0
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 def _evidence(
     potential: Potential, systems: list[System], limit: int, coefficients: bool
 ) -> Evidence:
-    """Return labels and predictions of the energy, with a bar meanwhile.
+    """Return labels and predictions of frames, with a bar meanwhile.
 
     Parameters
     ----------
@@ -106,27 +106,33 @@ def _evidence(
     Raises
     ------
     DataError
-        If no system has energies.
+        If no system has the model's label.
     """
     from .._bias import collect
     from ..comparison import spread_frames
     from ..tables import progress
 
-    labelled = [system for system in systems if "energy" in system.labels]
+    key = potential.model.kind.total
+    labelled = [system for system in systems if key in system.labels]
     if not labelled:
         raise DataError(
-            f"no energy in the data ({systems[0].name}{', …' if len(systems) > 1 else ''}); "
-            "a bias is fitted to energy.npy"
+            f"no {key} in the data ({systems[0].name}{', …' if len(systems) > 1 else ''}); "
+            f"a bias is fitted to {key}.npy"
         )
     bar, task = progress("predicting", sum(len(spread_frames(s, limit)) for s in labelled))
     with bar:
         return collect(potential, labelled, limit, lambda n: bar.advance(task, n), coefficients)
 
 
-def _given(model: EnergyModel, values: list[float]) -> np.ndarray:
-    """Return the biases of the command line, one for each type and finite."""
+def _given(model: Model, values: list[float]) -> np.ndarray:
+    """Return the biases of the command line, (ntypes, 1), one for each type and finite."""
     import numpy as np
 
+    if not model.has_forces:
+        raise ConfigError(
+            f"-b gives one energy for each type, but the model predicts a {model.kind.title}: fit "
+            "its bias to data (-s DATA)"
+        )
     names = ", ".join(model.type_map)
     if len(values) != model.ntypes:
         raise ConfigError(
@@ -135,21 +141,23 @@ def _given(model: EnergyModel, values: list[float]) -> np.ndarray:
         )
     if not np.isfinite(values).all():
         raise ConfigError(f"-b holds a value that is not finite; give energies in eV for {names}")
-    return np.array(values)
+    return np.array(values)[:, None]
 
 
 def _table(
-    model: EnergyModel,
+    model: Model,
     old: np.ndarray,
     new: np.ndarray,
     evidence: Evidence | None,
     *,
     fitted: bool,
 ) -> Table:
-    """Return the biases before and after."""
+    """Return the biases before and after; of many components their mean."""
     from ..tables import plain_table
 
-    found = plain_table("Energy per type, eV/atom")
+    kind = model.kind
+    title = "Energy" if model.has_forces else f"Mean {kind.title}"
+    found = plain_table(f"{title} per type, {kind.unit}{'/atom' if model.has_forces else ''}")
     found.add_column("type")
     for name in ("old", "new", "change"):
         found.add_column(name, justify="right", no_wrap=True)
@@ -161,12 +169,13 @@ def _table(
             note = "preset_out_bias"
         if fitted and model.fitting.atom_ener and model.fitting.atom_ener[a] is not None:
             note = "atom_ener"
-        shift = new[a] - old[a]
-        found.add_row(name, f"{old[a]:.6f}", f"{new[a]:.6f}", f"{shift:+.6f}", note)
+        before, after = old[a].mean(), new[a].mean()
+        found.add_row(name, f"{before:.6f}", f"{after:.6f}", f"{after - before:+.6f}", note)
     return found
 
 
 def _remarks(
+    model: Model,
     old: np.ndarray,
     new: np.ndarray,
     evidence: Evidence | None,
@@ -177,8 +186,8 @@ def _remarks(
         return []
     before, after = evidence.rmse_per_atom(), evidence.rmse_per_atom(new - old)
     remarks = [
-        f"rmse of the energy/atom over {len(evidence.label)} frames: "
-        f"{before:.3e} eV before, {after:.3e} eV after"
+        f"rmse of the {model.kind.title}/atom over {len(evidence.label)} frames: "
+        f"{before:.3e} {model.kind.unit} before, {after:.3e} {model.kind.unit} after"
     ]
     what = "changes" if mode == "change" else "values"
     present = int((~evidence.absent()).sum())

@@ -14,10 +14,13 @@ from ..errors import ConfigError, FileFormatError, did_you_mean
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..model import EnergyModel
+    from ..model import Model
     from ..tree import Tree
 
 Lines = Iterator[tuple[str, str]]
+
+#: ``var_name`` of a model → what it is called.
+KINDS = {"energy": "an energy model", "dos": "a DOS model"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Shown:
     """A model file that was read."""
 
     path: Path
-    model: EnergyModel
+    model: Model
     params: Tree
     content: dict[str, Any]
 
@@ -73,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
 def _file(shown: Shown) -> Lines:
     content = shown.content
     training = content.get("training")
-    kind = "energy model"
+    kind = KINDS[shown.model.fitting.var_name]
     if isinstance(training, dict):
-        kind = f"checkpoint of an energy model, step {training.get('step', '?')}"
+        kind = f"checkpoint of {kind}, step {training.get('step', '?')}"
     yield "file", f"{shown.path} ({shown.path.stat().st_size:,} bytes)"
-    yield "kind", kind
+    yield "kind", kind.removeprefix("an ").removeprefix("a ")
     software = [str(content[key]) for key in ("software", "version") if content.get(key)]
     if content.get("backend"):
         software.append(f"({content['backend']})")
@@ -157,7 +160,12 @@ def _bias(shown: Shown) -> Lines:
 
     bias = type_bias(shown.model, shown.params)
     pairs = zip(shown.model.type_map, bias, strict=True)
-    yield "energy bias", "  ".join(f"{name} {value:.6f}" for name, value in pairs) + "  (eV/atom)"
+    if shown.model.has_forces:
+        values = "  ".join(f"{name} {value:.6f}" for name, (value,) in pairs)
+        yield "energy bias", f"{values}  (eV/atom)"
+        return
+    sums = "  ".join(f"{name} {values.mean():.6f}" for name, values in pairs)
+    yield "bias", f"{sums}  (mean of {bias.shape[1]} components, {shown.model.kind.unit})"
 
 
 def _case(embedding: np.ndarray) -> str:

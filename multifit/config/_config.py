@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from . import _types as t
 from ._learning_rate import LearningRateSection
-from ._loss import EnergyLossSection, LossSection
+from ._loss import DosLossSection, EnergyLossSection, LossSection
 from ._model import ModelSection
 from ._optimizer import AdamSection, OptimizerSection
 from ._training import TrainingSection, ValidatingSection
@@ -68,11 +68,17 @@ class Config(t.Section):
 
 def _check_loss(config: Config) -> None:
     """Raise if the loss is not of what the model gives."""
-    loss, wanted = config.loss.type, config.model.fitting_net.type
-    if loss != wanted:
+    loss, net = config.loss, config.model.fitting_net
+    if loss.type != net.type:
         raise t.relation(
             "loss.type",
-            f'is "{loss}", but must be "{wanted}" with model.fitting_net.type "{wanted}"',
+            f'is "{loss.type}", but must be "{net.type}" with model.fitting_net.type "{net.type}"',
+        )
+    if isinstance(loss, DosLossSection) and loss.shift_agnostic >= net.dim_out:
+        raise t.relation(
+            "loss.shift_agnostic",
+            f"is {loss.shift_agnostic}, but must be below model.fitting_net.numb_dos, "
+            f"{net.dim_out}: a shift must leave points to compare",
         )
 
 
@@ -86,12 +92,13 @@ def _atoms_are_fitted(config: Config) -> bool:
 
 def _check_full_validation(config: Config) -> None:
     """Raise if there are no data to validate on, or no labels for the metric."""
-    if config.model.fitting_net.type != "ener":
+    kind = config.model.fitting_net.type
+    if kind != "ener":
         raise t.relation(
             "validating.full_validation",
-            f'is true, but must be false with model.fitting_net.type "'
-            f'{config.model.fitting_net.type}": its metrics are of energies, forces and virials; '
-            "the best model by the validation loss is written anyway, as model_best.dp",
+            f'is true, but must be false with model.fitting_net.type "{kind}": its metrics are of '
+            "energies, forces and virials; with validation_data, the best model by the validation "
+            "loss is written anyway (model_best.dp)",
         )
     if config.validating.full_val_start == 1:  # never
         return

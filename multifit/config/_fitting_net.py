@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal, Self
 
 from annotated_types import MinLen
@@ -18,7 +19,7 @@ LayerNames = Annotated[
     t.Words("a list with a name or null for each layer, or null"),
 ]
 Electrons = Annotated[
-    Annotated[tuple[t.NotNegative, ...], MinLen(1)] | None,
+    Annotated[tuple[t.NotNegative, ...], MinLen(1), t.OrByName()] | None,
     t.Words(
         "a list with a number ≥ 0 for each type, an object from the names in type_map to numbers "
         "≥ 0, or null"
@@ -130,8 +131,8 @@ class DosFittingNetSection(_FittingNet):
     )
     emin: t.MaybeNumber = Field(
         default=None,
-        description="First energy of an even grid in eV; null leaves it to the data "
-        "(`energies.npy`) or unknown.",
+        description="First energy of an even grid in eV. Without a grid, that of the data "
+        "(`energies.npy`) counts, if there is one.",
     )
     emax: t.MaybeNumber = Field(default=None, description="Last energy of that grid in eV.")
     energies: t.MaybeText = Field(
@@ -173,16 +174,12 @@ class DosFittingNetSection(_FittingNet):
 
     @model_validator(mode="after")
     def _grid_fits_together(self) -> Self:
-        for key, other in (("emin", "emax"), ("emax", "emin")):
-            if getattr(self, key) is None and getattr(self, other) is not None:
-                raise t.relation(key, f"is missing, but must be given beside {other}")
+        _check_ends(self)
         if self.emin is not None and self.energies is not None:
             raise t.relation(
                 "energies",
                 "is given beside emin and emax, but both say which energies there are: keep one",
             )
-        if self.emin is not None and self.emax is not None and self.emin >= self.emax:
-            raise t.relation("emin", f"is {self.emin}, but must be < emax, {self.emax}")
         if self.has_grid and self.numb_dos < 2:
             source = "energies" if self.emin is None else "emin and emax"
             raise t.relation(
@@ -195,6 +192,25 @@ class DosFittingNetSection(_FittingNet):
                 "emax, or energies",
             )
         return self
+
+
+def _check_ends(net: DosFittingNetSection) -> None:
+    """Raise if emin and emax are not the ends of an even grid of different numbers."""
+    emin, emax = net.emin, net.emax
+    if emin is None or emax is None:
+        if emin != emax:
+            key, other = ("emin", "emax") if emin is None else ("emax", "emin")
+            raise t.relation(key, f"is missing, but must be given beside {other}")
+        return
+    if emin >= emax:
+        raise t.relation("emin", f"is {emin}, but must be < emax, {emax}")
+    step = (emax - emin) / max(net.numb_dos - 1, 1)
+    if not 2 * math.ulp(max(abs(emin), abs(emax))) < step < math.inf:
+        raise t.relation(
+            "emax",
+            f"is {emax}, but must be as far from emin, {emin}, that {net.numb_dos} numbers between "
+            "them differ, and no farther than the largest number",
+        )
 
 
 FittingNetSection = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..loss import TERMS, broken, has
+from ..loss import DOS_RULES, DOS_TERMS, ENERGY_RULES, ENERGY_TERMS, broken, has
 from . import _types as t
 
 LossFunction = Annotated[Literal["mse", "mae"], t.Words("one of mse, mae")]
@@ -17,23 +17,16 @@ HuberDelta = Annotated[
 
 _LOSS_FUNC = "Whether errors are squared (mse) or taken absolutely (mae)."
 
-#: The suffix of a pair of prefactors → what they weigh, in the loss of densities of states.
-_DOS_TITLES = {
-    "dos": "density of states",
-    "cdf": "running sum of the density of states",
-    "ados": "density of states of each atom",
-    "acdf": "running sum of the density of states of each atom",
-}
-_TITLES = {name: term.title for name, term in TERMS.items()} | _DOS_TITLES
+_TERMS = {**ENERGY_TERMS, **DOS_TERMS}
 
 
 def _start(term: str) -> str:
-    what = _TITLES[term]
+    what = _TERMS[term].title
     return f"Prefactor of the {what} at the start of the run (0 here and at the end: no label)."
 
 
 def _limit(term: str) -> str:
-    return f"Prefactor of the {_TITLES[term]} in the limit of learning rate 0."
+    return f"Prefactor of the {_TERMS[term].title} in the limit of learning rate 0."
 
 
 class EnergyLossSection(t.Section):
@@ -96,19 +89,19 @@ class EnergyLossSection(t.Section):
     )
 
     def has(self, term: str) -> bool:
-        """Whether a term of :data:`multifit.loss.TERMS` is part of the loss."""
+        """Whether a term of :data:`multifit.loss.ENERGY_TERMS` is part of the loss."""
         return has(self, term)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        rule = broken(self)
+        rule = broken(self, ENERGY_RULES)
         if rule is not None:
             raise t.relation(rule.key, rule.says(self))
         return self
 
 
 class DosLossSection(t.Section):
-    """The loss of densities of states and of their running sums over the energies.
+    """The loss of densities of states and of what they add up to from the first energy on.
 
     A prefactor goes with the learning rate: limit + (start − limit)·lr/start_lr. The keys after the
     prefactors are not DeePMD-kit's.
@@ -140,8 +133,15 @@ class DosLossSection(t.Section):
     use_default_pf: ClassVar[bool] = False
 
     def has(self, term: str) -> bool:
-        """Whether a term is part of the loss."""
+        """Whether a term of :data:`multifit.loss.DOS_TERMS` is part of the loss."""
         return has(self, term)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        rule = broken(self, DOS_RULES)
+        if rule is not None:
+            raise t.relation(rule.key, rule.says(self))
+        return self
 
 
 LossSection = Annotated[EnergyLossSection | DosLossSection, Field(discriminator="type")]

@@ -19,7 +19,9 @@ TypeMap = Annotated[
     t.Words("a list of one or more element names, or null"),
 ]
 OutBias = Annotated[
-    dict[Literal["energy"], t.Energies] | dict[Literal["dos"], t.Spectra] | None,
+    dict[Literal["energy"], Annotated[t.Energies, t.OrByName()]]
+    | dict[Literal["dos"], Annotated[t.Spectra, t.OrByName()]]
+    | None,
     t.Words(
         'null or {"energy": [...]} with a number or null for each type ({"dos": [...]} with a list '
         "of numb_dos numbers or null), or an object from the names in type_map to them"
@@ -58,7 +60,7 @@ class ModelSection(t.Section):
         default=None,
         description="Energy per atom of each type in eV instead of the fitted one, as "
         '`{"energy": [null, -1.0]}` or `{"energy": {"H": -1.0}}`; null is fitted. For densities of '
-        'states, `{"dos": …}` with `numb_dos` numbers for a type.',
+        'states `{"dos": [null, [0.1, …]]}` with `numb_dos` numbers for a type.',
     )
 
     @property

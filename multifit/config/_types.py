@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -67,6 +74,20 @@ def _is_about_an_element(error: ValidationError) -> bool:
     return all(
         e["type"] == "kind" and e["loc"] and isinstance(e["loc"][0], int) for e in error.errors()
     )
+
+
+class OrByName:
+    """Marks a list with an entry for each type that may be an object with names of types as well.
+
+    The object is spelled out before anything is checked; the JSON schema knows both.
+    """
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the JSON schema of both forms."""
+        array = handler(schema)
+        return {"anyOf": [array, {"type": "object", "additionalProperties": array["items"]}]}
 
 
 def words_of(field: FieldInfo) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._classes import DOSFittingNet as DOSFittingNet
 from ._classes import EnergyFittingNet as EnergyFittingNet
 from ._classes import GeneralFitting as GeneralFitting
 from ._classes import InvarFitting as InvarFitting

@@ -20,6 +20,9 @@ from ._shared import in_full, require_equal, without_repetitions
 
 VERSION = 4
 
+#: ``var_name`` → what files call the fitting net; any other is an ``invar``.
+TYPES = {"energy": "ener", "dos": "dos"}
+
 
 def _nets(config: Fitting, params: Tree) -> dict[str, Any]:
     """Return the nets, each with all its layers."""
@@ -77,7 +80,7 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
         "layer_name": _list(config.layer_name),
         "use_aparam_as_mask": config.use_aparam_as_mask,
         "spin": None,
-        "type": "ener" if config.var_name == "energy" else "invar",
+        "type": TYPES.get(config.var_name, "invar"),
         "dim_out": config.dim_out,
         "atom_ener": _list(config.atom_ener),
     }
@@ -86,9 +89,10 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
 def settings(node: dict[str, Any]) -> Fitting:
     """Return the settings that a ``fitting`` section describes."""
     check_version(node, range(1, VERSION + 1), "fitting")
-    if node.get("type") not in ("ener", "invar"):
+    if node.get("type") not in (*TYPES.values(), "invar"):
         raise UnsupportedError(
-            f"the model's fitting net is of type {node.get('type')!r}; multifit reads 'ener'"
+            f"the model's fitting net is of type {node.get('type')!r}; multifit reads "
+            f"{' and '.join(map(repr, TYPES.values()))}"
         )
     if node.get("spin") is not None:
         raise UnsupportedError("the model's fitting net uses spin, which multifit does not have")
@@ -100,7 +104,7 @@ def settings(node: dict[str, Any]) -> Fitting:
         ntypes=node["ntypes"],
         dim_descrpt=node["dim_descrpt"],
         dim_out=node.get("dim_out", 1),
-        var_name=node.get("var_name", "energy"),
+        var_name=node.get("var_name", "dos" if node["type"] == "dos" else "energy"),
         neuron=tuple(node["neuron"]),
         resnet_dt=node.get("resnet_dt", True),
         numb_fparam=node.get("numb_fparam", 0),

@@ -6,7 +6,7 @@ the n − |s| points of the grid where both are; what falls off counts on neithe
 
 After the loss of W. B. How, S. Chong, F. Grasselli, K. K. Huguenin-Dumittan and M. Ceriotti,
 "Adaptive energy reference for machine-learning models of the electronic density of states",
-Phys. Rev. Materials 9, 013802 (2025), as metatrain has it.
+arXiv:2407.01068, as metatrain has it.
 """
 
 from __future__ import annotations

@@ -85,9 +85,9 @@ ENERGY_TERMS: dict[str, Term] = {
 
 DOS_TERMS: dict[str, Term] = {
     "dos": Term("density of states", "dos", "dos"),
-    "cdf": Term("cumulative density of states", "dos", "dos"),
-    "ados": Term("atomic density of states", "atom_dos", "atom_dos"),
-    "acdf": Term("cumulative atomic density of states", "atom_dos", "atom_dos"),
+    "cdf": Term("running sum of the density of states", "dos", "dos"),
+    "ados": Term("density of states of each atom", "atom_dos", "atom_dos"),
+    "acdf": Term("running sum of the density of states of each atom", "atom_dos", "atom_dos"),
 }
 
 #: Every label of a term, and the coefficients of ``enable_atom_ener_coeff``.

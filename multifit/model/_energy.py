@@ -1,4 +1,4 @@
-r"""The energy model: E = Σ E_i, and its forces and virial written out.
+r"""The energy of a model: E = Σ E_i, and its forces and virial written out.
 
 With g_ij = ∂E_i/∂r_ij for r_ij = r_j − r_i, which the descriptor's pullback returns,
 
@@ -13,51 +13,14 @@ and Ξ are zero. Source: the DeePMD-kit documentation, "Fit energy" (definition 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from .. import descriptor as dsc
-from .. import fitting as fit
 from ..backend import Arithmetic
-from ..networks import Seed
 from ..tree import Tree
+from ._atomic import centres, contributions, frames_of, weight
+from ._settings import Model
 
 Array = Any
-
-
-@dataclass(frozen=True)
-class EnergyModel:
-    """The settings of an energy model."""
-
-    type_map: tuple[str, ...]
-    descriptor: dsc.SeE2A
-    fitting: fit.Fitting
-    atom_exclude_types: tuple[int, ...] = ()
-    pair_exclude_types: tuple[tuple[int, int], ...] = ()
-    preset_out_bias: tuple[float | None, ...] | None = None
-
-    def __str__(self) -> str:
-        """Return the types, the cut-off and the widths of the nets."""
-        d, f = self.descriptor, self.fitting
-        return (
-            f"of {' '.join(self.type_map)}, rcut {d.rcut} Å, sel {list(d.sel)}, "
-            f"neuron {list(d.neuron)} and {list(f.neuron)}"
-        )
-
-    @property
-    def ntypes(self) -> int:
-        """Number of atom types."""
-        return len(self.type_map)
-
-    @property
-    def fixed_bias(self) -> tuple[float | None, ...]:
-        """The energy of each type beside the nets in eV where the settings give it, else None."""
-        free = (None,) * self.ntypes
-        given = zip(self.fitting.atom_ener or free, self.preset_out_bias or free, strict=True)
-        return tuple(preset if own is None else own for own, preset in given)
 
 
 class Slope(NamedTuple):
@@ -69,63 +32,24 @@ class Slope(NamedTuple):
     g: Array  #: (n, 3, k)
 
 
-def init(model: EnergyModel, descriptor_seed: Seed, fitting_seed: Seed) -> Tree:
-    """Return random nets, neutral statistics and a zero output bias, as NumPy arrays."""
-    return {
-        "descriptor": dsc.init(model.descriptor, descriptor_seed),
-        "fitting": fit.init(model.fitting, fitting_seed),
-        "out_bias": np.zeros((model.ntypes, model.fitting.dim_out)),
-    }
-
-
-def trainable_names(model: EnergyModel) -> Iterator[str]:
-    """Yield the dotted names of the parameters that training may change."""
-    yield from (f"descriptor.{name}" for name in dsc.trainable_names(model.descriptor))
-    yield from (f"fitting.{name}" for name in fit.trainable_names(model.fitting))
-
-
-def _weight(xp: Any, model: EnergyModel, a: int, batch: Tree) -> Array:
-    """Return which atoms of type a contribute to the energy, 1 or 0, (n,)."""
-    mask = batch["centres"][str(a)]["mask"]
-    return xp.zeros_like(mask) if a in model.atom_exclude_types else mask
-
-
 def _centre(
-    xp: Any, model: EnergyModel, params: Tree, a: int, batch: Tree, forces: bool
+    xp: Any, model: Model, params: Tree, a: int, batch: Tree, forces: bool
 ) -> tuple[Array, dict[str, Array]]:
     """Return the energies (n,) of the atoms of type a, and ∂E_i/∂r_ij for each neighbour type."""
-    atoms = batch["centres"][str(a)]
-    weight = _weight(xp, model, a, batch)
-    d, descriptor_pullback = dsc.describe(
-        xp,
-        model.descriptor,
-        params["descriptor"],
-        a,
-        weight.shape[0],
-        atoms["tables"],
-        batch.get("basis"),
-    )
-    fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
-    y, fit_pullback = fit.fit(
-        xp, model.fitting, params["fitting"], a, d, fparam, atoms.get("aparam")
-    )
-    energy = (y[:, 0] + params["out_bias"][a, 0]) * weight
-    if not forces:
-        return energy, {}
-    return energy, descriptor_pullback(fit_pullback(weight[:, None]))
+    y, pullback = contributions(xp, model, params, a, batch)
+    return y[:, 0], pullback(xp.ones_like(y)) if forces else {}
 
 
 def _without_mean(
-    backend: Arithmetic, model: EnergyModel, batch: Tree, energy: Array, frame: Array
+    backend: Arithmetic, model: Model, batch: Tree, energy: Array, frame: Array
 ) -> Array:
     """Return atomic energies (N,) less their mean over the contributing atoms of each frame."""
     xp, nframes = backend.xp, batch["natoms"].shape[0]
-    keys = sorted(batch["centres"], key=int)
-    weight = xp.concat([_weight(xp, model, int(a), batch) for a in keys], axis=0)
-    number = backend.segment_sum(weight, frame, nframes)
+    counts = xp.concat([weight(xp, model, int(a), batch) for a in centres(batch)], axis=0)
+    number = backend.segment_sum(counts, frame, nframes)
     # Of a frame without such atoms there is nothing to subtract.
     mean = backend.segment_sum(energy, frame, nframes) / xp.maximum(number, xp.ones_like(number))
-    return energy - xp.take(mean, frame, axis=0) * weight
+    return energy - xp.take(mean, frame, axis=0) * counts
 
 
 def _pairs_last(xp: Any, g: Array) -> Array:
@@ -133,9 +57,9 @@ def _pairs_last(xp: Any, g: Array) -> Array:
     return xp.reshape(xp.matrix_transpose(g), (-1, 3))
 
 
-def evaluate(
+def evaluate_energy(
     backend: Arithmetic,
-    model: EnergyModel,
+    model: Model,
     params: Tree,
     batch: Tree,
     *,
@@ -164,10 +88,10 @@ def evaluate(
     if not batch["centres"]:
         return _nothing(xp, nframes, forces, atom_virial)
     moves = forces and not model.fitting.tot_ener_zero
-    keys = sorted(batch["centres"], key=int)
-    centres = [_centre(xp, model, params, int(a), batch, moves) for a in keys]
-    atom_energy = xp.concat([energy for energy, _ in centres], axis=0)
-    frame = xp.concat([batch["centres"][a]["frame"] for a in keys], axis=0)
+    keys = centres(batch)
+    parts = [_centre(xp, model, params, int(a), batch, moves) for a in keys]
+    atom_energy = xp.concat([energy for energy, _ in parts], axis=0)
+    frame = frames_of(xp, batch)
     if model.fitting.tot_ener_zero:
         atom_energy = _without_mean(backend, model, batch, atom_energy, frame)
     out = {
@@ -177,8 +101,8 @@ def evaluate(
     n = atom_energy.shape[0]
     if not moves:
         return out | (_zero_forces(xp, nframes, n, atom_virial) if forces else {})
-    slopes = [_slopes(batch["centres"][a], g) for a, (_, g) in zip(keys, centres, strict=True)]
-    pulls = [_pull(xp, energy, mine) for (energy, _), mine in zip(centres, slopes, strict=True)]
+    slopes = [_slopes(batch["centres"][a], g) for a, (_, g) in zip(keys, parts, strict=True)]
+    pulls = [_pull(xp, energy, mine) for (energy, _), mine in zip(parts, slopes, strict=True)]
     pairs = [slope for mine in slopes for slope in mine]
     out["force"] = _force(backend, xp.concat(pulls, axis=0), pairs)
     if not pairs:

@@ -19,7 +19,8 @@ import numpy as np
 from ..backend import Backend
 from ..tangents import Dual, ForwardArithmetic
 from ..tree import Tree, map_leaves
-from ._energy import EnergyModel, evaluate
+from ._energy import evaluate_energy
+from ._settings import Model
 
 Array = Any
 
@@ -74,10 +75,8 @@ def _with_tangents(xp: Any, batch: Tree) -> Tree:
     return new
 
 
-def evaluate_hessian(
-    backend: Backend, model: EnergyModel, params: Tree, batch: Tree
-) -> dict[str, Array]:
-    """Return what :func:`multifit.model.evaluate` does, and the Hessian.
+def evaluate_hessian(backend: Backend, model: Model, params: Tree, batch: Tree) -> dict[str, Array]:
+    """Return what :func:`multifit.model.evaluate_energy` does, and the Hessian.
 
     Parameters
     ----------
@@ -92,11 +91,11 @@ def evaluate_hessian(
     """
     xp = backend.xp
     if not batch["centres"]:
-        out = evaluate(backend, model, params, batch)
+        out = evaluate_energy(backend, model, params, batch)
         size = 3 * batch["directions"].shape[1]
         return out | {"hessian": xp.zeros((0, 3, size), dtype=xp.float64)}
     constants = map_leaves(lambda x: Dual(xp, x), params)
-    duals = evaluate(ForwardArithmetic(backend), model, constants, _with_tangents(xp, batch))
+    duals = evaluate_energy(ForwardArithmetic(backend), model, constants, _with_tangents(xp, batch))
     slope = duals["force"].tangent
     if slope is None:  # no atom has a neighbour
         n, size = duals["force"].shape[0], 3 * batch["directions"].shape[1]

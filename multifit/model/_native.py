@@ -8,13 +8,13 @@ from typing import Any
 from ..backend import Backend
 from ..support import require_model
 from ..tree import Tree, flatten
-from ._energy import EnergyModel, trainable_names
+from ._settings import Model, trainable_names
 
 Array = Any
 
 
 def native_parameters(
-    backend: Backend, model: EnergyModel, params: Tree
+    backend: Backend, model: Model, params: Tree
 ) -> Iterator[tuple[str, Array, bool]]:
     """Yield the dotted name of each parameter, its array, and whether training may change it.
 

@@ -23,8 +23,9 @@ from ._labels import missing
 from ._mismatch import require_same
 from ._progress import Display
 from ._report import fit_bias
-from ._setup import Setup, init_params, survey
+from ._setup import Setup, survey
 from ._statfile import StatFile
+from ._statistics import init_params
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Run:
         script = self.setup.config.model.model_dump(mode="json")
         script["descriptor"]["sel"] = list(self.setup.model.descriptor.sel)
         script["type_map"] = list(self.setup.model.type_map)
-        name, coefficients = self.setup.backend.name, self.setup.loss.enable_atom_ener_coeff
+        name, coefficients = self.setup.backend.name, self.setup.loss.coefficients
         return ckpt.model_content(self.setup.model, params, script, name, coefficients)
 
     def save(self) -> Path:
@@ -112,7 +113,8 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         if start.finetune is not None:
             state.params, more = finetune(model, state.params, start.finetune)
             state.params["out_bias"] = fit_bias(setup, state.params)
-            notes.append(f"fine-tuning {start.finetune}, energy per type fitted to the data")
+            what = f"{model.kind.title} per type"
+            notes.append(f"fine-tuning {start.finetune}, {what} fitted to the data")
             notes += more
     state.input = setup.config.model_dump(mode="json")
     flat = flatten(map_leaves(backend.asarray, state.params))
@@ -167,18 +169,21 @@ def _restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
     return state, notes
 
 
-def _require_bias(model: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path) -> None:
+def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:
     """Raise TrainingError if the energies that are fixed are not those of the checkpoint."""
-    if model.fixed_bias != theirs.fixed_bias:
+    if not np.array_equal(model.fixed_bias, theirs.fixed_bias, equal_nan=True):
         raise TrainingError(
             f"model.preset_out_bias fixes {_energies(model)}, but {path} was trained with "
             f"{_energies(theirs)}: change it back, or use --init-model to begin a new run with it"
         )
 
 
-def _energies(model: mdl.EnergyModel) -> str:
-    given = zip(model.type_map, model.fixed_bias, strict=True)
-    return ", ".join(f"{name} at {x:g} eV" for name, x in given if x is not None) or "no energy"
+def _energies(model: mdl.Model) -> str:
+    fixed = [a for a, row in enumerate(model.fixed_bias) if not np.isnan(row).any()]
+    if not model.has_forces:
+        return " and ".join(f"that of {model.type_map[a]}" for a in fixed) or "nothing"
+    given = (f"{model.type_map[a]} at {model.fixed_bias[a, 0]:g} eV" for a in fixed)
+    return ", ".join(given) or "no energy"
 
 
 def _moments(setup: Setup, state: ckpt.State, trainable: Flat) -> dict[str, Flat]:

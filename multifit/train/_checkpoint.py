@@ -36,7 +36,7 @@ class State:
 
 
 def model_content(
-    model: mdl.EnergyModel,
+    model: mdl.Model,
     params: Tree,
     script: Mapping[str, Any],
     backend: str,
@@ -80,7 +80,7 @@ def write(path: Path, content: dict[str, Any], state: State) -> None:
     files.write(path, {**content, "training": training})
 
 
-def read(path: Path) -> tuple[mdl.EnergyModel, State, dict[str, Any]]:
+def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
     """Return the model's settings, the state and the file's whole content.
 
     Raises

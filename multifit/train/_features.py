@@ -11,7 +11,9 @@ from ..support import require, require_precision
 #: feature → whether a run with these settings needs it
 NEEDED: dict[str, Callable[[Config], bool]] = {
     "train": lambda config: True,
-    "use_default_pf": lambda config: config.loss.use_default_pf,
+    "dos": lambda config: config.model.fitting_net.type == "dos",
+    "dos_loss": lambda config: config.loss.type == "dos",
+    "use_default_pf": lambda config: config.loss.type == "ener" and config.loss.use_default_pf,
 }
 
 

@@ -16,7 +16,7 @@ from ..tree import Tree
 from ._mismatch import BY_TYPE, FINETUNE, INIT_MODEL, described, differences, require_same
 
 
-def init_model(model: mdl.EnergyModel, path: Path) -> tuple[Tree, list[str]]:
+def init_model(model: mdl.Model, path: Path) -> tuple[Tree, list[str]]:
     """Return the parameters of a model that has the same settings (``--init-model``).
 
     Energies that the settings fix (``preset_out_bias``) are those of the input.
@@ -31,18 +31,23 @@ def init_model(model: mdl.EnergyModel, path: Path) -> tuple[Tree, list[str]]:
     theirs, params, _ = read_model(path)
     require_same(model, theirs, path, INIT_MODEL)
     require_davg(model, params, path)
-    before = type_bias(model, params)
-    fixed = zip(model.fixed_bias, before, strict=True)
-    wanted = np.array([float(old) if given is None else given for given, old in fixed])
-    moved = np.flatnonzero(~np.isclose(wanted, before, rtol=1e-12, atol=1e-12))
+    before, fixed = type_bias(model, params), model.fixed_bias
+    wanted = np.where(np.isnan(fixed), before, fixed)
+    same = np.isclose(wanted, before, rtol=1e-12, atol=1e-12).all(axis=1)
+    moved = np.flatnonzero(~same)
     if not moved.size:
         return params, []
     params["out_bias"] = with_type_bias(model, params, wanted)
-    energies = ", ".join(f"{model.type_map[a]} {before[a]:.6g} → {wanted[a]:.6g} eV" for a in moved)
+    if not model.has_forces:
+        names = ", ".join(model.type_map[a] for a in moved)
+        return params, [f"preset_out_bias replaces what the file has of {names}"]
+    energies = ", ".join(
+        f"{model.type_map[a]} {before[a, 0]:.6g} → {wanted[a, 0]:.6g} eV" for a in moved
+    )
     return params, [f"preset_out_bias replaces energies of the file: {energies}"]
 
 
-def require_davg(model: mdl.EnergyModel, params: Tree, path: Path) -> None:
+def require_davg(model: mdl.Model, params: Tree, path: Path) -> None:
     """Raise TrainingError if ``set_davg_zero`` is asked for, and a file's mean is not 0.
 
     Then an atom without neighbours has a descriptor that is not 0, and not its ``atom_ener``.
@@ -60,7 +65,7 @@ def require_davg(model: mdl.EnergyModel, params: Tree, path: Path) -> None:
         )
 
 
-def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, list[str]]:
+def finetune(model: mdl.Model, fresh: Tree, path: Path) -> tuple[Tree, list[str]]:
     """Return parameters in which every type that the other model knows is as there.
 
     Parameters
@@ -113,9 +118,7 @@ def finetune(model: mdl.EnergyModel, fresh: Tree, path: Path) -> tuple[Tree, lis
     return params, _notes(model, theirs, shared)
 
 
-def _notes(
-    model: mdl.EnergyModel, theirs: mdl.EnergyModel, shared: list[tuple[int, int]]
-) -> list[str]:
+def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -> list[str]:
     """Return what there is to say about a fine-tuning."""
     notes = []
     known = {k for k, _ in shared}
@@ -133,9 +136,7 @@ def _notes(
     return notes
 
 
-def _given_up(
-    model: mdl.EnergyModel, theirs: mdl.EnergyModel, shared: list[tuple[int, int]]
-) -> list[str]:
+def _given_up(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -> list[str]:
     """Return a note if types have the old model's ``atom_ener`` no more."""
     before = theirs.fitting.atom_ener or (None,) * theirs.ntypes
     now = model.fitting.atom_ener or (None,) * model.ntypes
@@ -157,8 +158,8 @@ def _given_up(
 
 
 def _copy_embeddings(
-    model: mdl.EnergyModel,
-    theirs: mdl.EnergyModel,
+    model: mdl.Model,
+    theirs: mdl.Model,
     params: Tree,
     old: Tree,
     shared: list[tuple[int, int]],

@@ -126,7 +126,7 @@ class FullValidation:
             self._potential = Potential(self.setup.model, params, self.setup.backend)
         self._potential.set_params(params)
         systems = self.setup.validation.systems
-        weighted = self.setup.loss.enable_atom_ener_coeff
+        weighted = self.setup.loss.coefficients
         each = (compare(self._potential, system, coefficients=weighted) for system in systems)
         errors = sum(each, Errors())
         row = f"{step:6d} " + " ".join(f"{x:12.6e}" for x in _numbers(errors))

@@ -9,10 +9,10 @@ import numpy as np
 from ..batch import Frame, Layout
 from ..data import System, where
 from ..errors import DataError
-from ..loss import LABELS, TERMS, EnergyLossConfig
+from ..loss import EnergyLossConfig, LossConfig
 
 
-def check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> None:
+def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None:
     """Raise if no term has its labels anywhere in the data, or a label has another size.
 
     Hessians take so long that a term of them without labels is refused, and not just off.
@@ -40,7 +40,7 @@ def check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -
             "the loss fits the Hessian, but no training system has hessian.npy: add it, or set "
             "loss.start_pref_h and loss.limit_pref_h to 0"
         )
-    if "drdq" not in loss.labels:
+    if not isinstance(loss, EnergyLossConfig) or "drdq" not in loss.labels:
         return
     for system in systems:
         found = system.ndof.get("drdq", loss.numb_generalized_coord)
@@ -52,7 +52,7 @@ def check_labels(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -
             )
 
 
-def missing(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> Iterator[str]:
+def missing(kind: str, systems: Sequence[System], loss: LossConfig) -> Iterator[str]:
     """Yield a sentence for each label that some systems lack, with what follows from it.
 
     Parameters
@@ -66,9 +66,9 @@ def missing(kind: str, systems: Sequence[System], loss: EnergyLossConfig) -> Ite
             continue
         off = [term for term in loss.terms if label in loss.needs(term)]
         if not off:
-            follows = f"it is {LABELS[label].default:g} for every atom there"
+            follows = f"it is {loss.kind(label).default:g} for every atom there"
         elif len(off) == 1:
-            follows = f"the term {off[0]} of the loss ({TERMS[off[0]].title}) is off there"
+            follows = f"the term {off[0]} of the loss ({loss.title(off[0])}) is off there"
         else:
             follows = f"the terms {', '.join(off)} of the loss are off there"
         names = ", ".join(system.name for system in without)
@@ -82,7 +82,7 @@ def _ending(systems: Sequence[System]) -> str:
 
 
 def as_batch(
-    loss: EnergyLossConfig,
+    loss: LossConfig,
     system: System,
     frames: np.ndarray,
     arrays: Mapping[str, np.ndarray],
@@ -103,8 +103,7 @@ def as_batch(
     nframes, label = len(frames), {}
     real = np.stack([frame.atype >= 0 for frame in ready])
     for key in loss.labels:
-        kind = LABELS[key]
-        axes = kind.axes(system.natoms, loss.numb_generalized_coord)
+        kind, axes = loss.kind(key), loss.axes(key, system.natoms)
         label[f"find_{key}"] = np.asarray(float(key in arrays))
         if key not in arrays:
             rows = len(layout.frame) if kind.per_atom else nframes

@@ -29,7 +29,7 @@ class LearningCurve:
     path
         The file.
     names
-        The metrics, as :func:`multifit.loss.metric_names` orders them.
+        The metrics, as ``metric_names`` of the loss orders them.
     validation
         Whether there are validation columns.
     after

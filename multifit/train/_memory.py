@@ -36,7 +36,7 @@ def available() -> int:
         return UNKNOWN
 
 
-def tangent_bytes(model: mdl.EnergyModel, frames: Sequence[Frame]) -> int:
+def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
     """Return how many bytes the largest array of tangents has for one batch with Hessians.
 
     The embedding nets' outputs have a tangent for each pair and each of the 3·natoms coordinates.
@@ -51,7 +51,7 @@ def tangent_bytes(model: mdl.EnergyModel, frames: Sequence[Frame]) -> int:
 
 
 def check_hessians(
-    model: mdl.EnergyModel, source: Source, sizes: Sequence[int], kind: str, limit: int
+    model: mdl.Model, source: Source, sizes: Sequence[int], kind: str, limit: int
 ) -> None:
     """Raise if a batch of Hessians would take more memory than there is.
 

@@ -26,14 +26,26 @@ BY_TYPE = (
 )
 
 #: What makes no difference to the parameters, neither in shape nor in meaning.
-HARMLESS = ("trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero")
+HARMLESS = (
+    *("trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero", "electrons"),
+)
+
+#: Settings whose keys in the input have other names.
+KEYS = {
+    "fitting.var_name": "model.fitting_net.type",
+    "fitting.dim_out": "model.fitting_net.numb_dos",
+}
+
+#: Where the keys of a part of the settings are in the input.
+SECTIONS = {"": "model", "fitting": "model.fitting_net", "grid": "model.fitting_net"}
+
+#: Entries of a list that are shown.
+ENTRIES = 6
 
 #: What no key of the input sets: it follows from others, or is always the same.
 DERIVED = (
     "fitting.ntypes",
     "fitting.dim_descrpt",
-    "fitting.dim_out",
-    "fitting.var_name",
     "fitting.mixed_types",
     "fitting.exclude_types",
 )
@@ -52,7 +64,7 @@ FINETUNE = (
 Differences = dict[str, tuple[Any, Any]]
 
 
-def differences(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> Differences:
+def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
     """Return the settings that make the parameters of two models differ in shape or meaning.
 
     Returns
@@ -61,7 +73,7 @@ def differences(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> Differences:
         The dotted name of the setting → its values in ``mine`` and in ``theirs``.
     """
 
-    def fields(model: mdl.EnergyModel) -> dict[str, Any]:
+    def fields(model: mdl.Model) -> dict[str, Any]:
         return {
             name: value
             for name, value in flatten(dataclasses.asdict(model)).items()
@@ -69,10 +81,12 @@ def differences(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> Differences:
         }
 
     ours, others = fields(mine), fields(theirs)
-    return {key: (ours[key], others[key]) for key in ours if ours[key] != others[key]}
+    # A model without a grid of energies goes with any.
+    both = [key for key in ours if key in others]
+    return {key: (ours[key], others[key]) for key in both if ours[key] != others[key]}
 
 
-def other_shape(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> tuple[str, str, str] | None:
+def other_shape(mine: mdl.Model, theirs: mdl.Model) -> tuple[str, str, str] | None:
     """Return the first parameter whose shape differs: its name and both shapes, or None.
 
     A shape is "nowhere" if that model has no such parameter.
@@ -89,9 +103,7 @@ def other_shape(mine: mdl.EnergyModel, theirs: mdl.EnergyModel) -> tuple[str, st
     return None
 
 
-def described(
-    found: Differences, mine: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path
-) -> str:
+def described(found: Differences, mine: mdl.Model, theirs: mdl.Model, path: Path) -> str:
     """Return what differs: keys of the input with both values, as the input would have them.
 
     Where no key explains it, the first parameter whose shape differs follows, with both shapes.
@@ -111,9 +123,7 @@ def described(
     return "; ".join(parts)
 
 
-def require_same(
-    mine: mdl.EnergyModel, theirs: mdl.EnergyModel, path: Path, advice: str = RESTART
-) -> None:
+def require_same(mine: mdl.Model, theirs: mdl.Model, path: Path, advice: str = RESTART) -> None:
     """Raise TrainingError if a file's model is not the input's.
 
     Parameters
@@ -135,9 +145,10 @@ def _key(field: str) -> str:
     if field in DERIVED:
         return field
     section, _, name = field.rpartition(".")
-    inside = {"": "model", "fitting": "model.fitting_net"}.get(section, f"model.{section}")
-    return f"{inside}.{name}"
+    return KEYS.get(field, f"{SECTIONS.get(section, f'model.{section}')}.{name}")
 
 
 def _json(value: Any) -> str:
+    if isinstance(value, tuple) and len(value) > ENTRIES:
+        return f"a list of {len(value)} from {value[0]:g} to {value[-1]:g}"
     return json.dumps(value, ensure_ascii=False, default=lambda x: np.asarray(x).tolist())

@@ -55,6 +55,10 @@ def _draw_curve(axes: Any, path: Path, relative: bool) -> None:
         "pf": (f"weighted force, {per}", "C4"),
         "gf": ("generalized force", "C5"),
         "h": ("Hessian, eV/Å²", "C6"),
+        "global_dos": ("DOS/atom, states/eV", "C0"),
+        "global_cdf": ("CDF/atom", "C1"),
+        "local_dos": ("atomic DOS, states/eV", "C2"),
+        "local_cdf": ("atomic CDF", "C3"),
     }
     for column, name in enumerate(names):
         metric, _, kind = name.rpartition("_")

@@ -12,10 +12,10 @@ from rich.console import Console
 from .. import files
 from ..comparison import compare, spread_frames
 from ..data import System
-from ..evaluation import QUANTITIES
-from ..loss import TERMS, EnergyLossConfig
+from ..evaluation import QUANTITIES, SUMMARY
+from ..loss import LossConfig
 from ..potential import Potential
-from ..tables import SUMMARY, table
+from ..tables import table
 from ..tree import Tree, map_leaves, unflatten
 from ._plot import Parity, plot
 
@@ -51,7 +51,7 @@ def fit_bias(setup: Setup, params: Tree) -> np.ndarray:
         _potential(setup, params),
         setup.training.systems,
         setup.config.model.data_bias_nsample,
-        setup.loss.enable_atom_ener_coeff,
+        setup.loss.coefficients,
     )
 
 
@@ -63,15 +63,13 @@ def _with_bias(setup: Setup, params: Tree) -> Tree:
 
 
 def evaluate(
-    potential: Potential, systems: Sequence[System], parity: Parity, loss: EnergyLossConfig
+    potential: Potential, systems: Sequence[System], parity: Parity, loss: LossConfig
 ) -> list[Row]:
     """Return (name, frames, errors) for each system, with the Hessian's if that was fitted."""
     rows = []
     for system in systems:
         frames = spread_frames(system, FRAMES)
-        errors = compare(
-            potential, system, frames, parity.add, coefficients=loss.enable_atom_ener_coeff
-        )
+        errors = compare(potential, system, frames, parity.add, coefficients=loss.coefficients)
         if loss.needs_hessian and "hessian" in system.labels:
             few = spread_frames(system, HESSIANS)
             errors += compare(potential, system, few, hessian=True).only("hessian")
@@ -79,12 +77,18 @@ def evaluate(
     return rows
 
 
-def columns(rows: Sequence[Row], loss: EnergyLossConfig) -> list[tuple[str, ...]]:
-    """Return the quantities of each table: those that were fitted or have labels, in threes."""
-    fitted = {TERMS[term].label for term in loss.terms}
+def columns(rows: Sequence[Row], kind: str, loss: LossConfig) -> list[tuple[str, ...]]:
+    """Return the quantities of each table: those that were fitted or have labels, in threes.
+
+    Parameters
+    ----------
+    kind
+        The model's ``var_name``.
+    """
+    fitted = set(loss.labels)
     shown = [
         key
-        for key in (*SUMMARY, "atom_ener", "hessian")
+        for key in SUMMARY[kind]
         if QUANTITIES[key].label in fitted or any(errors.number.get(key) for _, _, errors in rows)
     ]
     return [tuple(shown[k : k + PER_TABLE]) for k in range(0, len(shown), PER_TABLE)]
@@ -114,13 +118,13 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     console.print(f"evaluating the model on the {what} …", highlight=False)
     parity = Parity()
     rows = evaluate(_potential(setup, params), source.systems, parity, setup.loss)
-    groups = columns(rows, setup.loss)
+    groups = columns(rows, setup.model.fitting.var_name, setup.loss)
     for keys in groups:
         first, last = keys == groups[0], keys == groups[-1]
         console.print(table(rows, what if first else "", keys, caption=last))
     if "hessian" in groups[-1]:
         console.print(f"Hessians of at most {HESSIANS} frames of each system", highlight=False)
-    relative = setup.loss.relative_f is not None
+    relative = getattr(setup.loss, "relative_f", None) is not None
     plot(run.output / PLOT, run.output / training.disp_file, parity, relative)
     written.append(run.output / PLOT)
     console.print(f"wrote {', '.join(map(str, written))}", highlight=False, soft_wrap=True)

@@ -19,7 +19,6 @@ from ..batch import Batcher
 from ..config import Config
 from ..data import Sampler, system_probabilities
 from ..errors import TrainingError
-from ..loss import metric_names
 from ..spectrum import Spectrum
 from ..tree import map_leaves
 from . import _checkpoint as ckpt
@@ -214,7 +213,7 @@ def _records(run: Run, stack: contextlib.ExitStack, validation: bool) -> tuple[A
     if training.tensorboard:
         board = tensorboard(run.output / training.tensorboard_log_dir)
         stack.callback(board.close)
-    path, names = run.output / training.disp_file, metric_names(run.setup.loss)
+    path, names = run.output / training.disp_file, run.setup.loss.metric_names
     curve = LearningCurve(path, names, validation, run.state.step)
     stack.callback(curve.close)
     return board, curve

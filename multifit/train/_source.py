@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .. import labels
 from .. import model as mdl
 from ..batch import Batcher, Frame
 from ..data import Sampler, System, parameters, real_types, snapshot, where
 from ..errors import DataError
-from ..fitting import Fitting
-from ..loss import EnergyLossConfig
+from ..loss import LossConfig
 from ..tree import Tree
 from ._labels import as_batch, check_weights
 
@@ -50,8 +50,8 @@ class Source:
 
     systems: Sequence[System]
     batcher: Batcher
-    fitting: Fitting
-    loss: EnergyLossConfig
+    model: mdl.Model
+    loss: LossConfig
     _cache: OrderedDict[tuple[int, int], Frame] = field(default_factory=OrderedDict)
     _used: int = 0
 
@@ -62,7 +62,7 @@ class Source:
         if known is not None:
             self._cache.move_to_end(key)
             return known
-        masked = self.fitting.use_aparam_as_mask
+        masked = self.model.fitting.use_aparam_as_mask
         frame = self.batcher.frame(*snapshot(self.systems[system], index, arrays, row, masked))
         self._cache[key] = frame
         self._used += frame.nbytes
@@ -72,7 +72,8 @@ class Source:
 
     def check_atoms(self) -> None:
         """Raise DataError for a frame without a real atom: nothing per atom can be said of it."""
-        masked = self.fitting.use_aparam_as_mask
+        fitting = self.model.fitting
+        masked = fitting.use_aparam_as_mask
         for system in self.systems:
             if not (masked or system.mixed_type):
                 continue
@@ -81,7 +82,7 @@ class Source:
                 atype = system.atype(frames)
                 if masked:
                     arrays = system.load(frames, ["aparam"])
-                    _, aparam = parameters(system, arrays, 0, self.fitting.numb_aparam)
+                    _, aparam = parameters(system, arrays, 0, fitting.numb_aparam)
                     assert aparam is not None
                     atype = real_types(atype, aparam)
                 empty = np.flatnonzero((atype < 0).all(axis=1))
@@ -99,8 +100,8 @@ class Source:
             Labels that are wanted besides those of the loss.
         """
         keys = [*self.loss.labels, *more, "fparam", "aparam"]
-        arrays = self.systems[system].load(frames, keys)
-        fit = self.fitting
+        arrays = labels.load(self.model, self.systems[system], frames, keys)
+        fit = self.model.fitting
         fparam, aparam = parameters(
             self.systems[system], arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam
         )

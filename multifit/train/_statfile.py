@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ._setup import Setup
 
 #: The labels that statistics are made of.
-LABELS = ("energy", "atom_ener", "atom_ener_coeff", "fparam", "aparam")
+LABELS = (
+    *("energy", "atom_ener", "atom_ener_coeff", "dos", "atom_dos", "efermi", "fparam", "aparam"),
+)
 
 
 def stat_path(given: Path) -> Path:
@@ -95,7 +97,9 @@ def _fingerprint(setup: Setup) -> str:
         "fitting": [fitting.numb_fparam, fitting.numb_aparam, fitting.default_fparam],
         "options": [fitting.use_aparam_as_mask, fitting.tot_ener_zero, fitting.atom_ener],
         "bias": [model.preset_out_bias, fitting.rcond, "ae" in setup.loss.terms],
-        "coefficients": setup.loss.enable_atom_ener_coeff,
+        "coefficients": setup.loss.coefficients,
+        "output": [fitting.var_name, fitting.dim_out],
+        "grid": None if model.grid is None else asdict(model.grid),
         "protect": config.data_stat_protect,
         "type_map": model.type_map,
     }
@@ -116,4 +120,6 @@ def _sampled(setup: Setup) -> Iterator[tuple[str, np.ndarray]]:
     for k, frames in source.first_frames(setup.training_sizes, nbatch):
         system = source.systems[k]
         yield f"pbc {system.pbc}, types", system.atype(frames)
+        if system.energies is not None:
+            yield "energies", system.energies
         yield from sorted(system.load(frames, LABELS).items())

@@ -13,14 +13,14 @@ from .. import model as mdl
 from .. import optimizer as opt
 from ..backend import Backend
 from ..batch import flat_atoms
-from ..loss import EnergyLossConfig, energy_loss
+from ..loss import LossConfig, evaluate
 from ..tree import Flat, Tree, unflatten
 
 Array = Any
 
 
 def prediction(
-    backend: Backend, model: mdl.EnergyModel, loss: EnergyLossConfig
+    backend: Backend, model: mdl.Model, loss: LossConfig
 ) -> Callable[[Tree, Tree], dict[str, Array]]:
     """Return f(params, batch) → the outputs that the loss compares with labels."""
     if loss.needs_hessian:
@@ -33,8 +33,8 @@ class Objective:
     """What is minimized: the loss of a model's predictions."""
 
     backend: Backend
-    model: mdl.EnergyModel
-    loss: EnergyLossConfig
+    model: mdl.Model
+    loss: LossConfig
 
     def __call__(
         self, trainable: Flat, frozen: Flat, batch: Tree, label: dict[str, Array], lr: Array
@@ -43,7 +43,7 @@ class Objective:
         params = unflatten({**frozen, **trainable})
         out = prediction(self.backend, self.model, self.loss)(params, batch)
         atoms = flat_atoms(self.backend.xp, batch)
-        return energy_loss(self.backend, self.loss, lr, out, label, atoms)
+        return evaluate(self.backend, self.loss, lr, out, label, atoms)
 
 
 def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) -> Callable[..., Any]:

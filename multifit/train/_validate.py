@@ -11,7 +11,7 @@ from .. import model as mdl
 from ..backend import Backend, get_backend
 from ..batch import flat_atoms
 from ..data import Sampler
-from ..loss import EnergyLossConfig, energy_loss
+from ..loss import LossConfig, evaluate
 from ..spectrum import Spectrum
 from ..tree import Tree, map_leaves
 from ._shapes import Shapes, atoms
@@ -36,8 +36,8 @@ class Evaluator:
     """
 
     backend: Backend
-    model: mdl.EnergyModel
-    loss: EnergyLossConfig
+    model: mdl.Model
+    loss: LossConfig
     spectrum: Spectrum
     tell: Callable[[int], None] | None = None
 
@@ -61,7 +61,7 @@ class Evaluator:
         places, rate = flat_atoms(np, work.batch), np.asarray(lr)
         # What is not finite is for the caller to judge; NumPy's warning would say nothing.
         with np.errstate(over="ignore", invalid="ignore"):
-            _, metrics = energy_loss(NUMPY, self.loss, rate, found, work.label, places)
+            _, metrics = evaluate(NUMPY, self.loss, rate, found, work.label, places)
         return {name: float(value) for name, value in metrics.items()}
 
 

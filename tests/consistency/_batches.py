@@ -19,7 +19,7 @@ from multifit.tree import Flat, Tree, flatten, unflatten
 class Case:
     """What a model is evaluated with, and compared with in training."""
 
-    model: mdl.EnergyModel
+    model: mdl.Model
     params: Tree
     batch: Tree
     label: dict[str, Any]

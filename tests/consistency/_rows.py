@@ -40,13 +40,11 @@ class Row:
         return str(self.options.get("precision", "float64"))
 
     @property
-    def model(self) -> mdl.EnergyModel:
+    def model(self) -> mdl.Model:
         """A tiny model with these options."""
         return build(**self.options)
 
-    def on(
-        self, backend: str, model: mdl.EnergyModel, params: Tree
-    ) -> tuple[mdl.EnergyModel, Tree]:
+    def on(self, backend: str, model: mdl.Model, params: Tree) -> tuple[mdl.Model, Tree]:
         """Return a model and parameters of it (nested, NumPy) as the backend takes them."""
         if self.runs_on(backend):
             return model, params

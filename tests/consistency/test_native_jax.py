@@ -21,12 +21,12 @@ pytestmark = pytest.mark.skipif("jax" not in INSTALLED, reason="JAX is not insta
 def test_the_functions_evaluate_the_model_and_differentiate() -> None:
     import jax
 
-    from multifit_jax import energy_functions
+    from multifit_jax import functions
 
     model = build()
     host = draw(model)
     batch, _ = assemble(model, [molecule()])
-    params, apply = energy_functions(model, host)
+    params, apply = functions(model, host)
     assert set(flatten(params)) == set(flatten(host))
     assert all(isinstance(x, jax.Array) for x in flatten(params).values())
     want = mdl.evaluate(get_backend("numpy"), model, host, batch)

@@ -20,7 +20,7 @@ if importlib.util.find_spec("paddle") is None:
 
 import paddle
 
-from multifit_paddle import EnergyLayer
+from multifit_paddle import Layer
 
 BACKEND, NUMPY = get_backend("paddle"), get_backend("numpy")
 MODEL = build(numb_fparam=1, numb_aparam=2, activation="softplus", type_one_side=False)
@@ -48,7 +48,7 @@ def _numpy(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_names_are_dotted_and_only_what_is_trained_is_a_parameter(params: dict[str, Any]) -> None:
-    layer = EnergyLayer(MODEL, params)
+    layer = Layer(MODEL, params)
     same(_numpy(layer.state_dict()), flatten(params), rtol=0.0)
     trained = {name for name, _ in layer.named_parameters()}
     assert trained == set(mdl.trainable_names(MODEL))
@@ -59,14 +59,14 @@ def test_names_are_dotted_and_only_what_is_trained_is_a_parameter(params: dict[s
 def test_outputs_are_those_of_numpy(
     params: dict[str, Any], host: dict[str, Any], batch: dict[str, Any]
 ) -> None:
-    layer = EnergyLayer(MODEL, params)
+    layer = Layer(MODEL, params)
     same(_numpy(layer(batch)), mdl.evaluate(NUMPY, MODEL, params, host), rtol=1e-9)
 
 
 def test_an_optimizer_of_paddle_descends_through_the_forces(
     params: dict[str, Any], batch: dict[str, Any]
 ) -> None:
-    layer = EnergyLayer(MODEL, params)
+    layer = Layer(MODEL, params)
     want = _numpy(layer(batch))
     optimizer = paddle.optimizer.SGD(1e-3, parameters=layer.parameters())
     paddle.sum(layer(batch)["force"] ** 2).backward()
@@ -81,7 +81,7 @@ def test_an_optimizer_of_paddle_descends_through_the_forces(
 def test_gradients_are_the_slopes_of_the_loss(
     params: dict[str, Any], host: dict[str, Any], batch: dict[str, Any]
 ) -> None:
-    layer = EnergyLayer(MODEL, params)
+    layer = Layer(MODEL, params)
     paddle.sum(layer(batch)["force"] ** 2).backward()
     grads = {name: x.grad for name, x in layer.named_parameters()}
     for name in ("descriptor.embeddings.1.layers.1.idt", "fitting.nets.0.layers.2.w"):
@@ -98,7 +98,7 @@ def test_it_takes_a_molecule_and_leaves_the_given_parameters_alone() -> None:
     params = draw(model)
     before = {name: x.copy() for name, x in flatten(params).items()}
     batch, layout = assemble(model, [molecule()])
-    out = EnergyLayer(model, params)(map_leaves(BACKEND.asarray, batch))
+    out = Layer(model, params)(map_leaves(BACKEND.asarray, batch))
     got = layout.gather(BACKEND.to_numpy(out["force"]), 1, 5)[0]
     same(got, evaluate(model, params, [molecule()])["force"], rtol=1e-10)
     same(flatten(params), before, rtol=0.0)

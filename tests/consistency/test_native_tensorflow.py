@@ -33,7 +33,7 @@ ONE = case(MODELS["fparam, aparam, softplus"])
 
 @pytest.fixture
 def module() -> Any:
-    return adapter.EnergyModule(ONE.model, ONE.params)
+    return adapter.Module(ONE.model, ONE.params)
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_variables_go_through_a_checkpoint_of_tensorflow(
     module: Any, batch: Any, tmp_path: Path
 ) -> None:
     path = tf.train.Checkpoint(model=module).write(str(tmp_path / "ckpt"))
-    other = adapter.EnergyModule(ONE.model, map_leaves(np.zeros_like, ONE.params))
-    assert repr(other) == f"<EnergyModule {ONE.model}>"
+    other = adapter.Module(ONE.model, map_leaves(np.zeros_like, ONE.params))
+    assert repr(other) == f"<Module {ONE.model}>"
     tf.train.Checkpoint(model=other).read(path).assert_consumed()
     same(to_numpy(BACKEND, other(batch)), to_numpy(BACKEND, module(batch)), rtol=0.0)
 
@@ -103,7 +103,7 @@ def test_the_module_takes_a_molecule() -> None:
     model = build()
     params = draw(model)
     host, layout = assemble(model, [molecule()])
-    out = adapter.EnergyModule(model, params)(on(BACKEND, host))
+    out = adapter.Module(model, params)(on(BACKEND, host))
     got = layout.gather(BACKEND.to_numpy(out["force"]), 1, 5)[0]
     same(got, evaluate(model, params, [molecule()])["force"], rtol=1e-10)
 

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not
 def test_the_module_has_the_dotted_names_and_the_same_outputs() -> None:
     import torch
 
-    from multifit_torch import EnergyModule
+    from multifit_torch import Module
 
     one, backend = case(MODELS["fparam, aparam, softplus"]), get_backend("torch")
     params, batch = (map_leaves(backend.asarray, x) for x in (one.params, one.batch))
-    module, flat = EnergyModule(one.model, one.params), flatten(params)
+    module, flat = Module(one.model, one.params), flatten(params)
     assert str(one.model) in repr(module)
     assert set(module.state_dict()) == set(flat)
     same(module.state_dict(), flat, rtol=0.0)
@@ -42,11 +42,11 @@ def test_the_module_has_the_dotted_names_and_the_same_outputs() -> None:
 
 
 def test_the_module_takes_a_molecule() -> None:
-    from multifit_torch import EnergyModule
+    from multifit_torch import Module
 
     model, backend = build(), get_backend("torch")
     params = draw(model)
     batch, layout = assemble(model, [molecule()])
-    out = EnergyModule(model, params)(map_leaves(backend.asarray, batch))
+    out = Module(model, params)(map_leaves(backend.asarray, batch))
     got = layout.gather(backend.to_numpy(out["force"]), 1, 5)[0]
     same(got, evaluate(model, params, [molecule()])["force"], rtol=1e-10)

@@ -75,7 +75,7 @@ def losses(draw: st.DrawFn) -> EnergyLossConfig:
 
 
 def _values(
-    backend: Backend, model: mdl.EnergyModel, loss: EnergyLossConfig
+    backend: Backend, model: mdl.Model, loss: EnergyLossConfig
 ) -> dict[str, dict[str, np.ndarray]]:
     batch, layout = assemble(model, SYSTEMS, static_shapes=True, **parameters(model, SYSTEMS))
     label = labels(len(SYSTEMS), len(layout.real), len(SYSTEMS[0].atype))

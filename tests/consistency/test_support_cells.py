@@ -55,10 +55,10 @@ def _native(name: str, **options: Any) -> None:
     model = build(**options)
     package = importlib.import_module(f"multifit_{name}")
     made = {
-        "torch": "EnergyModule",
-        "paddle": "EnergyLayer",
-        "tensorflow": "EnergyModule",
-        "jax": "energy_functions",
+        "torch": "Module",
+        "paddle": "Layer",
+        "tensorflow": "Module",
+        "jax": "functions",
     }[name]
     getattr(package, made)(model, draw(model))
 

@@ -133,7 +133,7 @@ def test_show_only_what_was_asked_for(folder, capsys) -> None:
     potential = write_model(folder / "m.dp")
     assert main(["show", "m.dp", "type-map", "bias"]) == 0
     bias = type_bias(potential.model, potential.params)
-    wanted = f"energy bias  O {bias[0]:.6f}  H {bias[1]:.6f}  (eV/atom)"
+    wanted = f"energy bias  O {bias[0, 0]:.6f}  H {bias[1, 0]:.6f}  (eV/atom)"
     assert capsys.readouterr().out == f"type map     O H\n{wanted}\n"
     assert main(["show", "m.dp", "sise"]) == 2
     assert "did you mean 'size'?" in capsys.readouterr().err
@@ -237,7 +237,7 @@ def test_one_composition_fixes_only_a_sum(folder, capsys) -> None:
     assert "1.667e-01 eV before" in out
     old, new = (type_bias(p.model, p.params) for p in (load("m.dp"), load("n.json")))
     # The shortest of all (x, y) with 2 x + 4 y = 1.
-    np.testing.assert_allclose(new - old, [0.1, 0.2], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(new - old, [[0.1], [0.2]], rtol=0, atol=1e-9)
 
 
 def test_set_fits_the_labels_alone(folder) -> None:
@@ -248,7 +248,7 @@ def test_set_fits_the_labels_alone(folder) -> None:
         write_system(folder / "data" / name, coord, system, energy=energy)
     assert main(["change-bias", "m.dp", "-s", "data", "-m", "set"]) == 0
     new = load("m_updated.dp")
-    np.testing.assert_allclose(type_bias(new.model, new.params), [-90.0, -15.0], atol=1e-8)
+    np.testing.assert_allclose(type_bias(new.model, new.params)[:, 0], [-90.0, -15.0], atol=1e-8)
 
 
 def test_given_biases_are_those_of_the_types(folder, capsys) -> None:
@@ -256,14 +256,14 @@ def test_given_biases_are_those_of_the_types(folder, capsys) -> None:
     assert main(["change-bias", "m.dp", "-b", "-93.57", "-187.1", "-o", "n.dp"]) == 0
     assert "-93.570000" in capsys.readouterr().out
     new = load("n.dp")
-    np.testing.assert_allclose(type_bias(new.model, new.params), [-93.57, -187.1], atol=1e-12)
+    np.testing.assert_allclose(type_bias(new.model, new.params)[:, 0], [-93.57, -187.1], atol=1e-12)
 
 
 def test_given_biases_with_data_are_judged(folder, capsys) -> None:
     potential = write_model(folder / "m.dp")
     data(folder, potential, (0.5, -0.25))
-    wanted = type_bias(potential.model, potential.params) + np.array([0.5, -0.25])
-    values = [repr(float(x)) for x in wanted]
+    wanted = type_bias(potential.model, potential.params) + np.array([[0.5], [-0.25]])
+    values = [repr(float(x)) for x in wanted[:, 0]]
     assert main(["change-bias", "m.dp", "-s", "data", "-b", *values]) == 0
     text = capsys.readouterr().out.partition("before, ")[2]
     assert float(text.split()[0]) < 1e-9
@@ -332,5 +332,5 @@ def test_shifted_bias_without_energies_is_the_old_one(folder) -> None:
 def test_with_type_bias_is_what_type_bias_reads() -> None:
     model = build()
     params = draw(model)
-    params["out_bias"] = with_type_bias(model, params, np.array([1.0, 2.0]))
-    np.testing.assert_allclose(type_bias(model, params), [1.0, 2.0], rtol=0, atol=1e-14)
+    params["out_bias"] = with_type_bias(model, params, np.array([[1.0], [2.0]]))
+    np.testing.assert_allclose(type_bias(model, params)[:, 0], [1.0, 2.0], rtol=0, atol=1e-14)

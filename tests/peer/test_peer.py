@@ -42,7 +42,7 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def _model(name: str) -> tuple[mdl.EnergyModel, Any]:
+def _model(name: str) -> tuple[mdl.Model, Any]:
     model = build(**CASES[name])
     return model, draw(model, seed=sorted(CASES).index(name))
 

@@ -113,7 +113,7 @@ def test_the_switch_is_smooth_at_both_edges() -> None:
     same(slope[4:], np.zeros(3), atol=0.0)
 
 
-def _blocks(model: mdl.EnergyModel, params: Tree, system: System) -> list[tuple[int, Any]]:
+def _blocks(model: mdl.Model, params: Tree, system: System) -> list[tuple[int, Any]]:
     """Return (centre type, block of a table's vectors) for every table."""
     batch, _ = assemble(model, [system])
     return [
@@ -124,7 +124,7 @@ def _blocks(model: mdl.EnergyModel, params: Tree, system: System) -> list[tuple[
 
 
 def _describe_block(
-    model: mdl.EnergyModel, params: Tree, a: int, which: str, tables: Tree
+    model: mdl.Model, params: Tree, a: int, which: str, tables: Tree
 ) -> tuple[np.ndarray, Any]:
     def block(backend: Backend, rij: Any) -> Any:
         here = map_leaves(backend.asarray, tables)

@@ -33,13 +33,13 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def _predict(model: mdl.EnergyModel, system: System, **wanted: Any) -> dict[str, np.ndarray]:
+def _predict(model: mdl.Model, system: System, **wanted: Any) -> dict[str, np.ndarray]:
     extra = parameters(model, [system])
     chosen = Potential(model, draw(model))
     return chosen.predict(system.coord, system.atype, system.cell, **extra, **wanted)
 
 
-def _by_differences(model: mdl.EnergyModel, system: System, step: float) -> np.ndarray:
+def _by_differences(model: mdl.Model, system: System, step: float) -> np.ndarray:
     columns = []
     for direction in np.eye(system.coord.size):
         move = step * direction.reshape(system.coord.shape)

@@ -47,7 +47,7 @@ CUT = {"cut at sel": {"sel": (3, 4)}}
 SYSTEMS = {"crystal": crystal, "molecule": molecule}
 
 
-def _case(options: dict[str, Any], system: System) -> tuple[mdl.EnergyModel, Any, dict[str, Any]]:
+def _case(options: dict[str, Any], system: System) -> tuple[mdl.Model, Any, dict[str, Any]]:
     model = build(**options)
     return model, draw(model), parameters(model, [system])
 

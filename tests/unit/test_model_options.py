@@ -37,7 +37,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 EVERY = pytest.mark.parametrize("key", OPTIONS)
 
 
-def _model(**options: Any) -> tuple[mdl.EnergyModel, Tree]:
+def _model(**options: Any) -> tuple[mdl.Model, Tree]:
     """Return a model with these options, and parameters in which nothing is zero."""
     base = build()
     descriptor = replace(base.descriptor, set_davg_zero=True)
@@ -52,7 +52,7 @@ def _model(**options: Any) -> tuple[mdl.EnergyModel, Tree]:
     return model, params
 
 
-def _inputs(model: mdl.EnergyModel) -> dict[str, Any]:
+def _inputs(model: mdl.Model) -> dict[str, Any]:
     system = crystal()
     found: dict[str, Any] = {"coord": system.coord, "types": system.atype, "cell": system.cell}
     if model.fitting.use_aparam_as_mask:
@@ -127,8 +127,8 @@ def test_the_bias_of_such_a_type_stays() -> None:
     model, params = _model(atom_ener=(-3.0, None))
     rng = np.random.default_rng(0)
     counts = rng.integers(1, 5, size=(8, 2)).astype(float)
-    energy = counts @ np.array([-7.0, 2.0])
-    evidence = _bias.Evidence(counts, energy, rng.normal(size=8), counts.sum(axis=1))
+    energy = counts @ np.array([[-7.0], [2.0]])
+    evidence = _bias.Evidence(counts, energy, rng.normal(size=(8, 1)), counts.sum(axis=1))
     for mode in ("change", "set"):
         new = _bias.fit_bias(model, params, evidence, mode)  # type: ignore[arg-type]
         out_bias = _bias.with_type_bias(model, params, new)
@@ -136,14 +136,14 @@ def test_the_bias_of_such_a_type_stays() -> None:
         assert out_bias[1, 0] != params["out_bias"][1, 0]
     assert new[0] == -3.0
     with pytest.raises(ConfigError, match=r"energy of O can not become -2 eV: .* fixed it at -3"):
-        _bias.with_type_bias(model, params, np.array([-2.0, 1.0]))
+        _bias.with_type_bias(model, params, np.array([[-2.0], [1.0]]))
 
 
 def test_fixed_energies_are_one_list() -> None:
     model, _ = _model(atom_ener=(-3.0, None))
-    assert model.fixed_bias == (-3.0, None)
-    assert replace(model, preset_out_bias=(None, 2.0)).fixed_bias == (-3.0, 2.0)
-    assert replace(model, fitting=build().fitting).fixed_bias == (None, None)
+    same(model.fixed_bias, [[-3.0], [np.nan]], rtol=0.0)
+    same(replace(model, preset_out_bias=(None, 2.0)).fixed_bias, [[-3.0], [2.0]], rtol=0.0)
+    same(replace(model, fitting=build().fitting).fixed_bias, [[np.nan], [np.nan]], rtol=0.0)
 
 
 # Virtual atoms.
@@ -197,7 +197,7 @@ def test_the_total_is_zero_and_does_not_move(name: str) -> None:
 
 def test_a_total_that_is_zero_says_nothing_about_the_bias() -> None:
     model, params = _model(tot_ener_zero=True)
-    evidence = _bias.Evidence(np.ones((3, 2)), np.ones(3), np.zeros(3), np.full(3, 2.0))
+    evidence = _bias.Evidence(np.ones((3, 2)), np.ones((3, 1)), np.zeros((3, 1)), np.full(3, 2.0))
     with pytest.raises(ConfigError, match="always zero"):
         _bias.fit_bias(model, params, evidence, "change")
     same(_bias.shifted_bias(Potential(model, params), []), params["out_bias"], rtol=0.0)

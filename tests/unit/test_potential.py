@@ -28,7 +28,7 @@ def _plain(**options: Any) -> Potential:
     return Potential(model, draw(model))
 
 
-def _want(model: mdl.EnergyModel, params: Any, system: Any, **extra: Any) -> dict[str, Any]:
+def _want(model: mdl.Model, params: Any, system: Any, **extra: Any) -> dict[str, Any]:
     out = evaluate(model, params, [system], **extra)
     return {k: x if k in ("energy", "virial") else x[None] for k, x in out.items()}
 
@@ -124,7 +124,7 @@ def test_frames_without_real_atoms_have_no_energy(name: str) -> None:
 
 def test_a_default_fparam_is_used() -> None:
     model = build(numb_fparam=1)
-    with_default = mdl.EnergyModel(
+    with_default = mdl.Model(
         model.type_map,
         model.descriptor,
         type(model.fitting)(**{**vars_of(model.fitting), "default_fparam": (0.3,)}),

@@ -13,7 +13,7 @@ from _compare import same
 from multifit import statistics as stat
 from multifit.descriptor import SeE2A
 from multifit.errors import DataError
-from multifit.model import EnergyModel
+from multifit.model import Model
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -24,7 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def _sums(model: EnergyModel, systems: list[System]) -> stat.Sums:
+def _sums(model: Model, systems: list[System]) -> stat.Sums:
     b = batcher(model)
     return stat.environment_sums(model.descriptor, [frame(b, one) for one in systems])
 
@@ -95,51 +95,54 @@ def test_parameter_statistics_are_those_of_numpy() -> None:
 # Output bias.
 
 COUNTS = np.array([[2, 4], [1, 2], [3, 1], [0, 5]])
+BIAS = np.array([[-3.0], [0.5]])
 
 
 def test_the_bias_fits_exact_sums() -> None:
-    same(stat.output_bias(COUNTS, COUNTS @ [-3.0, 0.5]), [-3.0, 0.5], rtol=1e-12)
+    same(stat.output_bias(COUNTS, COUNTS @ BIAS), BIAS, rtol=1e-12)
 
 
 def test_the_bias_is_the_best_fit() -> None:
-    energies = np.random.default_rng(1).normal(size=4)
+    energies = np.random.default_rng(1).normal(size=(4, 3))
     bias = stat.output_bias(COUNTS, energies)
     # At the minimum of Σ(counts·bias − e)² the residual is orthogonal to every column.
-    same(COUNTS.T @ (COUNTS @ bias - energies), np.zeros(2), atol=1e-12)
+    same(COUNTS.T @ (COUNTS @ bias - energies), np.zeros((2, 3)), atol=1e-12)
 
 
 def test_given_biases_are_kept_and_the_others_fitted_to_the_rest() -> None:
-    energies = COUNTS @ [-3.0, 0.5] + 0.1
-    same(stat.output_bias(COUNTS, energies, preset=[-3.0, None])[0], -3.0, rtol=0.0)
-    rest = energies + 3.0 * COUNTS[:, 0]
+    energies = COUNTS @ BIAS + 0.1
+    same(stat.output_bias(COUNTS, energies, np.array([[-3.0], [np.nan]]))[0], [-3.0], rtol=0.0)
+    rest = energies + 3.0 * COUNTS[:, :1]
     want = (COUNTS[:, 1] @ rest) / (COUNTS[:, 1] @ COUNTS[:, 1])
-    same(stat.output_bias(COUNTS, energies, preset=[-3.0, None])[1], want, rtol=1e-12)
-    same(stat.output_bias(COUNTS, energies, preset=[1.0, 2.0]), [1.0, 2.0], rtol=0.0)
+    same(stat.output_bias(COUNTS, energies, np.array([[-3.0], [np.nan]]))[1], want, rtol=1e-12)
+    same(stat.output_bias(COUNTS, energies, np.array([[1.0], [2.0]])), [[1.0], [2.0]], rtol=0.0)
 
 
 def test_types_that_always_come_together_share_the_bias() -> None:
     water = np.array([[1, 2], [2, 4], [4, 8]])
-    bias = stat.output_bias(water, water @ [-3.0, 0.5])
-    same(water @ bias, water @ [-3.0, 0.5], rtol=1e-12)
-    same(bias, np.array([1.0, 2.0]) * -2.0 / 5.0, rtol=1e-12)
+    bias = stat.output_bias(water, water @ BIAS)
+    same(water @ bias, water @ BIAS, rtol=1e-12)
+    same(bias, np.array([[1.0], [2.0]]) * -2.0 / 5.0, rtol=1e-12)
 
 
 def test_a_type_without_atoms_has_no_bias() -> None:
     counts = np.concatenate([COUNTS, np.zeros((4, 1), dtype=int)], axis=1)
-    same(stat.output_bias(counts, COUNTS @ [-3.0, 0.5]), [-3.0, 0.5, 0.0], atol=1e-12)
+    same(stat.output_bias(counts, COUNTS @ BIAS), [[-3.0], [0.5], [0.0]], atol=1e-12)
 
 
 def test_rcond_drops_small_singular_values() -> None:
     nearly = np.array([[1.0, 1.0], [1.0, 1.001], [1.0, 0.999]])
-    energies = np.array([2.0, 2.1, 1.9])
-    same(stat.output_bias(nearly, energies, rcond=1e-2), np.ones(2), rtol=1e-2)
+    energies = np.array([[2.0], [2.1], [1.9]])
+    same(stat.output_bias(nearly, energies, rcond=1e-2), np.ones((2, 1)), rtol=1e-2)
     assert np.abs(stat.output_bias(nearly, energies)).max() > 10.0
 
 
 def test_atomic_labels_give_their_mean() -> None:
     atype = np.array([[0, 1, 1, -1], [1, 0, 0, -1]])
     labels = np.array([[1.0, 2.0, 4.0, 99.0], [6.0, 2.0, 3.0, 99.0]])
-    same(stat.atomic_bias(atype, labels, 3), [2.0, 4.0, np.nan], rtol=1e-14)
+    same(stat.atomic_bias(atype, labels, 3), [[2.0], [4.0], [np.nan]], rtol=1e-14)
+    both = np.stack([labels, 10.0 * labels], axis=-1)
+    same(stat.atomic_bias(atype, both, 3)[:2], [[2.0, 20.0], [4.0, 40.0]], rtol=1e-14)
 
 
 # Slots.

@@ -12,6 +12,7 @@ import pytest
 from _backends import FRAMEWORKS, INSTALLED
 
 import multifit
+import multifit.dos
 import multifit.files
 import multifit.fitting
 import multifit.loss
@@ -47,6 +48,11 @@ MODULES = sorted(
 #: What the packages of the numerical core give away.
 PUBLIC = {
     "multifit": {"Potential", "__version__", "load"},
+    "multifit.dos": {
+        *("Grid", "even_grid", "read_energies", "from_content", "to_content"),
+        *("check_labels", "common_energies", "keys", "labels_on_grid"),
+        *("Levels", "electron_count", "electrons_of", "levels"),
+    },
     "multifit.fitting": {
         *("EnergyFittingNet", "GeneralFitting", "InvarFitting", "Fitting"),
         *("fit", "init", "trainable_names", "deserialize", "serialize"),
@@ -57,7 +63,7 @@ PUBLIC = {
         *("LABELS", "TERMS", "broken", "has", "huber_deltas"),
     },
     "multifit.model": {
-        *("EnergyModel", "evaluate", "init", "trainable_names", "deserialize", "serialize"),
+        *("Model", "evaluate", "init", "trainable_names", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
     "multifit.files": {"check_version", "read", "remove_stale", "write"},

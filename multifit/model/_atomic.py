@@ -1,0 +1,78 @@
+"""What the atoms of one type contribute: descriptor, fitting net and bias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import descriptor as dsc
+from .. import fitting as fit
+from ..backend import Arithmetic
+from ..tree import Tree
+from ._settings import Model
+
+Array = Any
+
+
+def centres(batch: Tree) -> list[str]:
+    """Return the types whose atoms are in a batch, in the order in which it has them."""
+    return sorted(batch["centres"], key=int)
+
+
+def frames_of(xp: Any, batch: Tree) -> Array:
+    """Return the frame of each atom, (N,)."""
+    return xp.concat([batch["centres"][a]["frame"] for a in centres(batch)], axis=0)
+
+
+def weight(xp: Any, model: Model, a: int, batch: Tree) -> Array:
+    """Return which atoms of type a contribute to the total, 1 or 0, (n,)."""
+    mask = batch["centres"][str(a)]["mask"]
+    return xp.zeros_like(mask) if a in model.atom_exclude_types else mask
+
+
+def contributions(
+    xp: Any, model: Model, params: Tree, a: int, batch: Tree
+) -> tuple[Array, Callable[[Array], dict[str, Array]]]:
+    """Return what the atoms of type a contribute, and its pullback to the pair vectors.
+
+    Returns
+    -------
+    y
+        (n, dim_out).
+    pullback
+        ȳ (n, dim_out) → (n, 3, k) for each type of neighbours.
+    """
+    atoms = batch["centres"][str(a)]
+    counts = weight(xp, model, a, batch)[:, None]
+    d, descriptor_pullback = dsc.describe(
+        xp,
+        model.descriptor,
+        params["descriptor"],
+        a,
+        counts.shape[0],
+        atoms["tables"],
+        batch.get("basis"),
+    )
+    fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
+    y, fit_pullback = fit.fit(
+        xp, model.fitting, params["fitting"], a, d, fparam, atoms.get("aparam")
+    )
+    y = (y + params["out_bias"][a, :]) * counts
+    return y, lambda y_bar: descriptor_pullback(fit_pullback(y_bar * counts))
+
+
+def totals(backend: Arithmetic, model: Model, params: Tree, batch: Tree) -> tuple[Array, Array]:
+    """Return the sums over the atoms of each frame and what each atom contributes.
+
+    (nframes, dim_out) and (N, dim_out).
+    """
+    xp, nframes = backend.xp, batch["natoms"].shape[0]
+    if not batch["centres"]:
+        shape = (model.fitting.dim_out,)
+        return (
+            xp.zeros((nframes, *shape), dtype=xp.float64),
+            xp.zeros((0, *shape), dtype=xp.float64),
+        )
+    parts = [contributions(xp, model, params, int(a), batch)[0] for a in centres(batch)]
+    each = xp.concat(parts, axis=0)
+    return backend.segment_sum(each, frames_of(xp, batch), nframes), each
