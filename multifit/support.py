@@ -38,6 +38,7 @@ FEATURES: dict[str, Feature] = {
         "dim_case_embd",
         ALL,
     ),
+    "dos": Feature("densities of states, global and atomic, and a fitting net for them", ALL),
     "float32": Feature("networks in float32", ALL),
     "float16": Feature("networks in float16", ALL - {"paddle"}),
     "bfloat16": Feature("networks in bfloat16", ALL - {"numpy", "paddle"}),
@@ -50,6 +51,7 @@ FEATURES: dict[str, Feature] = {
         "loss option use_default_pf (weight 1 where atom_pref.npy is missing)",
         frozenset({"numpy", "torch"}),
     ),
+    "dos_loss": Feature("DOS loss and its metrics, with mae, huber and shift_agnostic", ALL),
     "train": Feature("training, fine-tuning and restart", GRADIENTS),
 }
 

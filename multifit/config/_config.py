@@ -78,7 +78,7 @@ def _check_loss(config: Config) -> None:
         raise t.relation(
             "loss.shift_agnostic",
             f"is {loss.shift_agnostic}, but must be below model.fitting_net.numb_dos, "
-            f"{net.dim_out}: a shift must leave points to compare",
+            f"{net.dim_out}: a shift must leave grid points to compare",
         )
 
 

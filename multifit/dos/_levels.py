@@ -32,27 +32,27 @@ def levels(
 
     With n(ε) = ∫ D dε from the first energy of the grid:
 
-    - vbm is where n = N − δ, cbm where n = N + δ. It is a gap if somewhere between them D is below
-      ``threshold`` times its mean there, 2δ / (cbm − vbm); else it is a metal and gap = 0.
+    - vbm is where n = N − δ, and cbm where n = N + δ. They are the edges of a gap if somewhere
+      between n = N − δ/2 and n = N + δ/2, D dips below ``threshold`` times its mean between them,
+      2δ / (cbm − vbm); else it is a metal, gap = 0.
     - The Fermi level is the middle of the gap; in a metal n(E_F) = N [1]_.
 
-    Codes that find the edges where D itself falls below a tolerance, as pymatgen [2]_ does, take
-    the tails of a broadened DOS for states: levels that are Gaussians of width σ come out several σ
-    too near to each other. Counting half of what a level holds finds its centre whatever σ is:
-    δ = 1 suits levels with two electrons each, that is molecules and large cells at Γ. And a fit
-    that is wrong by less than δ electrons up to the gap still has it where it is, whereas
-    n(E_F) = N alone would fall into a band. The DOS of a crystal with k-points has levels of less
-    weight, and wants a smaller δ: to find the edge of a band that begins with D_0 states/eV, about
-    0.4·D_0·σ.
+    The edges are often taken to be where D itself falls below a tolerance, as pymatgen [2]_ does.
+    Broadening shifts them by the tails that it gives to every level. Counting half of the electrons
+    of a level finds its centre whatever its width is: δ = 1 suits levels of two electrons, those of
+    molecules and of large cells at Γ. And a fit whose integral is wrong by less than δ/2 electrons
+    up to the gap still has that gap, where n(E_F) = N alone would lead into a band. Levels at
+    k-points hold less, and need a smaller δ; so do bands: 0.4·D_0·σ for those that begin with D_0.
 
-    How far it is off, for Gaussians of width σ (``tests/unit/test_dos_levels.py``):
+    How far off it is for Gaussians of width σ, as the tests measure it:
 
-    - two levels of 2 electrons each, Δ apart: less than 0.01·σ if Δ ≥ 5σ; gap = 0 if Δ ≤ 4.5σ:
-      a gap that the broadening has closed can not be seen. Tolerance 10⁻⁴ of the mean DOS: −7σ;
-    - frontier levels of g electrons each: the gap is too small by 1.35σ for g = 4, as δ is then a
-      quarter of the level, and by 1.93σ for g = 6;
-    - bands with D_0 at their edges: each edge is off by 0 for δ = 0.4·D_0·σ, and for large δ it
-      is too deep in the band by δ / D_0.
+    - two levels of 2 electrons each, Δ apart: by less than 10⁻⁵·σ if Δ ≥ 5σ, while gap = 0 if
+      Δ ≤ 4.8σ: a gap that the broadening closes can not be seen. The tolerance of 10⁻⁴ of the mean
+      DOS: by −10σ, and gap = 0 up to there;
+    - two levels of 4 electrons each: by −1.35σ if Δ ≥ 5.5σ, as δ is then a quarter of a level;
+      of 6 electrons each, by −1.93σ;
+    - bands that begin with D_0 states/eV: by 0.004·σ with δ = 0.4·D_0·σ; by 2δ / D_0 with a δ
+      that is much larger.
 
     Parameters
     ----------
@@ -84,9 +84,10 @@ def levels(
     margin = np.minimum(delta, count / 2)
     exact = below.energy(count)
     low, high = below.energy(count - margin), below.energy(count + margin)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = 2 * margin / (high - low)
-        dips = below.least(low, high) < threshold * mean
+    # Half of the margin: at its ends, next to a level that is half filled, are gaps as well.
+    least = below.least(below.energy(count - margin / 2), below.energy(count + margin / 2))
+    with np.errstate(invalid="ignore"):
+        dips = least * (high - low) < threshold * 2 * margin
     known = np.isfinite(low) & np.isfinite(high)
     vbm, cbm = (np.where(known, np.where(dips, edge, exact), np.nan) for edge in (low, high))
     fermi_level = np.where(known & dips, (low + high) / 2, exact)

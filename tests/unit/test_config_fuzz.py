@@ -9,7 +9,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_config_parse import MINIMAL, WATER
+from test_config_dos import DOS, GRID, LEAST
+from test_config_parse import MINIMAL, WATER, with_
 
 from multifit import config
 from multifit.config._aliases import ALIASES
@@ -29,7 +30,18 @@ _KEYS = sorted(
 _TEXTS = [
     *("auto", "auto:2", "auto:", "auto:nan", "max:3", "mixed:3", "exp", "wsd", "cosine", "AdamW"),
     *("se_a", "mae", "silut:1e999", "silut:", "float16", "O", "prob_sys_size;0:1:1", "F:RMSE"),
+    *("dos", "ener", "grid.npy"),
 ]
+
+#: Inputs that are right, to change a little.
+_FULL_DOS = with_(
+    DOS,
+    *GRID,
+    ("model.fitting_net.numb_dos", 2),
+    ("model.fitting_net.electrons", {"Si": 4, "H": 1}),
+    ("model.preset_out_bias", {"dos": {"H": [1.0, 2]}}),
+)
+BASES = [WATER, MINIMAL, LEAST, _FULL_DOS]
 
 leaves = (
     st.none()
@@ -72,7 +84,7 @@ def test_anything(data: Any) -> None:
 @st.composite
 def mutated(draw: st.DrawFn) -> dict[str, Any]:
     """A valid input with a few keys changed, added, removed or renamed."""
-    data = copy.deepcopy(draw(st.sampled_from([WATER, MINIMAL])))
+    data = copy.deepcopy(draw(st.sampled_from(BASES)))
     for _ in range(draw(st.integers(1, 3))):
         section: Any = data
         while True:
