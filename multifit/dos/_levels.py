@@ -76,7 +76,7 @@ def levels(
 
     References
     ----------
-    .. [1] N. W. Ashcroft and N. D. Mermin, Solid State Physics (1976), eq. (8.57) and p. 573.
+    .. [1] N. W. Ashcroft and N. D. Mermin, Solid State Physics (1976), chapters 2 and 28.
     .. [2] S. P. Ong et al., Comput. Mater. Sci. 68, 314 (2013); ``Dos.get_cbm_vbm``.
     """
     below = Integral(grid.array, _rows(grid, dos))
