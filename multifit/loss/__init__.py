@@ -10,7 +10,6 @@ from ._energy import energy_loss as energy_loss
 from ._energy_class import EnergyLoss as EnergyLoss
 from ._energy_config import EnergyLossConfig as EnergyLossConfig
 from ._energy_config import huber_deltas as huber_deltas
-from ._energy_config import metric_names as metric_names
 from ._evaluate import evaluate as evaluate
 from ._rules import DOS_RULES as DOS_RULES
 from ._rules import ENERGY_RULES as ENERGY_RULES
@@ -19,4 +18,3 @@ from ._rules import has as has
 from ._terms import DOS_TERMS as DOS_TERMS
 from ._terms import ENERGY_TERMS as ENERGY_TERMS
 from ._terms import LABELS as LABELS
-from ._terms import TERMS as TERMS

@@ -165,8 +165,3 @@ class EnergyLossConfig:
         if self.loss_func == "mae" and "e" in self.terms:
             names.append("mae_e_all")
         return tuple(sorted(names))
-
-
-def metric_names(config: EnergyLossConfig) -> tuple[str, ...]:
-    """Return the keys of the metrics: the old name, until nothing asks for it."""
-    return config.metric_names

@@ -127,7 +127,7 @@ ENERGY_RULES: tuple[Rule, ...] = (
 )
 
 
-def broken(options: Any, rules: Iterable[Rule] = ENERGY_RULES) -> Rule | None:
+def broken(options: Any, rules: Iterable[Rule]) -> Rule | None:
     """Return the first rule that the options break, or None.
 
     Parameters

@@ -431,9 +431,11 @@ def test_combinations_without_effect_are_refused(options: dict[str, Any], says: 
 
 
 def test_every_rule_has_its_case() -> None:
-    met = [broken(SimpleNamespace(**(_defaults() | options))) for options, _ in REFUSED]
+    met = [
+        broken(SimpleNamespace(**(_defaults() | options)), ENERGY_RULES) for options, _ in REFUSED
+    ]
     assert {rule for rule in met if rule is not None} == set(ENERGY_RULES)
-    assert broken(SimpleNamespace(**_defaults())) is None
+    assert broken(SimpleNamespace(**_defaults()), ENERGY_RULES) is None
 
 
 def _defaults() -> dict[str, Any]:

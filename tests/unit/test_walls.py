@@ -59,8 +59,9 @@ PUBLIC = {
         *("broken", "energies", "gives_energies", "take_nets"),
     },
     "multifit.loss": {
-        *("EnergyLoss", "EnergyLossConfig", "energy_loss", "metric_names"),
-        *("LABELS", "TERMS", "broken", "has", "huber_deltas"),
+        *("DOSLoss", "DosLossConfig", "EnergyLoss", "EnergyLossConfig", "LossConfig"),
+        *("dos_loss", "energy_loss", "evaluate", "broken", "has", "huber_deltas"),
+        *("DOS_RULES", "DOS_TERMS", "ENERGY_RULES", "ENERGY_TERMS", "LABELS"),
     },
     "multifit.model": {
         *("Model", "evaluate", "init", "trainable_names", "deserialize", "serialize"),
