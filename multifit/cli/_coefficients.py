@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._words import few
+
 if TYPE_CHECKING:
     from ..data import System
 
@@ -30,7 +32,7 @@ def note(systems: Sequence[System], used: bool) -> str:
     weighted = [s.name for s in systems if {"energy", "atom_ener_coeff"} <= s.labels]
     if not weighted:
         return ""
-    names = ", ".join(weighted[:3]) + (", …" if len(weighted) > 3 else "")
+    names = few(weighted)
     if used:
         return f"— energies with the coefficients of atom_ener_coeff.npy: {names}"
     return (

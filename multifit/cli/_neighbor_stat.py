@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from .._words import counted
 from ._data import add_data_arguments, open_data
 
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         table.add_row(name, str(most), str(slots), around)
     out = console()
     out.print(table)
-    number = f"{_count(total, 'frame')} of {_count(len(systems), 'system')}"
+    number = f"{counted(total, 'frame')} of {counted(len(systems), 'system')}"
     lines = [f"no two atoms are within {args.rcut:g} Å in {number}"]
     if found.closest:
         lines = [
@@ -59,7 +60,3 @@ def run(args: argparse.Namespace) -> int:
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
     return 0
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

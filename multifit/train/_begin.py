@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import model as mdl
 from .. import optimizer as opt
+from .._words import counted
 from ..config import notes as config_notes
 from ..errors import TrainingError
 from ..spectrum import Spectrum
@@ -215,8 +216,8 @@ def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
         f"rcut {model.descriptor.rcut} Å"
     )
     display.say(
-        f"training on {_count(frames, 'frame')} in {_count(len(systems), 'system')}, "
-        f"{_count(setup.numb_steps, 'step')}"
+        f"training on {counted(frames, 'frame')} in {counted(len(systems), 'system')}, "
+        f"{counted(setup.numb_steps, 'step')}"
     )
     held_out = setup.validation.systems if setup.validation is not None else ()
     for kind, group in (("", systems), ("the validation data ", held_out)):
@@ -224,7 +225,3 @@ def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
             display.say(note)
     for note in [*config_notes(setup.config), *notes]:
         display.say(note)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -1,0 +1,18 @@
+"""Numbers and names in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+#: How many names a sentence has at most.
+NAMES = 3
+
+
+def counted(number: int, what: str) -> str:
+    """Return ``"1 frame"`` or ``"2 frames"``."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def few(names: Sequence[str]) -> str:
+    """Return the first names, with ``…`` if there are more."""
+    return ", ".join([*names[:NAMES], *["…"] * (len(names) > NAMES)])
