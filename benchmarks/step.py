@@ -1,11 +1,12 @@
 """Time a training step of multifit beside deepmd-kit's, on the same input and data.
 
 The input is the water example of DeePMD-kit (se_e2_a 25-50-100, fitting 240-240-240, float64, one
-frame of 192 atoms in a batch); the programs run in turn, so that a machine that slows down slows
+frame of 192 atoms in a batch), or with ``--task dos`` its example of densities of states (fitting
+120-120-120, atomic labels, one frame in a batch); the programs run in turn, so that a machine that slows down slows
 all. What is printed for each: the median time of a step (from the programs' own output, the
 first interval left out), its spread, and the time from the command to the first step.
 
-    MULTIFIT_PEER_PYTHON=/path/to/python python benchmarks/step.py [--systems DIR ...]
+    MULTIFIT_PEER_PYTHON=/path/to/python python benchmarks/step.py [--task dos] [--systems DIR ...]
 
 deepmd-kit is left out without MULTIFIT_PEER_PYTHON, the interpreter of an environment that has it;
 its backends need different ones, which MULTIFIT_PEER_PYTHON_PT, …_JAX, …_PD name.
@@ -30,8 +31,9 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 WATER = HERE.parent / "examples" / "water" / "data"
+SILICON = HERE.parent / "examples" / "dos" / "data"
 
-MODEL = {
+ENERGY_MODEL = {
     "type_map": ["O", "H"],
     "descriptor": {
         "type": "se_e2_a",
@@ -48,8 +50,11 @@ MODEL = {
 #: Our backends, and what deepmd-kit calls them.
 SAME = {"jax": "jax", "torch": "pt", "tensorflow": "tf", "paddle": "pd"}
 
-LOSS = {"type": "ener", "start_pref_e": 0.02, "limit_pref_e": 1}
-LOSS |= {"start_pref_f": 1000, "limit_pref_f": 1, "start_pref_v": 0, "limit_pref_v": 0}
+ENERGY_LOSS = {"type": "ener", "start_pref_e": 0.02, "limit_pref_e": 1}
+ENERGY_LOSS |= {"start_pref_f": 1000, "limit_pref_f": 1, "start_pref_v": 0, "limit_pref_v": 0}
+
+#: Slots for neighbours in DeePMD-kit's example of bulk silicon.
+BULK = 90
 
 
 @dataclass
@@ -113,8 +118,31 @@ def enlarged(folder: Path) -> Path:
     return target
 
 
-def write_input(folder: Path, systems: Sequence[Path], steps: int, interval: int) -> None:
+def largest(folder: Path) -> Path:
+    """Return the system with the most atoms."""
+    systems = [path.parent for path in folder.glob("*/type.raw")]
+    return max(systems, key=lambda path: len((path / "type.raw").read_text().split()))
+
+
+def dos_sections(system: Path) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the model and the loss of DeePMD-kit's DOS example, for the types of a system."""
+    types = (system / "type_map.raw").read_text().split()
+    natoms = len((system / "type.raw").read_text().split())
+    columns = np.load(system / "set.000" / "atom_dos.npy", mmap_mode="r").shape[1]
+    descriptor = {**ENERGY_MODEL["descriptor"], "axis_neuron": 8, "rcut_smth": 1.8}  # type: ignore[dict-item]
+    descriptor["sel"] = [BULK] if len(types) == 1 else "auto"
+    fitting = {"type": "dos", "numb_dos": columns // natoms, "neuron": [120, 120, 120], "seed": 1}
+    terms = {"dos": 0.0, "cdf": 0.0, "ados": 1.0, "acdf": 0.0}
+    loss = {f"{when}_pref_{name}": x for name, x in terms.items() for when in ("start", "limit")}
+    model = {"type_map": types, "descriptor": descriptor, "fitting_net": fitting}
+    return model, {"type": "dos", **loss}
+
+
+def write_input(
+    folder: Path, task: str, systems: Sequence[Path], steps: int, interval: int
+) -> None:
     """Write the input that all programs get."""
+    model, loss = dos_sections(systems[0]) if task == "dos" else (ENERGY_MODEL, ENERGY_LOSS)
     training = {
         "training_data": {"systems": [str(path) for path in systems], "batch_size": 1},
         "numb_steps": steps,
@@ -123,7 +151,7 @@ def write_input(folder: Path, systems: Sequence[Path], steps: int, interval: int
         "save_freq": steps,
     }
     rate = {"type": "exp", "decay_steps": 5000, "start_lr": 0.001, "stop_lr": 3.51e-8}
-    content = {"model": MODEL, "learning_rate": rate, "loss": LOSS, "training": training}
+    content = {"model": model, "learning_rate": rate, "loss": loss, "training": training}
     (folder / "input.json").write_text(json.dumps(content, indent=1))
 
 
@@ -168,7 +196,8 @@ def report(found: Sequence[Program]) -> None:
 def main() -> None:
     """Run the programs in turn, and report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--systems", nargs="+", type=Path, help="data (default: our own, tiled)")
+    parser.add_argument("--task", choices=("ener", "dos"), default="ener")
+    parser.add_argument("--systems", nargs="+", type=Path, help="data (default: our own)")
     parser.add_argument("--backends", nargs="+", default=list(SAME))
     parser.add_argument("--peers", nargs="+", default=["tf"], help="deepmd-kit's: tf, pt, jax, pd")
     parser.add_argument("--rounds", type=int, default=2)
@@ -178,8 +207,11 @@ def main() -> None:
     found = programs(args.backends, args.peers, args.interval)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        systems = [p.resolve() for p in args.systems] if args.systems else [enlarged(folder)]
-        write_input(folder, systems, args.steps, args.interval)
+        if args.systems:
+            systems = [p.resolve() for p in args.systems]
+        else:
+            systems = [largest(SILICON)] if args.task == "dos" else [enlarged(folder)]
+        write_input(folder, args.task, systems, args.steps, args.interval)
         for number in range(args.rounds):
             for k, program in enumerate(found):
                 run(program, folder / f"{number}-{k}")

@@ -12,7 +12,9 @@ from multifit import model as mdl
 from multifit.backend import Backend, get_backend
 from multifit.batch import Batcher, Frame, Layout
 from multifit.descriptor import SeE2A
+from multifit.dos import Grid
 from multifit.fitting import Fitting
+from multifit.potential import PER_FRAME
 from multifit.tree import Tree, map_leaves
 
 RCUT, SMOOTH = 3.6, 1.5
@@ -40,8 +42,10 @@ def build(
     layer_name: tuple[str | None, ...] | None = None,
     use_aparam_as_mask: bool = False,
     tot_ener_zero: bool = False,
+    numb_dos: int = 0,
+    grid: Grid | None = None,
 ) -> mdl.Model:
-    """Return a tiny model."""
+    """Return a tiny model: of energies, or of densities of states at ``numb_dos`` points."""
     descriptor = SeE2A(
         rcut=RCUT,
         rcut_smth=SMOOTH,
@@ -71,9 +75,11 @@ def build(
         layer_name=layer_name,
         use_aparam_as_mask=use_aparam_as_mask,
         tot_ener_zero=tot_ener_zero,
+        dim_out=numb_dos or 1,
+        var_name="dos" if numb_dos else "energy",
     )
     names = ("O", "H", "C", "N")[: len(sel)]
-    return mdl.Model(names, descriptor, fitting, atom_exclude_types, pair_exclude_types)
+    return mdl.Model(names, descriptor, fitting, atom_exclude_types, pair_exclude_types, grid=grid)
 
 
 def draw(model: mdl.Model, seed: int = 7) -> Tree:
@@ -86,8 +92,9 @@ def draw(model: mdl.Model, seed: int = 7) -> Tree:
     n = model.ntypes
     params["descriptor"]["davg"] = rng.normal(scale=0.2, size=(n, n, 4))
     params["descriptor"]["dstd"] = rng.uniform(0.2, 0.8, size=(n, n, 4))
-    params["out_bias"] = rng.normal(size=(n, 1))
-    params["fitting"]["bias_atom_e"] = rng.normal(size=(n, 1))
+    biases = (n, model.fitting.dim_out)
+    params["out_bias"] = rng.normal(size=biases)
+    params["fitting"]["bias_atom_e"] = rng.normal(size=biases)
     for a, energy in enumerate(model.fitting.atom_ener or ()):
         if energy is not None:
             params["fitting"]["bias_atom_e"][a] = energy
@@ -199,7 +206,7 @@ def evaluate(
 
 
 def _ordered(layout: Layout, key: str, x: np.ndarray) -> np.ndarray:
-    if key in ("energy", "virial"):
+    if key in PER_FRAME:
         return x
     real = np.flatnonzero(layout.real)
     return x[real[np.lexsort((layout.atom[real], layout.frame[real]))]]

@@ -69,21 +69,34 @@ def settings(
     )
 
 
-def given_bias(config: Fitting, given: np.ndarray) -> np.ndarray:
-    """Return the given bias (ntypes, dim_out).
+def given_bias(config: Fitting, name: str, given: Any) -> np.ndarray:
+    """Return the given bias (ntypes, dim_out), float64.
+
+    Parameters
+    ----------
+    name
+        Of the option that it was given as.
 
     Raises
     ------
     ConfigError
-        If it has another shape, or is not that of ``atom_ener``.
+        If it has another shape, is not finite, or is not that of ``atom_ener``.
     """
     shape = (config.ntypes, config.dim_out)
-    if given.shape != shape:
-        raise ConfigError(f"the bias has the shape {given.shape}, but it must be {shape}")
+    try:
+        bias = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as exc:
+        raise ConfigError(f"{name} must be an array of numbers {shape}: {exc}") from exc
+    if bias.shape != shape:
+        raise ConfigError(f"{name} has the shape {bias.shape}, but must be {shape}")
+    wrong = np.argwhere(~np.isfinite(bias))
+    if wrong.size:
+        place = tuple(wrong[0].tolist())
+        raise ConfigError(f"{name}{list(place)} is {bias[place]}, but all must be finite")
     for a, energy in enumerate(config.atom_ener or ()):
-        if energy is not None and np.any(given[a] != energy):
+        if energy is not None and np.any(bias[a] != energy):
             raise ConfigError(
-                f"bias_atom gives type {a} {given[a].tolist()}, but atom_ener {energy}; leave one "
+                f"{name} gives type {a} {bias[a].tolist()}, but atom_ener {energy}; leave one "
                 "of them out"
             )
-    return given
+    return bias

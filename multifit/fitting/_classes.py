@@ -6,19 +6,20 @@ The arithmetic is in :mod:`multifit.fitting._invar`; nothing here computes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from .._native import native
 from ..backend import Backend, get_backend
 from ..data import real_types
-from ..errors import ConfigError
+from ..errors import ConfigError, FileFormatError
 from ..networks import Seed
 from ..support import require_precision
 from ..tree import Tree, flatten, map_leaves
 from ._arguments import given_bias, settings
 from ._invar import Fitting, fit, init
+from ._ranges import require_count
 from ._serial import deserialize, serialize
 
 Array = Any
@@ -39,6 +40,9 @@ class GeneralFitting:
         The name of a backend, or an adapter; arrays returned are of its kind, those given may be
         NumPy's as well.
     """
+
+    #: ``var_name`` of the nets of a class that is for one quantity.
+    fits: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -91,9 +95,15 @@ class GeneralFitting:
         Raises
         ------
         FileFormatError
-            If an array is missing or has the wrong shape.
+            If an array is missing or has the wrong shape, or the net fits another quantity than
+            this class.
         """
         config, params = deserialize(data)
+        if cls.fits not in (None, config.var_name):
+            raise FileFormatError(
+                f"the fitting net is one of {config.var_name!r}, but {cls.__name__} is for "
+                f"{cls.fits!r} only; GeneralFitting reads any"
+            )
         net = cls.__new__(cls)
         GeneralFitting.__init__(net, config, params, data.get("type_map"), backend)
         return net
@@ -266,7 +276,7 @@ class InvarFitting(GeneralFitting):
         )
         params = init(config, seed)
         if bias_atom is not None:
-            params["bias_atom_e"] = given_bias(config, np.asarray(bias_atom, dtype=np.float64))
+            params["bias_atom_e"] = given_bias(config, "bias_atom", bias_atom)
         super().__init__(config, params, type_map, backend)
 
 
@@ -280,6 +290,8 @@ class EnergyFittingNet(InvarFitting):
     >>> net(np.zeros((1, 5, 3)), np.zeros((1, 5), dtype=int))["energy"].shape
     (1, 5, 1)
     """
+
+    fits = "energy"
 
     def __init__(
         self,
@@ -383,6 +395,8 @@ class DOSFittingNet(InvarFitting):
     (1, 5, 7)
     """
 
+    fits = "dos"
+
     def __init__(
         self,
         ntypes: int,
@@ -406,6 +420,7 @@ class DOSFittingNet(InvarFitting):
         default_fparam: Sequence[float] | None = None,
         backend: str | Backend = "numpy",
     ) -> None:
+        require_count("numb_dos", numb_dos, 1)  # before it is checked under the name dim_out
         super().__init__(
             var_name="dos",
             ntypes=ntypes,
@@ -415,7 +430,6 @@ class DOSFittingNet(InvarFitting):
             resnet_dt=resnet_dt,
             numb_fparam=numb_fparam,
             numb_aparam=numb_aparam,
-            bias_atom=bias_dos,
             rcond=rcond,
             trainable=trainable,
             activation_function=activation_function,
@@ -428,3 +442,11 @@ class DOSFittingNet(InvarFitting):
             default_fparam=default_fparam,
             backend=backend,
         )
+        if bias_dos is not None:
+            bias = given_bias(self.config, "bias_dos", bias_dos)
+            self.params["bias_atom_e"] = self.backend.asarray(bias)
+
+    @property
+    def bias_dos(self) -> Array:
+        """What is added to the outputs of each type, (ntypes, numb_dos)."""
+        return self.params["bias_atom_e"]

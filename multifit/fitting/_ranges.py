@@ -26,9 +26,9 @@ _FLAGS = ("resnet_dt", "mixed_types", "use_aparam_as_mask", "tot_ener_zero")
 def require_ranges(config: Any) -> None:
     """Raise ConfigError if an option is of another kind, or too small or large, for itself."""
     for name, least in _COUNTS.items():
-        _require_count(name, getattr(config, name), least)
+        require_count(name, getattr(config, name), least)
     for k, width in enumerate(config.neuron):
-        _require_count(f"neuron[{k}]", width, 1)
+        require_count(f"neuron[{k}]", width, 1)
     for name in _FLAGS:
         require_flag(name, getattr(config, name))
     for k, flag in enumerate(config.trainable or ()):
@@ -55,7 +55,8 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _require_count(name: str, value: Any, least: int) -> None:
+def require_count(name: str, value: Any, least: int) -> None:
+    """Raise ConfigError unless the value is an integer, and not below the least."""
     if not _is_integer(value) or value < least:
         raise ConfigError(f"{name} must be an integer ≥ {least}, but is {value!r}")
 

@@ -86,6 +86,45 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
     }
 
 
+def _var_name(node: dict[str, Any]) -> str:
+    """Return what a ``fitting`` section says that it fits, in both of the ways that it does."""
+    kind = node["type"]
+    known = {kind: name for name, kind in TYPES.items()}
+    name: str = node.get("var_name", known.get(kind, "energy"))
+    if name != known.get(kind, name):
+        raise FileFormatError(
+            f"fitting.var_name is {name!r}, but a fitting net of type {kind!r} gives "
+            f"{known[kind]!r}; restore the file from a copy"
+        )
+    return name
+
+
+def _dim_out(node: dict[str, Any]) -> int:
+    """Return how many components a ``fitting`` section gives, in all of the ways that it says so.
+
+    That of densities of states must say it.
+    """
+    kind = node["type"]
+    if kind == "dos" and "dim_out" not in node:
+        raise FileFormatError(
+            "fitting.dim_out is missing, the number of points of the density of states; restore "
+            "the file from a copy"
+        )
+    found: int = node.get("dim_out", 1)
+    if kind == "ener" and found != 1:
+        raise FileFormatError(
+            f"fitting.dim_out is {found!r}, but a fitting net of type 'ener' gives 1 component; "
+            "restore the file from a copy"
+        )
+    for k, net in enumerate(node["nets"]["networks"]):
+        if net is not None and net.get("out_dim", found) != found:
+            raise FileFormatError(
+                f"fitting.dim_out is {found!r}, but fitting.nets.{k} gives {net['out_dim']!r} "
+                "components; restore the file from a copy"
+            )
+    return found
+
+
 def settings(node: dict[str, Any]) -> Fitting:
     """Return the settings that a ``fitting`` section describes."""
     check_version(node, range(1, VERSION + 1), "fitting")
@@ -96,6 +135,7 @@ def settings(node: dict[str, Any]) -> Fitting:
         )
     if node.get("spin") is not None:
         raise UnsupportedError("the model's fitting net uses spin, which multifit does not have")
+    var_name = _var_name(node)
     trainable = node.get("trainable")
     flags = True if trainable is None else trainable
     flags = [flags] * (len(node["neuron"]) + 1) if isinstance(flags, bool) else flags
@@ -103,8 +143,8 @@ def settings(node: dict[str, Any]) -> Fitting:
     return Fitting(
         ntypes=node["ntypes"],
         dim_descrpt=node["dim_descrpt"],
-        dim_out=node.get("dim_out", 1),
-        var_name=node.get("var_name", "dos" if node["type"] == "dos" else "energy"),
+        dim_out=_dim_out(node),
+        var_name=var_name,
         neuron=tuple(node["neuron"]),
         resnet_dt=node.get("resnet_dt", True),
         numb_fparam=node.get("numb_fparam", 0),

@@ -20,7 +20,7 @@ from .. import fitting as fit
 from ..errors import FileFormatError, UnsupportedError
 from ..files import check_version
 from ..tree import Tree
-from ._settings import Model, Preset
+from ._settings import KINDS, Model, Preset
 
 VERSION = 2
 
@@ -116,6 +116,11 @@ def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
         raise FileFormatError(f"the file's model lacks {', '.join(missing)}")
     descriptor, descriptor_params = dsc.deserialize(node["descriptor"])
     fitting, fitting_params = fit.deserialize(node["fitting"])
+    if fitting.var_name not in KINDS:
+        raise UnsupportedError(
+            f"the file's model fits {fitting.var_name!r}; multifit reads models of "
+            f"{' and '.join(map(repr, KINDS))}"
+        )
     type_map = tuple(node["type_map"])
     if not descriptor.ntypes == fitting.ntypes == len(type_map):
         raise FileFormatError(

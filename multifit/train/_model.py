@@ -37,7 +37,6 @@ def build_model(
             f"model.descriptor.sel has {len(sel)} numbers, but there are {len(type_map)} types "
             f"({', '.join(type_map)}); give one for each"
         )
-    presets: dict[str, mdl.Preset] = dict((config.model.preset_out_bias or {}).items())
     descriptor = _descriptor(config, sel)
     fitting = _fitting(config, len(type_map), descriptor.dim_out)
     return mdl.Model(
@@ -46,7 +45,7 @@ def build_model(
         fitting=fitting,
         atom_exclude_types=tuple(config.model.atom_exclude_types),
         pair_exclude_types=tuple(config.model.pair_exclude_types),
-        preset_out_bias=presets.get(fitting.var_name),
+        preset_out_bias=config.model.preset or None,
         grid=grid,
     )
 
@@ -72,19 +71,19 @@ def _descriptor(config: Config, sel: tuple[int, ...]) -> SeE2A:
 
 def _fitting(config: Config, ntypes: int, dim_descrpt: int) -> Fitting:
     section = config.model.fitting_net
-    known = {field.name for field in fields(Fitting)} & set(type(section).model_fields)
-    options = {name: getattr(section, name) for name in known}
+    known = {field.name for field in fields(Fitting)}
+    options = {name: getattr(section, name) for name in known if hasattr(section, name)}
     flags = section.trainable
     if isinstance(flags, bool):
         flags = (flags,) * (len(section.neuron) + 1)
     options |= {
+        "ntypes": ntypes,
+        "dim_descrpt": dim_descrpt,
         "trainable": tuple(flags),
         "precision": prec.canonical(section.precision),
-        "atom_ener": energies(options.get("atom_ener")),
+        "atom_ener": energies(section.atom_ener),
     }
-    if section.type == "dos":
-        options |= {"var_name": "dos", "dim_out": section.numb_dos}
-    return Fitting(ntypes=ntypes, dim_descrpt=dim_descrpt, **options)
+    return Fitting(**options)
 
 
 def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Grid | None:

@@ -20,7 +20,6 @@ from ..config import Config
 from ..data import Sampler, system_probabilities
 from ..errors import TrainingError
 from ..spectrum import Spectrum
-from ..tree import map_leaves
 from . import _checkpoint as ckpt
 from ._begin import Run, Start, begin, introduce
 from ._blame import refuse, require_finite
@@ -33,7 +32,7 @@ from ._progress import Display, duration
 from ._report import BEST_MODEL, finish
 from ._setup import TRAINING_DATA, VALIDATION_DATA, Setup, set_up
 from ._shapes import announced
-from ._source import Source, Work, ahead
+from ._source import Ready, Source, ahead
 from ._step import Objective, scalars, train_step
 from ._validate import FRAMES, Evaluator, Validator
 
@@ -174,7 +173,9 @@ def _loop(run: Run, display: Display, began: float) -> int:
     )
     with contextlib.ExitStack() as stack:
         board, curve = _records(run, stack, validator is not None)
-        works = stack.enter_context(contextlib.closing(ahead(setup.training, sampler)))
+        works = stack.enter_context(
+            contextlib.closing(ahead(setup.training, sampler, setup.backend))
+        )
         interrupt = stack.enter_context(Interrupt(display.quiet))
         for number in range(after + 1, setup.numb_steps + 1):
             before = time.monotonic()
@@ -229,12 +230,11 @@ def _look(run: Run, validator: Validator | None, lr: float) -> dict[str, float] 
 
 
 def _advance(
-    run: Run, step: Any, works: Generator[Work], number: int
+    run: Run, step: Any, works: Generator[Ready], number: int
 ) -> tuple[dict[str, float], float]:
     """Do one step; return the metrics of its batch before the update, and the learning rate."""
     setup, backend = run.setup, run.setup.backend
-    work = next(works)
-    batch, label = (map_leaves(backend.asarray, x) for x in (work.batch, work.label))
+    work, batch, label = next(works)
     basis = run.spectrum.basis_for(work.nearest, work.pairs, run.numpy_params)
     if basis is not None:
         batch["basis"] = basis

@@ -82,7 +82,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         check_types(config, type_map)
     sel = config.model.descriptor.sel
     if isinstance(sel, str):
-        masked = getattr(config.model.fitting_net, "use_aparam_as_mask", False)
+        masked = config.model.fitting_net.use_aparam_as_mask
         found = surroundings(systems, config.model.descriptor.rcut, masked=masked)
         sel = stat.choose_sel(found.fullest, _sel_factor(sel))
     model = build_model(config, type_map, tuple(sel), build_grid(config, systems, base))

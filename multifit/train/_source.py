@@ -6,16 +6,18 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import labels
 from .. import model as mdl
+from ..backend import Backend
 from ..batch import Batcher, Frame
 from ..data import Sampler, System, parameters, real_types, snapshot, where
 from ..errors import DataError
 from ..loss import LossConfig
-from ..tree import Tree
+from ..tree import Tree, map_leaves
 from ._labels import as_batch, check_weights
 
 #: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
@@ -148,16 +150,25 @@ def _no_atoms(place: str, masked: bool) -> str:
     return f"{place} has no real atom: each has {mask}the type −1; take this frame out of the data"
 
 
-def ahead(source: Source, sampler: Sampler) -> Generator[Work]:
+class Ready(NamedTuple):
+    """A batch, and its arrays on the backend's device."""
+
+    work: Work
+    batch: Tree
+    label: Tree
+
+
+def ahead(source: Source, sampler: Sampler, backend: Backend) -> Generator[Ready]:
     """Yield batches for ever; the next is made in a thread while a step runs."""
 
-    def draw() -> Work:
+    def draw() -> Ready:
         system, frames = sampler.next()
-        return source.work(system, frames, sampler.state())
+        work = source.work(system, frames, sampler.state())
+        return Ready(work, *(map_leaves(backend.asarray, x) for x in (work.batch, work.label)))
 
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(draw)
         while True:
-            work = pending.result()
+            ready = pending.result()
             pending = pool.submit(draw)
-            yield work
+            yield ready
