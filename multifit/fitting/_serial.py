@@ -53,6 +53,12 @@ def _list(values: tuple[Any, ...] | None) -> list[Any] | None:
     return None if values is None else list(values)
 
 
+def _type(config: Fitting) -> str:
+    """Return what files call the fitting net; one of several energies has no name of its own."""
+    several = config.var_name == "energy" and config.dim_out > 1
+    return "invar" if several else TYPES.get(config.var_name, "invar")
+
+
 def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
     """Return the ``fitting`` section of a model file."""
     return {
@@ -80,7 +86,7 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
         "layer_name": _list(config.layer_name),
         "use_aparam_as_mask": config.use_aparam_as_mask,
         "spin": None,
-        "type": TYPES.get(config.var_name, "invar"),
+        "type": _type(config),
         "dim_out": config.dim_out,
         "atom_ener": _list(config.atom_ener),
     }

@@ -121,6 +121,10 @@ def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
             f"the file's model fits {fitting.var_name!r}; multifit reads models of "
             f"{' and '.join(map(repr, KINDS))}"
         )
+    if fitting.var_name == "energy" and fitting.dim_out != 1:
+        raise UnsupportedError(
+            f"the file's model has {fitting.dim_out} energies; multifit reads models of one"
+        )
     type_map = tuple(node["type_map"])
     if not descriptor.ntypes == fitting.ntypes == len(type_map):
         raise FileFormatError(
