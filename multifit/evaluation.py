@@ -35,11 +35,11 @@ QUANTITIES: dict[str, Quantity] = {
     "dos": Quantity("DOS", "states/eV", "dos", "dos", kind="dos"),
     "dos_per_atom": Quantity("DOS/atom", "states/eV", "dos", "dos", per_atom=True, kind="dos"),
     "cdf_per_atom": Quantity(
-        "CDF/atom", "states/eV", "dos", "dos", per_atom=True, kind="dos", cumulative=True
+        "CDF/atom", "Σ states/eV", "dos", "dos", per_atom=True, kind="dos", cumulative=True
     ),
     "atom_dos": Quantity("atomic DOS", "states/eV", "atom_dos", "atom_dos", axes=1, kind="dos"),
     "atom_cdf": Quantity(
-        "atomic CDF", "states/eV", "atom_dos", "atom_dos", axes=1, kind="dos", cumulative=True
+        "atomic CDF", "Σ states/eV", "atom_dos", "atom_dos", axes=1, kind="dos", cumulative=True
     ),
 }
 

@@ -117,16 +117,14 @@ def table(
     """
     from rich.text import Text
 
-    from .evaluation import QUANTITIES, Errors
+    from .evaluation import Errors
 
     folder, names = short_names([name for name, _, _ in rows])
     found = plain_table(title, f"in {folder}" if folder and caption else "")
     found.add_column("system", overflow="fold", min_width=6)
     found.add_column("frames", justify="right", no_wrap=True)
     for key in quantities:
-        name, slash, atom = QUANTITIES[key].title.partition("/")
-        unit = f"{QUANTITIES[key].unit}{slash}{atom}"
-        found.add_column(f"{name}\n{unit}\nrmse", justify="right", no_wrap=True)
+        found.add_column(f"{heading(key)}\nrmse", justify="right", no_wrap=True)
         found.add_column("mae", justify="right", no_wrap=True)
     total = sum((errors for _, _, errors in rows), Errors())
     shown = [(name, n, errors) for name, (_, n, errors) in zip(names, rows, strict=True)]
@@ -138,6 +136,14 @@ def table(
         cells = [cell for key in quantities for cell in _cells(errors, key)]
         found.add_row(Text(name), str(n), *cells)
     return found
+
+
+def heading(key: str) -> str:
+    """Return a quantity and its unit, one below the other: ``energy``, ``eV/atom``."""
+    from .evaluation import QUANTITIES
+
+    name, slash, atom = QUANTITIES[key].title.partition("/")
+    return f"{name}\n{QUANTITIES[key].unit}{slash}{atom}"
 
 
 def _cells(errors: Errors, key: str) -> tuple[str, str]:

@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._words import few
+from ..errors import ConfigError
 from ._data import add_backend_argument, add_data_arguments, open_data, positive
 
 if TYPE_CHECKING:
-    import numpy as np
+    from rich.console import Console
 
-    from ..comparison import Detail
+    from ..comparison import Chunk
     from ..data import System
+    from ..model import Model
     from ..potential import Potential
     from ..tables import Row
-    from ._detail import Details
 
-ATOMIC, HESSIAN = "Atomic energy", "Hessian"
+    Watch = Callable[[System, Chunk], None]
 
-#: The tables that are shown: title → quantities; the last two only where the data have them.
+#: ``var_name`` of a model → the tables that are shown: title → quantities.
 TABLES = {
-    "Energy": ("energy", "energy_per_atom"),
-    "Force and virial": ("force", "virial", "virial_per_atom"),
-    ATOMIC: ("atom_ener",),
-    HESSIAN: ("hessian",),
+    "energy": {
+        "Energy": ("energy", "energy_per_atom"),
+        "Force and virial": ("force", "virial", "virial_per_atom"),
+        "Atomic energy": ("atom_ener",),
+        "Hessian": ("hessian",),
+    },
+    "dos": {
+        "Density of states": ("dos", "dos_per_atom", "cdf_per_atom"),
+        "Density of states of atoms": ("atom_dos", "atom_cdf"),
+    },
 }
+
+#: Tables that are shown only where the data have any of it.
+OPTIONAL = ("Atomic energy", "Hessian", "Density of states of atoms")
+
+#: ``var_name`` of a model → labels of which it is said that systems lack them.
+LABELS = {"energy": ("energy", "force", "virial"), "dos": ("dos", "atom_dos")}
+
+CUMULATIVE = (
+    "CDF: running sums of the DOS, as in the loss; not multiplied by the spacing of the energies"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,62 +65,87 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-d",
         "--detail-file",
         metavar="PREFIX",
-        help="write labels and predictions to PREFIX.e.out, PREFIX.f.out, PREFIX.v.out, …",
+        help="write labels and predictions to PREFIX.e.out, PREFIX.f.out, PREFIX.v.out, …; those "
+        "of a DOS model to PREFIX.dos.out.N and PREFIX.ados.out.N, where N counts the frames",
+    )
+    parser.add_argument(
+        "--per-frame",
+        action="store_true",
+        help="also a table with the errors of each frame, and Fermi level and gap if a DOS model "
+        "has energies and electrons; with -d also as PREFIX.frames.out, and the errors of each "
+        "atom as PREFIX.atoms.out",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="draw predictions against labels; of a DOS model those of the best, the median and "
+        "the worst frame; .png, .pdf or .svg",
+    )
+    parser.add_argument(
+        "--plot-atoms",
+        action="store_true",
+        help="also draw the atoms of the median frame: the mean of each type, the best, the worst "
+        "(DOS models)",
     )
     parser.add_argument(
         "--hessian",
         action="store_true",
-        help="compare Hessians too where the data have hessian.npy, which takes longer",
+        help="compare Hessians too where the data have hessian.npy, which takes longer (energy "
+        "models)",
     )
     add_backend_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the errors, and return the exit code."""
+    from .. import dos
     from ..backend import get_backend
     from ..potential import Potential, read_model
-    from ..tables import console, table
-    from ._coefficients import note, trained_with
+    from ..tables import console
+    from . import _picture
+    from ._coefficients import trained_with
     from ._detail import Details
+    from ._frames import Frames
 
     backend = get_backend(args.backend)
     model, params, content = read_model(args.model)
+    if args.hessian and not model.has_forces:
+        raise ConfigError(
+            f"{args.model} predicts a {model.kind.title}, which has no Hessian; leave out --hessian"
+        )
     potential, weighted = Potential(model, params, backend), trained_with(content)
     systems = open_data(args, potential.type_map)
+    if not model.has_forces:
+        dos.check_labels(model.fitting.dim_out, model.grid, systems)
+    picture = _picture.begin(args, model, systems)
     details = None if args.detail_file is None else Details(args.detail_file)
+    frames = Frames(model, details) if args.per_frame else None
+    takers: list[Details | Frames | None] = [details, frames]
+    watch = [taker.add for taker in takers if taker is not None]
+    watch += [] if picture is None else [picture.found.add]
     rows = evaluate(
-        potential,
-        systems,
-        args.numb_test,
-        details,
-        coefficients=weighted,
-        hessian=args.hessian,
+        potential, systems, args.numb_test, watch, coefficients=weighted, hessian=args.hessian
     )
     out = console()
-    optional = (ATOMIC, HESSIAN)
-    shown = [
-        (title, keys) for title, keys in TABLES.items() if title not in optional or _has(rows, keys)
-    ]
-    for title, keys in shown:
-        out.print(table(rows, title, keys, caption=title == shown[-1][0]))
-    notes = [*_lacking(systems), _hessians(systems, args.hessian), note(systems, weighted)]
-    for line in filter(None, notes):
+    _print_tables(out, model, rows)
+    if frames is not None:
+        out.print(frames.table())
+    for line in _notes(model, systems, args.hessian, weighted):
         out.print(line, markup=False, soft_wrap=True)
-    if details is not None:
-        out.print(f"wrote {', '.join(details.written)}", markup=False, soft_wrap=True)
+    if picture is not None:
+        picture.draw(potential, systems)
+    written = [*(details.written if details else ()), *([str(picture.path)] if picture else ())]
+    if written:
+        out.print(f"wrote {', '.join(written)}", markup=False, soft_wrap=True)
     return 0
-
-
-def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
-    """Tell whether any system has any of the quantities."""
-    return any(errors.number.get(key) for _, _, errors in rows for key in keys)
 
 
 def evaluate(
     potential: Potential,
     systems: Sequence[System],
     limit: int = 0,
-    details: Details | None = None,
+    watch: Sequence[Watch] = (),
     *,
     coefficients: bool = False,
     hessian: bool = False,
@@ -113,56 +156,65 @@ def evaluate(
     ----------
     limit
         Only so many frames of each system; 0 for all.
-    details
-        Where labels and predictions go.
+    watch
+        Called with predictions and labels of some frames of a system at a time.
     coefficients, hessian
         As for :func:`multifit.comparison.predictions`.
     """
-    from ..comparison import compare, first_frames
+    from ..comparison import first_frames, predictions
+    from ..evaluation import Errors
     from ..tables import progress
 
     chosen = [first_frames(system, limit) for system in systems]
     bar, task = progress("testing", sum(map(len, chosen)))
-
-    def watch(name: str) -> Detail:
-        def add(
-            output: Mapping[str, np.ndarray], label: Mapping[str, np.ndarray], real: np.ndarray
-        ) -> None:
-            bar.advance(task, len(real))
-            if details is not None:
-                details.add(name, output, label, real)
-
-        return add
-
+    rows = []
     with bar:
-        errors = (
-            compare(
-                potential,
-                system,
-                frames,
-                watch(system.name),
-                coefficients=coefficients,
-                hessian=hessian,
-            )
-            for system, frames in zip(systems, chosen, strict=True)
-        )
-        return [
-            (system.name, len(frames), found)
-            for system, frames, found in zip(systems, chosen, errors, strict=True)
-        ]
+        for system, frames in zip(systems, chosen, strict=True):
+            errors = Errors()
+            for chunk in predictions(
+                potential, system, frames, coefficients=coefficients, hessian=hessian
+            ):
+                errors.add(chunk.output, chunk.label, chunk.real)
+                for each in watch:
+                    each(system, chunk)
+                bar.advance(task, len(chunk.frames))
+            rows.append((system.name, len(frames), errors))
+    return rows
 
 
-def _lacking(systems: Sequence[System]) -> list[str]:
-    """Return a sentence for each label that some systems lack."""
-    notes = []
-    for label in ("energy", "force", "virial"):
+def _print_tables(out: Console, model: Model, rows: Sequence[Row]) -> None:
+    from ..tables import table
+
+    tables = TABLES[model.fitting.var_name].items()
+    shown = [(title, keys) for title, keys in tables if title not in OPTIONAL or _has(rows, keys)]
+    for title, keys in shown:
+        out.print(table(rows, title, keys, caption=title == shown[-1][0]))
+
+
+def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
+    """Tell whether any system has any of the quantities."""
+    return any(errors.number.get(key) for _, _, errors in rows for key in keys)
+
+
+def _notes(model: Model, systems: Sequence[System], hessian: bool, weighted: bool) -> Iterator[str]:
+    """Yield what there is to say below the tables."""
+    from ._coefficients import note
+
+    if not model.has_forces:
+        yield CUMULATIVE
+    yield from _lacking(LABELS[model.fitting.var_name], systems)
+    if model.has_forces:
+        yield from filter(None, (_hessians(systems, hessian), note(systems, weighted)))
+
+
+def _lacking(labels: Sequence[str], systems: Sequence[System]) -> Iterator[str]:
+    """Yield a sentence for each label that some systems lack."""
+    for label in labels:
         lacking = [system.name for system in systems if label not in system.labels]
         if len(lacking) == len(systems):
-            notes.append(f"— the data have no {label} to compare with")
+            yield f"— the data have no {label} to compare with"
         elif lacking:
-            names = ", ".join(lacking[:3]) + (", …" if len(lacking) > 3 else "")
-            notes.append(f"— {len(lacking)} of {len(systems)} systems have no {label}: {names}")
-    return notes
+            yield f"— {len(lacking)} of {len(systems)} systems have no {label}: {few(lacking)}"
 
 
 def _hessians(systems: Sequence[System], compared: bool) -> str:
@@ -170,5 +222,4 @@ def _hessians(systems: Sequence[System], compared: bool) -> str:
     having = [system.name for system in systems if "hessian" in system.labels]
     if compared:
         return "" if having else "— the data have no hessian to compare with"
-    names = ", ".join(having[:3]) + (", …" if len(having) > 3 else "")
-    return f"Hessians are compared with --hessian only; they are in {names}" if having else ""
+    return f"Hessians are compared with --hessian only; they are in {few(having)}" * bool(having)

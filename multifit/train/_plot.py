@@ -1,38 +1,14 @@
-"""The plot of a finished run: the learning curve, and predictions against labels."""
+"""The plot of a finished run: the learning curve, and predictions beside labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..plots import Parity, Spectra, draw_cdf, draw_dos, names_of, new_figure, save
 from ._lcurve import is_row
-
-#: How many intervals the axes of labels and predictions have at most.
-TICKS = 4
-
-
-@dataclass
-class Parity:
-    """Labels and predictions of energies per atom (eV) and force components (eV/Å)."""
-
-    energy: list[np.ndarray] = field(default_factory=list)
-    force: list[np.ndarray] = field(default_factory=list)
-
-    def add(
-        self, output: Mapping[str, np.ndarray], label: Mapping[str, np.ndarray], real: np.ndarray
-    ) -> None:
-        """Add some frames; the arguments are those of :meth:`multifit.evaluation.Errors.add`."""
-        if "energy" in label:
-            natoms = real.sum(axis=1)
-            pair = np.stack([label["energy"] / natoms, output["energy"] / natoms])
-            self.energy.append(pair)
-        if "force" in label:
-            pair = np.stack([label["force"][real].ravel(), output["force"][real].ravel()])
-            self.force.append(pair)
 
 
 def read_curve(path: Path) -> tuple[list[str], np.ndarray]:
@@ -56,9 +32,9 @@ def _draw_curve(axes: Any, path: Path, relative: bool) -> None:
         "gf": ("generalized force", "C5"),
         "h": ("Hessian, eV/Å²", "C6"),
         "global_dos": ("DOS/atom, states/eV", "C0"),
-        "global_cdf": ("CDF/atom", "C1"),
+        "global_cdf": ("CDF/atom, Σ states/eV", "C1"),
         "local_dos": ("atomic DOS, states/eV", "C2"),
-        "local_cdf": ("atomic CDF", "C3"),
+        "local_cdf": ("atomic CDF, Σ states/eV", "C3"),
     }
     for column, name in enumerate(names):
         metric, _, kind = name.rpartition("_")
@@ -74,36 +50,37 @@ def _draw_curve(axes: Any, path: Path, relative: bool) -> None:
         axes.text(0.5, 0.5, "no steps", transform=axes.transAxes, ha="center")
 
 
-def _draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> None:
-    axes.set(xlabel=f"label, {unit}", ylabel=f"prediction, {unit}", title=title)
-    if not pairs:
-        axes.text(0.5, 0.5, "no labels", transform=axes.transAxes, ha="center")
-        return
-    label, prediction = np.concatenate(pairs, axis=1)
-    low, high = float(min(label.min(), prediction.min())), float(max(label.max(), prediction.max()))
-    axes.plot([low, high], [low, high], color="0.6", linewidth=1)
-    axes.plot(label, prediction, ".", markersize=2, rasterized=True)
-    rmse = float(np.sqrt(np.mean((label - prediction) ** 2)))
-    axes.text(0.05, 0.92, f"rmse {rmse:.3g} {unit}", transform=axes.transAxes)
-    axes.ticklabel_format(useOffset=False)
-    # Energies per atom have many digits: more ticks would run into each other.
-    axes.locator_params(nbins=TICKS)
+def _draw_median(middle: Any, right: Any, spectra: Spectra) -> None:
+    """Draw DOS and CDF of the median frame into two panels."""
+    median = spectra.median()
+    panels = ((middle, draw_dos, "DOS"), (right, draw_cdf, "CDF"))
+    for axes, draw, title in panels:
+        if median is None:
+            axes.set_title(title)
+            axes.text(0.5, 0.5, "no labels", transform=axes.transAxes, ha="center")
+            continue
+        draw(axes, spectra.model, median)
+        name = names_of({"median": median})[0]
+        axes.set_title(f"{title} of the median frame\n{name}", fontsize="medium")
+    if median is not None:
+        right.legend(fontsize="small", loc="lower right")
 
 
-def plot(path: Path, curve: Path, parity: Parity, relative: bool = False) -> None:
-    """Write a PNG with three panels: learning curve, energies, forces.
+def plot(path: Path, curve: Path, found: Parity | Spectra, relative: bool = False) -> None:
+    """Write a picture with three panels: the learning curve, and predictions beside labels.
 
     Parameters
     ----------
+    found
+        Energies and forces, or densities of states of which those of the median frame are shown.
     relative
         Whether the force errors of the curve are divided by the labels' lengths.
     """
-    # Figure itself, not pyplot: quicker to import, and no window system is asked for.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure = new_figure(13, 4)
     left, middle, right = figure.subplots(1, 3)
     _draw_curve(left, curve, relative)
-    _draw_parity(middle, parity.energy, "energy per atom", "eV")
-    _draw_parity(right, parity.force, "force components", "eV/Å")
-    figure.savefig(path, dpi=120)
+    if isinstance(found, Parity):
+        found.draw(middle, right)
+    else:
+        _draw_median(middle, right, found)
+    save(figure, path)

@@ -10,14 +10,15 @@ import numpy as np
 from rich.console import Console
 
 from .. import files
-from ..comparison import compare, spread_frames
+from ..comparison import compare, predictions, spread_frames
 from ..data import System
-from ..evaluation import QUANTITIES, SUMMARY
+from ..evaluation import QUANTITIES, SUMMARY, Errors
 from ..loss import LossConfig
+from ..plots import Parity, Spectra
 from ..potential import Potential
 from ..tables import table
 from ..tree import Tree, map_leaves, unflatten
-from ._plot import Parity, plot
+from ._plot import plot
 
 if TYPE_CHECKING:
     from ..tables import Row
@@ -44,7 +45,7 @@ def _potential(setup: Setup, params: Tree) -> Potential:
 
 
 def fit_bias(setup: Setup, params: Tree) -> np.ndarray:
-    """Return the output bias with which the model's energies fit the training data best."""
+    """Return the output bias with which the model fits the training data best."""
     from .._bias import shifted_bias
 
     return shifted_bias(
@@ -63,13 +64,22 @@ def _with_bias(setup: Setup, params: Tree) -> Tree:
 
 
 def evaluate(
-    potential: Potential, systems: Sequence[System], parity: Parity, loss: LossConfig
+    potential: Potential, systems: Sequence[System], found: Parity | Spectra, loss: LossConfig
 ) -> list[Row]:
-    """Return (name, frames, errors) for each system, with the Hessian's if that was fitted."""
+    """Return (name, frames, errors) for each system, with the Hessian's if that was fitted.
+
+    Parameters
+    ----------
+    found
+        Takes predictions and labels for the plot.
+    """
     rows = []
     for system in systems:
         frames = spread_frames(system, FRAMES)
-        errors = compare(potential, system, frames, parity.add, coefficients=loss.coefficients)
+        errors = Errors()
+        for chunk in predictions(potential, system, frames, coefficients=loss.coefficients):
+            errors.add(chunk.output, chunk.label, chunk.real)
+            found.add(system, chunk)
         if loss.needs_hessian and "hessian" in system.labels:
             few = spread_frames(system, HESSIANS)
             errors += compare(potential, system, few, hessian=True).only("hessian")
@@ -116,8 +126,8 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     what = "validation data" if held_out else "training data"
     # Where shapes are compiled this takes longer than the steps of a short run.
     console.print(f"evaluating the model on the {what} …", highlight=False)
-    parity = Parity()
-    rows = evaluate(_potential(setup, params), source.systems, parity, setup.loss)
+    found = Parity() if setup.model.has_forces else Spectra(setup.model)
+    rows = evaluate(_potential(setup, params), source.systems, found, setup.loss)
     groups = columns(rows, setup.model.fitting.var_name, setup.loss)
     for keys in groups:
         first, last = keys == groups[0], keys == groups[-1]
@@ -125,6 +135,6 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     if "hessian" in groups[-1]:
         console.print(f"Hessians of at most {HESSIANS} frames of each system", highlight=False)
     relative = getattr(setup.loss, "relative_f", None) is not None
-    plot(run.output / PLOT, run.output / training.disp_file, parity, relative)
+    plot(run.output / PLOT, run.output / training.disp_file, found, relative)
     written.append(run.output / PLOT)
     console.print(f"wrote {', '.join(map(str, written))}", highlight=False, soft_wrap=True)

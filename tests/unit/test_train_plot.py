@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from multifit.train._plot import Parity, _draw_parity, plot
+from multifit.plots import Parity, draw_parity
+from multifit.train._plot import plot
 
 
 @pytest.mark.parametrize(("low", "high"), [(-52.4437, -52.4219), (-1e3, 1e3), (-13.0, -12.0)])
 def test_ticks_do_not_run_into_each_other(low: float, high: float) -> None:
     figure = Figure(figsize=(13, 4), layout="constrained")
     axes = figure.subplots(1, 3)[1]
-    _draw_parity(axes, [np.stack([np.linspace(low, high, 9)] * 2)], "energy per atom", "eV")
+    draw_parity(axes, [np.stack([np.linspace(low, high, 9)] * 2)], "energy per atom", "eV")
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
     assert len(boxes) >= 3

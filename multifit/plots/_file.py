@@ -1,0 +1,62 @@
+"""The files that figures go into."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Endings of the formats that figures are written in.
+FORMATS = ("png", "pdf", "svg")
+
+#: Dots for an inch, where a format has any.
+DPI = 120
+
+
+def check_path(path: Path) -> None:
+    """Raise if a figure can not be written there.
+
+    Raises
+    ------
+    DataError
+        If the ending is no format of figures, the folder does not exist, or the path is a folder.
+    """
+    ending = path.suffix.removeprefix(".")
+    if ending.lower() not in FORMATS:
+        has = f"has the unknown ending {path.suffix!r}" if ending else "has no ending"
+        raise DataError(
+            f"{path} {has}{did_you_mean(ending, FORMATS)}; name the figure "
+            f"{path.stem}.{FORMATS[0]}, or with .{' or .'.join(FORMATS[1:])}"
+        )
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; choose another name for the figure")
+    if not path.parent.is_dir():
+        raise DataError(f"the folder {path.parent} of the figure does not exist; create it")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of so many inches, in which nothing overlaps."""
+    # Figure itself, not pyplot: quicker to import, and no window system is asked for.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure; the path's ending chooses the format.
+
+    Raises
+    ------
+    DataError
+        If that is not possible.
+    """
+    try:
+        figure.savefig(path, dpi=DPI)
+    except OSError as exc:
+        raise DataError(
+            f"{path} can not be written ({exc.strerror or exc}); check space and permissions"
+        ) from exc

@@ -1,0 +1,98 @@
+"""Densities of states (DOS) of frames that stand for all, predicted and as labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import per_frame
+from ..comparison import Chunk
+from ..data import System
+from ..model import Model
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The DOS of one frame.
+
+    Attributes
+    ----------
+    system, frame
+        The data system, and the frame's number in it.
+    label, prediction
+        In states/eV for each atom (numb_dos,).
+    dos_error, cdf_error
+        Root-mean-square errors for each atom, of the DOS and its running sums, in states/eV.
+    label_fermi, fermi
+        Fermi levels in eV, NaN if unknown.
+    """
+
+    system: str
+    frame: int
+    label: Array
+    prediction: Array
+    dos_error: float
+    cdf_error: float
+    label_fermi: float
+    fermi: float
+
+
+@dataclass
+class Spectra:
+    """The DOS of all frames that were compared; in single precision, enough for a picture."""
+
+    model: Model
+    frames: list[Spectrum] = field(default_factory=list)
+
+    def add(self, system: System, chunk: Chunk) -> None:
+        """Add some frames of a system; those without a label are left out."""
+        if "dos" not in chunk.label:
+            return
+        natoms = chunk.real.sum(axis=1)[:, None]
+        label, output = chunk.label["dos"] / natoms, chunk.output["dos"] / natoms
+        diff = output - label
+        errors = [_rms(diff), _rms(np.cumsum(diff, axis=1))]
+        columns = zip(*errors, *_fermi_levels(self.model, system, chunk), strict=True)
+        for k, numbers in enumerate(columns):
+            pair = label[k].astype(np.float32), output[k].astype(np.float32)
+            self.frames.append(
+                Spectrum(system.name, int(chunk.frames[k]), *pair, *map(float, numbers))
+            )
+
+    def median(self) -> Spectrum | None:
+        """Return the frame that as many are better as are worse than, by the error of the DOS."""
+        ranked = self._ranked()
+        return ranked[(len(ranked) - 1) // 2] if ranked else None
+
+    def chosen(self) -> dict[str, Spectrum]:
+        """Return the best, the median and the worst frame, as far as these are different."""
+        ranked, median = self._ranked(), self.median()
+        if median is None or len(ranked) == 1:
+            return {} if median is None else {"only frame": median}
+        middle = {"median": median} if len(ranked) > 2 else {}
+        return {"best": ranked[0], **middle, "worst": ranked[-1]}
+
+    def _ranked(self) -> list[Spectrum]:
+        return sorted(self.frames, key=lambda each: each.dos_error)
+
+
+def _rms(diff: Array) -> Array:
+    return np.asarray(np.sqrt(np.mean(diff**2, axis=1)))
+
+
+def _fermi_levels(model: Model, system: System, chunk: Chunk) -> tuple[Array, Array]:
+    """Return the Fermi levels (n,) of the labels and of the predictions, NaN if unknown."""
+    unknown = np.full(len(chunk.frames), np.nan)
+    if model.grid is None:
+        return unknown, unknown
+    if per_frame.fills(model, system):
+        levels = per_frame.filling(model, chunk)
+        return levels.label_fermi, levels.fermi
+    if model.grid.fermi_aligned:
+        return np.zeros(len(chunk.frames)), unknown
+    if "efermi" in system.labels:
+        return system.label(chunk.frames, "efermi"), unknown
+    return unknown, unknown
