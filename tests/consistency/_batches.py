@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from _cases import assemble, draw, parameters, series
 from _rows import MASKED, SYSTEMS, Row
 
 from multifit import model as mdl
-from multifit.loss._terms import LABELS
+from multifit.loss import LABELS, DosLossConfig, EnergyLossConfig, LossConfig
 from multifit.tree import Flat, Tree, flatten, unflatten
 
 
@@ -45,20 +46,35 @@ def join(frozen: Flat, trainable: Flat) -> Tree:
 def case(row: Row, backend: str = "numpy") -> Case:
     """Return the row's model, parameters in which nothing is zero, batch and labels."""
     model, params = row.on(backend, row.model, draw(row.model))
-    systems = MASKED if model.fitting.use_aparam_as_mask else SYSTEMS
+    masked = row.virtual or model.fitting.use_aparam_as_mask
+    systems = MASKED if masked else SYSTEMS
     batch, layout = assemble(model, systems, static_shapes=True, **parameters(model, systems))
     if row.coefficients:
         batch["basis"] = series(model, systems, row.coefficients)
     natoms = len(systems[0].atype)
-    label = labels(len(systems), len(layout.real), natoms)
+    numb_dos = model.fitting.dim_out if model.kind.type == "dos" else 0
+    label = labels(len(systems), len(layout.real), natoms, numb_dos)
     return Case(model, params, batch, label)
 
 
-def labels(nframes: int, n: int, natoms: int) -> dict[str, np.ndarray]:
-    """Return random labels for a flat list of n atoms of frames of natoms, all of them there."""
+def loss_config(model: mdl.Model, start: float, options: Mapping[str, Any]) -> LossConfig:
+    """Return the settings of the loss of what a model predicts."""
+    if model.kind.type == "dos":
+        return DosLossConfig(start, model.fitting.dim_out, **options)
+    return EnergyLossConfig(start, **options)
+
+
+def labels(nframes: int, n: int, natoms: int, numb_dos: int = 0) -> dict[str, np.ndarray]:
+    """Return random labels for a flat list of n atoms of frames of natoms, all of them there.
+
+    Those of densities of states are there with points of the energy grid only, and no others then.
+    """
     rng, found = np.random.default_rng(11), {}
     for key, kind in LABELS.items():
+        if ("numb_dos" in kind.shape) != (numb_dos > 0):
+            continue
         rows = n if kind.per_atom else nframes
-        found[key] = rng.normal(size=(rows, *kind.axes(natoms, generalized=2)))
-    found["atom_pref"] = np.abs(found["atom_pref"])
+        found[key] = rng.normal(size=(rows, *kind.axes(natoms, 2, numb_dos)))
+    if "atom_pref" in found:
+        found["atom_pref"] = np.abs(found["atom_pref"])
     return found | {f"find_{key}": np.asarray(1.0) for key in found}

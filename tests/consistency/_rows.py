@@ -17,7 +17,7 @@ from _cases import System, build, crystal
 
 from multifit import model as mdl
 from multifit.backend import Backend, get_backend
-from multifit.loss._terms import TERMS
+from multifit.loss import ENERGY_TERMS
 from multifit.optimizer import Adam
 from multifit.support import FEATURES
 from multifit.tree import Tree, map_leaves
@@ -33,6 +33,7 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
     features: tuple[str, ...] = ()
     coefficients: int = 0  #: of the embedding nets' series; 0 evaluates the nets at every pair
+    virtual: bool = False  #: whether each frame has an atom that is not there
 
     @property
     def precision(self) -> str:
@@ -59,7 +60,7 @@ class Row:
 #: Frames of one size, with and without a cell: a batch of a system, and one more shape.
 SYSTEMS: list[System] = [crystal(), crystal(3), System(crystal(4).coord, crystal().atype, None)]
 
-#: The same where atomic parameters say that some atoms are not there.
+#: The same where one atom of each is not there.
 MASKED = [
     replace(one, atype=np.where(np.arange(6) == k, -1, one.atype)) for k, one in enumerate(SYSTEMS)
 ]
@@ -146,7 +147,7 @@ def _terms(*names: str, start: float = 0.5, limit: float = 2.0) -> dict[str, flo
 
 
 _SIMPLE = _terms("e", "f", "v", "ae")
-_ALL = _terms(*TERMS) | {"numb_generalized_coord": 2}
+_ALL = _terms(*ENERGY_TERMS) | {"numb_generalized_coord": 2}
 _HUBER = {**_SIMPLE, "use_huber": True, "huber_delta": (0.1, 0.2, 0.3)}
 
 
@@ -158,7 +159,7 @@ def _loss(options: Mapping[str, Any], *features: str) -> Row:
 LOSSES = {
     **{
         f"term {name}": _loss(_terms(name) | {"numb_generalized_coord": 2 * (name == "gf")})
-        for name in TERMS
+        for name in ENERGY_TERMS
     },
     "mse": _loss(_ALL),
     "intensive_ener_virial": _loss({**_ALL, "intensive_ener_virial": True}),

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from _check import Cell, run
 from _rows import FITTINGS, cells
+from _rows_dos import DOS_FITTINGS, POINTS
 
 from multifit import fitting as fit
 from multifit.backend import get_backend
 from multifit.tree import Tree
+
+ROWS = FITTINGS | DOS_FITTINGS
 
 #: Atoms of each type.
 NATOMS = 5
@@ -27,7 +30,7 @@ def _inputs(config: fit.Fitting) -> dict[str, np.ndarray]:
 @functools.cache
 def _outputs(key: str, name: str) -> dict[str, Any]:
     """Return y of the atoms of each type, and ∂/∂D of their sum."""
-    backend, row = get_backend(name), FITTINGS[key]
+    backend, row = get_backend(name), ROWS[key]
     model, params = row.on(name, row.model, _params(row.model.fitting))
     config = model.fitting
 
@@ -49,9 +52,9 @@ def _params(config: fit.Fitting) -> Tree:
     return params
 
 
-@cells(FITTINGS)
+@cells(ROWS)
 def test_fitting(key: str, name: str) -> None:
-    cell = Cell("fitting net", key, name, FITTINGS[key].precision)
+    cell = Cell("fitting net", key, name, ROWS[key].precision)
     got, want = _outputs(key, name), _outputs(key, "numpy")
     cell.check({a: x["y"] for a, x in got.items()}, {a: x["y"] for a, x in want.items()})
     slopes = [{a: x["slope"] for a, x in side.items()} for side in (got, want)]
@@ -73,4 +76,18 @@ def test_the_class_takes_and_gives_arrays_of_its_backend(key: str, name: str) ->
         net = fit.GeneralFitting(config, _params(config), backend=backend)
         out = net(**{k: backend.asarray(x) for k, x in given.items()})
         found.append({k: backend.to_numpy(x) for k, x in out.items()})
+    Cell("fitting net", key, name).check(*found)
+
+
+@cells(["dos, class, bias_dos"])
+def test_the_class_of_densities_of_states(key: str, name: str) -> None:
+    rng = np.random.default_rng(7)
+    bias = rng.normal(size=(2, POINTS))
+    given = {"descriptor": rng.normal(size=(2, 3, 4)), "atype": np.array([[0, 1, -1], [1, 1, 0]])}
+    found = []
+    for backend in (get_backend(name), get_backend("numpy")):
+        net = fit.DOSFittingNet(2, 4, POINTS, [5, 5], bias_dos=bias, seed=1, backend=backend)
+        out = net(**{k: backend.asarray(x) for k, x in given.items()})
+        kept = {"dos": out["dos"], "bias_dos": net.bias_dos}
+        found.append({k: backend.to_numpy(x) for k, x in kept.items()})
     Cell("fitting net", key, name).check(*found)

@@ -10,10 +10,13 @@ from _batches import labels
 from _check import NUMPY, Cell, run
 from _derivatives import by_differences
 from _rows import LOSSES, TRAINS, cells
+from _rows_dos import DOS_LOSSES, POINTS
 
 from multifit.backend import Backend, get_backend
 from multifit.batch import Atoms
-from multifit.loss import EnergyLossConfig, energy_loss
+from multifit.loss import DosLossConfig, EnergyLossConfig, LossConfig, evaluate
+
+ROWS = LOSSES | DOS_LOSSES
 
 LR, START = 4e-4, 1e-3
 
@@ -24,8 +27,14 @@ MASK = np.array([1.0] * 7 + [0.0])
 ATOMS = Atoms(np.array([4.0, 3.0]), MASK, FRAME)
 
 
-def _predictions() -> dict[str, np.ndarray]:
+def _is_dos(key: str) -> bool:
+    return "dos_loss" in ROWS[key].features
+
+
+def _predictions(key: str) -> dict[str, np.ndarray]:
     rng, n = np.random.default_rng(12), len(FRAME)
+    if _is_dos(key):
+        return {"dos": rng.normal(size=(2, POINTS)), "atom_dos": rng.normal(size=(n, POINTS))}
     return {
         "energy": rng.normal(size=2),
         "force": rng.normal(size=(n, 3)),
@@ -35,7 +44,9 @@ def _predictions() -> dict[str, np.ndarray]:
     }
 
 
-def _labels() -> dict[str, np.ndarray]:
+def _labels(key: str) -> dict[str, np.ndarray]:
+    if _is_dos(key):
+        return labels(2, len(FRAME), NATOMS, POINTS)
     found = labels(2, len(FRAME), NATOMS)
     return found | {"hessian": _of_real_atoms(found["hessian"])}
 
@@ -46,11 +57,17 @@ def _of_real_atoms(hessian: np.ndarray) -> np.ndarray:
     return hessian
 
 
+def _config(key: str) -> LossConfig:
+    if _is_dos(key):
+        return DosLossConfig(START, POINTS, **ROWS[key].options)
+    return EnergyLossConfig(START, **ROWS[key].options)
+
+
 def _objective(key: str, backend: Backend) -> Any:
-    config = EnergyLossConfig(START, **LOSSES[key].options)
+    config = _config(key)
 
     def objective(prediction: Any, label: Any, natoms: Any, mask: Any, frame: Any, lr: Any) -> Any:
-        return energy_loss(backend, config, lr, prediction, label, Atoms(natoms, mask, frame))
+        return evaluate(backend, config, lr, prediction, label, Atoms(natoms, mask, frame))
 
     return objective
 
@@ -60,7 +77,7 @@ def _outputs(key: str, name: str) -> dict[str, Any]:
     """Return the loss, its metrics, and its slope where the backend has a derivative."""
     backend = get_backend(name)
     objective = _objective(key, backend)
-    given = (_predictions(), _labels(), *ATOMS, np.asarray(LR))
+    given = (_predictions(key), _labels(key), *ATOMS, np.asarray(LR))
     if name not in TRAINS:
         loss, metrics = objective(*given)
         return {"values": {"loss": loss, **metrics}}
@@ -73,7 +90,7 @@ def _outputs(key: str, name: str) -> dict[str, Any]:
     return run(backend, both, *given)
 
 
-@cells(LOSSES)
+@cells(ROWS)
 def test_loss_and_metrics(key: str, name: str) -> None:
     got, want = _outputs(key, name)["values"], _outputs(key, "numpy")["values"]
     Cell("loss and metrics", key, name).check(got, want)
@@ -82,8 +99,8 @@ def test_loss_and_metrics(key: str, name: str) -> None:
 @functools.cache
 def _slope(key: str) -> dict[str, np.ndarray]:
     """Return the slope of NumPy's loss, by differences; piecewise a parabola, so exact."""
-    objective, given = _objective(key, NUMPY), _predictions()
-    rest = (_labels(), *ATOMS, np.asarray(LR))
+    objective, given = _objective(key, NUMPY), _predictions(key)
+    rest = (_labels(key), *ATOMS, np.asarray(LR))
 
     def loss(which: str, x: np.ndarray) -> float:
         return float(objective(given | {which: x}, *rest)[0])
@@ -93,24 +110,33 @@ def _slope(key: str) -> dict[str, np.ndarray]:
     }
 
 
-@cells(LOSSES, TRAINS)
+@cells(ROWS, TRAINS)
 def test_slope_of_the_loss(key: str, name: str) -> None:
     Cell("slope of the loss", key, name).check(
         _outputs(key, name)["slope"], _slope(key), "derivative", floor=1e-3
     )
 
 
-@cells(["label missing"])
+#: What is compared without a label → the row of its loss, the label, and a metric that is gone.
+MISSING = {
+    "label missing": ("mse", "virial", "rmse_v"),
+    "dos, label of frames missing": ("dos, shift_agnostic", "dos", "rmse_global_cdf"),
+    "dos, labels of atoms missing": ("dos, shift_agnostic", "atom_dos", "rmse_local_dos"),
+}
+
+
+@cells(list(MISSING))
 def test_a_missing_label_switches_its_term_off(key: str, name: str) -> None:
+    row, gone, metric = MISSING[key]
     found = []
     for backend in (get_backend(name), NUMPY):
-        objective = _objective("mse", backend)
-        label = _labels() | {"find_virial": np.asarray(0.0)}
+        objective = _objective(row, backend)
+        label = _labels(row) | {f"find_{gone}": np.asarray(0.0)}
 
         def values(*arguments: Any, objective: Any = objective) -> Any:
             loss, metrics = objective(*arguments)
             return {"loss": loss, **metrics}
 
-        found.append(run(backend, values, _predictions(), label, *ATOMS, np.asarray(LR)))
+        found.append(run(backend, values, _predictions(row), label, *ATOMS, np.asarray(LR)))
     Cell("loss and metrics", key, name).check(*found)
-    assert np.isnan(found[0]["rmse_v"])
+    assert np.isnan(found[0][metric])

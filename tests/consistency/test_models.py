@@ -1,4 +1,4 @@
-"""Models: energies, forces, virials, Hessians, and gradients by the name of the parameter."""
+"""Models: all that they predict, and gradients by the name of the parameter."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from _batches import Case, case, join
 from _check import NUMPY, Cell, run
 from _derivatives import along
 from _rows import HESSIANS, MODELS, TRAINS, Row, cells
+from _rows_dos import DENSITIES
 
 from multifit import model as mdl
 from multifit.backend import Backend, get_backend
 from multifit.tree import Flat, Tree
+
+ROWS = MODELS | DENSITIES
 
 ENERGIES = ("energy", "atom_energy")
 DERIVATIVES = ("force", "virial", "atom_virial")
@@ -21,7 +24,7 @@ DERIVATIVES = ("force", "virial", "atom_virial")
 
 @functools.cache
 def _case(key: str, name: str = "numpy") -> Case:
-    return case(MODELS[key], name)
+    return case(ROWS[key], name)
 
 
 @functools.cache
@@ -84,6 +87,14 @@ def test_forces_and_virials(key: str, name: str) -> None:
     cell.check(_some(key, name, DERIVATIVES), _some(key, "numpy", DERIVATIVES), "derivative")
 
 
+@cells(DENSITIES)
+def test_densities_of_states(key: str, name: str) -> None:
+    cell = Cell("model: density of states", key, name, DENSITIES[key].precision)
+    got, want = _outputs(key, name)["out"], _outputs(key, "numpy")["out"]
+    assert set(got) == {"dos", "atom_dos"}
+    cell.check(got, want)
+
+
 @functools.cache
 def _slopes(key: str) -> dict[str, tuple[np.ndarray, float]]:
     """Return for each parameter a direction, and NumPy's slope along it by differences."""
@@ -107,7 +118,7 @@ def _is_smooth(row: Row) -> bool:
     return row.precision == "float64" and row.options.get("activation") not in jumps
 
 
-@cells(MODELS, TRAINS, _is_smooth)
+@cells(ROWS, TRAINS, _is_smooth)
 def test_gradients_are_the_slopes_of_numpys_values(key: str, name: str) -> None:
     grads = _outputs(key, name)["grads"]
     assert set(grads) == set(mdl.trainable_names(_case(key).model))
@@ -116,9 +127,9 @@ def test_gradients_are_the_slopes_of_numpys_values(key: str, name: str) -> None:
     Cell("gradients along random directions", key, name).check(got, want, "derivative", floor=1e-2)
 
 
-@cells(MODELS, TRAINS[1:])
+@cells(ROWS, TRAINS[1:])
 def test_gradients_by_name(key: str, name: str) -> None:
-    cell = Cell("gradients by name", key, name, MODELS[key].precision)
+    cell = Cell("gradients by name", key, name, ROWS[key].precision)
     got, want = _outputs(key, name)["grads"], _outputs(key, TRAINS[0])["grads"]
     cell.check(got, want, "derivative", floor=1e-3)
 

@@ -11,16 +11,19 @@ import pytest
 from _backends import INSTALLED
 from _cases import build, draw
 from _rows import DESCRIPTORS, FITTINGS, LOSSES, MODELS, TRAINED, Row
+from _rows_dos import DENSITIES, DOS_FITTINGS, DOS_LOSSES, DOS_TRAINED, POINTS
 from _water import recipe
 
 from multifit import config
 from multifit.backend import get_backend
 from multifit.errors import UnsupportedError
-from multifit.fitting import EnergyFittingNet
+from multifit.fitting import DOSFittingNet, EnergyFittingNet
 from multifit.loss import EnergyLoss
 from multifit.potential import Potential
 from multifit.support import FEATURES
 from multifit.train import train
+
+TABLES = (DESCRIPTORS, FITTINGS, MODELS, LOSSES, DOS_FITTINGS, DENSITIES, DOS_LOSSES)
 
 #: Which rows have a feature, besides those that name it.
 EVERY_ROW_OF = {
@@ -35,6 +38,14 @@ EVERY_ROW_OF = {
 PF = {"start_pref_pf": 1.0, "limit_pref_pf": 1.0, "use_default_pf": True}
 
 
+#: What makes the input one of densities of states.
+DOS_INPUT: dict[str, Any] = {
+    "model__fitting_net__type": "dos",
+    "model__fitting_net__numb_dos": POINTS,
+    "loss": {"type": "dos"},
+}
+
+
 def _train(name: str, **changes: Any) -> None:
     """Train on data that are not there: what the backend lacks must be said before."""
     nowhere = Path("/nowhere")
@@ -43,6 +54,10 @@ def _train(name: str, **changes: Any) -> None:
 
 def _net(name: str, precision: str) -> None:
     EnergyFittingNet(2, 3, [4], precision=precision, backend=name)
+
+
+def _dos_net(name: str, precision: str) -> None:
+    DOSFittingNet(2, 3, POINTS, [4], precision=precision, backend=name)
 
 
 def _potential(name: str, **options: Any) -> None:
@@ -66,14 +81,20 @@ def _native(name: str, **options: Any) -> None:
 def _precision_doors(precision: str) -> dict[str, Callable[[str], None]]:
     return {
         "class": lambda name: _net(name, precision),
+        "class, dos": lambda name: _dos_net(name, precision),
         "model": lambda name: _potential(name, precision=precision),
+        "model, dos": lambda name: _potential(name, precision=precision, numb_dos=POINTS),
         "native": lambda name: _native(name, precision=precision),
+        "native, dos": lambda name: _native(name, precision=precision, numb_dos=POINTS),
         **{
             f"input, {section}": lambda name, section=section: _train(
                 name, **{f"model__{section}__precision": precision}
             )
             for section in ("descriptor", "fitting_net")
         },
+        "input, dos": lambda name: _train(
+            name, **DOS_INPUT, model__fitting_net__precision=precision
+        ),
     }
 
 
@@ -114,7 +135,7 @@ def test_no_is_refused(feature: str, name: str, door: str) -> None:
 @pytest.mark.parametrize("feature", FEATURES)
 def test_yes_is_compared(feature: str) -> None:
     rows: list[Row] = [
-        *(row for table in (DESCRIPTORS, FITTINGS, MODELS, LOSSES) for row in table.values()),
-        *(one.row for one in TRAINED.values()),
+        *(row for table in TABLES for row in table.values()),
+        *(one.row for one in (TRAINED | DOS_TRAINED).values()),
     ]
     assert feature in EVERY_ROW_OF or any(feature in row.features for row in rows)

@@ -6,14 +6,16 @@ import functools
 from typing import Any
 
 import numpy as np
-from _batches import case
+from _batches import case, loss_config
 from _check import Cell, on, to_numpy
 from _rows import OPTIMIZERS, TRAINED, TRAINS, cells
+from _rows_dos import DOS_TRAINED
 
 from multifit import optimizer as opt
 from multifit.backend import get_backend
-from multifit.loss import EnergyLossConfig
 from multifit.train._step import Objective, scalars, train_step
+
+ROWS = TRAINED | DOS_TRAINED
 
 STEPS, LR = 20, 1e-3
 
@@ -21,9 +23,10 @@ STEPS, LR = 20, 1e-3
 @functools.cache
 def _trained(key: str, name: str) -> dict[str, Any]:
     """Return the metrics of every step, and parameters, moments and average after the last."""
-    given, backend = TRAINED[key], TRAINED[key].adapter(name)
+    given, backend = ROWS[key], ROWS[key].adapter(name)
     adam, decay = OPTIMIZERS[given.optimizer]
-    one, loss = case(given.row, name), EnergyLossConfig(LR, **given.loss)
+    one = case(given.row, name)
+    loss = loss_config(one.model, LR, given.loss)
     step = train_step(Objective(backend, one.model, loss), adam, decay)
     state = opt.init(one.trainable)
     if decay is not None:
@@ -42,15 +45,15 @@ def _trained(key: str, name: str) -> dict[str, Any]:
     return {"start": one.trainable, "curve": curve, "end": end}
 
 
-@cells(TRAINED, TRAINS[1:])
+@cells(ROWS, TRAINS[1:])
 def test_parameters_after_twenty_steps(key: str, name: str) -> None:
-    cell = Cell(f"parameters after {STEPS} steps", key, name, TRAINED[key].row.precision)
+    cell = Cell(f"parameters after {STEPS} steps", key, name, ROWS[key].row.precision)
     got, want = _trained(key, name), _trained(key, TRAINS[0])
     cell.check(got["curve"], want["curve"], "trained")
     cell.check(got["end"], want["end"], "trained", floor=1e-6)
 
 
-@cells(TRAINED, TRAINS)
+@cells(ROWS, TRAINS)
 def test_all_parameters_are_trained(key: str, name: str) -> None:
     found = _trained(key, name)
     for parameter, start in found["start"].items():
