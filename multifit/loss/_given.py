@@ -12,7 +12,10 @@ from ._terms import labels, predictions
 Array = Any
 
 #: What models give beside a prediction, and no loss compares.
-_BESIDE = {"virial": ("atom_virial",)}
+_BESIDE = {
+    "virial": ("atom_virial",),
+    "dos": ("energies", "fermi_level", "gap", "vbm", "cbm", "electrons"),
+}
 
 
 def there(label: Mapping[str, Array], key: str) -> bool:

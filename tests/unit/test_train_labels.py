@@ -11,7 +11,7 @@ from _compare import same
 
 from multifit.batch import Batcher
 from multifit.errors import DataError
-from multifit.loss import LABELS, EnergyLossConfig
+from multifit.loss import EnergyLossConfig
 from multifit.train._labels import as_batch, check_labels, check_weights, missing
 
 LOSS = EnergyLossConfig(
@@ -49,7 +49,7 @@ def _arrays() -> dict[str, np.ndarray]:
 def test_labels_lie_in_the_order_of_the_batch() -> None:
     arrays = _arrays()
     label, layout = _batch(LOSS, arrays)
-    assert set(label) == {*LABELS, *(f"find_{key}" for key in LABELS)}
+    assert set(label) == {*LOSS.labels, *(f"find_{key}" for key in LOSS.labels)}
     for key in ("energy", "virial"):
         same(label[key], arrays[key], rtol=0.0)
     for place, (f, atom, real) in enumerate(
@@ -65,9 +65,9 @@ def test_labels_lie_in_the_order_of_the_batch() -> None:
 
 def test_labels_that_lack_have_the_shapes_of_those_that_are_there() -> None:
     there, nothing = _batch(LOSS, _arrays())[0], _batch(LOSS, {})[0]
-    for key, kind in LABELS.items():
+    for key in LOSS.labels:
         assert nothing[key].shape == there[key].shape
-        assert (nothing[key] == kind.default).all()
+        assert (nothing[key] == LOSS.kind(key).default).all()
         assert (float(there[f"find_{key}"]), float(nothing[f"find_{key}"])) == (1.0, 0.0)
 
 

@@ -24,13 +24,20 @@ if TYPE_CHECKING:
 
     from multifit_jax import JaxBackend
     from multifit_numpy import NumpyBackend
+    from multifit_paddle import PaddleBackend
+    from multifit_tensorflow import TensorFlowBackend
     from multifit_torch import TorchBackend
 
     def _conform(
-        a: NumpyBackend, b: TorchBackend, c: JaxBackend, d: StrictBackend
+        a: NumpyBackend,
+        b: TorchBackend,
+        c: JaxBackend,
+        d: PaddleBackend,
+        e: TensorFlowBackend,
+        f: StrictBackend,
     ) -> tuple[Backend, ...]:
         """Return adapters as what they claim to be, which a type checker proves."""
-        return a, b, c, d
+        return a, b, c, d, e, f
 
 
 ROOT = Path(multifit.__file__).parent
@@ -54,7 +61,7 @@ PUBLIC = {
         *("Levels", "electron_count", "electrons_of", "levels"),
     },
     "multifit.fitting": {
-        *("EnergyFittingNet", "GeneralFitting", "InvarFitting", "Fitting"),
+        *("DOSFittingNet", "EnergyFittingNet", "GeneralFitting", "InvarFitting", "Fitting"),
         *("fit", "init", "trainable_names", "deserialize", "serialize"),
         *("broken", "energies", "gives_energies", "take_nets"),
     },
@@ -64,7 +71,8 @@ PUBLIC = {
         *("DOS_RULES", "DOS_TERMS", "ENERGY_RULES", "ENERGY_TERMS", "LABELS"),
     },
     "multifit.model": {
-        *("Model", "evaluate", "init", "trainable_names", "deserialize", "serialize"),
+        *("KINDS", "Kind", "Model", "Preset", "init", "trainable_names"),
+        *("evaluate", "evaluate_energy", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
     "multifit.files": {"check_version", "read", "remove_stale", "write"},
