@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,29 @@ from _cases import System, build, crystal, draw
 
 from multifit import files
 from multifit import model as mdl
+from multifit.dos import Grid
 from multifit.potential import Potential
+from multifit.tree import Tree
 
 NAMES = ("O", "H")
 
 
-def write_model(path: Path, model: mdl.Model | None = None, **more: object) -> Potential:
-    """Write a small random model, and return it on NumPy."""
+def write_model(
+    path: Path, model: mdl.Model | None = None, params: Tree | None = None, **more: object
+) -> Potential:
+    """Write a small model with random parameters or these, and return it on NumPy."""
     model = model or build()
-    params = draw(model)
-    content = {"software": "multifit", "version": "0.1.0", "model": mdl.serialize(model, params)}
+    params = params or draw(model)
+    content = {"software": "multifit", "version": "0.1.0", **mdl.to_content(model, params)}
     files.write(path, {**content, **more})
     return Potential(model, params)
+
+
+def dos_model(numb_dos: int = 5, grid: Grid | None = None) -> mdl.Model:
+    """Return a small model of densities of states."""
+    model = build()
+    fitting = replace(model.fitting, var_name="dos", dim_out=numb_dos)
+    return replace(model, fitting=fitting, grid=grid)
 
 
 def frames(number: int, shape: System | None = None) -> tuple[np.ndarray, System]:
@@ -70,4 +82,31 @@ def write_labelled(
         force=found["force"] - force,
         virial=None if virial is None else found["virial"] - virial,
     )
+    return found
+
+
+def write_dos(
+    folder: Path,
+    potential: Potential,
+    number: int = 5,
+    *,
+    shift: float | np.ndarray = 0.0,
+    keys: tuple[str, ...] = ("dos", "atom_dos"),
+    shape: System | None = None,
+) -> dict[str, np.ndarray]:
+    """Write a system whose atomic labels are predictions minus ``shift``, and return predictions.
+
+    Parameters
+    ----------
+    shift
+        In states/eV, for all frames or (number,).
+    """
+    coord, system = frames(number, shape)
+    found = potential.predict(coord, system.atype, system.cell)
+    each = np.broadcast_to(shift, (number,))
+    labels = {
+        "dos": found["dos"] - each[:, None] * len(system.atype),
+        "atom_dos": found["atom_dos"] - each[:, None, None],
+    }
+    write_system(folder, coord, system, **{key: labels[key] for key in keys})
     return found

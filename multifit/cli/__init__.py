@@ -18,7 +18,7 @@ COMMANDS = {
     "test": ("_test", "compare a model with labelled data"),
     "show": ("_show", "say what a model file holds"),
     "convert": ("_convert", "write a model in another file format"),
-    "change-bias": ("_change_bias", "fit the energy per type again to data"),
+    "change-bias": ("_change_bias", "fit the bias of each type again to data"),
     "neighbor-stat": ("_neighbor_stat", "count neighbours in data, to choose sel"),
     "backends": ("_backends", "list the frameworks, their versions and features"),
     "schema": ("_schema", "print the JSON Schema of input.json"),
@@ -34,7 +34,8 @@ USER_ERROR = 2
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="multifit",
-        description="Fit neural-network potentials from DeePMD input files.",
+        description="Fit neural-network potentials and densities of states from DeePMD input "
+        "files.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="commands:\n"
         + "\n".join(f"  {name:<14} {about}" for name, (_, about) in COMMANDS.items())

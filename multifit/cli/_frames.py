@@ -104,8 +104,9 @@ class Frames:
         """Return a line for each frame, in the order of the data."""
         from rich.text import Text
 
-        folder, names = short_names([row.system for row in self.rows])
-        found = plain_table("Frames", f"in {folder}" if folder else "")
+        # The table of the systems names their folder.
+        _, names = short_names([row.system for row in self.rows])
+        found = plain_table("Frames")
         found.add_column("system", overflow="fold", min_width=6)
         found.add_column("frame", justify="right", no_wrap=True)
         keys = OF_FRAMES[self.kind]

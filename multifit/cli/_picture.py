@@ -88,4 +88,4 @@ def _atoms(
     median = plots.Spectra(found.model, some).median()
     assert median is not None
     chunk = next(predictions(potential, having[median.system], np.array([median.frame])))
-    return f"the median frame: {plots.names_of({'median': median})[0]}", chunk
+    return f"the median frame: {plots.names_of([median])[0]}", chunk

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(script, indent=2))
         return 0
     lines = [line for name in args.attributes or PARTS for line in PARTS[name](shown)]
-    width = max(len(name) for name, _ in lines)
+    width = max((len(name) for name, _ in lines), default=0)
     for name, value in lines:
         print(f"{name:<{width}}  {value}")
     return 0
@@ -139,6 +139,34 @@ def _fitting_net(shown: Shown) -> Lines:
         yield "excluded types", " ".join(model.type_map[a] for a in left_out)
 
 
+def _grid(shown: Shown) -> Lines:
+    """Yield what is known of the components of a density of states."""
+    model, grid = shown.model, shown.model.grid
+    if model.has_forces:
+        return
+    yield "components", f"{model.fitting.dim_out} for each atom, {model.kind.unit}"
+    if grid is None:
+        yield "energies", "not known"
+        return
+    yield "energies", _range(grid.array)
+    zero = "the Fermi level of each frame (fermi_aligned)" if grid.fermi_aligned else "the data's"
+    yield "zero of energy", zero
+    if grid.electrons is None:
+        yield "electrons", "not known, so no Fermi levels and gaps are predicted"
+        return
+    counts = "  ".join(f"{a} {n:g}" for a, n in zip(model.type_map, grid.electrons, strict=True))
+    yield "electrons", f"{counts}  (those of an atom in the DOS)"
+
+
+def _range(energies: np.ndarray) -> str:
+    """Return from where to where a grid goes, and its steps."""
+    steps = energies[1:] - energies[:-1]
+    low, high = float(steps.min()), float(steps.max())
+    even = high - low <= 1e-6 * high
+    how = f"even steps of {steps.mean():.6g} eV" if even else f"steps of {low:.4g} to {high:.4g} eV"
+    return f"{energies[0]:.6g} to {energies[-1]:.6g} eV: {len(energies)} with {how}"
+
+
 def _size(shown: Shown) -> Lines:
     from ..model import trainable_names
     from ..tree import flatten
@@ -193,6 +221,7 @@ PARTS: dict[str, Callable[[Shown], Lines]] = {
     "type-map": _type_map,
     "descriptor": _descriptor,
     "fitting-net": _fitting_net,
+    "grid": _grid,
     "size": _size,
     "bias": _bias,
 }

@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-t",
         type=Path,
         metavar="MODEL",
-        help="start from a model, by element; the energy per type is fitted anew",
+        help="start from a model, by element; the bias of each type is fitted anew",
     )
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,13 +91,11 @@ def _mark(axes: Any, spectrum: Spectrum) -> None:
             axes.axvline(level, color=colour, linestyle=style, linewidth=1.2, label=name)
 
 
-def names_of(spectra: Mapping[str, Spectrum]) -> list[str]:
+def names_of(spectra: Sequence[Spectrum]) -> list[str]:
     """Return the name of each frame, short enough to stand above a panel."""
-    _, names = short_names([each.system for each in spectra.values()])
+    _, names = short_names([each.system for each in spectra])
     short = [name if len(name) <= LETTERS else f"…{name[1 - LETTERS :]}" for name in names]
-    return [
-        f"{name}, frame {each.frame}" for name, each in zip(short, spectra.values(), strict=True)
-    ]
+    return [f"{name}, frame {each.frame}" for name, each in zip(short, spectra, strict=True)]
 
 
 def dos_figure(
@@ -130,19 +128,19 @@ def dos_figure(
 
 def _draw_frames(figure: Any, model: Model, chosen: Mapping[str, Spectrum]) -> None:
     panels = figure.subplots(2, len(chosen), squeeze=False)
-    rows = zip(chosen.items(), names_of(chosen), strict=True)
+    rows = zip(chosen.items(), names_of(list(chosen.values())), strict=True)
     for column, ((title, spectrum), name) in enumerate(rows):
         draw_dos(panels[0, column], model, spectrum)
         draw_cdf(panels[1, column], model, spectrum)
-        panels[0, column].set_title(f"{title}: {name}", fontsize="medium")
-    legend(figure, panels.ravel())
+        panels[0, column].set_title(f"{title}\n{name}", fontsize="medium", parse_math=False)
+    _legend(figure, panels)
 
 
-def legend(figure: Any, panels: Any) -> None:
-    """Say below a figure what the lines of its panels are, each once."""
+def _legend(figure: Any, panels: Any) -> None:
+    """Say below rows of panels what their lines are, each once."""
     found = {
         name: line
-        for axes in panels
+        for axes in panels.ravel()
         for line, name in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     order = sorted(found, key=lambda name: (name.startswith("Fermi"), name))
@@ -150,7 +148,7 @@ def legend(figure: Any, panels: Any) -> None:
         [found[name] for name in order],
         order,
         loc="outside lower center",
-        ncols=len(order),
+        ncols=min(len(order), 2 * panels.shape[1]),
         frameon=False,
     )
 
@@ -184,8 +182,8 @@ def _draw_atoms(figure: Any, model: Model, name: str, chunk: Chunk, across: int,
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axes, (title, one, other) in zip(panels, shown, strict=False):
         _draw(axes, model, one, other, float(np.sqrt(np.mean((one - other) ** 2))), UNIT)
-        axes.set_title(title, fontsize="medium")
+        axes.set_title(title, fontsize="medium", parse_math=False)
         axes.set_ylabel(f"atomic DOS, {UNIT}")
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
-    figure.suptitle(f"atoms of {name}", fontsize="medium", fontweight="bold")
+    figure.suptitle(f"atoms of {name}", fontsize="medium", fontweight="bold", parse_math=False)

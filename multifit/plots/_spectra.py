@@ -71,9 +71,9 @@ class Spectra:
         """Return the best, the median and the worst frame, as far as these are different."""
         ranked, median = self._ranked(), self.median()
         if median is None or len(ranked) == 1:
-            return {} if median is None else {"only frame": median}
-        middle = {"median": median} if len(ranked) > 2 else {}
-        return {"best": ranked[0], **middle, "worst": ranked[-1]}
+            return {} if median is None else {"the only frame": median}
+        middle = {"median frame": median} if len(ranked) > 2 else {}
+        return {"best frame": ranked[0], **middle, "worst frame": ranked[-1]}
 
     def _ranked(self) -> list[Spectrum]:
         return sorted(self.frames, key=lambda each: each.dos_error)

@@ -60,8 +60,8 @@ def _draw_median(middle: Any, right: Any, spectra: Spectra) -> None:
             axes.text(0.5, 0.5, "no labels", transform=axes.transAxes, ha="center")
             continue
         draw(axes, spectra.model, median)
-        name = names_of({"median": median})[0]
-        axes.set_title(f"{title} of the median frame\n{name}", fontsize="medium")
+        name = names_of([median])[0]
+        axes.set_title(f"{title} of the median frame\n{name}", fontsize="medium", parse_math=False)
     if median is not None:
         right.legend(fontsize="small", loc="lower right")
 

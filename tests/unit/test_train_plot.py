@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _cli_files import dos_model
 from matplotlib.figure import Figure
 
-from multifit.plots import Parity, draw_parity
+from multifit.dos import Grid
+from multifit.plots import Parity, Spectra, Spectrum, draw_parity
+from multifit.train import _plot
 from multifit.train._plot import plot
 
 
@@ -28,3 +31,31 @@ def test_ticks_do_not_run_into_each_other(low: float, high: float) -> None:
 def test_a_plot_without_a_curve(tmp_path: Path) -> None:
     plot(tmp_path / "training.png", tmp_path / "none.out", Parity())
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def spectrum(frame: int, error: float) -> Spectrum:
+    label = np.array([0.0, 1.0, 0.5], dtype=np.float32)
+    return Spectrum("$\\[a\\]$_b", frame, label, label + error, error, 2 * error, -0.5, 0.5)
+
+
+def test_a_run_on_densities_of_states_shows_the_median_frame(tmp_path: Path, monkeypatch) -> None:
+    figures = []
+    monkeypatch.setattr(_plot, "save", lambda figure, path: figures.append(figure))
+    grid = Grid((-1.0, 0.0, 1.0), fermi_aligned=True)
+    found = Spectra(dos_model(3, grid), [spectrum(0, 0.5), spectrum(1, 0.125), spectrum(2, 0.25)])
+    curve = tmp_path / "lcurve.out"
+    curve.write_text("# step rmse_global_cdf_trn lr\n1 0.5 0.1\n2 0.25 0.1\n")
+    plot(tmp_path / "p.png", curve, found)
+    figures[0].draw_without_rendering()
+    left, middle, right = figures[0].axes
+    assert left.get_legend().get_texts()[0].get_text() == "CDF/atom, Σ states/eV (trn)"
+    assert middle.get_title() == "DOS of the median frame\n$\\[a\\]$_b, frame 2"
+    assert middle.texts[0].get_text() == "rmse 0.25 states/eV"
+    assert right.texts[0].get_text() == "rmse 0.5 Σ states/eV"
+    assert right.get_xlabel() == "energy from the Fermi level, eV"
+    assert len(right.get_legend().get_texts()) == 4
+
+
+def test_a_run_without_labels_of_the_whole_says_so(tmp_path: Path) -> None:
+    plot(tmp_path / "training.png", tmp_path / "none.out", Spectra(dos_model()))
+    assert (tmp_path / "training.png").exists()
