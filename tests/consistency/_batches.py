@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 from _cases import assemble, draw, parameters, series
+from _derivatives import by_differences
 from _rows import MASKED, SYSTEMS, Row
 
 from multifit import model as mdl
+from multifit.backend import get_backend
 from multifit.loss import LABELS, DosLossConfig, EnergyLossConfig, LossConfig
 from multifit.tree import Flat, Tree, flatten, unflatten
 
@@ -41,6 +43,17 @@ class Case:
 def join(frozen: Flat, trainable: Flat) -> Tree:
     """Return the nested parameters."""
     return unflatten({**frozen, **trainable})
+
+
+def density_slope(one: Case, which: str) -> np.ndarray:
+    """Return the slope of Σ D² in a parameter, by differences of NumPy's densities of states."""
+
+    def total(x: np.ndarray) -> float:
+        params = unflatten(flatten(one.params) | {which: x})
+        out = mdl.evaluate(get_backend("numpy"), one.model, params, one.batch)
+        return float((out["dos"] ** 2).sum())
+
+    return by_differences(total, flatten(one.params)[which], 1e-3)
 
 
 def case(row: Row, backend: str = "numpy") -> Case:

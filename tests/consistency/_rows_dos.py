@@ -32,7 +32,7 @@ DOS_FITTINGS = {
 }
 
 DENSITIES = {
-    "dos, one side": _dos({"resnet_dt": False}),
+    "dos, one side, virtual atoms": _dos({"resnet_dt": False}, virtual=True),
     "dos, two sides, gelu": _dos({"type_one_side": False, "activation": "gelu"}),
     "dos, excluded atoms and types": _dos(
         {"atom_exclude_types": (0,), "exclude_types": ((0, 1),), "env_protection": 0.1}
@@ -41,7 +41,6 @@ DENSITIES = {
         {"numb_fparam": 1, "numb_aparam": 2, "activation": "softplus", "mixed_types": True}
     ),
     "dos, Chebyshev series": _dos({"type_one_side": False}, coefficients=96),
-    "dos, virtual atoms": _dos(virtual=True),
     "dos, float32": _dos({"precision": "float32"}, "float32"),
 }
 
@@ -67,7 +66,7 @@ DOS_LOSSES = {
 }
 
 DOS_TRAINED = {
-    "dos": Trained(DENSITIES["dos, one side"], _terms(*DOS_TERMS).options),
+    "dos": Trained(DENSITIES["dos, one side, virtual atoms"], _terms(*DOS_TERMS).options),
     "dos, fparam, aparam, softplus, mae": Trained(
         DENSITIES["dos, fparam, aparam, softplus"], _terms("dos", "ados", loss_func="mae").options
     ),
@@ -76,8 +75,7 @@ DOS_TRAINED = {
         DOS_LOSSES["dos, shift_agnostic, Huber"].options,
         "AdamW, clipped, moving average",
     ),
-    "dos, virtual atoms, XLA": Trained(
-        DENSITIES["dos, virtual atoms"], _terms(*DOS_TERMS).options, xla=True
+    "dos, XLA": Trained(
+        DENSITIES["dos, excluded atoms and types"], _terms("cdf", "acdf").options, xla=True
     ),
-    "dos, float32": Trained(DENSITIES["dos, float32"], _terms("cdf", "acdf").options),
 }

@@ -53,9 +53,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fparam=rng.normal(size=(nframes, 2)),
         aparam=rng.normal(size=(nframes, natoms)),
         atom_ener=rng.normal(size=(nframes, natoms)),
+        dos=rng.normal(size=(nframes, 5)),
+        atom_dos=rng.normal(size=(nframes, natoms, 5)),
     )
     return folder
 
+
+_DOS = {"model__fitting_net__type": "dos", "model__fitting_net__numb_dos": 5}
 
 INPUTS: dict[str, dict[str, Any]] = {
     "energies of frames": {"model__fitting_net__numb_fparam": 2},
@@ -64,6 +68,12 @@ INPUTS: dict[str, dict[str, Any]] = {
         "model__fitting_net__numb_aparam": 1,
         "model__fitting_net__atom_ener": [None, -1.5],
         "model__descriptor__set_davg_zero": True,
+    },
+    "dos of frames": {**_DOS, "loss": {"type": "dos", "limit_pref_cdf": 1.0}},
+    "dos of atoms, numb_fparam": {
+        **_DOS,
+        "loss": {"type": "dos"},
+        "model__fitting_net__numb_fparam": 2,
     },
     "preset_out_bias": {"model__preset_out_bias": {"energy": {"H": -1.0}}},
 }

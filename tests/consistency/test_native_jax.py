@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from _backends import INSTALLED
+from _batches import case, density_slope
 from _cases import assemble, build, draw, molecule
 from _compare import same
 from _derivatives import by_differences
+from _rows_dos import DENSITIES
 
 from multifit import model as mdl
 from multifit.backend import get_backend
@@ -44,3 +46,17 @@ def test_the_functions_evaluate_the_model_and_differentiate() -> None:
         return float(loss(unflatten(flatten(params) | {name: w})))
 
     same(flatten(grads)[name], by_differences(moved, flatten(host)[name], 1e-4), rtol=1e-6)
+
+
+def test_the_functions_give_and_differentiate_densities_of_states() -> None:
+    import jax
+
+    from multifit_jax import functions
+
+    one = case(DENSITIES["dos, fparam, aparam, softplus"])
+    params, apply = functions(one.model, one.params)
+    want = mdl.evaluate(get_backend("numpy"), one.model, one.params, one.batch)
+    same(jax.jit(apply)(params, one.batch), want)
+    grads = jax.jit(jax.grad(lambda p: (apply(p, one.batch)["dos"] ** 2).sum()))(params)
+    name = "fitting.nets.0.layers.2.b"
+    same(flatten(grads)[name], density_slope(one, name), rtol=1e-9)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _batches import case, density_slope
 from _cases import assemble, build, crystal, draw, evaluate, molecule, parameters
 from _compare import same
 from _derivatives import by_differences
+from _rows_dos import DENSITIES
 
 from multifit import model as mdl
 from multifit.backend import get_backend
@@ -102,3 +104,14 @@ def test_it_takes_a_molecule_and_leaves_the_given_parameters_alone() -> None:
     got = layout.gather(BACKEND.to_numpy(out["force"]), 1, 5)[0]
     same(got, evaluate(model, params, [molecule()])["force"], rtol=1e-10)
     same(flatten(params), before, rtol=0.0)
+
+
+def test_it_gives_and_differentiates_densities_of_states() -> None:
+    one = case(DENSITIES["dos, fparam, aparam, softplus"])
+    layer = Layer(one.model, one.params)
+    out = layer(map_leaves(BACKEND.asarray, one.batch))
+    same(_numpy(out), mdl.evaluate(NUMPY, one.model, one.params, one.batch))
+    paddle.sum(out["dos"] ** 2).backward()
+    name = "fitting.nets.0.layers.2.b"
+    grad = dict(layer.named_parameters())[name].grad
+    same(BACKEND.to_numpy(grad), density_slope(one, name), rtol=1e-9)

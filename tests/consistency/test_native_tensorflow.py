@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from _batches import case
+from _batches import case, density_slope
 from _cases import assemble, build, draw, evaluate, molecule
 from _check import on, to_numpy
 from _compare import same
 from _derivatives import by_differences
 from _rows import MODELS
+from _rows_dos import DENSITIES
 
 from multifit import model as mdl
 from multifit import optimizer as opt
@@ -106,6 +107,18 @@ def test_the_module_takes_a_molecule() -> None:
     out = adapter.Module(model, params)(on(BACKEND, host))
     got = layout.gather(BACKEND.to_numpy(out["force"]), 1, 5)[0]
     same(got, evaluate(model, params, [molecule()])["force"], rtol=1e-10)
+
+
+def test_the_module_gives_and_differentiates_densities_of_states() -> None:
+    one = case(DENSITIES["dos, fparam, aparam, softplus"])
+    module, given = adapter.Module(one.model, one.params), on(BACKEND, one.batch)
+    with tf.GradientTape() as tape:
+        out = module(given)
+        total = tf.reduce_sum(tf.square(out["dos"]))
+    same(to_numpy(BACKEND, out), mdl.evaluate(NUMPY, one.model, one.params, one.batch))
+    name = "fitting.nets.0.layers.2.b"
+    got = tape.gradient(total, module.parameters[name]).numpy()
+    same(got, density_slope(one, name), rtol=1e-9)
 
 
 # How functions are compiled.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from _backends import INSTALLED
-from _batches import case
+from _batches import case, density_slope
 from _cases import assemble, build, draw, evaluate, molecule
 from _compare import same
 from _rows import MODELS
+from _rows_dos import DENSITIES
 
 from multifit import model as mdl
 from multifit.backend import get_backend
@@ -50,3 +51,15 @@ def test_the_module_takes_a_molecule() -> None:
     out = Module(model, params)(map_leaves(backend.asarray, batch))
     got = layout.gather(backend.to_numpy(out["force"]), 1, 5)[0]
     same(got, evaluate(model, params, [molecule()])["force"], rtol=1e-10)
+
+
+def test_the_module_gives_and_differentiates_densities_of_states() -> None:
+    from multifit_torch import Module
+
+    one, backend = case(DENSITIES["dos, fparam, aparam, softplus"]), get_backend("torch")
+    module = Module(one.model, one.params)
+    out = module(map_leaves(backend.asarray, one.batch))
+    same(out, mdl.evaluate(get_backend("numpy"), one.model, one.params, one.batch))
+    (out["dos"] ** 2).sum().backward()
+    name = "fitting.nets.0.layers.2.b"
+    same(dict(module.named_parameters())[name].grad, density_slope(one, name), rtol=1e-9)

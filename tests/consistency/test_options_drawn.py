@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 from _backends import INSTALLED
-from _batches import labels
+from _batches import labels, loss_config
 from _cases import assemble, build, draw, parameters
 from _check import NUMPY, Cell, run
 from _rows import SYSTEMS
+from _rows_dos import POINTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,11 +19,15 @@ from multifit import model as mdl
 from multifit.activations import NAMES
 from multifit.backend import Backend, get_backend
 from multifit.batch import flat_atoms
-from multifit.loss import EnergyLossConfig, energy_loss
+from multifit.loss import DOS_TERMS, EnergyLossConfig, LossConfig
+from multifit.loss import evaluate as loss_of
 from multifit.tree import Tree
 
 #: Few, and the same in every run.
 EXAMPLES = 6
+
+#: Of densities of states, whose models differ from those of energies in less.
+DOS_EXAMPLES = 3
 
 #: Backends that compile each operation apart: a whole program is sooner done.
 COMPILED = ("jax",)
@@ -45,6 +50,22 @@ MODELS = st.fixed_dictionaries(
         "dim_case_embd": st.integers(0, 2),
         "atom_ener": st.sampled_from([None, (None, -1.5), (2.0, -1.0)]),
         "layer_name": st.sampled_from([None, ("a", None, "b"), (None, "a", None)]),
+    }
+)
+
+DENSITIES = st.fixed_dictionaries(
+    {
+        "numb_dos": st.sampled_from([2, POINTS]),
+        "type_one_side": st.booleans(),
+        "activation": st.sampled_from(NAMES),
+        "exclude_types": PAIRS,
+        "atom_exclude_types": st.sampled_from([(), (0,)]),
+        "mixed_types": st.booleans(),
+        "numb_fparam": st.integers(0, 2),
+        "numb_aparam": st.integers(0, 2),
+        "dim_case_embd": st.integers(0, 2),
+        "fitting_exclude": st.sampled_from([(), (1,)]),
+        "fitting_neuron": st.sampled_from([(5, 5), (3,), ()]),
     }
 )
 
@@ -74,15 +95,27 @@ def losses(draw: st.DrawFn) -> EnergyLossConfig:
     return EnergyLossConfig(1e-3, **options)
 
 
+DOS_LOSSES = st.fixed_dictionaries(
+    {
+        **{f"start_pref_{term}": st.sampled_from([0.0, 0.5]) for term in DOS_TERMS},
+        **{f"limit_pref_{term}": st.sampled_from([0.0, 1.0]) for term in DOS_TERMS},
+        "limit_pref_cdf": st.just(2.0),
+        "loss_func": st.sampled_from(["mse", "mae"]),
+        "shift_agnostic": st.integers(0, 1),
+    }
+)
+
+
 def _values(
-    backend: Backend, model: mdl.Model, loss: EnergyLossConfig
+    backend: Backend, model: mdl.Model, loss: LossConfig
 ) -> dict[str, dict[str, np.ndarray]]:
     batch, layout = assemble(model, SYSTEMS, static_shapes=True, **parameters(model, SYSTEMS))
-    label = labels(len(SYSTEMS), len(layout.real), len(SYSTEMS[0].atype))
+    numb_dos = model.fitting.dim_out if model.kind.type == "dos" else 0
+    label = labels(len(SYSTEMS), len(layout.real), len(SYSTEMS[0].atype), numb_dos)
 
     def evaluate(params: Tree, batch: Tree, label: dict[str, Any], lr: Any) -> Any:
         out = mdl.evaluate(backend, model, params, batch)
-        value, metrics = energy_loss(backend, loss, lr, out, label, flat_atoms(backend.xp, batch))
+        value, metrics = loss_of(backend, loss, lr, out, label, flat_atoms(backend.xp, batch))
         return {"out": out, "loss": {"loss": value, **metrics}}
 
     given = (draw(model), batch, label, np.asarray(3e-4))
@@ -101,3 +134,16 @@ def test_options_drawn(name: str, options: dict[str, Any], loss: EnergyLossConfi
     got, want = _values(get_backend(name), model, loss), _values(NUMPY, model, loss)
     cell.check(got["out"], want["out"], "derivative", floor=0.1)
     cell.check(got["loss"], want["loss"], "derivative")
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+@settings(max_examples=DOS_EXAMPLES)
+@given(options=DENSITIES, terms=DOS_LOSSES)
+def test_options_of_densities_drawn(
+    name: str, options: dict[str, Any], terms: dict[str, Any]
+) -> None:
+    model = build(**options)
+    loss = loss_config(model, 1e-3, terms)
+    cell = Cell("options drawn at random", "density of states and its loss", name)
+    got, want = _values(get_backend(name), model, loss), _values(NUMPY, model, loss)
+    cell.check(got, want, floor=0.1)
