@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import per_frame
+from .._words import counted
 from ..comparison import Chunk
 from ..data import System
 from ..model import Model
@@ -122,6 +123,16 @@ class Frames:
             levels = [_cell(level, ".3f") for level in row.levels]
             found.add_row(Text(name), str(row.frame), *errors, *levels)
         return found
+
+    def note(self) -> str:
+        """Return why frames have no Fermi level or gap, empty if all have."""
+        without = [row for row in self.rows if not np.isfinite((*row.levels, 0.0)).all()]
+        if not without:
+            return ""
+        return (
+            f"— {counted(len(without), 'frame')} without a Fermi level or gap: there is no label, "
+            "or the energies end before the DOS holds all electrons"
+        )
 
 
 def _cell(value: float, form: str) -> str:

@@ -131,7 +131,8 @@ def run(args: argparse.Namespace) -> int:
     _print_tables(out, model, rows)
     if frames is not None:
         out.print(frames.table())
-    for line in _notes(model, systems, args.hessian, weighted):
+    why = "" if frames is None else frames.note()
+    for line in filter(None, [*_notes(model, systems, args.hessian, weighted), why]):
         out.print(line, markup=False, soft_wrap=True)
     if picture is not None:
         picture.draw(potential, systems)
@@ -197,14 +198,15 @@ def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
 
 
 def _notes(model: Model, systems: Sequence[System], hessian: bool, weighted: bool) -> Iterator[str]:
-    """Yield what there is to say below the tables."""
+    """Yield what there is to say below the tables, and empty lines."""
     from ._coefficients import note
 
     if not model.has_forces:
         yield CUMULATIVE
     yield from _lacking(LABELS[model.fitting.var_name], systems)
     if model.has_forces:
-        yield from filter(None, (_hessians(systems, hessian), note(systems, weighted)))
+        yield _hessians(systems, hessian)
+        yield note(systems, weighted)
 
 
 def _lacking(labels: Sequence[str], systems: Sequence[System]) -> Iterator[str]:

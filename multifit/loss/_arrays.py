@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._native import native
+from .._words import counted
 from ..backend import Backend
 from ._config import LossConfig
 from ._terms import Table, labels, predictions
@@ -70,18 +71,14 @@ class Fold:
             raise ValueError(
                 f"the {what} {name!r} has the shape {tuple(value.shape)}, but must be "
                 f"{self._whole(key)} or have as many numbers: the predictions are of "
-                f"{_count(self.nframes, 'frame')}, and the arrays or natoms say "
-                f"{_count(self.mask.shape[1], 'atom')}{grid}"
+                f"{counted(self.nframes, 'frame')}, and the arrays or natoms say "
+                f"{counted(self.mask.shape[1], 'atom')}{grid}"
             )
         flat = xp.reshape(native(self.backend, value), shape)
         if "3natoms" not in axes:
             return flat
         columns = np.repeat(np.repeat(self.mask, 3, axis=1), self.mask.shape[1], axis=0)
         return flat * self.backend.asarray(columns[:, None, :].astype(np.float64))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def frames(table: Table, prediction: Mapping[str, Array]) -> int:

@@ -12,7 +12,7 @@ from ..comparison import Chunk
 from ..model import Model
 from ..per_frame import atom_errors
 from ..tables import short_names
-from ._file import new_figure
+from ._figure import new_figure, write_error
 from ._spectra import Spectrum
 
 Array = np.ndarray
@@ -70,13 +70,7 @@ def _draw(
     axes.locator_params(axis="x", nbins=7)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + HEADROOM * (high - low))
-    axes.text(
-        *(0.03, 0.95, f"rmse {error:.3g} {unit}"),
-        transform=axes.transAxes,
-        va="top",
-        fontsize="small",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
-    )
+    write_error(axes, error, unit)
 
 
 def _mark(axes: Any, spectrum: Spectrum) -> None:

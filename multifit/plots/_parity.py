@@ -9,7 +9,7 @@ import numpy as np
 
 from ..comparison import Chunk
 from ..data import System
-from ._file import new_figure
+from ._figure import new_figure, write_error
 
 #: How many intervals the axes of labels and predictions have at most.
 TICKS = 4
@@ -53,7 +53,7 @@ def draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> No
     axes.plot([low, high], [low, high], color="0.6", linewidth=1)
     axes.plot(label, prediction, ".", markersize=2, rasterized=True)
     rmse = float(np.sqrt(np.mean((label - prediction) ** 2)))
-    axes.text(0.05, 0.92, f"rmse {rmse:.3g} {unit}", transform=axes.transAxes)
+    write_error(axes, rmse, unit)
     axes.ticklabel_format(useOffset=False)
     # Energies per atom have many digits: more ticks would run into each other.
     axes.locator_params(nbins=TICKS)

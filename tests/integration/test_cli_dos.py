@@ -165,6 +165,16 @@ def test_levels_of_frames_are_those_of_labels_and_predictions(folder, on_grid, c
     assert header.endswith("label_fermi fermi label_gap gap")
 
 
+def test_levels_that_are_not_in_the_grid_are_dashes_with_a_note(folder, on_grid, capsys) -> None:
+    model = replace(on_grid.model, grid=replace(GRID, electrons=(1e3, 1e3)))
+    few = write_model(folder / "few.dp", model, draw(model))
+    write_dos(folder / "data", few, 1)
+    assert main(["test", "-m", "few.dp", "-s", "data", "--per-frame"]) == 0
+    out = capsys.readouterr().out
+    assert rows_of(out[out.index("\nFrames") :], "data")[0][3:] == ["—"] * 4
+    assert "— 1 frame without a Fermi level or gap" in out
+
+
 def test_energy_models_have_errors_of_frames_too(folder, capsys) -> None:
     potential = write_model(folder / "e.dp")
     write_labelled(folder / "data", potential, 2, energy=0.6, force=0.02, virial=None)

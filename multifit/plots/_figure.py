@@ -1,4 +1,4 @@
-"""The files that figures go into."""
+"""Figures, what all of them have, and the files that they go into."""
 
 from __future__ import annotations
 
@@ -44,6 +44,19 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def write_error(axes: Any, rmse: float, unit: str) -> None:
+    """Write an error into the upper left corner of a panel, readable whatever is there."""
+    axes.text(
+        0.03,
+        0.95,
+        f"rmse {rmse:.3g} {unit}",
+        transform=axes.transAxes,
+        va="top",
+        fontsize="small",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+    )
 
 
 def save(figure: Any, path: Path) -> None:
