@@ -12,60 +12,26 @@ solves one of
 
 Where the data leave a choice (water is always H2O), δ or b is the shortest solution. Types that do
 not occur keep their bias, and types with a ``preset_out_bias`` or an ``atom_ener`` have that one.
+A density of states has labels of atoms that are no choice of whoever made them: for types that have
+some, δ or b is the mean of their labels, less the predictions to change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 
-from .comparison import predictions, spread_frames
+from ._evidence import Evidence, collect
 from .data import System
 from .errors import ConfigError
 from .model import Model
 from .potential import Potential
-from .statistics import output_bias, type_counts
+from .statistics import output_bias
 from .tree import Tree, map_leaves
 
 Mode = Literal["change", "set"]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a bias is fitted to.
-
-    Attributes
-    ----------
-    counts
-        Atoms of each type that contribute, or the sums of their coefficients, (nframes, ntypes).
-    label, prediction
-        What is predicted of each frame, (nframes, m): m = 1 energy in eV.
-    natoms
-        Atoms of each frame, (nframes,).
-    """
-
-    counts: np.ndarray
-    label: np.ndarray
-    prediction: np.ndarray
-    natoms: np.ndarray
-
-    @property
-    def rank(self) -> int:
-        """How many independent compositions there are."""
-        return int(np.linalg.matrix_rank(self.counts)) if self.counts.size else 0
-
-    def absent(self) -> np.ndarray:
-        """Return which types do not occur, (ntypes,)."""
-        return np.asarray(np.abs(self.counts).sum(axis=0) == 0)
-
-    def rmse_per_atom(self, shift: np.ndarray | float = 0.0) -> float:
-        """Return the error per atom after the biases are shifted by (ntypes, m)."""
-        shape = (self.counts.shape[1], self.label.shape[1])
-        moved = self.prediction + self.counts @ np.broadcast_to(shift, shape)
-        return float(np.sqrt(np.mean(((moved - self.label) / self.natoms[:, None]) ** 2)))
 
 
 def type_bias(model: Model, params: Tree) -> np.ndarray:
@@ -74,49 +40,6 @@ def type_bias(model: Model, params: Tree) -> np.ndarray:
     of_net[list(model.fitting.exclude_types)] = 0.0
     total: np.ndarray = of_net + np.asarray(params["out_bias"])
     return total
-
-
-def collect(
-    potential: Potential,
-    systems: Iterable[System],
-    nsample: int | None = None,
-    on_frames: Callable[[int], None] | None = None,
-    coefficients: bool = False,
-) -> Evidence:
-    """Return labels, predictions and compositions of the systems that have the model's label.
-
-    Parameters
-    ----------
-    nsample
-        How many frames of each system, evenly spread; all if None or 0.
-    on_frames
-        Called with the number of frames of each chunk that is done.
-    coefficients
-        As for :func:`multifit.comparison.predictions`.
-    """
-    model = potential.model
-    ntypes, key = model.ntypes, model.kind.total
-    counts, label, prediction, natoms = [np.zeros((0, ntypes))], [], [], [np.zeros(0)]
-    for system in systems:
-        if key not in system.labels:
-            continue
-        frames = spread_frames(system, nsample)
-        for chunk in predictions(potential, system, frames, coefficients=coefficients):
-            counts.append(type_counts(chunk.atype, chunk.weight, ntypes))
-            label.append(chunk.label[key].reshape(len(chunk.frames), -1))
-            prediction.append(chunk.output[key].reshape(len(chunk.frames), -1))
-            natoms.append(chunk.real.sum(axis=1))
-            if on_frames is not None:
-                on_frames(len(chunk.frames))
-    table = np.concatenate(counts).astype(np.float64)
-    table[:, list(model.atom_exclude_types)] = 0.0
-    empty = np.zeros((0, model.fitting.dim_out))
-    return Evidence(
-        table,
-        np.concatenate([empty, *label]),
-        np.concatenate([empty, *prediction]),
-        np.concatenate(natoms),
-    )
 
 
 def fit_bias(model: Model, params: Tree, evidence: Evidence, mode: Mode) -> np.ndarray:
@@ -136,11 +59,15 @@ def fit_bias(model: Model, params: Tree, evidence: Evidence, mode: Mode) -> np.n
     wanted = model.fixed_bias
     keep = evidence.absent() & np.isnan(wanted).any(axis=1)
     wanted[keep] = old[keep]
-    rcond = model.fitting.rcond
-    if mode == "set":
-        return output_bias(evidence.counts, evidence.label, wanted, rcond)
-    rest = evidence.label - evidence.prediction
-    new: np.ndarray = old + output_bias(evidence.counts, rest, wanted - old, rcond)
+    rcond, atoms = model.fitting.rcond, evidence.atoms
+    change = mode == "change"
+    label = evidence.label - evidence.prediction if change else evidence.label
+    given = wanted - old if change else wanted
+    found = output_bias(evidence.counts, label, given, rcond)
+    if atoms is not None:
+        mean = atoms.mean(atoms.label - atoms.prediction if change else atoms.label)
+        found = np.where(np.isnan(given) & ~np.isnan(mean), mean, found)
+    new: np.ndarray = old + found if change else found
     return new
 
 
@@ -185,7 +112,7 @@ def shifted_bias(
     if potential.model.fitting.tot_ener_zero:
         return np.asarray(params["out_bias"])
     evidence = collect(potential, systems, nsample, coefficients=coefficients)
-    if not len(evidence.label):
+    if not len(evidence.label) and evidence.atoms is None:
         return np.asarray(params["out_bias"])
     model = potential.model
     return with_type_bias(model, params, fit_bias(model, params, evidence, "change"))

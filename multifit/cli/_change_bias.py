@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._words import counted, few
 from ..errors import ConfigError, DataError
 from ._data import add_backend_argument, add_data_arguments, open_data, positive
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from .._bias import Evidence
+    from .._evidence import Evidence
     from ..data import System
     from ..model import Model
     from ..potential import Potential
@@ -106,18 +107,18 @@ def _evidence(
     Raises
     ------
     DataError
-        If no system has the model's label.
+        If no system has the model's labels.
     """
-    from .._bias import collect
+    from .._evidence import collect, evident
     from ..comparison import spread_frames
     from ..tables import progress
 
-    key = potential.model.kind.total
-    labelled = [system for system in systems if key in system.labels]
+    keys = evident(potential.model)
+    labelled = [system for system in systems if system.labels.intersection(keys)]
     if not labelled:
         raise DataError(
-            f"no {key} in the data ({systems[0].name}{', …' if len(systems) > 1 else ''}); "
-            f"a bias is fitted to {key}.npy"
+            f"no {' or '.join(keys)} in the data ({few([system.name for system in systems])}); a "
+            f"bias is fitted to {' and '.join(f'{key}.npy' for key in keys)}"
         )
     bar, task = progress("predicting", sum(len(spread_frames(s, limit)) for s in labelled))
     with bar:
@@ -184,14 +185,24 @@ def _remarks(
     """Return what the data say about the new biases."""
     if evidence is None:
         return []
-    before, after = evidence.rmse_per_atom(), evidence.rmse_per_atom(new - old)
-    remarks = [
-        f"rmse of the {model.kind.title}/atom over {len(evidence.label)} frames: "
-        f"{before:.3e} {model.kind.unit} before, {after:.3e} {model.kind.unit} after"
-    ]
+    kind, remarks, shift = model.kind, [], new - old
+    if len(evidence.label):
+        before, after = evidence.rmse_per_atom(), evidence.rmse_per_atom(shift)
+        remarks.append(
+            f"rmse of the {kind.title}/atom over {counted(len(evidence.label), 'frame')}: "
+            f"{before:.3e} {kind.unit} before, {after:.3e} {kind.unit} after"
+        )
+    if evidence.atoms is not None:
+        before, after = evidence.atoms.rmse(), evidence.atoms.rmse(shift)
+        number = counted(int(evidence.atoms.number.sum()), "atom")
+        remarks.append(
+            f"rmse of the atomic {kind.title} over {number}: "
+            f"{before:.3e} {kind.unit} before, {after:.3e} {kind.unit} after"
+        )
     what = "changes" if mode == "change" else "values"
     present = int((~evidence.absent()).sum())
-    if mode != "given" and evidence.rank < present:
+    open_ = bool((~evidence.absent() & ~evidence.known()).any())
+    if mode != "given" and open_ and evidence.rank < present:
         remarks.append(
             f"the frames have {evidence.rank} independent composition"
             f"{'s' * (evidence.rank != 1)} of {present} types, so that they fix only sums of the "
