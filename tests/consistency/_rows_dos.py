@@ -75,7 +75,5 @@ DOS_TRAINED = {
         DOS_LOSSES["dos, shift_agnostic, Huber"].options,
         "AdamW, clipped, moving average",
     ),
-    "dos, XLA": Trained(
-        DENSITIES["dos, excluded atoms and types"], _terms("cdf", "acdf").options, xla=True
-    ),
+    "dos, XLA": Trained(DENSITIES["dos, two sides, gelu"], _terms("cdf", "acdf").options, xla=True),
 }
