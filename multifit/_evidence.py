@@ -102,7 +102,8 @@ class Evidence:
 
     def absent(self) -> np.ndarray:
         """Return which types do not occur, (ntypes,)."""
-        return np.asarray(np.abs(self.counts).sum(axis=0) == 0) & ~self.known()
+        unseen: np.ndarray = (np.abs(self.counts).sum(axis=0) == 0) & ~self.known()
+        return unseen
 
     def known(self) -> np.ndarray:
         """Return which types have labels of their atoms, (ntypes,)."""

@@ -20,6 +20,7 @@ from . import _changes as changes
 from . import _checkpoint as ckpt
 from . import _memory as memory
 from ._finetune import finetune, init_model, require_davg
+from ._grid import about_grid, given_up
 from ._labels import missing
 from ._mismatch import require_same
 from ._progress import Display
@@ -167,22 +168,28 @@ def _restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
     if state.input:  # checkpoints of the first version have none
         notes += changes.notes(state.input, given, resized=bool(warning))
     notes += [warning] if warning else []
-    return state, notes
+    return state, notes + given_up(setup.model, theirs)
 
 
 def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:
-    """Raise TrainingError if the energies that are fixed are not those of the checkpoint."""
-    if not np.array_equal(model.fixed_bias, theirs.fixed_bias, equal_nan=True):
-        raise TrainingError(
-            f"model.preset_out_bias fixes {_energies(model)}, but {path} was trained with "
-            f"{_energies(theirs)}: change it back, or use --init-model to begin a new run with it"
-        )
+    """Raise TrainingError if the biases that are fixed are not those of the checkpoint."""
+    mine, before = model.fixed_bias, theirs.fixed_bias
+    if np.array_equal(mine, before, equal_nan=True):
+        return
+    if model.has_forces:
+        what = f"fixes {_energies(model)}, but {path} was trained with {_energies(theirs)}"
+    else:
+        others = ~((mine == before) | (np.isnan(mine) & np.isnan(before))).all(axis=1)
+        names = ", ".join(model.type_map[a] for a in np.flatnonzero(others))
+        what = f"is not what {path} was trained with for {names}"
+    raise TrainingError(
+        f"model.preset_out_bias {what}: change it back, or use --init-model to begin a new run "
+        "with it"
+    )
 
 
 def _energies(model: mdl.Model) -> str:
-    fixed = [a for a, row in enumerate(model.fixed_bias) if not np.isnan(row).any()]
-    if not model.has_forces:
-        return " and ".join(f"that of {model.type_map[a]}" for a in fixed) or "nothing"
+    fixed = [a for a, energy in enumerate(model.fixed_bias[:, 0]) if not np.isnan(energy)]
     given = (f"{model.type_map[a]} at {model.fixed_bias[a, 0]:g} eV" for a in fixed)
     return ", ".join(given) or "no energy"
 
@@ -223,5 +230,6 @@ def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
     for kind, group in (("", systems), ("the validation data ", held_out)):
         for note in missing(kind, group, setup.loss):
             display.say(note)
-    for note in [*config_notes(setup.config), *notes]:
+    energies = about_grid(setup.config, model, systems)
+    for note in [*energies, *config_notes(setup.config), *notes]:
         display.say(note)

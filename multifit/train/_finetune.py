@@ -13,6 +13,7 @@ from ..errors import TrainingError
 from ..fitting import take_nets
 from ..potential import read_model
 from ..tree import Tree
+from ._grid import given_up
 from ._mismatch import BY_TYPE, FINETUNE, INIT_MODEL, described, differences, require_same
 
 
@@ -35,16 +36,17 @@ def init_model(model: mdl.Model, path: Path) -> tuple[Tree, list[str]]:
     wanted = np.where(np.isnan(fixed), before, fixed)
     same = np.isclose(wanted, before, rtol=1e-12, atol=1e-12).all(axis=1)
     moved = np.flatnonzero(~same)
+    notes = given_up(model, theirs)
     if not moved.size:
-        return params, []
+        return params, notes
     params["out_bias"] = with_type_bias(model, params, wanted)
     if not model.has_forces:
         names = ", ".join(model.type_map[a] for a in moved)
-        return params, [f"preset_out_bias replaces what the file has of {names}"]
+        return params, [*notes, f"preset_out_bias replaces what the file has of {names}"]
     energies = ", ".join(
         f"{model.type_map[a]} {before[a, 0]:.6g} → {wanted[a, 0]:.6g} eV" for a in moved
     )
-    return params, [f"preset_out_bias replaces energies of the file: {energies}"]
+    return params, [*notes, f"preset_out_bias replaces energies of the file: {energies}"]
 
 
 def require_davg(model: mdl.Model, params: Tree, path: Path) -> None:
@@ -125,7 +127,7 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
     new = [name for k, name in enumerate(model.type_map) if k not in known]
     if new:
         notes.append(f"new types: {', '.join(new)}")
-    notes += _given_up(model, theirs, shared)
+    notes += _given_up(model, theirs, shared) + given_up(model, theirs)
     mine, other = model.descriptor.sel, theirs.descriptor.sel
     # Empty slots count, and the descriptor is divided by Σsel.
     if sum(mine) != sum(other) or any(mine[k] != other[j] for k, j in shared):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from .._words import few
 from ..batch import Frame, Layout
 from ..data import System, where
 from ..errors import DataError
@@ -29,10 +30,11 @@ def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None
     """
     needed = [loss.needs(term) for term in loss.terms]
     if not any(set(keys) <= system.labels for system in systems for keys in needed):
-        wanted = ", ".join(" with ".join(keys) for keys in needed)
+        wanted = ", ".join(dict.fromkeys(" with ".join(keys) for keys in needed))
         raise DataError(
             f"no {kind} system has any of the labels that the loss compares with "
             f"({wanted}): add them to the data, or change the prefactors in loss"
+            f"{_other_terms(systems, loss)}"
         )
     hessians = any("hessian" in system.labels for system in systems)
     if kind == "training" and loss.needs_hessian and not hessians:
@@ -50,6 +52,16 @@ def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None
                 f"{file} holds the derivatives of {found} generalized coordinates, but "
                 f"loss.numb_generalized_coord is {loss.numb_generalized_coord}; change one of them"
             )
+
+
+def _other_terms(systems: Sequence[System], loss: LossConfig) -> str:
+    """Return which labels the data have instead, with the prefactors that would fit them."""
+    found: dict[str, str] = {}
+    for name, term in loss.table.items():
+        if any({term.label, *term.more} <= system.labels for system in systems):
+            # The first term of a label is the plain one.
+            found.setdefault(term.label, f"{term.label} (start_pref_{name}, limit_pref_{name})")
+    return f"; the data have {few(list(found.values()))}" if found else ""
 
 
 def missing(kind: str, systems: Sequence[System], loss: LossConfig) -> Iterator[str]:

@@ -34,10 +34,20 @@ HARMLESS = (
 KEYS = {
     "fitting.var_name": "model.fitting_net.type",
     "fitting.dim_out": "model.fitting_net.numb_dos",
+    "grid.energies": "the grid of energies (emin and emax, or energies, of model.fitting_net)",
 }
+
+#: What the model gives; where that differs, nothing else needs to be said.
+KIND = "fitting.var_name"
+
+#: Where a grid begins, and whether it counts from Fermi levels.
+ENERGIES, ALIGNED = "grid.energies", "grid.fermi_aligned"
 
 #: Where the keys of a part of the settings are in the input.
 SECTIONS = {"": "model", "fitting": "model.fitting_net", "grid": "model.fitting_net"}
+
+#: The part of a step of the grid by which energies may differ.
+ROUNDING = 1e-6
 
 #: Entries of a list that are shown.
 ENTRIES = 6
@@ -81,9 +91,22 @@ def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
         }
 
     ours, others = fields(mine), fields(theirs)
-    # A model without a grid of energies goes with any.
+    # A model without a grid of energies goes with any that does not move labels.
+    for each in (ours, others):
+        each.setdefault(ALIGNED, False)
     both = [key for key in ours if key in others]
-    return {key: (ours[key], others[key]) for key in both if ours[key] != others[key]}
+    found = {key: (ours[key], others[key]) for key in both if ours[key] != others[key]}
+    if ENERGIES in found and _same_grid(*found[ENERGIES]):
+        del found[ENERGIES]
+    return {KIND: found[KIND]} if KIND in found else found
+
+
+def _same_grid(mine: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
+    """Return whether two grids (n,) are the same but for rounding."""
+    if len(mine) != len(theirs):
+        return False
+    one, other = np.asarray(mine), np.asarray(theirs)
+    return bool((np.abs(one - other) <= ROUNDING * np.diff(one).min()).all())
 
 
 def other_shape(mine: mdl.Model, theirs: mdl.Model) -> tuple[str, str, str] | None:
@@ -111,8 +134,9 @@ def described(found: Differences, mine: mdl.Model, theirs: mdl.Model, path: Path
     settings = [key for key in found if key not in DERIVED]
     keys = settings or list(found)
     parts = [
-        f"{_key(key)} is {_json(found[key][0])} in the input and {_json(found[key][1])} in the file"
+        f"{_key(key)} is {here} in the input and {there} in the file"
         for key in keys[:SHOWN]
+        for here, there in [_shown(key, *found[key])]
     ]
     if len(keys) > SHOWN:
         parts.append(f"{len(keys) - SHOWN} more differ")
@@ -146,6 +170,17 @@ def _key(field: str) -> str:
         return field
     section, _, name = field.rpartition(".")
     return KEYS.get(field, f"{SECTIONS.get(section, f'model.{section}')}.{name}")
+
+
+def _shown(key: str, mine: Any, theirs: Any) -> tuple[str, str]:
+    """Return both values as the input would have them; of long lists what differs."""
+    if key == KIND:
+        return _json(mdl.KINDS[mine].type), _json(mdl.KINDS[theirs].type)
+    here, there = _json(mine), _json(theirs)
+    if here != there:
+        return here, there
+    k = next(k for k, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
+    return f"{here} with [{k}] {mine[k]:.10g}", f"one with [{k}] {theirs[k]:.10g}"
 
 
 def _json(value: Any) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 
 from .. import dos
 from .. import model as mdl
 from .. import precision as prec
 from ..config import Config
-from ..data import System
 from ..descriptor import SeE2A
 from ..errors import ConfigError
 from ..fitting import Fitting, energies
@@ -25,7 +23,7 @@ def build_model(
     Parameters
     ----------
     grid
-        Of :func:`build_grid`.
+        The energies of a density of states, where they are known.
 
     Raises
     ------
@@ -84,44 +82,6 @@ def _fitting(config: Config, ntypes: int, dim_descrpt: int) -> Fitting:
         "atom_ener": energies(section.atom_ener),
     }
     return Fitting(**options)
-
-
-def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Grid | None:
-    """Return the energies of a density of states: of the input, else of the data, else None.
-
-    Parameters
-    ----------
-    systems
-        The training data.
-    base
-        The folder of the input file, against which its paths are resolved.
-
-    Raises
-    ------
-    ConfigError
-        If the file of energies is missing or does not go with the input, or the number of
-        electrons is given and nothing tells the energies.
-    """
-    section = config.model.fitting_net
-    if section.type != "dos":
-        return None
-    energies: Sequence[float] | None = None
-    if section.energies is not None:
-        energies = dos.read_energies(base / section.energies, section.numb_dos)
-    elif section.emin is not None and section.emax is not None:
-        energies = dos.even_grid(section.emin, section.emax, section.numb_dos)
-    else:
-        common = dos.common_energies(systems)
-        if common is not None and len(common) == section.numb_dos:
-            energies = tuple(common.tolist())
-    if energies is not None:
-        return dos.Grid(tuple(energies), section.fermi_aligned, section.electrons)
-    if section.electrons is not None:
-        raise ConfigError(
-            "model.fitting_net.electrons is given, but nothing tells the energies of the density "
-            "of states: give emin and emax, or energies, or put one energies.npy into all systems"
-        )
-    return None
 
 
 def build_loss(config: Config, start_lr: float) -> LossConfig:

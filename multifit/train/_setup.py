@@ -20,8 +20,9 @@ from ..loss import LossConfig
 from ..optimizer import Adam
 from ..spectrum import MARGIN, Spectrum
 from ..surroundings import surroundings
+from ._grid import build_grid
 from ._labels import check_labels
-from ._model import build_grid, build_loss, build_model
+from ._model import build_loss, build_model
 from ._source import Source
 
 #: The sections of the input in error messages.
