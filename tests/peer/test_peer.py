@@ -1,4 +1,4 @@
-"""Model files that multifit writes, opened by deepmd-kit, give the same energies there.
+"""Model files that multifit writes, opened by deepmd-kit, give the same numbers there.
 
 Runs where ``MULTIFIT_PEER_PYTHON`` is an interpreter with deepmd-kit 3.2 (``nox -s peer``).
 """
@@ -18,6 +18,7 @@ from _compare import same
 import multifit
 from multifit import files
 from multifit import model as mdl
+from multifit.dos import Grid
 
 PEER = os.environ.get("MULTIFIT_PEER_PYTHON", "")
 pytestmark = [
@@ -39,6 +40,17 @@ CASES: dict[str, dict[str, Any]] = {
     "shared_layers": {"layer_name": ("a", "b", None)},
     "all_real": {"use_aparam_as_mask": True, "numb_aparam": 1},
     "three_types": {"sel": (8, 12, 4), "neuron": (4, 4, 8), "fitting_neuron": (3,)},
+    "dos": {"numb_dos": 7, "resnet_dt": False},
+    "dos_two_sides": {
+        **{"numb_dos": 5, "type_one_side": False, "activation": "gelu"},
+        **{"exclude_types": ((0, 1),), "atom_exclude_types": (0,)},
+    },
+    "dos_parameters": {
+        **{"numb_dos": 3, "numb_fparam": 2, "numb_aparam": 1, "dim_case_embd": 2},
+        **{"mixed_types": True},
+    },
+    "dos_grid": {"numb_dos": 4, "grid": Grid((-3.0, -1.0, 0.5, 4.0), True, (6.0, 1.0))},
+    "dos_float32": {"numb_dos": 6, "precision": "float32"},
 }
 
 
@@ -74,16 +86,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_deepmd_kit_computes_the_same_energies(name: str, folder: Path) -> None:
+def test_deepmd_kit_computes_the_same(name: str, folder: Path) -> None:
     with np.load(folder / f"{name}.out.npz") as stored:
         theirs = dict(stored)
     potential, inputs = multifit.load(folder / f"{name}.dp"), _inputs(name)
     assert tuple(theirs["type_map"]) == potential.type_map
     coord, atype, cell = (inputs.pop(key) for key in ("coord", "atype", "cell"))
-    rtol = 1e-10 if name != "float32" else 1e-5
+    rtol = 1e-10 if "float32" not in name else 1e-5
+    kind = potential.model.kind
     for system, box in (("crystal", cell), ("molecule", None)):
         got = potential.predict(coord, atype, box, **inputs)
-        for key in ("energy", "atom_energy"):
+        for key in (kind.total, kind.atomic):
             same(theirs[f"{system}_{key}"], got[key], rtol=rtol)
 
 
@@ -96,15 +109,15 @@ def test_a_file_survives_the_way_through_deepmd_kit(folder: Path, tmp_path: Path
         "model = BaseModel.deserialize(load_dp_model(sys.argv[1])['model'])\n"
         "save_dp_model(sys.argv[2], {'model': model.serialize()})\n"
     )
-    system = molecule()
-    for name in ("two_sides", "three_types"):
+    system, rng = molecule(), np.random.default_rng(0)
+    for name in ("two_sides", "three_types", "dos", "dos_parameters"):
         again = tmp_path / f"{name}.dp"
         command = [PEER, "-c", code, str(folder / f"{name}.dp"), str(again)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         one, other = multifit.load(folder / f"{name}.dp"), multifit.load(again)
-        same(
-            other.predict(system.coord, system.atype),
-            one.predict(system.coord, system.atype),
-            rtol=1e-14,
-        )
+        sizes = one.model.fitting.parameters
+        shapes = {"fparam": (1,), "aparam": (1, len(system.atype))}
+        extra = {key: rng.normal(size=(*shapes[key], n)) for key, n in sizes.items()}
+        given = (system.coord, system.atype)
+        same(other.predict(*given, **extra), one.predict(*given, **extra), rtol=1e-14)

@@ -46,7 +46,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "dos_parameters": (
         {"type_one_side": False, "exclude_types": [[0, 1]], "resnet_dt": True},
         {"numb_dos": 5, "numb_fparam": 1, "numb_aparam": 2, "activation_function": "gelu"},
-        {"atom_exclude_types": [1]},
+        {},
     ),
     "dos_cases": (
         {"env_protection": 0.2},
@@ -56,10 +56,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
             "dim_case_embd": 2,
             "numb_fparam": 2,
             "default_fparam": [0.3, -0.6],
-            "exclude_types": [0],
             "trainable": [True, False, True],
         },
-        {"pair_exclude_types": [[0, 0]]},
+        {"pair_exclude_types": [[0, 0]], "atom_exclude_types": [0]},
     ),
     "dos_float32": ({"precision": "float32"}, {"numb_dos": 3, "precision": "float32"}, {}),
 }
