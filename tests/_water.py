@@ -22,6 +22,8 @@ from multifit.train import Start, train
 #: eV that each type has on its own.
 ATOMIC = np.array([-3.0, -1.0])
 RCUT = 3.6
+#: Of densities of states, in eV.
+ENERGIES = np.linspace(-5.0, 5.0, 11)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,33 @@ def write(folder: Path, frames: Frames, without: Sequence[str] = (), **more: np.
     return folder
 
 
+def spectra(frames: Frames, energies: np.ndarray = ENERGIES) -> dict[str, np.ndarray]:
+    """Return ``dos`` and ``atom_dos``: a bell for each atom, which close neighbours push up."""
+    nframes = len(frames.coord)
+    centre = np.tile(np.where(frames.atype == 0, -2.0, 1.0), (nframes, 1))
+    for f in range(nframes):
+        pairs = find_pairs(frames.coord[f], frames.cell, [frames.cell is not None] * 3, RCUT)
+        np.add.at(centre[f], pairs.i, 0.5 * (1 - pairs.distance / RCUT) ** 3)
+    each = np.exp(-0.5 * (energies - centre[..., None]) ** 2)
+    return {"dos": each.sum(axis=1), "atom_dos": each}
+
+
+def write_spectra(
+    folder: Path,
+    frames: Frames,
+    without: Sequence[str] = (),
+    energies: np.ndarray | None = None,
+    **more: np.ndarray,
+) -> Path:
+    """Write a DeePMD system with densities of states, and the energies they are at if given."""
+    found = spectra(frames, ENERGIES if energies is None else energies) | more
+    labels = {key: value for key, value in found.items() if key not in without}
+    write(folder, frames, ("energy", "force", "virial"), **labels)
+    if energies is not None:
+        np.save(folder / "energies.npy", energies)
+    return folder
+
+
 def put(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the nested dict with the values at dotted paths replaced; None takes one away."""
     data = copy.deepcopy(data)
@@ -83,7 +112,7 @@ def put(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         if value is None:
             place.pop(key, None)
         else:
-            place[key] = value
+            place[key] = copy.deepcopy(value)
     return data
 
 
@@ -113,6 +142,14 @@ def recipe(systems: Any = "data", steps: int = 10, **changes: Any) -> dict[str, 
             "save_freq": 1000,
         },
     }
+    return put(base, {path.replace("__", "."): value for path, value in changes.items()})
+
+
+def dos_recipe(systems: Any = "data", steps: int = 10, **changes: Any) -> dict[str, Any]:
+    """Return an input for a tiny model of densities of states, as :func:`recipe` does."""
+    base = recipe(systems, steps)
+    base["model"]["fitting_net"] |= {"type": "dos", "numb_dos": len(ENERGIES)}
+    base["loss"] = {"type": "dos", "start_pref_dos": 0.5, "limit_pref_dos": 2.0}
     return put(base, {path.replace("__", "."): value for path, value in changes.items()})
 
 

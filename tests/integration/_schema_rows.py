@@ -1,7 +1,8 @@
 """For every key of ``input.json``: another value, what it needs beside it, and how it shows.
 
 A key that is in no row fails the test. Values are given at dotted paths to the input of
-:func:`_water.recipe`; see :func:`test_schema_walk.behaviour` for what may show.
+:func:`_water.recipe`; see :func:`test_schema_walk.behaviour` for what may show. Rows of densities
+of states have the sections of :func:`_water.dos_recipe` beside them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from _water import dos_recipe
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,19 @@ PF = {"loss.start_pref_pf": 1.0, "loss.limit_pref_pf": 1.0}
 GF = {"loss.numb_generalized_coord": 2, "loss.start_pref_gf": 1.0}
 HUBER = {"loss.use_huber": True}
 
+_SPECTRA = dos_recipe()
+#: Densities of states at energies that the data do not tell, or do.
+BARE: dict[str, Any] = {
+    "model.fitting_net": _SPECTRA["model"]["fitting_net"],
+    "loss": _SPECTRA["loss"],
+    "training.training_data.systems": "bare_dos",
+}
+DOS = BARE | {"training.training_data.systems": "dos"}
+#: And at others, to which labels are interpolated.
+GRID = DOS | {"model.fitting_net.emin": -4, "model.fitting_net.emax": 4}
+BARE_GRID = GRID | {"training.training_data.systems": "bare_dos"}
+DOS_HUBER = DOS | HUBER
+
 DESCRIPTOR = {
     "type": Key("se_e2_r", "error"),
     "sel": Key([3, 5]),
@@ -88,6 +104,12 @@ FITTING_NET = {
     "layer_name": Key(["a", None, None], "params"),
     "use_aparam_as_mask": Key(True, beside={"model.fitting_net.numb_aparam": 1}),
     "tot_ener_zero": Key(True, beside={"loss.start_pref_ae": 1.0}),
+    "numb_dos": Key(9, beside=GRID),
+    "emin": Key(-3.5, beside=GRID),
+    "emax": Key(3.5, beside=GRID),
+    "energies": Key("grid.npy", beside=DOS),
+    "fermi_aligned": Key(True, beside=GRID),
+    "electrons": Key([6, 1], "grid", DOS),
 }
 
 MODEL = {
@@ -119,7 +141,7 @@ LEARNING_RATE = {
 }
 
 LOSS = {
-    "type": Key("tensor", "error"),
+    "type": Key("dos", "error"),
     "start_pref_e": Key(3.0),
     "limit_pref_e": Key(3.0),
     "start_pref_f": Key(3.0),
@@ -144,6 +166,12 @@ LOSS = {
     "f_use_norm": Key(True, beside=HUBER),
     "huber_delta": Key(0.5, beside=HUBER),
     "intensive_ener_virial": Key(True),
+    **{
+        f"{end}_pref_{term}": Key(3.0, beside=DOS)
+        for term in ("dos", "cdf", "ados", "acdf")
+        for end in ("start", "limit")
+    },
+    "shift_agnostic": Key(2, beside=DOS),
 }
 
 OPTIMIZER = {
@@ -215,6 +243,49 @@ SECTIONS: dict[str, Mapping[str, Key]] = {
     "training.validation_data": VALIDATION_DATA,
     "validating": VALIDATING,
 }
+
+#: What is walked once more for densities of states: (key, row).
+AGAIN: tuple[tuple[str, Key], ...] = (
+    *(
+        (f"model.fitting_net.{key}", Key(row.value, row.shows, DOS))
+        for key, row in FITTING_NET.items()
+        if key
+        in (
+            *("numb_fparam", "numb_aparam", "dim_case_embd", "neuron", "activation_function"),
+            *("precision", "resnet_dt", "trainable", "seed"),
+        )
+    ),
+    (
+        "model.fitting_net.default_fparam",
+        Key([1.0, 2.0], "error", BARE | {"model.fitting_net.numb_fparam": 2}),
+    ),
+    (
+        "model.fitting_net.rcond",
+        Key(0.9, beside=BARE | {"training.training_data.systems": ["total", "fewer"]}),
+    ),
+    # Energies that nothing is interpolated to are those of the model all the same.
+    ("model.fitting_net.emin", Key(-3.5, "grid", BARE_GRID)),
+    ("model.fitting_net.emax", Key(3.5, "grid", BARE_GRID)),
+    ("model.fitting_net.energies", Key("grid.npy", "grid", BARE)),
+    ("model.fitting_net.electrons", Key({"O": 6, "H": 1}, "said", GRID)),
+    ("model.atom_exclude_types", Key([0], beside=DOS)),
+    ("model.data_stat_nbatch", Key(1, beside=DOS)),
+    ("model.preset_out_bias", Key({"dos": [None, [0.5] * 11]}, "params", DOS)),
+    (
+        "model.data_bias_nsample",
+        Key(1, "params", DOS | {"training.change_bias_after_training": True}),
+    ),
+    ("training.change_bias_after_training", Key(True, "params", DOS)),
+    ("training.stat_file", Key("stat.h5", "files", DOS)),
+    ("training.enable_ema", Key(True, "files", DOS)),
+    ("loss.loss_func", Key("mae", beside=DOS)),
+    ("loss.use_huber", Key(True, beside=DOS)),
+    ("loss.huber_delta", Key(0.5, beside=DOS_HUBER)),
+    (
+        "validating.full_validation",
+        Key(True, "error", DOS | VALID | {"training.validation_data.systems": "dos"}),
+    ),
+)
 
 ROWS: dict[str, Key] = {
     f"{section}.{key}".lstrip("."): row

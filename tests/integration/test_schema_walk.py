@@ -21,8 +21,8 @@ from unittest import mock
 import numpy as np
 import pytest
 from _backends import INSTALLED
-from _schema_rows import ROWS, Key
-from _water import curve, labelled, put, recipe, write
+from _schema_rows import AGAIN, ROWS, Key
+from _water import ENERGIES, curve, labelled, put, recipe, write, write_spectra
 from rich.console import Console
 
 from multifit import cli, config
@@ -71,7 +71,7 @@ def test_the_walk_sees_all_sections() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with data: one system with every label, and three others."""
+    """Return a folder with data: one system with every label, and others."""
     folder, frames, rng = tmp_path_factory.mktemp("schema"), labelled(), np.random.default_rng(2)
     nframes, natoms, _ = frames.coord.shape
     labels = {
@@ -93,6 +93,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frames, coord=frames.coord[:, 1:], atype=frames.atype[1:], force=frames.force[:, 1:]
     )
     write(folder / "smaller", fewer)
+    more = {key: labels[key] for key in ("fparam", "aparam")}
+    efermi = rng.uniform(-0.5, 0.5, size=nframes)
+    write_spectra(folder / "dos", frames, energies=ENERGIES, efermi=efermi, **more)
+    write_spectra(folder / "bare_dos", frames)
+    write_spectra(folder / "total", frames, ["atom_dos"])
+    write_spectra(folder / "fewer", fewer, ["atom_dos"])
+    np.save(folder / "grid.npy", np.linspace(-3.0, 3.0, len(ENERGIES)))
     return folder
 
 
@@ -101,6 +108,7 @@ def behaviour(folder: Path, given: dict[str, Any]) -> dict[str, Any]:
 
     ``error``, or what it wrote and said: ``files`` (names), ``curve`` (columns of the learning
     curve but the learning rate), ``params`` and ``average`` (of the model and the averaged one),
+    ``grid`` (the energies that the model knows),
     ``whole`` (errors on all validation data), ``events`` (bytes for TensorBoard), ``said`` (lines
     without numbers), ``timings`` (whether there are any) and ``note`` (what it calls ineffective).
     """
@@ -145,6 +153,7 @@ def _written(out: Path, settings: config.Config) -> dict[str, Any]:
         "curve": repr(columns),
         "params": _params(out / "model.dp"),
         "average": _params(out / "model_ema.dp"),
+        "grid": read_model(out / "model.dp")[0].grid,
         "whole": whole.read_text() if whole.exists() else None,
         "events": sum(path.stat().st_size for path in events),
     }
@@ -166,7 +175,16 @@ def _inputs(path: str, key: Key) -> tuple[dict[str, Any], dict[str, Any]]:
 @needs_torch
 @pytest.mark.parametrize("path", [path for path, key in ROWS.items() if key.shows != "command"])
 def test_the_key_makes_a_difference(data: Path, path: str) -> None:
-    key = ROWS[path]
+    _differs(data, path, ROWS[path])
+
+
+@needs_torch
+@pytest.mark.parametrize(("path", "key"), AGAIN, ids=[path for path, _ in AGAIN])
+def test_the_key_makes_a_difference_to_densities_of_states(data: Path, path: str, key: Key) -> None:
+    _differs(data, path, key)
+
+
+def _differs(data: Path, path: str, key: Key) -> None:
     without, with_it = (behaviour(data, given) for given in _inputs(path, key))
     if key.shows != "error":
         assert without["error"] is None, without["error"]
