@@ -139,11 +139,15 @@ def table(
 
 
 def heading(key: str) -> str:
-    """Return a quantity and its unit, one below the other: ``energy``, ``eV/atom``."""
+    """Return a quantity and its unit, one below the other: ``energy``, ``eV/atom``.
+
+    Where the unit is long, ``/atom`` stays with the name, so that the column is narrow.
+    """
     from .evaluation import QUANTITIES
 
-    name, slash, atom = QUANTITIES[key].title.partition("/")
-    return f"{name}\n{QUANTITIES[key].unit}{slash}{atom}"
+    title, unit = QUANTITIES[key].title, QUANTITIES[key].unit
+    name, slash, atom = title.partition("/")
+    return f"{title}\n{unit}" if "/" in unit else f"{name}\n{unit}{slash}{atom}"
 
 
 def _cells(errors: Errors, key: str) -> tuple[str, str]:

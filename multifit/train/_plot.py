@@ -42,10 +42,14 @@ def _draw_curve(axes: Any, path: Path, relative: bool) -> None:
         if term in styles and np.isfinite(rows[:, column]).any():
             title, colour = styles[term]
             line = "-" if kind == "val" else ":"
-            axes.loglog(rows[:, 0], rows[:, column], line, color=colour, label=f"{title} ({kind})")
+            # One entry for both lines of a term, or eight of them would hide the curves.
+            label = None if title in axes.get_legend_handles_labels()[1] else title
+            axes.loglog(rows[:, 0], rows[:, column], line, color=colour, label=label)
     axes.set(xlabel="step", ylabel="error of a batch", title="learning curve")
     if len(axes.lines):
-        axes.legend(fontsize="x-small")
+        both = {line.get_linestyle() for line in axes.lines} == {"-", ":"}
+        about = "— validation  ··· training" if both else None
+        axes.legend(fontsize="x-small", title=about, title_fontsize="x-small")
     else:
         axes.text(0.5, 0.5, "no steps", transform=axes.transAxes, ha="center")
 
@@ -63,7 +67,8 @@ def _draw_median(middle: Any, right: Any, spectra: Spectra) -> None:
         name = names_of([median])[0]
         axes.set_title(f"{title} of the median frame\n{name}", fontsize="medium", parse_math=False)
     if median is not None:
-        right.legend(fontsize="small", loc="lower right")
+        # Sums grow from left to right: what is above them on the left is free.
+        right.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0.0, 0.91))
 
 
 def plot(path: Path, curve: Path, found: Parity | Spectra, relative: bool = False) -> None:

@@ -63,7 +63,13 @@ def test_errors_are_those_of_the_labels(folder, potential, capsys) -> None:
     cdf = [f"{0.5 * np.sqrt(11):.3e}", f"{0.5 * 3:.3e}"]
     assert frames_ == ["5", *["3.000e+00"] * 2, *["5.000e-01"] * 2, *cdf]
     assert atoms == ["5", *["5.000e-01"] * 2, *cdf]
-    for words in ("Density of states\n", "Σ states/eV/atom", "CDF: running sums"):
+    for words in (
+        "Density of states\n",
+        "DOS/atom",
+        "CDF/atom",
+        " Σ states/eV\n",
+        "CDF: running sums",
+    ):
         assert words in out
     for words in ("energy", "force", "virial", "Hessian"):
         assert f"{words} " not in out.replace("the energies", "")

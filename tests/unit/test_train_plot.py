@@ -44,11 +44,14 @@ def test_a_run_on_densities_of_states_shows_the_median_frame(tmp_path: Path, mon
     grid = Grid((-1.0, 0.0, 1.0), fermi_aligned=True)
     found = Spectra(dos_model(3, grid), [spectrum(0, 0.5), spectrum(1, 0.125), spectrum(2, 0.25)])
     curve = tmp_path / "lcurve.out"
-    curve.write_text("# step rmse_global_cdf_trn lr\n1 0.5 0.1\n2 0.25 0.1\n")
+    names = "rmse_global_cdf_val rmse_global_cdf_trn"
+    curve.write_text(f"# step {names} lr\n1 0.5 0.4 0.1\n2 0.25 0.2 0.1\n")
     plot(tmp_path / "p.png", curve, found)
     figures[0].draw_without_rendering()
     left, middle, right = figures[0].axes
-    assert left.get_legend().get_texts()[0].get_text() == "CDF/atom, Σ states/eV (trn)"
+    legend = left.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["CDF/atom, Σ states/eV"]
+    assert legend.get_title().get_text() == "— validation  ··· training"
     assert middle.get_title() == "DOS of the median frame\n$\\[a\\]$_b, frame 2"
     assert middle.texts[0].get_text() == "rmse 0.25 states/eV"
     assert right.texts[0].get_text() == "rmse 0.5 Σ states/eV"
