@@ -46,8 +46,13 @@ RELEASES = {
 
 LATEST = {name: versions[-1] for name, versions in KNOWN.items()}
 EVERY = [(name, version) for name, versions in KNOWN.items() for version in versions]
-MODEL = build(numb_fparam=1, type_one_side=False)
-PARAMS = draw(MODEL)
+MODELS = {
+    "energy": build(numb_fparam=1, type_one_side=False),
+    "dos": build(numb_fparam=1, numb_dos=3),
+}
+DRAWN = {kind: draw(model) for kind, model in MODELS.items()}
+MODEL, PARAMS = MODELS["energy"], DRAWN["energy"]
+KINDS = pytest.mark.parametrize("kind", MODELS)
 FPARAM = np.array([0.4])
 
 
@@ -63,9 +68,9 @@ def nodes(value: Any) -> Iterator[dict[str, Any]]:
             yield from nodes(inner)
 
 
-def written(versions: dict[str, int]) -> dict[str, Any]:
+def written(versions: dict[str, int], kind: str = "energy") -> dict[str, Any]:
     """Return the content of a model file as a program wrote it that knew these versions."""
-    content = copy.deepcopy(mdl.to_content(MODEL, PARAMS))
+    content = copy.deepcopy(mdl.to_content(MODELS[kind], DRAWN[kind]))
     for node in nodes(content):
         name = node["@class"]
         version = node["@version"] = versions.get(name, LATEST[name])
@@ -77,48 +82,64 @@ def written(versions: dict[str, int]) -> dict[str, Any]:
 
 
 def predicted(path: Path) -> np.ndarray:
+    """Return what a model file gives for one crystal: its energy or its density of states."""
     system = crystal()
     potential = multifit.load(path)
-    return potential.predict(system.coord, system.atype, system.cell, FPARAM)["energy"]
+    out = potential.predict(system.coord, system.atype, system.cell, FPARAM)
+    return out[potential.model.kind.total]
 
 
 @pytest.fixture(scope="module")
-def energy(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """Return what the models give as they are."""
+    folder = tmp_path_factory.mktemp("versions")
+    for kind, model in MODELS.items():
+        files.write(folder / f"{kind}.dp", mdl.to_content(model, DRAWN[kind]))
+    return {kind: predicted(folder / f"{kind}.dp") for kind in MODELS}
+
+
+@pytest.fixture(scope="module")
+def energy(outputs: dict[str, np.ndarray]) -> np.ndarray:
     """Return the energy of the model as it is."""
-    path = tmp_path_factory.mktemp("versions") / "model.dp"
-    files.write(path, mdl.to_content(MODEL, PARAMS))
-    return predicted(path)
+    return outputs["energy"]
 
 
-def test_the_newest_versions_are_written() -> None:
-    found = {node["@class"]: node["@version"] for node in nodes(mdl.to_content(MODEL, PARAMS))}
-    assert found == LATEST
+@KINDS
+def test_the_newest_versions_are_written(kind: str) -> None:
+    content = mdl.to_content(MODELS[kind], DRAWN[kind])
+    assert {node["@class"]: node["@version"] for node in nodes(content)} == LATEST
+    assert content["model"]["fitting"]["type"] == MODELS[kind].kind.type
 
 
+@KINDS
 @pytest.mark.parametrize(("name", "version"), EVERY)
 def test_known_versions_are_read(
-    tmp_path: Path, energy: np.ndarray, name: str, version: int
+    tmp_path: Path, outputs: dict[str, np.ndarray], name: str, version: int, kind: str
 ) -> None:
-    files.write(tmp_path / "model.dp", written({name: version}))
-    assert predicted(tmp_path / "model.dp") == energy
+    files.write(tmp_path / "model.dp", written({name: version}, kind))
+    assert np.array_equal(predicted(tmp_path / "model.dp"), outputs[kind])
 
 
+@KINDS
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize("ending", [".dp", ".json"])
 def test_what_deepmd_kit_wrote_is_read(
-    tmp_path: Path, energy: np.ndarray, release: str, ending: str
+    tmp_path: Path, outputs: dict[str, np.ndarray], release: str, ending: str, kind: str
 ) -> None:
     path = tmp_path / f"model{ending}"
-    files.write(path, written(RELEASES[release]))
-    assert predicted(path) == energy
+    files.write(path, written(RELEASES[release], kind))
+    assert np.array_equal(predicted(path), outputs[kind])
 
 
-def test_without_versions_all_are_the_first(tmp_path: Path, energy: np.ndarray) -> None:
-    content = written(dict.fromkeys(KNOWN, 1))
+@KINDS
+def test_without_versions_all_are_the_first(
+    tmp_path: Path, outputs: dict[str, np.ndarray], kind: str
+) -> None:
+    content = written(dict.fromkeys(KNOWN, 1), kind)
     for node in nodes(content):
         del node["@version"]
     files.write(tmp_path / "model.dp", content)
-    assert predicted(tmp_path / "model.dp") == energy
+    assert np.array_equal(predicted(tmp_path / "model.dp"), outputs[kind])
 
 
 def refused(path: Path, change: Callable[[dict[str, Any]], None]) -> str:
