@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ._classes import DOSFittingNet as DOSFittingNet
 from ._classes import EnergyFittingNet as EnergyFittingNet
 from ._classes import GeneralFitting as GeneralFitting
 from ._classes import InvarFitting as InvarFitting
+from ._dos_class import DOSFittingNet as DOSFittingNet
 from ._invar import Fitting as Fitting
 from ._invar import energies as energies
 from ._invar import fit as fit
