@@ -41,9 +41,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[int]]]:
 
     def watched(run: Any, step: Any, works: Any, number: int) -> Any:
         def noted() -> Any:
-            for work in works:
-                seen.append((work.system, work.frames.tolist()))
-                yield work
+            for ready in works:
+                seen.append((ready.work.system, ready.work.frames.tolist()))
+                yield ready
 
         return advance(run, step, noted(), number)
 
