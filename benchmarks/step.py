@@ -2,9 +2,9 @@
 
 The input is the water example of DeePMD-kit (se_e2_a 25-50-100, fitting 240-240-240, float64, one
 frame of 192 atoms in a batch), or with ``--task dos`` its example of densities of states (fitting
-120-120-120, atomic labels, one frame in a batch); the programs run in turn, so that a machine that slows down slows
-all. What is printed for each: the median time of a step (from the programs' own output, the
-first interval left out), its spread, and the time from the command to the first step.
+120-120-120, atomic labels, one frame in a batch). The programs run in turn, so that a machine that
+slows down slows all. What is printed for each: the median time of a step (from the programs' own
+output, the first interval left out), its spread, and the time from the command to the first step.
 
     MULTIFIT_PEER_PYTHON=/path/to/python python benchmarks/step.py [--task dos] [--systems DIR ...]
 

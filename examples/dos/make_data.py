@@ -49,8 +49,8 @@ BROKEN = {"Si": 3.1, "H": 2.1}  # Å; an atom farther than this from a silicon a
 TIMESTEP = 1.0  # fs
 FRICTION = 0.02  # 1/fs
 RELAX_FORCE, RELAX_STEPS = 0.2, 40  # eV/Å; loose: the dynamics does the rest
-SIGMA = 0.3  # eV, standard deviation of the Gaussian that stands for a level
-GRID = np.linspace(-25.0, -1.0, 121)  # eV; spacing σ/1.5, at which sums and integrals are the same
+SIGMA = 0.4  # eV, standard deviation of the Gaussian that stands for a level
+GRID = np.linspace(-26.0, -1.0, 101)  # eV; spacing σ/1.6, at which sums and integrals are the same
 
 Arrays = dict[str, np.ndarray]
 Ball = tuple[tuple[float, float, float], float]
@@ -333,8 +333,8 @@ def check_written(folder: Path, frames: Arrays) -> str:
         "values that are not finite": all(np.isfinite(x).all() for x in system.values()),
         "energies that do not increase": bool((np.diff(energies) > 0).all()),
         "atoms that do not add up to the total": off_sum < 1e-5,
-        "integrals that are not those of the Gaussians": off_integral < 1e-2,
-        "a wrong number of electrons below the Fermi level": off_count < 5e-2,
+        "integrals that are not those of the Gaussians": off_integral < 1e-3 * electrons,
+        "a wrong number of electrons below the Fermi level": off_count < 4e-3 * electrons,
         "a DOS that does not begin at zero": edge < 1e-6,
         "less than 3 eV above the gap": above.min() > 3.0,
         "a broken bond": bonds_kept(system),
