@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from types import EllipsisType
 from typing import Any, BinaryIO
@@ -18,6 +19,9 @@ from ..errors import DataError
 
 Array = np.ndarray[Any, Any]
 Rows = Array | EllipsisType  #: indices along the first axis, or everything
+
+#: Rows that are read one by one.
+FEW = 64
 
 
 @dataclass(frozen=True)
@@ -133,14 +137,30 @@ def _read(
     order: Any,
     rows: Rows,
 ) -> Array:
-    # Mapped anew each time: a map holds a file descriptor, and thousands of systems exceed the
-    # limit. Touching a page beyond the end of a shrunken file kills the process, hence the stat.
-    with reading(where):
-        now = os.stat(path).st_size
+    # Opened anew each time: thousands of systems exceed the limit of open files. Touching a page
+    # beyond the end of a shrunken file that is mapped kills the process, hence the size.
+    with reading(where), path.open("rb", buffering=0) as file:
+        now = os.fstat(file.fileno()).st_size
         if now != size:
             raise DataError(
                 f"{where} changed while it was in use: it has {now} bytes now and had {size} when "
                 "it was opened; restore it and start again"
             )
-        mapped = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
-    return np.array(np.asarray(mapped)[rows])
+        if order == "C" and isinstance(rows, np.ndarray) and rows.size <= FEW:
+            return _seek(file, where, offset, shape, dtype, np.arange(shape[0])[rows])
+        mapped = np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
+        return np.array(np.asarray(mapped)[rows])
+
+
+def _seek(
+    file: FileIO, where: str, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], rows: Array
+) -> Array:
+    """Return a few rows of an array in C order, which is quicker than to map the file for them."""
+    values = np.empty((len(rows), *shape[1:]), dtype=dtype)
+    size = dtype.itemsize * math.prod(shape[1:])
+    into = memoryview(values.reshape(-1).view(np.uint8))
+    for place, row in enumerate(rows):
+        file.seek(offset + int(row) * size)
+        if file.readinto(into[place * size : (place + 1) * size]) != size:
+            raise DataError(f"{where} ends before row {row}; restore it and start again")
+    return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import secrets
 import time
@@ -21,6 +22,7 @@ from ..data import Sampler, system_probabilities
 from ..errors import TrainingError
 from ..spectrum import Spectrum
 from . import _checkpoint as ckpt
+from ._ahead import Batches, Ready, ahead
 from ._begin import Run, Start, begin, introduce
 from ._blame import refuse, require_finite
 from ._features import require_all
@@ -32,7 +34,7 @@ from ._progress import Display, duration
 from ._report import BEST_MODEL, finish
 from ._setup import TRAINING_DATA, VALIDATION_DATA, Setup, set_up
 from ._shapes import announced
-from ._source import Ready, Source, ahead
+from ._source import Source
 from ._step import Objective, scalars, train_step
 from ._validate import FRAMES, Evaluator, Validator
 
@@ -173,9 +175,9 @@ def _loop(run: Run, display: Display, began: float) -> int:
     )
     with contextlib.ExitStack() as stack:
         board, curve = _records(run, stack, validator is not None)
-        works = stack.enter_context(
-            contextlib.closing(ahead(setup.training, sampler, setup.backend))
-        )
+        values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
+        batches = Batches(setup.training, setup.backend)
+        works = stack.enter_context(contextlib.closing(ahead(batches, sampler, values)))
         interrupt = stack.enter_context(Interrupt(display.quiet))
         for number in range(after + 1, setup.numb_steps + 1):
             before = time.monotonic()
@@ -234,19 +236,18 @@ def _advance(
 ) -> tuple[dict[str, float], float]:
     """Do one step; return the metrics of its batch before the update, and the learning rate."""
     setup, backend = run.setup, run.setup.backend
-    work, batch, label = next(works)
+    work, values, drawn = next(works)
     basis = run.spectrum.basis_for(work.nearest, work.pairs, run.numpy_params)
-    if basis is not None:
-        batch["basis"] = basis
+    batch = work.batch if basis is None else {**work.batch, "basis": basis}
     lr = setup.rate.at(number - 1)
-    values = scalars(backend, setup.adam, lr, number)
-    trainable, moments, found = step(run.trainable, run.frozen, run.moments, batch, label, values)
+    state = (run.trainable, run.frozen, run.moments)
+    trainable, moments, found = step(*state, batch, work.label, values)
     metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
     if not math.isfinite(metrics["rmse"]):
         works.close()  # its thread uses the same tables as what follows
         refuse(run, work, number)
     run.trainable, run.moments = trainable, moments
-    run.state.step, run.state.sampler = number, work.sampler
+    run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
         run.spectrum.check(run.numpy_params())
     return metrics, lr

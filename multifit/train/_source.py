@@ -1,23 +1,21 @@
-"""Where training gets its batches from: sampling, neighbours, labels, one step ahead."""
+"""Where training gets its batches from: frames, neighbours, labels."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import labels
 from .. import model as mdl
-from ..backend import Backend
 from ..batch import Batcher, Frame
-from ..data import Sampler, System, parameters, real_types, snapshot, where
+from ..data import System, parameters, real_types, snapshot, where
 from ..errors import DataError
 from ..loss import LossConfig
-from ..tree import Tree, map_leaves
+from ..tree import Tree
 from ._labels import as_batch, check_weights
 
 #: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
@@ -29,15 +27,14 @@ FRAMES = 1024
 
 @dataclass(frozen=True)
 class Work:
-    """One batch as NumPy arrays, and where it came from."""
+    """One batch, as NumPy arrays or on a backend's device, and where it came from."""
 
     batch: Tree
-    label: dict[str, np.ndarray]
+    label: dict[str, Any]
     system: int
     frames: np.ndarray
     nearest: float  #: smallest distance in Å
     pairs: frozenset[tuple[int, int]]  #: the types of the pairs
-    sampler: dict[str, np.ndarray]  #: the sampler's state after this batch was drawn
 
 
 @dataclass
@@ -115,9 +112,7 @@ class Source:
         check_weights(self.systems[system], frames, arrays, ready)
         return ready, arrays
 
-    def work(
-        self, system: int, frames: np.ndarray, state: dict[str, np.ndarray] | None = None
-    ) -> Work:
+    def work(self, system: int, frames: np.ndarray) -> Work:
         """Return the batch of some frames of a system."""
         ready, arrays = self.load(system, frames)
         batch, layout = self.batcher.assemble(ready, arrays.get("fparam"), arrays.get("aparam"))
@@ -126,7 +121,7 @@ class Source:
         label = as_batch(self.loss, self.systems[system], frames, arrays, ready, layout)
         nearest = min(frame.nearest for frame in ready)
         pairs = frozenset(key for frame in ready for key in frame.tables)
-        return Work(batch, label, system, frames, nearest, pairs, state or {})
+        return Work(batch, label, system, frames, nearest, pairs)
 
     def first_frames(self, sizes: Sequence[int], nbatch: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (system, frames) of the first batches of each system, for statistics."""
@@ -148,27 +143,3 @@ def _no_atoms(place: str, masked: bool) -> str:
     """Return what is wrong with a frame that has no real atom."""
     mask = "the aparam 0 (use_aparam_as_mask) or " if masked else ""
     return f"{place} has no real atom: each has {mask}the type −1; take this frame out of the data"
-
-
-class Ready(NamedTuple):
-    """A batch, and its arrays on the backend's device."""
-
-    work: Work
-    batch: Tree
-    label: Tree
-
-
-def ahead(source: Source, sampler: Sampler, backend: Backend) -> Generator[Ready]:
-    """Yield batches for ever; the next is made in a thread while a step runs."""
-
-    def draw() -> Ready:
-        system, frames = sampler.next()
-        work = source.work(system, frames, sampler.state())
-        return Ready(work, *(map_leaves(backend.asarray, x) for x in (work.batch, work.label)))
-
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(draw)
-        while True:
-            ready = pending.result()
-            pending = pool.submit(draw)
-            yield ready

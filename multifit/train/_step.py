@@ -76,8 +76,8 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
     return backend.compile(step)
 
 
-def scalars(backend: Backend, adam: opt.Adam, lr: float, t: int) -> dict[str, Array]:
+def scalars(adam: opt.Adam, lr: float, t: int) -> dict[str, np.ndarray]:
     """Return what changes from step to step as 0-d arrays, for the t-th update, t ≥ 1."""
     first, second = adam.corrections(t)
     values = {"lr": lr, "correction1": first, "correction2": second}
-    return {name: backend.asarray(np.asarray(value)) for name, value in values.items()}
+    return {name: np.asarray(value) for name, value in values.items()}

@@ -138,7 +138,7 @@ def test_a_training_step_is_traced_once() -> None:
     params, frozen = on(BACKEND, one.trainable), on(BACKEND, one.frozen)
     for t in range(1, 4):
         given, label = on(BACKEND, one.batch), on(BACKEND, one.label)
-        values = scalars(BACKEND, adam, 1e-3 * 0.9**t, t)
+        values = on(BACKEND, scalars(adam, 1e-3 * 0.9**t, t))
         params, state, _ = step(params, frozen, state, given, label, values)
     assert len(traced) == 1
 

@@ -37,7 +37,7 @@ def _trained(key: str, name: str) -> dict[str, Any]:
     label = on(backend, one.label)
     metrics = []
     for t in range(1, STEPS + 1):
-        values = scalars(backend, adam, LR * 0.95 ** (t - 1), t)
+        values = on(backend, scalars(adam, LR * 0.95 ** (t - 1), t))
         params, moments, found = step(params, frozen, moments, batch, label, values)
         metrics.append(to_numpy(backend, found))
     curve = {k: np.stack([row[k] for row in metrics]) for k in metrics[0]}
@@ -65,7 +65,7 @@ def _updates(optimizer: str, name: str) -> Any:
     backend, (adam, decay), rng = get_backend(name), OPTIMIZERS[optimizer], np.random.default_rng(1)
     params = {"a": rng.normal(size=(3, 4)), "b": rng.normal(size=5)}
     grads = {str(t): {k: rng.normal(size=x.shape) for k, x in params.items()} for t in range(3)}
-    values = {t: scalars(backend, adam, 1e-2, int(t) + 1) for t in grads}
+    values = {t: on(backend, scalars(adam, 1e-2, int(t) + 1)) for t in grads}
 
     def update(params: Any, state: Any, grads: Any, values: Any) -> Any:
         average = params
