@@ -156,11 +156,12 @@ def _seek(
     file: FileIO, where: str, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], rows: Array
 ) -> Array:
     """Return a few rows of an array in C order, which is quicker than to map the file for them."""
-    values = np.empty((len(rows), *shape[1:]), dtype=dtype)
     size = dtype.itemsize * math.prod(shape[1:])
-    into = memoryview(values.reshape(-1).view(np.uint8))
+    found = bytearray(size * len(rows))
+    into = memoryview(found)
     for place, row in enumerate(rows):
         file.seek(offset + int(row) * size)
         if file.readinto(into[place * size : (place + 1) * size]) != size:
             raise DataError(f"{where} ends before row {row}; restore it and start again")
+    values: Array = np.ndarray((len(rows), *shape[1:]), dtype=dtype, buffer=found)
     return values
