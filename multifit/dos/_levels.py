@@ -35,14 +35,16 @@ def levels(
     - vbm is where n = N − δ, and cbm where n = N + δ. They are the edges of a gap if somewhere
       between n = N − δ/2 and n = N + δ/2, D dips below ``threshold`` times its mean between them,
       2δ / (cbm − vbm); else it is a metal, gap = 0.
-    - The Fermi level is the middle of the gap; in a metal n(E_F) = N [1]_.
+    - The Fermi level is the middle of the gap; in a metal n(E_F) = N (N. W. Ashcroft
+      and N. D. Mermin, Solid State Physics, 1976, chapters 2 and 28).
 
-    The edges are often taken to be where D itself falls below a tolerance, as pymatgen [2]_ does.
-    Broadening shifts them by the tails that it gives to every level. Counting half of the electrons
-    of a level finds its centre whatever its width is: δ = 1 suits levels of two electrons, those of
-    molecules and of large cells at Γ. And a fit whose integral is wrong by less than δ/2 electrons
-    up to the gap still has that gap, where n(E_F) = N alone would lead into a band. Levels at
-    k-points hold less, and need a smaller δ; so do bands: 0.4·D_0·σ for those that begin with D_0.
+    The edges are often taken to be where D itself falls below a tolerance, as pymatgen does
+    (S. P. Ong et al., Comput. Mater. Sci. 68, 314, 2013; ``Dos.get_cbm_vbm``). Broadening shifts
+    them by the tails that it gives to every level. Counting half of the electrons of a level finds
+    its centre whatever its width is: δ = 1 suits levels of two electrons, those of molecules and of
+    large cells at Γ. And a fit whose integral is wrong by less than δ/2 electrons up to the gap
+    still has that gap, where n(E_F) = N alone would lead into a band. Levels at k-points hold less,
+    and need a smaller δ; so do bands: 0.4·D_0·σ for those that begin with D_0.
 
     How far off it is for Gaussians of width σ, as the tests measure it:
 
@@ -73,11 +75,6 @@ def levels(
     levels
         All NaN for frames whose N is not reached in the grid; if N + δ is not, there are no edges,
         and the Fermi level is where n = N.
-
-    References
-    ----------
-    .. [1] N. W. Ashcroft and N. D. Mermin, Solid State Physics (1976), chapters 2 and 28.
-    .. [2] S. P. Ong et al., Comput. Mater. Sci. 68, 314 (2013); ``Dos.get_cbm_vbm``.
     """
     below = Integral(grid.array, _rows(grid, dos))
     count = np.broadcast_to(np.asarray(electrons, dtype=np.float64), (len(below.dos),))
