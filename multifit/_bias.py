@@ -18,7 +18,7 @@ some, δ or b is the mean of their labels, less the predictions to change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 import numpy as np
@@ -63,10 +63,10 @@ def fit_bias(model: Model, params: Tree, evidence: Evidence, mode: Mode) -> np.n
     change = mode == "change"
     label = evidence.label - evidence.prediction if change else evidence.label
     given = wanted - old if change else wanted
-    found = output_bias(evidence.counts, label, given, rcond)
     if atoms is not None:
         mean = atoms.mean(atoms.label - atoms.prediction if change else atoms.label)
-        found = np.where(np.isnan(given) & ~np.isnan(mean), mean, found)
+        given = np.where(np.isnan(given), mean, given)
+    found = output_bias(evidence.counts, label, given, rcond)
     new: np.ndarray = old + found if change else found
     return new
 
@@ -96,6 +96,7 @@ def shifted_bias(
     systems: Iterable[System],
     nsample: int | None = None,
     coefficients: bool = False,
+    fitted: Collection[str] | None = None,
 ) -> np.ndarray:
     """Return the ``out_bias`` (ntypes, dim_out) with which a model fits the data best.
 
@@ -105,13 +106,13 @@ def shifted_bias(
     ----------
     nsample
         How many frames of each system, evenly spread; all if None.
-    coefficients
-        As for :func:`multifit.comparison.predictions`.
+    coefficients, fitted
+        As for :func:`multifit._evidence.collect`.
     """
     params = map_leaves(potential.backend.to_numpy, potential.params)
     if potential.model.fitting.tot_ener_zero:
         return np.asarray(params["out_bias"])
-    evidence = collect(potential, systems, nsample, coefficients=coefficients)
+    evidence = collect(potential, systems, nsample, coefficients=coefficients, fitted=fitted)
     if not len(evidence.label) and evidence.atoms is None:
         return np.asarray(params["out_bias"])
     model = potential.model

@@ -6,7 +6,7 @@ atoms of each type are enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,13 +64,20 @@ def no_atoms(ntypes: int, m: int) -> AtomEvidence:
     return AtomEvidence(np.zeros(ntypes), np.zeros((ntypes, m)), np.zeros((ntypes, m)), 0.0)
 
 
-def evident(model: Model) -> tuple[str, ...]:
+def evident(model: Model, fitted: Collection[str] | None = None) -> tuple[str, ...]:
     """Return the labels that a bias is fitted to: those of frames, then those of atoms, if any.
 
     Atomic energies are a choice of whoever made them; of these, only the sum counts.
+
+    Parameters
+    ----------
+    fitted
+        The labels that the model's loss compares with, if it is known: without those of atoms among
+        them, the bias is fitted to frames alone.
     """
     kind = model.kind
-    return (kind.total,) if model.has_forces else (kind.total, kind.atomic_label)
+    atoms = not model.has_forces and (fitted is None or kind.atomic_label in fitted)
+    return (kind.total, kind.atomic_label) if atoms else (kind.total,)
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ def collect(
     nsample: int | None = None,
     on_frames: Callable[[int], None] | None = None,
     coefficients: bool = False,
+    fitted: Collection[str] | None = None,
 ) -> Evidence:
     """Return labels, predictions and compositions of the systems that have the model's labels.
 
@@ -135,10 +143,12 @@ def collect(
         Called with the number of frames of each chunk that is done.
     coefficients
         As for :func:`multifit.comparison.predictions`.
+    fitted
+        As for :func:`evident`.
     """
     model = potential.model
     ntypes, m, kind = model.ntypes, model.fitting.dim_out, model.kind
-    wanted = evident(model)
+    wanted = evident(model, fitted)
     counts, natoms = [np.zeros((0, ntypes))], [np.zeros(0)]
     label, prediction = [np.zeros((0, m))], [np.zeros((0, m))]
     atoms = no_atoms(ntypes, m)

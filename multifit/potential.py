@@ -262,6 +262,8 @@ class Potential:
                     f"electrons has {number.size} numbers, but must be one, or one for each of the "
                     f"{len(atype)} frames"
                 )
+            if not (np.isfinite(number).all() and (number >= 0).all()):
+                raise DataError("electrons must be finite numbers ≥ 0")
             number = np.broadcast_to(number.reshape(-1), (len(atype),))
         return more | dos.levels(grid, found[self.model.kind.total], number)._asdict()
 

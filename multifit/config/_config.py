@@ -74,7 +74,15 @@ def _check_loss(config: Config) -> None:
             "loss.type",
             f'is "{loss.type}", but must be "{net.type}" with model.fitting_net.type "{net.type}"',
         )
-    if isinstance(loss, DosLossSection) and loss.shift_agnostic >= net.dim_out:
+    if not isinstance(loss, DosLossSection) or not loss.shift_agnostic:
+        return
+    if config.training.change_bias_after_training:
+        raise t.relation(
+            "training.change_bias_after_training",
+            "is true, but must be false with loss.shift_agnostic: what is added to each type would "
+            "be fitted to labels that have no place in energy",
+        )
+    if loss.shift_agnostic >= net.dim_out:
         raise t.relation(
             "loss.shift_agnostic",
             f"is {loss.shift_agnostic}, but must be below model.fitting_net.numb_dos, "

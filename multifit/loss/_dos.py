@@ -54,18 +54,20 @@ def _shift(
     It is found from the frames' own densities of states where there are labels of them, else from
     the sums of the atoms'.
     """
-    xp, keys = mean.xp, config.labels
-    sides = [
-        [x["dos"]] * ("dos" in keys)
-        + [mean.per_frame(x["atom_dos"] * mean.of.mask[:, None])] * ("atom_dos" in keys)
-        for x in (prediction, label)
-    ]
-    if len(keys) == 1:
-        mine, theirs = (side[0] for side in sides)
-    else:
-        found = label["find_dos"] > 0
-        mine, theirs = (xp.where(found, whole, summed) for whole, summed in sides)
-    return best_shift(xp, mine, theirs, config.shift_agnostic)
+    mine, theirs = (_totals(config, x, label, mean) for x in (prediction, label))
+    return best_shift(mean.xp, mine, theirs, config.shift_agnostic)
+
+
+def _totals(
+    config: DosLossConfig, side: dict[str, Array], label: dict[str, Array], mean: Mean
+) -> Array:
+    """Return the densities of states of frames, (nframes, numb_dos), of one side."""
+    if "atom_dos" not in config.labels:
+        return side["dos"]
+    summed = mean.per_frame(side["atom_dos"] * mean.of.mask[:, None])
+    if "dos" not in config.labels:
+        return summed
+    return mean.xp.where(label["find_dos"] > 0, side["dos"], summed)
 
 
 def _differences(

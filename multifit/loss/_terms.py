@@ -104,9 +104,6 @@ LABELS: dict[str, Kind] = {
     "atom_dos": Kind(per_atom=True, shape=("numb_dos",)),
 }
 
-#: The old name, until nothing asks for it.
-TERMS = ENERGY_TERMS
-
 
 def predictions(table: Table) -> dict[str, str]:
     """Return prediction → the label of the same shape."""

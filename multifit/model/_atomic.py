@@ -8,6 +8,7 @@ from typing import Any
 from .. import descriptor as dsc
 from .. import fitting as fit
 from ..backend import Arithmetic
+from ..batch import Atoms, flat_atoms
 from ..tree import Tree
 from ._settings import Model
 
@@ -28,6 +29,19 @@ def weight(xp: Any, model: Model, a: int, batch: Tree) -> Array:
     """Return which atoms of type a contribute to the total, 1 or 0, (n,)."""
     mask = batch["centres"][str(a)]["mask"]
     return xp.zeros_like(mask) if a in model.atom_exclude_types else mask
+
+
+def compared_atoms(backend: Arithmetic, model: Model, batch: Tree) -> Atoms:
+    """Return the atoms of a batch that a loss compares with labels.
+
+    An atom of ``atom_exclude_types`` has forces, but no density of states of its own.
+    """
+    xp, atoms = backend.xp, flat_atoms(backend.xp, batch)
+    if model.has_forces or not model.atom_exclude_types or not batch["centres"]:
+        return atoms
+    mask = xp.concat([weight(xp, model, int(a), batch) for a in centres(batch)], axis=0)
+    natoms = backend.segment_sum(mask, atoms.frame, atoms.natoms.shape[0])
+    return Atoms(natoms, mask, atoms.frame)
 
 
 def contributions(

@@ -66,7 +66,8 @@ def _draw(
     axes.plot(x, label, color=LABEL, linewidth=1.2, label="label")
     axes.plot(x, prediction, color=PREDICTION, linewidth=1.4, label="prediction")
     axes.set_xlabel(name)
-    axes.set_xlim(x[0], x[-1])
+    if len(x) > 1:
+        axes.set_xlim(x[0], x[-1])
     axes.locator_params(axis="x", nbins=7)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + HEADROOM * (high - low))

@@ -47,6 +47,7 @@ class Batches:
         if len(frames) == 1 and self._used + size <= KEPT:
             self._kept[key] = work
             self._used += size
+            self.source.forget(*key)
         return work
 
 

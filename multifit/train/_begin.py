@@ -14,6 +14,7 @@ from .. import optimizer as opt
 from .._words import counted
 from ..config import notes as config_notes
 from ..errors import TrainingError
+from ..loss import DosLossConfig
 from ..spectrum import Spectrum
 from ..tree import Flat, Tree, flatten, map_leaves, unflatten
 from . import _changes as changes
@@ -114,9 +115,12 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         state = ckpt.State(init_params(setup, cache))
         if start.finetune is not None:
             state.params, more = finetune(model, state.params, start.finetune)
-            state.params["out_bias"] = fit_bias(setup, state.params)
-            what = f"{model.kind.title} per type"
-            notes.append(f"fine-tuning {start.finetune}, {what} fitted to the data")
+            if _has_place(setup):
+                state.params["out_bias"] = fit_bias(setup, state.params)
+                what = f"{model.kind.title} per type fitted to the data"
+            else:
+                what = "types keep their bias, for shift_agnostic labels have no place in energy"
+            notes.append(f"fine-tuning {start.finetune}, {what}")
             notes += more
     state.input = setup.config.model_dump(mode="json")
     flat = flatten(map_leaves(backend.asarray, state.params))
@@ -135,6 +139,11 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     else:
         spectrum.check(state.params)
     return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
+
+
+def _has_place(setup: Setup) -> bool:
+    """Return whether labels are compared as they are, so that a bias can be fitted to them."""
+    return not (isinstance(setup.loss, DosLossConfig) and setup.loss.shift_agnostic)
 
 
 def _check_memory(setup: Setup) -> None:

@@ -184,6 +184,7 @@ def _shown(key: str, mine: Any, theirs: Any) -> tuple[str, str]:
 
 
 def _json(value: Any) -> str:
-    if isinstance(value, tuple) and len(value) > ENTRIES:
+    numbers = isinstance(value, tuple) and all(isinstance(x, float) for x in value)
+    if numbers and len(value) > ENTRIES:
         return f"a list of {len(value)} from {value[0]:g} to {value[-1]:g}"
     return json.dumps(value, ensure_ascii=False, default=lambda x: np.asarray(x).tolist())

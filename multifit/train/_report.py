@@ -13,7 +13,7 @@ from .. import files
 from ..comparison import compare, predictions, spread_frames
 from ..data import System
 from ..evaluation import QUANTITIES, SUMMARY, Errors
-from ..loss import LossConfig
+from ..loss import DosLossConfig, LossConfig
 from ..plots import Parity, Spectra
 from ..potential import Potential
 from ..tables import table
@@ -34,6 +34,9 @@ HESSIANS = 8
 #: How many quantities fit beside each other.
 PER_TABLE = 3
 
+#: What a final table of errors is not.
+SHIFTS = "the shifts of shift_agnostic are of the loss and of lcurve.out only"
+
 MODEL = "model.dp"
 EMA_MODEL = "model_ema.dp"
 BEST_MODEL = "model_best.dp"
@@ -53,6 +56,7 @@ def fit_bias(setup: Setup, params: Tree) -> np.ndarray:
         setup.training.systems,
         setup.config.model.data_bias_nsample,
         setup.loss.coefficients,
+        setup.loss.labels,
     )
 
 
@@ -134,6 +138,8 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
         console.print(table(rows, what if first else "", keys, caption=last))
     if "hessian" in groups[-1]:
         console.print(f"Hessians of at most {HESSIANS} frames of each system", highlight=False)
+    if isinstance(setup.loss, DosLossConfig) and setup.loss.shift_agnostic:
+        console.print(f"labels as they are: {SHIFTS}", highlight=False)
     relative = getattr(setup.loss, "relative_f", None) is not None
     plot(run.output / PLOT, run.output / training.disp_file, found, relative)
     written.append(run.output / PLOT)

@@ -69,6 +69,11 @@ class Source:
             self._used -= self._cache.popitem(last=False)[1].nbytes
         return frame
 
+    def forget(self, system: int, index: int) -> None:
+        """Give up the tables of a frame whose batch is kept elsewhere."""
+        frame = self._cache.pop((system, index), None)
+        self._used -= 0 if frame is None else frame.nbytes
+
     def check_atoms(self) -> None:
         """Raise DataError for a frame without a real atom: nothing per atom can be said of it."""
         fitting = self.model.fitting

@@ -65,8 +65,8 @@ class Evidence:
                 weight = arrays["atom_ener_coeff"]
             self.counts.append(stat.type_counts(atype, weight, model.ntypes))
             self.totals.append(arrays[kind.total].reshape(len(atype), width))
-        # Atomic energies are a choice of whoever made them, and count only where they are fitted.
-        if kind.atomic_label in arrays and (not model.has_forces or "ae" in loss.terms):
+        # What atoms have is a choice of whoever made it, and counts only where it is fitted.
+        if kind.atomic_label in arrays and kind.atomic_label in loss.labels:
             self.kinds.append(atype.ravel())
             self.values.append(arrays[kind.atomic_label].reshape(atype.size, width))
 
@@ -97,9 +97,13 @@ def _output_bias(model: mdl.Model, evidence: Evidence) -> np.ndarray:
     """Return the output bias of each type, (ntypes, dim_out).
 
     Together with the net's own bias it is what the settings fix, else the mean of atomic labels,
-    else the least-squares fit to the labels of frames.
+    else the least-squares fit to what the labels of frames have beside these.
     """
     fixed = model.fixed_bias
+    if evidence.kinds:
+        kinds, values = np.concatenate(evidence.kinds), np.concatenate(evidence.values)
+        atomic = stat.atomic_bias(kinds, values, model.ntypes)
+        fixed = np.where(np.isnan(fixed), atomic, fixed)
     bias = np.nan_to_num(fixed)
     # An energy that is always zero says nothing about its parts.
     if evidence.counts and not model.fitting.tot_ener_zero:
@@ -107,10 +111,6 @@ def _output_bias(model: mdl.Model, evidence: Evidence) -> np.ndarray:
         counts[:, list(model.atom_exclude_types)] = 0
         totals = np.concatenate(evidence.totals)
         bias = stat.output_bias(counts, totals, fixed, model.fitting.rcond)
-    if evidence.kinds:
-        kinds, values = np.concatenate(evidence.kinds), np.concatenate(evidence.values)
-        atomic = stat.atomic_bias(kinds, values, model.ntypes)
-        bias = np.where(np.isnan(fixed) & ~np.isnan(atomic), atomic, bias)
     own = [0.0 if x is None else x for x in model.fitting.atom_ener or (None,) * model.ntypes]
     shift: np.ndarray = bias - np.array(own)[:, None]
     return shift

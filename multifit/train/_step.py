@@ -12,7 +12,6 @@ import numpy as np
 from .. import model as mdl
 from .. import optimizer as opt
 from ..backend import Backend
-from ..batch import flat_atoms
 from ..loss import LossConfig, evaluate
 from ..tree import Flat, Tree, unflatten
 
@@ -42,7 +41,7 @@ class Objective:
         """Return the loss (0-d) and its metrics; differentiable in the first argument."""
         params = unflatten({**frozen, **trainable})
         out = prediction(self.backend, self.model, self.loss)(params, batch)
-        atoms = flat_atoms(self.backend.xp, batch)
+        atoms = mdl.compared_atoms(self.backend, self.model, batch)
         return evaluate(self.backend, self.loss, lr, out, label, atoms)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from .. import model as mdl
 from ..backend import Backend, get_backend
-from ..batch import flat_atoms
 from ..data import Sampler
 from ..loss import LossConfig, evaluate
 from ..spectrum import Spectrum
@@ -58,7 +57,7 @@ class Evaluator:
             self.tell(atoms(self.backend, arrays))
         out = self._predict(params, arrays)
         found = {key: self.backend.to_numpy(value) for key, value in out.items()}
-        places, rate = flat_atoms(np, work.batch), np.asarray(lr)
+        places, rate = mdl.compared_atoms(NUMPY, self.model, work.batch), np.asarray(lr)
         # What is not finite is for the caller to judge; NumPy's warning would say nothing.
         with np.errstate(over="ignore", invalid="ignore"):
             _, metrics = evaluate(NUMPY, self.loss, rate, found, work.label, places)
