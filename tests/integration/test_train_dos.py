@@ -33,11 +33,15 @@ import multifit
 from multifit.comparison import compare
 from multifit.data import open_systems
 from multifit.dos import Grid, even_grid, levels
+from multifit.errors import DataError
 from multifit.potential import Potential, read_model
 from multifit.tree import flatten
 
 EVERY = {f"loss__start_pref_{term}": 1.0 for term in ("dos", "cdf", "ados", "acdf")}
 METRICS = ("rmse_global_dos_trn", "rmse_local_dos_trn")
+
+
+STAGES = ("start", "limit")
 
 
 def said(folder: Path, given: dict[str, Any], **more: Any) -> str:
@@ -236,6 +240,30 @@ def test_the_bias_is_the_mean_of_atoms_where_they_have_labels(data: Path) -> Non
     np.testing.assert_allclose(bias(out), [[0.5] * 11, want[1]], rtol=1e-12)
 
 
+def test_the_bias_is_fitted_to_the_labels_that_the_loss_has(data: Path) -> None:
+    # Atoms have but a part of the DOS: a loss of frames does not look at them.
+    frames = labelled()
+    each = spectra(frames)["atom_dos"]
+    write_spectra(data / "part", frames, atom_dos=0.5 * each)
+    counts, labels = totals([frames])
+    frames_only = {f"loss__{when}_pref_{x}": 0.0 for x in ("ados", "acdf") for when in STAGES}
+    out = fit(data, dos_recipe(["part"], 1, **frames_only))
+    np.testing.assert_allclose(bias(out), np.linalg.lstsq(counts, labels)[0], rtol=1e-10)
+    after = frames_only | {"training__change_bias_after_training": True}
+    out = fit(data, dos_recipe(["part"], 1, **after), output=data / "after")
+    found = multifit.load(out / "model.dp").predict(*_frames())["dos"]
+    np.testing.assert_allclose((found - labels).mean(axis=0), 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kept", ["dos", "atom_dos"])
+def test_a_shift_needs_one_label_only(tmp_path: Path, kept: str) -> None:
+    write_spectra(tmp_path / "data", labelled())
+    others = ("ados", "acdf") if kept == "dos" else ("dos", "cdf")
+    off = {f"loss__{when}_pref_{x}": 0.0 for x in others for when in STAGES}
+    out = fit(tmp_path, dos_recipe(steps=2, loss__shift_agnostic=1, **off))
+    assert np.isfinite(column(out, "rmse_trn")).all()
+
+
 @pytest.mark.parametrize("missing", ["dos", "atom_dos"])
 def test_the_bias_is_fitted_again_after_training(tmp_path: Path, missing: str) -> None:
     write_spectra(tmp_path / "data", labelled(), [missing])
@@ -339,6 +367,9 @@ def test_what_a_trained_model_predicts(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["fermi_level"], want.fermi_level)
     np.testing.assert_allclose(found["electrons"], want.electrons)
     assert np.isfinite(found["fermi_level"]).all()
+    for wrong in (np.nan, -1.0):
+        with pytest.raises(DataError, match="electrons must be finite numbers ≥ 0"):
+            model.predict(*_frames(), electrons=wrong)
     other = model.predict(*_frames(), electrons=4.0)
     assert (other["fermi_level"] < found["fermi_level"]).all()
 

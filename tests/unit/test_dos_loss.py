@@ -90,12 +90,14 @@ def _run(
     backend: Backend = NUMPY,
     lr: float = LR,
 ) -> tuple[Any, dict[str, Any]]:
+    # As in training, there is nothing that the terms do not ask for.
+    wanted = {*config.labels, *(f"find_{key}" for key in config.labels)}
     return dos_loss(
         backend,
         config,
         backend.asarray(np.asarray(lr)),
-        {key: backend.asarray(x) for key, x in prediction.items()},
-        {key: backend.asarray(x) for key, x in label.items()},
+        {key: backend.asarray(x) for key, x in prediction.items() if key in wanted},
+        {key: backend.asarray(x) for key, x in label.items() if key in wanted},
         _atoms(backend),
     )
 

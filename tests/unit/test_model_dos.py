@@ -124,6 +124,18 @@ def test_virtual_and_missing_atoms_count_for_nothing() -> None:
     same(evaluate(model, params, [none]), empty, rtol=0.0)
 
 
+def test_atoms_of_excluded_types_are_not_compared() -> None:
+    (model, _), backend = _case({"atom_exclude_types": (1,)}), get_backend("numpy")
+    batch, layout = assemble(model, [crystal(), crystal(3)])
+    atoms = mdl.compared_atoms(backend, model, batch)
+    kinds = crystal().atype[layout.atom]
+    same(atoms.mask, (kinds == 0).astype(float), rtol=0.0)
+    same(atoms.natoms, [2.0, 2.0], rtol=0.0)
+    energies = build(atom_exclude_types=(1,))
+    every = mdl.compared_atoms(backend, energies, batch)
+    same(every.natoms, [6.0, 6.0], rtol=0.0)
+
+
 def test_float32_nets_give_float64() -> None:
     model, params = _case({"precision": "float32"})
     out = evaluate(model, params, [crystal()])

@@ -1,0 +1,25 @@
+"""How two models differ, in the words of the input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from _cases import build
+
+from multifit.dos import Grid, even_grid
+from multifit.errors import TrainingError
+from multifit.train._mismatch import require_same
+
+
+def test_long_lists_are_shown_whole_unless_they_are_energies() -> None:
+    pairs = tuple((a, b) for a in range(4) for b in range(a, 4))[:8]
+    mine, theirs = (build(sel=(4,) * 4, pair_exclude_types=x) for x in (pairs, pairs[1:]))
+    with pytest.raises(TrainingError, match=r"pair_exclude_types is \[\[0, 0\], \[0, 1\], .* in"):
+        require_same(mine, theirs, Path("m.dp"))
+    mine, theirs = (
+        build(numb_dos=9, grid=Grid((*even_grid(-4, 3, 8), last))) for last in (4.0, 5.0)
+    )
+    says = r"energies is a list of 9 from -4 to 4 in the input and a list of 9 from -4 to 5 in the"
+    with pytest.raises(TrainingError, match=says):
+        require_same(mine, theirs, Path("m.dp"))
