@@ -419,7 +419,7 @@ than everything in training, and cooler: at 900 K one of its Si-Si bonds tore.
 | file | shape | what it is |
 | --- | --- | --- |
 | `energies.npy` | ({len(GRID)},) | E (eV), {GRID[0]:g} to {GRID[-1]:g} in steps of \
-{GRID[1] - GRID[0]:.1f}, the same for all systems; zero as {METHOD} has it |
+{GRID[1] - GRID[0]:g}, the same for all systems; zero as {METHOD} has it |
 | `set.000/coord.npy` | (frames, 3 atoms) | positions (Å) around their mean; all Si come first, \
 then all H |
 | `set.000/dos.npy` | (frames, {len(GRID)}) | DOS (electrons per eV) |

@@ -70,9 +70,11 @@ def _check_loss(config: Config) -> None:
     """Raise if the loss is not of what the model gives."""
     loss, net = config.loss, config.model.fitting_net
     if loss.type != net.type:
+        given = "is" if "type" in loss.model_fields_set else "is missing, which means"
         raise t.relation(
             "loss.type",
-            f'is "{loss.type}", but must be "{net.type}" with model.fitting_net.type "{net.type}"',
+            f'{given} "{loss.type}", but must be "{net.type}" with model.fitting_net.type '
+            f'"{net.type}"',
         )
     if not isinstance(loss, DosLossSection) or not loss.shift_agnostic:
         return

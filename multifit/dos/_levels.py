@@ -26,7 +26,7 @@ class Levels(NamedTuple):
 
 
 def levels(
-    grid: Grid, dos: Array, electrons: Array, *, delta: float = 1.0, threshold: float = 0.2
+    grid: Grid | Array, dos: Array, electrons: Array, *, delta: float = 1.0, threshold: float = 0.2
 ) -> Levels:
     """Return the levels of densities of states that are filled with known numbers of electrons.
 
@@ -59,7 +59,7 @@ def levels(
     Parameters
     ----------
     grid
-        The energies.
+        The energies, or (n,) numbers in eV.
     dos
         In states/eV, where a state holds one electron (nframes, n). Piecewise linear between the
         energies; a fit's values below zero count as zero.
@@ -76,6 +76,7 @@ def levels(
         All NaN for frames whose N is not reached in the grid; if N + δ is not, there are no edges,
         and the Fermi level is where n = N.
     """
+    grid = _grid(grid)
     below = Integral(grid.array, _rows(grid, dos))
     count = np.broadcast_to(np.asarray(electrons, dtype=np.float64), (len(below.dos),))
     margin = np.minimum(delta, count / 2)
@@ -92,13 +93,13 @@ def levels(
     return Levels(fermi_level, cbm - vbm, vbm, cbm, below.count(at))
 
 
-def electron_count(grid: Grid, dos: Array, energy: Array | float) -> Array:
+def electron_count(grid: Grid | Array, dos: Array, energy: Array | float) -> Array:
     """Return how many electrons (nframes,) the states up to an energy hold.
 
     Parameters
     ----------
     grid
-        The energies.
+        The energies, or (n,) numbers in eV.
     dos
         In states/eV (nframes, n); values below zero count as zero.
     energy
@@ -109,6 +110,7 @@ def electron_count(grid: Grid, dos: Array, energy: Array | float) -> Array:
     electrons
         The integral from the first energy of the grid; NaN for energies outside the grid.
     """
+    grid = _grid(grid)
     below = Integral(grid.array, _rows(grid, dos))
     wanted = np.asarray(energy, dtype=np.float64)
     return below.count(np.broadcast_to(wanted, (len(below.dos),)))
@@ -139,6 +141,10 @@ def electrons_of(grid: Grid, atype: Array) -> Array:
         )
     # Virtual atoms have type −1, the last of the table.
     return np.asarray(np.array([*grid.electrons, 0.0])[atype].sum(axis=-1))
+
+
+def _grid(given: Grid | Array) -> Grid:
+    return given if isinstance(given, Grid) else Grid(tuple(np.asarray(given).tolist()))
 
 
 def _rows(grid: Grid, dos: Array) -> Array:

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import dos
+import numpy as np
+
+from .. import dos, labels
 from .. import model as mdl
 from .._words import few
 from ..config import Config
-from ..data import DOS_LABELS, System
+from ..data import DOS_LABELS, System, where
 from ..errors import ConfigError, DataError
+
+#: Frames of each system whose number of electrons is looked at.
+FRAMES = 8
+
+#: The part of its largest value that a density of states may have where it begins.
+BEGINNING = 0.01
 
 
 def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Grid | None:
@@ -47,10 +55,11 @@ def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Gri
         energies = None if common is None else tuple(common.tolist())
     if energies is not None:
         return dos.Grid(tuple(energies), section.fermi_aligned, section.electrons)
-    if section.electrons is not None:
+    if section.electrons is not None and any(s.labels.intersection(DOS_LABELS) for s in systems):
         raise ConfigError(
             "model.fitting_net.electrons is given, but nothing tells the energies of the density "
-            "of states: give emin and emax, or energies, or put one energies.npy into all systems"
+            "of states: give emin and emax, or energies, or put one energies.npy, the same "
+            "everywhere, beside type.raw of all systems"
         )
     return None
 
@@ -77,7 +86,38 @@ def about_grid(config: Config, model: mdl.Model, systems: Sequence[System]) -> l
         each = zip(model.type_map, grid.electrons, strict=True)
         listed = ", ".join(f"{name} {count:g}" for name, count in each)
         notes.append(f"electrons of an atom for Fermi levels and gaps: {listed}")
+        notes += _doubts(model, systems)
     return notes
+
+
+def _doubts(model: mdl.Model, systems: Sequence[System]) -> list[str]:
+    """Return what speaks in the labels against the number of electrons, in a sentence, or nothing.
+
+    The first frames of each system are looked at.
+    """
+    grid = model.grid
+    assert grid is not None
+    for system in systems:
+        frames = np.arange(min(system.nframes, FRAMES))
+        spectra = labels.load(model, system, frames, ("dos",)).get("dos")
+        if spectra is None or not len(frames):
+            continue
+        wanted = dos.electrons_of(grid, system.atype(frames))
+        held = dos.electron_count(grid, spectra, grid.energies[-1])
+        if (held < wanted).any():
+            row = int(np.argmax(wanted - held))
+            return [
+                f"warning: {where(system, row, 'dos')} holds {held[row]:.6g} electrons in the "
+                f"range of the grid, but model.fitting_net.electrons gives {wanted[row]:g}: "
+                "such frames have no Fermi level; are these the electrons of the DOS, and eV?"
+            ]
+        if (spectra[:, 0] > BEGINNING * spectra.max(axis=1)).any():
+            return [
+                f"warning: the densities of states of {system.name} do not begin at 0 at "
+                f"{grid.energies[0]:g} eV: states below are not counted, so that Fermi levels and "
+                "gaps are wrong; begin the grid lower, or let electrons be those within it"
+            ]
+    return []
 
 
 def given_up(model: mdl.Model, theirs: mdl.Model) -> list[str]:

@@ -309,6 +309,16 @@ def test_a_grid_of_the_input(data: Path) -> None:
     assert found == Grid(tuple(ENERGIES**3))
 
 
+def test_doubtful_numbers_of_electrons_are_said(data: Path) -> None:
+    write_spectra(data / "late", labelled(), energies=np.linspace(-2.0, 5.0, 11))
+    text = said(data, dos_recipe(["late"], 1, **on_grid(electrons=[0.01, 0.01])))
+    assert "late do not begin at 0 at -2 eV: states below are not counted" in text
+    few = said(data, dos_recipe(steps=1, **on_grid(emin=-5, emax=5, electrons=[99.0, 0.0])))
+    assert (
+        "electrons in the range of the grid, but model.fitting_net.electrons gives 198: such" in few
+    )
+
+
 def test_the_grid_of_the_data(tmp_path: Path) -> None:
     write_spectra(tmp_path / "a", labelled(4), energies=ENERGIES)
     write_spectra(tmp_path / "b", labelled(4), energies=ENERGIES)

@@ -285,7 +285,7 @@ WRONG: list[tuple[str, list[tuple[str, object]], str]] = [
     (
         "loss",
         [(L, ...)],
-        'loss.type in in.json is "ener", but must be "dos" with model.fitting_net.type "dos"',
+        'loss.type in in.json is missing, which means "ener", but must be "dos" with model.fitting',
     ),
     ("loss", [(L, {})], 'loss.type in in.json is "ener", but must be "dos" with model.fitting_net'),
     (
