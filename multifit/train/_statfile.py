@@ -96,7 +96,7 @@ def _fingerprint(setup: Setup) -> str:
         "davg_zero": descriptor.set_davg_zero,
         "fitting": [fitting.numb_fparam, fitting.numb_aparam, fitting.default_fparam],
         "options": [fitting.use_aparam_as_mask, fitting.tot_ener_zero, fitting.atom_ener],
-        "bias": [model.preset_out_bias, fitting.rcond, "ae" in setup.loss.terms],
+        "bias": [model.preset_out_bias, fitting.rcond, _fits_atoms(setup)],
         "coefficients": setup.loss.coefficients,
         "output": [fitting.var_name, fitting.dim_out],
         "grid": None if model.grid is None else asdict(model.grid),
@@ -108,6 +108,11 @@ def _fingerprint(setup: Setup) -> str:
         digest.update(f"{text} {values.shape} {values.dtype.str};".encode())
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()[:32]
+
+
+def _fits_atoms(setup: Setup) -> bool:
+    """Return whether the loss has labels of atoms, to which a bias is then fitted."""
+    return setup.model.kind.atomic_label in setup.loss.labels
 
 
 def _sampled(setup: Setup) -> Iterator[tuple[str, np.ndarray]]:

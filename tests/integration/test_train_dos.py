@@ -253,6 +253,11 @@ def test_the_bias_is_fitted_to_the_labels_that_the_loss_has(data: Path) -> None:
     out = fit(data, dos_recipe(["part"], 1, **after), output=data / "after")
     found = multifit.load(out / "model.dp").predict(*_frames())["dos"]
     np.testing.assert_allclose((found - labels).mean(axis=0), 0.0, atol=1e-12)
+    # And statistics that were stored for a loss of atoms are not taken for its own.
+    stored = {"training__stat_file": str(data / "stat.h5")}
+    fit(data, dos_recipe(["part"], 1, **stored), output=data / "atoms")
+    out = fit(data, dos_recipe(["part"], 1, **frames_only, **stored), output=data / "frames")
+    np.testing.assert_allclose(bias(out), np.linalg.lstsq(counts, labels)[0], rtol=1e-10)
 
 
 @pytest.mark.parametrize("kept", ["dos", "atom_dos"])
