@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,9 +13,6 @@ from .data import System, parameters, snapshot
 from .evaluation import QUANTITIES, Errors
 from .model import Model
 from .potential import ATOMS_AT_ONCE, Potential
-
-#: What is done with the outputs, the labels and the mask of real atoms of some frames.
-Detail = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray], np.ndarray], None]
 
 #: The label that is compared on request only, for it is large and its prediction dear.
 HESSIAN = "hessian"
@@ -62,7 +59,6 @@ def compare(
     potential: Potential,
     system: System,
     frames: np.ndarray | None = None,
-    detail: Detail | None = None,
     *,
     coefficients: bool = False,
     hessian: bool = False,
@@ -77,8 +73,6 @@ def compare(
         The data, with the model's ``type_map``.
     frames
         Which frames (n,); None for all.
-    detail
-        Called with the outputs, labels and mask of real atoms of each chunk of frames.
     coefficients, hessian
         As for :func:`predictions`.
 
@@ -91,8 +85,6 @@ def compare(
     chunks = predictions(potential, system, frames, coefficients=coefficients, hessian=hessian)
     for chunk in chunks:
         errors.add(chunk.output, chunk.label, chunk.real)
-        if detail is not None:
-            detail(chunk.output, chunk.label, chunk.real)
     return errors
 
 

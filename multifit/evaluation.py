@@ -23,6 +23,13 @@ class Quantity:
     kind: str = "energy"  #: ``var_name`` of the models that predict it
     cumulative: bool = False  #: whether sums up to each component are compared
 
+    def difference(
+        self, output: Mapping[str, np.ndarray], label: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """Return prediction − label, of sums up to each component if these are compared."""
+        diff = output[self.output] - label[self.label]
+        return np.cumsum(diff, axis=-1) if self.cumulative else diff
+
 
 QUANTITIES: dict[str, Quantity] = {
     "energy": Quantity("energy", "eV", "energy", "energy"),
@@ -89,9 +96,7 @@ class Errors:
         for key, quantity in QUANTITIES.items():
             if quantity.label not in label or quantity.output not in output:
                 continue
-            diff = output[quantity.output] - label[quantity.label]
-            if quantity.cumulative:
-                diff = np.cumsum(diff, axis=-1)
+            diff = quantity.difference(output, label)
             if quantity.axes:
                 diff = diff[real if quantity.axes == 1 else pairs(real)]
             if quantity.per_atom:

@@ -58,9 +58,7 @@ def atom_errors(kind: str, chunk: Chunk) -> dict[str, Array]:
         quantity = QUANTITIES[key]
         if quantity.label not in chunk.label:
             continue
-        diff = chunk.output[quantity.output] - chunk.label[quantity.label]
-        if quantity.cumulative:
-            diff = np.cumsum(diff, axis=-1)
+        diff = quantity.difference(chunk.output, chunk.label)
         found[key] = np.sqrt(np.mean(diff.reshape(*chunk.atype.shape, -1) ** 2, axis=-1))
     return found
 

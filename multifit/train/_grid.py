@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import dos, labels
+from .. import dos
 from .. import model as mdl
 from .._words import few
 from ..config import Config
@@ -98,10 +98,11 @@ def _doubts(model: mdl.Model, systems: Sequence[System]) -> list[str]:
     grid = model.grid
     assert grid is not None
     for system in systems:
-        frames = np.arange(min(system.nframes, FRAMES))
-        spectra = labels.load(model, system, frames, ("dos",)).get("dos")
-        if spectra is None or not len(frames):
+        if "dos" not in system.labels:
             continue
+        frames = np.arange(min(system.nframes, FRAMES))
+        arrays = {key: system.label(frames, key) for key in ("dos", *dos.keys(grid))}
+        spectra = dos.labels_on_grid(len(grid), grid, system, frames, arrays)["dos"]
         wanted = dos.electrons_of(grid, system.atype(frames))
         held = dos.electron_count(grid, spectra, grid.energies[-1])
         if (held < wanted).any():

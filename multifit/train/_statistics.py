@@ -65,8 +65,8 @@ class Evidence:
                 weight = arrays["atom_ener_coeff"]
             self.counts.append(stat.type_counts(atype, weight, model.ntypes))
             self.totals.append(arrays[kind.total].reshape(len(atype), width))
-        # What atoms have is a choice of whoever made it, and counts only where it is fitted.
-        if kind.atomic_label in arrays and kind.atomic_label in loss.labels:
+        # What atoms have is a choice of whoever made it: it is only there where the loss fits it.
+        if kind.atomic_label in arrays:
             self.kinds.append(atype.ravel())
             self.values.append(arrays[kind.atomic_label].reshape(atype.size, width))
 
@@ -78,9 +78,8 @@ def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
     protect = section.data_stat_protect
     sums, evidence = stat.no_sums(model.ntypes, 2), Evidence()
     extra = {k: stat.no_sums(m) for k, m in fit.parameters.items()}
-    wanted = (model.kind.total, model.kind.atomic_label)
     for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
-        ready, arrays = source.load(k, frames, wanted)
+        ready, arrays = source.load(k, frames, [model.kind.total])
         sums = sums + stat.environment_sums(model.descriptor, ready)
         for kind in extra:
             extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)
