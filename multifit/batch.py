@@ -1,8 +1,9 @@
 """Frames and their neighbours as the flat arrays that the core eats.
 
-All atoms of a batch lie in one list sorted by type, whichever frame they are in. For each pair of
-types there is one table of pairs, one row for each centre, as wide as the batch needs: components
-before neighbours, ``rij`` (n, 3, k), so that every product of the descriptor is a matrix product.
+All atoms of a batch lie in one list sorted by type, whichever frame they are in. For each type of
+neighbours there is one table of pairs, one row for each centre, as wide as the batch needs:
+components before neighbours, ``rij`` (N, 3, k), so that every product of the descriptor is a matrix
+product.
 """
 
 from __future__ import annotations
@@ -13,48 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .neighbors import find_pairs
+from . import frames as frm
+from .frames import Frame
+from .shapes import Shape, Shapes, bucket
 from .tree import Tree
-
-Key = tuple[int, int]
 
 #: Columns that tables get beyond what was seen in some frames, so that others fit in too.
 SPARE = 2
-
-
-@dataclass(frozen=True)
-class PairTable:
-    """The pairs between two types in one frame: row = which centre, col = how near the other."""
-
-    row: np.ndarray
-    col: np.ndarray
-    j: np.ndarray
-    rij: np.ndarray
-
-    @property
-    def width(self) -> int:
-        """Columns that the table needs."""
-        return int(self.col.max()) + 1 if self.col.size else 0
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame, ready to be put into a batch."""
-
-    atype: np.ndarray
-    tables: dict[Key, PairTable]
-    dropped: int = 0  #: pairs beyond ``sel``
-    nearest: float = np.inf  #: smallest distance in Å
-    fullest: tuple[
-        int, ...
-    ] = ()  #: the most neighbours of each type around one atom, before cutting
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that the tables hold, for caches."""
-        return sum(
-            t.row.nbytes + t.col.nbytes + t.j.nbytes + t.rij.nbytes for t in self.tables.values()
-        )
 
 
 class Atoms(NamedTuple):
@@ -82,6 +48,7 @@ class Layout:
     frame: np.ndarray  #: (N,) frame of each place; 0 for a place that pads
     atom: np.ndarray  #: (N,) atom in its frame
     real: np.ndarray  #: (N,) False for a place that pads
+    nframes: int  #: frames of the batch, with those that pad
 
     def spread(self, values: Sequence[np.ndarray]) -> np.ndarray:
         """Return (N, …) in the flat order from one (natoms, …) per frame; padding is zero."""
@@ -98,20 +65,10 @@ class Layout:
         out[self.frame[self.real], self.atom[self.real]] = flat[self.real]
         return out
 
-
-def _rank(key: np.ndarray) -> np.ndarray:
-    """Return the position of each entry among those of equal key; equal keys are contiguous."""
-    n = len(key)
-    first = np.ones(n, dtype=bool)
-    first[1:] = key[1:] != key[:-1]
-    starts = np.flatnonzero(first)
-    return np.arange(n) - np.repeat(starts, np.diff(np.append(starts, n)))
-
-
-def bucket(n: int) -> int:
-    """Return n rounded up to one of a few sizes, at most an eighth more (or 7)."""
-    step = max(8, 1 << max(0, n.bit_length() - 4))
-    return -(-n // step) * step
+    def padded(self, values: np.ndarray) -> np.ndarray:
+        """Return what each frame has, with zeros for frames that pad."""
+        more = self.nframes - len(values)
+        return np.concatenate([values, np.zeros((more, *values.shape[1:]), values.dtype)])
 
 
 @dataclass
@@ -127,15 +84,19 @@ class Batcher:
     pair_exclude_types
         Pairs of types that do not see each other.
     static_shapes
-        Whether shapes are rounded up to a few sizes, and tables never shrink again: for backends
-        that compile for each shape.
+        Whether batches get few shapes, with places that stay empty, and tables never shrink again:
+        for backends that compile for each shape.
     """
 
     rcut: float
     sel: tuple[int, ...]
-    pair_exclude_types: tuple[Key, ...] = ()
+    pair_exclude_types: tuple[tuple[int, int], ...] = ()
     static_shapes: bool = False
-    _widths: dict[Key, int] = field(default_factory=dict)
+    _widths: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin without shapes."""
+        self.shapes = Shapes(self.static_shapes)
 
     def frame(
         self,
@@ -145,63 +106,23 @@ class Batcher:
         atype: np.ndarray,
         where: str = "",
     ) -> Frame:
-        """Return the tables of one frame.
+        """Return a frame with its neighbours, as :func:`multifit.frames.frame` does."""
+        blind = self.pair_exclude_types
+        return frm.frame(coord, cell, pbc, atype, self.rcut, self.sel, blind, where)
 
-        Parameters
-        ----------
-        coord
-            (natoms, 3) in Å.
-        cell
-            (3, 3) in Å, or None.
-        atype
-            (natoms,); −1 is a virtual atom, which neither sees nor is seen.
-        where
-            The frame's name in error messages.
-        """
-        ntypes = len(self.sel)
-        atype = np.asarray(atype, dtype=np.int64)
-        real = np.flatnonzero(atype >= 0)
-        pairs = find_pairs(np.asarray(coord)[real], cell, pbc, self.rcut, where=where)
-        i, j, rij = real[pairs.i], real[pairs.j], pairs.rij
-        ti, tj = atype[i], atype[j]
-        blind = np.zeros((ntypes, ntypes), dtype=bool)
-        for a, b in self.pair_exclude_types:
-            blind[a, b] = blind[b, a] = True
-        if blind.any():
-            seen = ~blind[ti, tj]
-            i, j, rij, ti, tj = i[seen], j[seen], rij[seen], ti[seen], tj[seen]
-        # Sorted by centre and distance already; a stable sort groups by (a, b) and keeps both.
-        block = ti * ntypes + tj
-        order = np.argsort(block, kind="stable")
-        i, j, rij, ti, tj, block = (x[order] for x in (i, j, rij, ti, tj, block))
-        rank = _rank(block * len(atype) + i)
-        fullest = [int(rank[tj == b].max(initial=-1)) + 1 for b in range(ntypes)]
-        near = rank < np.asarray(self.sel)[tj]
-        row = _rows(atype, ntypes)[i]
-        tables = {}
-        edges = np.searchsorted(block, np.arange(ntypes * ntypes + 1))
-        for k in np.flatnonzero(np.diff(edges)):
-            s = slice(edges[k], edges[k + 1])
-            keep = near[s]
-            tables[divmod(int(k), ntypes)] = PairTable(
-                row=row[s][keep], col=rank[s][keep], j=j[s][keep], rij=rij[s][keep]
-            )
-        nearest = float(np.sqrt((rij * rij).sum(axis=1).min(initial=np.inf)))
-        return Frame(atype, tables, int((~near).sum()), nearest, tuple(fullest))
-
-    def _width(self, key: Key, frames: Sequence[Frame], spare: int = 0) -> int:
-        need = max((f.tables[key].width for f in frames if key in f.tables), default=0)
+    def _width(self, b: int, frames: Sequence[Frame], spare: int = 0) -> int:
+        need = max((f.tables[b].width for f in frames if b in f.tables), default=0)
         if not self.static_shapes:
             return need
-        width = min(bucket(need + spare), self.sel[key[1]]) if need else 0
-        width = max(width, self._widths.get(key, 0))
-        self._widths[key] = width
+        width = min(bucket(need + spare), self.sel[b]) if need else 0
+        width = max(width, self._widths.get(b, 0))
+        self._widths[b] = width
         return width
 
     def learn(self, frames: Sequence[Frame]) -> None:
         """Let tables be as wide as these frames need and a little more, for static shapes."""
-        for key in {key for frame in frames for key in frame.tables}:
-            self._width(key, frames, spare=SPARE)
+        for b in {b for frame in frames for b in frame.tables}:
+            self._width(b, frames, spare=SPARE)
 
     def assemble(
         self,
@@ -221,85 +142,81 @@ class Batcher:
         Returns
         -------
         batch
-            ``{"natoms": (nframes,), "centres": {a: {"frame", "atom", "mask": (n,), "tables": {b:
-            {"rij": (n, 3, k), "index": (n, k), "mask": (n, k)}}}}}`` and the parameters.
+            ``{"natoms": (nframes,), "atype": (N,), "centres": {a: {"frame", "atom", "mask": (n,)}},
+            "tables": {b: {"rij": (N, 3, k), "index": (N, k), "mask": (N, k)}}}`` and the
+            parameters. A frame that pads has no atoms.
         layout
             The frame and the atom of each place of the flat list.
         """
-        layout, spans, places = self._lay_out(frames)
+        layout, shape, places = self._lay_out(frames)
         centres: dict[str, Any] = {}
-        for a, span in spans.items():
-            mask = layout.real[span].astype(np.float64)
-            tables = {}
-            for b in range(len(self.sel)):
-                width = self._width((a, b), frames)
-                if width:
-                    tables[str(b)] = self._table((a, b), frames, len(mask), width, places)
-            centres[str(a)] = {
-                "frame": layout.frame[span],
-                "atom": layout.atom[span],
-                "mask": mask,
-                "tables": tables,
-            }
-        natoms = np.array([(f.atype >= 0).sum() for f in frames], dtype=np.float64)
-        batch: Tree = {"natoms": natoms, "centres": centres}
+        start = 0
+        for a, n in enumerate(shape.counts):
+            if n:
+                span = slice(start, start + n)
+                centres[str(a)] = {
+                    "frame": layout.frame[span],
+                    "atom": layout.atom[span],
+                    "mask": layout.real[span].astype(np.float64),
+                }
+                start += n
+        tables = {}
+        for b in range(len(self.sel)):
+            width = self._width(b, frames)
+            if width:
+                tables[str(b)] = _table(b, frames, len(layout.real), width, places)
+        natoms = np.array([float((f.atype >= 0).sum()) for f in frames])
+        batch: Tree = {
+            "natoms": layout.padded(natoms),
+            "atype": np.repeat(np.arange(len(self.sel)), shape.counts),
+            "centres": centres,
+            "tables": tables,
+        }
         if fparam is not None:
-            batch["fparam"] = np.asarray(fparam, dtype=np.float64)
+            batch["fparam"] = layout.padded(np.asarray(fparam, dtype=np.float64))
         if aparam is not None:
             flat = layout.spread(list(np.asarray(aparam, dtype=np.float64)))
-            for a, span in spans.items():
-                centres[str(a)]["aparam"] = flat[span]
+            start = 0
+            for centre in centres.values():
+                stop = start + len(centre["mask"])
+                centre["aparam"] = flat[start:stop]
+                start = stop
         return batch, layout
 
-    def _lay_out(
-        self, frames: Sequence[Frame]
-    ) -> tuple[Layout, dict[int, slice], list[np.ndarray]]:
-        """Return the layout, the slice of each type, and each frame's atoms' places."""
-        frame = np.repeat(np.arange(len(frames)), [len(f.atype) for f in frames])
-        atom = np.concatenate([np.arange(len(f.atype)) for f in frames])
+    def _lay_out(self, frames: Sequence[Frame]) -> tuple[Layout, Shape, list[np.ndarray]]:
+        """Return the layout, the shape, and each frame's atoms' places."""
+        sizes = [len(f.atype) for f in frames]
+        frame = np.repeat(np.arange(len(frames)), sizes)
+        atom = np.concatenate([np.arange(n) for n in sizes])
         atype = np.concatenate([f.atype for f in frames])
-        spans, parts, start = {}, [], 0
-        for a in range(len(self.sel)):
-            here = np.flatnonzero(atype == a)
-            if not here.size:
-                continue
-            size = bucket(here.size) if self.static_shapes else here.size
-            part = np.full(size, -1)
-            part[: here.size] = here
-            parts.append(part)
-            spans[a] = slice(start, start + size)
-            start += size
-        source = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+        counts = np.bincount(atype[atype >= 0], minlength=len(self.sel))
+        shape = self.shapes.fit(Shape(len(frames), tuple(counts.tolist())))
+        source = np.full(shape.natoms, -1)
+        start = 0
+        for a, n in enumerate(shape.counts):
+            source[start : start + counts[a]] = np.flatnonzero(atype == a)
+            start += n
         real = source >= 0
-        layout = Layout(np.where(real, frame[source], 0), np.where(real, atom[source], 0), real)
+        layout = Layout(
+            np.where(real, frame[source], 0), np.where(real, atom[source], 0), real, shape.nframes
+        )
         place = np.zeros(len(atype), dtype=np.int64)
         place[source[real]] = np.flatnonzero(real)
-        ends = np.cumsum([len(f.atype) for f in frames])[:-1]
-        return layout, spans, np.split(place, ends)
-
-    def _table(
-        self, key: Key, frames: Sequence[Frame], n: int, width: int, places: list[np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Return the table of one pair of types over all frames."""
-        rij = np.zeros((n, 3, width))
-        index = np.zeros((n, width), dtype=np.int64)
-        mask = np.zeros((n, width))
-        start = 0
-        for f, place in zip(frames, places, strict=True):
-            table = f.tables.get(key)
-            if table is not None:
-                row = table.row + start
-                rij[row, :, table.col] = table.rij
-                index[row, table.col] = place[table.j]
-                mask[row, table.col] = 1.0
-            start += int((f.atype == key[0]).sum())
-        return {"rij": rij, "index": index, "mask": mask}
+        return layout, shape, np.split(place, np.cumsum(sizes)[:-1])
 
 
-def _rows(atype: np.ndarray, ntypes: int) -> np.ndarray:
-    """Return each atom's position among the atoms of its type, (natoms,)."""
-    rows = np.zeros(len(atype), dtype=np.int64)
-    for a in range(ntypes):
-        here = np.flatnonzero(atype == a)
-        rows[here] = np.arange(here.size)
-    return rows
+def _table(
+    b: int, frames: Sequence[Frame], n: int, width: int, places: list[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the table of the neighbours of one type around all atoms."""
+    rij = np.zeros((n, 3, width))
+    index = np.zeros((n, width), dtype=np.int64)
+    mask = np.zeros((n, width))
+    for f, place in zip(frames, places, strict=True):
+        table = f.tables.get(b)
+        if table is not None:
+            row = place[table.i]
+            rij[row, :, table.col] = table.rij
+            index[row, table.col] = place[table.j]
+            mask[row, table.col] = 1.0
+    return {"rij": rij, "index": index, "mask": mask}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,103 +10,131 @@ import array_api_compat.numpy as xp
 import numpy as np
 
 from . import descriptor as dsc
+from . import precision as prec
 from .backend import Backend
 from .tree import Tree
 
 #: Numbers of coefficients to begin with and to give up at (direct evaluation is then as quick).
 #: Fewer would do at first, but save next to nothing, and each increase costs a compilation.
-FEWEST, MOST = 96, 256
+FEWEST, MOST = 72, 264
+
+#: Numbers of coefficients are 8 more than a multiple of this: rows of 512 bytes, or of 1024, fall
+#: onto the same lines of a cache, which makes 64 coefficients slower than 72.
+STEP = 16
 
 #: The interval reaches to this part of the smallest distance that was seen.
 MARGIN = 0.9
 
+#: Å between the distances at which intervals can end: few frames change one.
+GRID = 0.25
+
+#: Largest last coefficients, relative to the largest, of nets in each precision. A net in float32
+#: is evaluated in float64 where its series is made; the others are not worth one.
+TOLERANCES = {"float64": 1e-12, "float32": 1e-7}
+
 
 @dataclass
 class Spectrum:
-    """The interval and the number of coefficients, grown when data or nets ask for it.
+    """The intervals and the number of coefficients, grown when data or nets ask for it.
 
     Parameters
     ----------
-    present
-        The pairs of types whose nets are looked at.
-    tolerance
-        Largest last coefficients, relative to the largest.
     wanted
         Whether what is evaluated takes a series at all: Hessians do not.
     """
 
     backend: Backend
     config: dsc.SeE2A
-    present: set[tuple[int, int]]
-    nearest: float  #: distance in Å to which the interval reaches
-    tolerance: float = 1e-9  #: forces are then good to about 1e-10 eV/Å
     count: int = FEWEST
     wanted: bool = True
     _arrays: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Begin without pairs."""
+        #: Å to which the intervals reach; ∞ for types that were not met, (ntypes, ntypes).
+        self.nearest = np.full((self.config.ntypes,) * 2, np.inf)
+
+    @property
+    def tolerance(self) -> float | None:
+        """Largest last coefficients, relative to the largest; None if there can be no series."""
+        smooth = self.config.activation_function.lower() in dsc.SMOOTH
+        return TOLERANCES.get(prec.canonical(self.config.precision)) if smooth else None
+
     @property
     def usable(self) -> bool:
         """Whether the series is exact enough and cheaper than the nets themselves."""
-        smooth = self.config.activation_function.lower() in dsc.SMOOTH
-        double = self.config.precision == "float64"
-        return self.wanted and smooth and double and self.count <= MOST and self.nearest > 0
+        few = self.count <= MOST
+        return self.wanted and few and self.tolerance is not None and bool((self.nearest > 0).all())
 
-    def _s_max(self) -> float:
-        r = np.array([[self.nearest]])
-        return float(dsc.radial(xp, self.config.environment, r)[0, 0])
+    @property
+    def _reach(self) -> np.ndarray:
+        """s_max of each pair of types."""
+        r = np.minimum(self.nearest, MARGIN * self.config.rcut)
+        return np.asarray(dsc.radial(xp, self.config.environment, r))
 
-    def basis(self, nearest: float) -> dict[str, Any] | None:
-        """Return the basis for a batch whose closest pair is ``nearest`` Å apart, or None.
-
-        A pair outside the interval is never extrapolated: the interval grows first.
-        """
-        if nearest < self.nearest:
-            before = self._s_max()
-            self.nearest = MARGIN * nearest
-            self._set(int(np.ceil(self.count * self._s_max() / before)))
-        if not self.usable:
-            return None
-        if not self._arrays:
-            host = dsc.chebyshev_basis(self.count, self._s_max())
-            self._arrays = {name: self.backend.asarray(x) for name, x in host.items()}
-        return self._arrays
-
-    def basis_for(
-        self, nearest: float, pairs: Iterable[tuple[int, int]], params: Callable[[], Tree]
-    ) -> dict[str, Any] | None:
+    def basis_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> dict[str, Any] | None:
         """Return the basis for a batch, or None; what is new in the batch is looked at first.
+
+        A pair outside an interval is never extrapolated: the interval grows.
 
         Parameters
         ----------
         nearest
-            The closest pair in Å.
-        pairs
-            The types of the pairs.
+            The smallest distance of each pair of types in Å, ∞ for none, (ntypes, ntypes).
         params
             What returns the nested NumPy arrays; called only if a pair is closer or of new types.
         """
-        fresh, closer = set(pairs) - self.present, nearest < self.nearest
-        self.present |= fresh
-        basis = self.basis(nearest)
-        if fresh or closer:
+        closer = nearest < self.nearest
+        if closer.any():
+            self.include(nearest)
             self.check(params())
-            basis = self.basis(self.nearest)
-        return basis
+        return self._basis()
+
+    def include(self, nearest: np.ndarray) -> None:
+        """Let the intervals hold pairs of these distances in Å, (ntypes, ntypes), and closer ones.
+
+        Nets of types that are new have yet to be looked at (:meth:`check`).
+        """
+        reach = MARGIN * nearest
+        with np.errstate(invalid="ignore"):
+            reach = np.where(reach >= GRID, GRID * np.floor(reach / GRID), reach)
+        self.nearest = np.where(nearest < self.nearest, reach, self.nearest)
+        self._arrays = {}
+
+    def _basis(self) -> dict[str, Any] | None:
+        if not self.usable:
+            return None
+        if not self._arrays:
+            host = dsc.chebyshev_basis(self.count, self._reach)
+            self._arrays = {name: self.backend.asarray(x) for name, x in host.items()}
+        return self._arrays
 
     def check(self, params: Tree) -> None:
         """Take more coefficients if the nets (nested NumPy arrays) need them."""
-        while self.usable and self._tail(params["descriptor"]) > self.tolerance:
-            self._set(self.count + self.count // 2)
-
-    def _set(self, count: int) -> None:
-        """Take so many coefficients, in steps of 16 so that compilers meet few shapes."""
-        self.count, self._arrays = -(-count // 16) * 16, {}
+        tolerance = self.tolerance
+        while self.usable and tolerance is not None and self._tail(params) > tolerance:
+            more = self.count + self.count // 2
+            self.count, self._arrays = -(-(more - 8) // STEP) * STEP + 8, {}
 
     def _tail(self, params: Tree) -> float:
-        basis = dsc.chebyshev_basis(self.count, self._s_max())
-        worst = 0.0
-        for a, b in self.present:
-            net = params["embeddings"][str(self.config.network_index(a, b))]
-            scale = (params["davg"][a, b, 0], params["dstd"][a, b, 0])
-            worst = max(worst, dsc.tail(self.config.network, net, basis, scale))
+        basis = dsc.chebyshev_basis(self.count, self._reach)
+        worst, own = 0.0, params["descriptor"]
+        for a, b in np.argwhere(np.isfinite(self.nearest)).tolist():
+            net = own["embeddings"][str(self.config.network_index(a, b))]
+            scale = (basis["reach"][a, b], own["davg"][a, b, 0], own["dstd"][a, b, 0])
+            worst = max(worst, dsc.tail(self.config.double_network, net, basis, scale))
         return worst
+
+    def state(self) -> dict[str, Any]:
+        """Return what a run that goes on needs: numbers and lists, with 0 for types not met."""
+        nearest = np.where(np.isfinite(self.nearest), self.nearest, 0.0)
+        return {"nearest": nearest.tolist(), "count": self.count}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` returned; leave it if it is of another kind of run."""
+        nearest = np.asarray(state["nearest"], dtype=np.float64)
+        if nearest.shape == self.nearest.shape:
+            found = np.where(nearest > 0, nearest, np.inf)
+            self.nearest = np.minimum(self.nearest, found)
+            self.count = max(self.count, int(state["count"]))
+            self._arrays = {}

@@ -14,7 +14,7 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
-from .batch import Frame
+from .frames import Frame
 from .descriptor import SeE2A, environment
 from .errors import DataError
 
@@ -63,14 +63,13 @@ def environment_sums(config: SeE2A, frames: Iterable[Frame]) -> Sums:
         atoms = np.bincount(frame.atype[frame.atype >= 0], minlength=n)
         number = atoms[:, None] * config.nnei * np.array([1.0, 3.0])
         total, squares = np.zeros((n, 2)), np.zeros((n, 2))
-        for (a, b), table in frame.tables.items():
-            if (a, b) in config.excluded or not len(table.rij):
-                continue
-            rij = table.rij.T[None, :, :]
+        for b, table in frame.tables.items():
+            rij, centre = table.rij.T[None, :, :], frame.atype[table.i]
             rows, _ = environment(xp, config.environment, rij, np.ones_like(rij[:, 0, :]))
-            parts = (rows[0, :1], rows[0, 1:])
-            total[a] += [part.sum() for part in parts]
-            squares[a] += [(part * part).sum() for part in parts]
+            seen = np.array([(a, b) not in config.excluded for a in range(n)])[centre]
+            for sums_of, values in ((total, rows[0]), (squares, rows[0] * rows[0])):
+                each = [np.bincount(centre, seen * value, minlength=n) for value in values]
+                sums_of += np.stack([each[0], each[1] + each[2] + each[3]], axis=1)
         sums = sums + Sums(number, total, squares)
     return sums
 

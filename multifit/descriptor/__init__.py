@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ._describe import describe as describe
+from ._describe import join as join
 from ._environment import Environment as Environment
 from ._environment import environment as environment
 from ._environment import radial as radial
 from ._se_e2_a import SeE2A as SeE2A
-from ._se_e2_a import describe as describe
 from ._se_e2_a import init as init
 from ._se_e2_a import trainable_names as trainable_names
 from ._serial import deserialize as deserialize

@@ -23,6 +23,7 @@ T(x)     ``cheb``, (n, K, k)
 A        ``moments``, (n, 4, K)
 C        ``series``, (K, M)
 W, D     ``basis["transform"]``, ``basis["derivative"]``, (K, K)
+s_max    ``basis["reach"]``, (ntypes, ntypes)
 =======  =================================
 
 Source: Trefethen, Approximation Theory and Approximation Practice, chapters 3 and 4.
@@ -30,19 +31,21 @@ Source: Trefethen, Approximation Theory and Approximation Practice, chapters 3 a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.numpy as np_xp
 import numpy as np
 
 from ..networks import Network, apply_network
-from ..tree import Tree
+from ..tree import Tree, map_leaves
 
 Array = Any
 
 #: Activations that are analytic, so that a series converges geometrically.
 SMOOTH = frozenset({"tanh", "gelu", "gelu_tf", "softplus", "sigmoid", "silu", "linear", "none"})
+
+#: Polynomials that are made one by one; the others follow from them in blocks of as many.
+BLOCK = 8
 
 
 def _cosine(m: np.ndarray, k: int) -> np.ndarray:
@@ -62,8 +65,14 @@ def _cosine(m: np.ndarray, k: int) -> np.ndarray:
     return cosine
 
 
-def chebyshev_basis(k: int, s_max: float) -> dict[str, np.ndarray]:
-    """Return what the series needs on [0, s_max]: nodes (K,), W and D (K, K), 2/s_max (0-d)."""
+def chebyshev_basis(k: int, reach: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what the series needs on [0, s_max]: nodes in x (K,), W and D (K, K), signs T_k(−1).
+
+    Parameters
+    ----------
+    reach
+        s_max for each pair of types, (ntypes, ntypes).
+    """
     odd = 2 * np.arange(k) + 1
     transform = _cosine(np.outer(np.arange(k), odd), k) * (2.0 / k)
     transform[0] *= 0.5
@@ -72,85 +81,68 @@ def chebyshev_basis(k: int, s_max: float) -> dict[str, np.ndarray]:
     derivative = np.where(above, 2.0 * order[None, :], 0.0)
     derivative[0] *= 0.5
     return {
-        "nodes": 0.5 * s_max * (1.0 + _cosine(odd, k)),
+        "nodes": _cosine(odd, k),
         "transform": transform,
         "derivative": derivative,
-        "scale": np.asarray(2.0 / s_max),
+        "signs": np.where(order % 2 == 0, 1.0, -1.0),
+        "reach": np.asarray(reach, dtype=np.float64),
     }
 
 
-def _chebyshev(xp: Any, x: Array, count: int) -> Array:
+def chebyshev(xp: Any, x: Array, count: int) -> Array:
     """Return T_0 … T_{count−1} of x (n, k) as (n, count, k).
 
-    By T_{m+l} = 2 T_m T_l − T_{m−l}: the number of known polynomials doubles in each pass.
+    The first ones by the recurrence of three terms, the others in blocks of L by
+    T_{m+L} = 2 T_L T_m − T_{m−L}: few operations on large arrays.
     """
-    known = xp.stack([xp.ones_like(x), x], axis=1)
-    while known.shape[1] < count:
-        m = known.shape[1] - 1
-        more = min(m, count - known.shape[1])
-        below = xp.flip(known[:, m - more : m, :], axis=1)
-        # Spread out first: Paddle is ten times slower where a product has to broadcast.
-        top = xp.broadcast_to(2.0 * known[:, m : m + 1, :], below.shape)
-        known = xp.concat([known, top * known[:, 1 : more + 1, :] - below], axis=1)
-    return known
+    if count == 1:
+        return xp.ones_like(x)[:, None, :]
+    few, twice = [xp.ones_like(x), x], 2.0 * x
+    while len(few) < min(count, BLOCK + 1):
+        few.append(twice * few[-1] - few[-2])
+    first = xp.stack(few, axis=1)
+    if count <= BLOCK + 1:
+        return first
+    block = first[:, :BLOCK, :]
+    # Spread out first: Paddle is ten times slower where a product has to broadcast.
+    factor = xp.broadcast_to(2.0 * first[:, BLOCK:, :], block.shape)
+    blocks = [block, factor * block - xp.flip(first[:, 1:, :], axis=1)]
+    while len(blocks) * BLOCK < count:
+        blocks.append(factor * blocks[-1] - blocks[-2])
+    return xp.concat(blocks, axis=1)[:, :count, :]
 
 
-def _series(
-    xp: Any, network: Network, params: Tree, basis: dict[str, Array], scale: tuple[Array, Array]
-) -> Array:
-    """Return the coefficients C (K, M), float64, of N as a function of s."""
-    mean, deviation = scale
-    at_nodes = xp.reshape((basis["nodes"] - mean) / deviation, (-1, 1))
-    g, _ = apply_network(xp, network, params, at_nodes)
-    return xp.matmul(basis["transform"], g)
-
-
-def spectral(
+def coefficients(
     xp: Any,
     network: Network,
     params: Tree,
     basis: dict[str, Array],
-    scale: tuple[Array, Array],
-    s: Array,
-    rows: Array,
-) -> tuple[Array, Callable[[Array], Array]]:
-    """Return Σ_j R̃_ij ⊗ N(R̃_ij,0), (n, 4, M), and the pullback T̄ → ∂/∂R̃ (n, 4, k).
+    scales: list[tuple[Array, Array, Array]],
+) -> list[Array]:
+    """Return the coefficients C (K, M), float64, of one net N as a function of s, for some scales.
 
     Parameters
     ----------
-    basis
-        From :func:`chebyshev_basis`; every s lies in its interval.
-    scale
-        Mean and deviation (0-d) with which R̃_ij,0 = (s − mean)/deviation.
-    s
-        (n, k).
-    rows
-        R̃, (n, 4, k).
+    scales
+        s_max, and mean and deviation (0-d) with which R̃₀ = (s − mean)/deviation.
     """
+    # In float64 whatever the precision of the net: a derivative multiplies rounding errors by K².
+    params = map_leaves(lambda x: xp.astype(x, xp.float64, copy=False), params)
     count = basis["nodes"].shape[0]
-    cheb = _chebyshev(xp, s * basis["scale"] - 1.0, count)
-    moments = xp.matmul(rows, xp.matrix_transpose(cheb))
-    series = _series(xp, network, params, basis, scale)
-    n, m = rows.shape[0], series.shape[1]
-    t = xp.reshape(xp.matmul(xp.reshape(moments, (n * 4, count)), series), (n, 4, m))
-
-    def pullback(t_bar: Array) -> Array:
-        flat = xp.matmul(xp.reshape(t_bar, (n * 4, m)), xp.matrix_transpose(series))
-        slope = xp.matmul(flat, xp.matrix_transpose(basis["derivative"]))
-        both = [xp.reshape(part, (n, 4, count)) for part in (flat, slope)]
-        bars = xp.matmul(xp.concat(both, axis=1), cheb)
-        # dx/dR̃₀ = (2/s_max)·deviation, so that all of it is a derivative by R̃.
-        x_bar = xp.sum(rows * bars[:, 4:, :], axis=1, keepdims=True)
-        s_bar = x_bar * (basis["scale"] * scale[1])
-        return xp.concat([bars[:, :1, :] + s_bar, bars[:, 1:4, :]], axis=1)
-
-    return t, pullback
+    s = 0.5 * (basis["nodes"] + 1.0)
+    rows = [(s * reach - mean) / deviation for reach, mean, deviation in scales]
+    g, _ = apply_network(xp, network, params, xp.reshape(xp.concat(rows, axis=0), (-1, 1)))
+    places = range(0, len(scales) * count, count)
+    return [xp.matmul(basis["transform"], g[start : start + count, :]) for start in places]
 
 
 def tail(
-    network: Network, params: Tree, basis: dict[str, np.ndarray], scale: tuple[float, float]
+    network: Network,
+    params: Tree,
+    basis: dict[str, np.ndarray],
+    scale: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> float:
     """Return the size of the last coefficients relative to the largest, for NumPy parameters."""
-    series = np.abs(_series(np_xp, network, params, basis, (scale[0], scale[1])))
+    series = np.abs(coefficients(np_xp, network, params, basis, [scale])[0])
     last = max(2, len(series) // 16)
     return float(series[-last:].max() / max(series.max(), 1e-300))

@@ -126,7 +126,7 @@ def dos_loss(
 
         shown = average(xp.abs(error)) if absolute else xp.sqrt(average(error * error))
         if key == "dos":
-            shown = shown / xp.mean(atoms.natoms)
+            shown = shown / mean.size
         return average(cost(error)), {config.metric(term): shown}
 
     return weighted(xp, config, learning_rate, label, part, atoms.natoms.dtype)

@@ -55,7 +55,7 @@ def _extensive(
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss and the metrics of energy or virial, which are divided by the atoms."""
     xp, name = mean.xp, config.metric(term)
-    per_atom = error / mean.of.natoms[:, None]
+    per_atom = error / mean.natoms[:, None]
     absolute = config.loss_func == "mae"
     if absolute or config.use_huber or config.intensive_ener_virial:
         loss = mean.frames(_penalty(xp, config, term)(per_atom))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +24,25 @@ class Mean:
         """The namespace."""
         return self.backend.xp
 
+    @property
+    def natoms(self) -> Array:
+        """Real atoms of each frame, 1 for a frame that pads, (nframes,)."""
+        return self.xp.maximum(self.of.natoms, self.xp.ones_like(self.of.natoms))
+
+    @property
+    def _real(self) -> Array:
+        """1 for a frame with atoms and 0 for one that pads, (nframes,)."""
+        return self.xp.astype(self.of.natoms > 0.0, self.of.natoms.dtype)
+
+    @property
+    def size(self) -> Array:
+        """The mean number of real atoms, 0-d."""
+        return self.xp.sum(self.of.natoms) / self.xp.sum(self._real)
+
     def frames(self, x: Array) -> Array:
-        """Return the mean over frames and components of x (nframes, …)."""
-        return self.xp.mean(x)
+        """Return the mean over frames and components of x (nframes, …), zero where one pads."""
+        size = math.prod(x.shape[1:])
+        return self.xp.sum(x) / (self.xp.sum(self._real) * float(size))
 
     def atoms(self, x: Array) -> Array:
         """Return the mean over real atoms and components of x (N, c)."""
@@ -38,8 +55,8 @@ class Mean:
         Those of virtual atoms are zero and do not count.
         """
         rows = self.xp.sum(x, axis=1) * self.of.mask
-        size = 3.0 * self.of.natoms
-        return self.xp.mean(self.per_frame(rows) / (size * size))
+        size = 3.0 * self.natoms
+        return self.frames(self.per_frame(rows) / (size * size))
 
     def per_frame(self, x: Array) -> Array:
         """Return the sums over the atoms of each frame, (nframes, …), of x (N, …)."""

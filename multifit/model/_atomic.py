@@ -45,34 +45,49 @@ def compared_atoms(backend: Arithmetic, model: Model, batch: Tree) -> Atoms:
 
 
 def contributions(
-    xp: Any, model: Model, params: Tree, a: int, batch: Tree
-) -> tuple[Array, Callable[[Array], dict[str, Array]]]:
-    """Return what the atoms of type a contribute, and its pullback to the pair vectors.
+    xp: Any, model: Model, params: Tree, batch: Tree
+) -> tuple[list[Array], Callable[[list[Array]], Array]]:
+    """Return what the atoms contribute, type by type, and its pullback to the pair vectors.
 
     Returns
     -------
     y
-        (n, dim_out).
+        (n, dim_out) for each type of :func:`centres`.
     pullback
-        ȳ (n, dim_out) → (n, 3, k) for each type of neighbours.
+        The same of ȳ → (N, 3, Σk), for the tables as :func:`multifit.descriptor.join` puts them.
     """
-    atoms = batch["centres"][str(a)]
-    counts = weight(xp, model, a, batch)[:, None]
+    kinds = [int(a) for a in centres(batch)]
+    counts = {a: batch["centres"][str(a)]["mask"].shape[0] for a in kinds}
     d, descriptor_pullback = dsc.describe(
         xp,
         model.descriptor,
         params["descriptor"],
-        a,
-        counts.shape[0],
-        atoms["tables"],
+        batch["atype"],
+        counts,
+        batch["tables"],
         batch.get("basis"),
     )
+    found = [_of_type(xp, model, params, a, batch, d[a]) for a in kinds]
+
+    def pullback(y_bar: list[Array]) -> Array:
+        parts = zip(kinds, found, y_bar, strict=True)
+        return descriptor_pullback({a: pull(bar) for a, (_, pull), bar in parts})
+
+    return [y for y, _ in found], pullback
+
+
+def _of_type(
+    xp: Any, model: Model, params: Tree, a: int, batch: Tree, d: Array
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return what atoms of type a with descriptors d contribute (n, dim_out), and ȳ → d̄."""
+    atoms = batch["centres"][str(a)]
+    counts = weight(xp, model, a, batch)[:, None]
     fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
     y, fit_pullback = fit.fit(
         xp, model.fitting, params["fitting"], a, d, fparam, atoms.get("aparam")
     )
     y = (y + params["out_bias"][a, :]) * counts
-    return y, lambda y_bar: descriptor_pullback(fit_pullback(y_bar * counts))
+    return y, lambda y_bar: fit_pullback(y_bar * counts)
 
 
 def totals(backend: Arithmetic, model: Model, params: Tree, batch: Tree) -> tuple[Array, Array]:
@@ -87,6 +102,5 @@ def totals(backend: Arithmetic, model: Model, params: Tree, batch: Tree) -> tupl
             xp.zeros((nframes, *shape), dtype=xp.float64),
             xp.zeros((0, *shape), dtype=xp.float64),
         )
-    parts = [contributions(xp, model, params, int(a), batch)[0] for a in centres(batch)]
-    each = xp.concat(parts, axis=0)
+    each = xp.concat(contributions(xp, model, params, batch)[0], axis=0)
     return backend.segment_sum(each, frames_of(xp, batch), nframes), each

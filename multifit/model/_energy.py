@@ -13,31 +13,15 @@ and Ξ are zero. Source: the DeePMD-kit documentation, "Fit energy" (definition 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from .. import descriptor as dsc
 from ..backend import Arithmetic
 from ..tree import Tree
 from ._atomic import centres, contributions, frames_of, weight
 from ._settings import Model
 
 Array = Any
-
-
-class Slope(NamedTuple):
-    """∂E_i/∂r_ij for the pairs between n centres of one type and k neighbours of another."""
-
-    frame: Array  #: of each centre, (n,)
-    index: Array  #: the neighbours, (n, k)
-    rij: Array  #: (n, 3, k)
-    g: Array  #: (n, 3, k)
-
-
-def _centre(
-    xp: Any, model: Model, params: Tree, a: int, batch: Tree, forces: bool
-) -> tuple[Array, dict[str, Array]]:
-    """Return the energies (n,) of the atoms of type a, and ∂E_i/∂r_ij for each neighbour type."""
-    y, pullback = contributions(xp, model, params, a, batch)
-    return y[:, 0], pullback(xp.ones_like(y)) if forces else {}
 
 
 def _without_mean(
@@ -50,11 +34,6 @@ def _without_mean(
     # Of a frame without such atoms there is nothing to subtract.
     mean = backend.segment_sum(energy, frame, nframes) / xp.maximum(number, xp.ones_like(number))
     return energy - xp.take(mean, frame, axis=0) * counts
-
-
-def _pairs_last(xp: Any, g: Array) -> Array:
-    """Return (n·k, 3) from (n, 3, k)."""
-    return xp.reshape(xp.matrix_transpose(g), (-1, 3))
 
 
 def evaluate_energy(
@@ -74,23 +53,21 @@ def evaluate_energy(
         As from :func:`init`, as arrays of the backend.
     batch
         As from :class:`multifit.batch.Batcher`, as arrays of the backend: N atoms in nframes
-        frames, sorted by type.
+        frames, sorted by type, and perhaps E − N others (``others``) at which pairs end.
 
     Returns
     -------
     dict
-        ``energy`` (nframes,) and ``atom_energy`` (N,) in eV, ``force`` (N, 3) in eV/Å, ``virial``
-        (nframes, 3, 3) in eV and on request ``atom_virial`` (N, 3, 3), where a pair counts for its
+        ``energy`` (nframes,) and ``atom_energy`` (N,) in eV, ``force`` (E, 3) in eV/Å, ``virial``
+        (nframes, 3, 3) in eV and on request ``atom_virial`` (E, 3, 3), where a pair counts for its
         neighbour as in DeePMD-kit.
     """
     xp = backend.xp
     nframes = batch["natoms"].shape[0]
     if not batch["centres"]:
         return _nothing(xp, nframes, forces, atom_virial)
-    moves = forces and not model.fitting.tot_ener_zero
-    keys = centres(batch)
-    parts = [_centre(xp, model, params, int(a), batch, moves) for a in keys]
-    atom_energy = xp.concat([energy for energy, _ in parts], axis=0)
+    parts, pullback = contributions(xp, model, params, batch)
+    atom_energy = xp.concat([y[:, 0] for y in parts], axis=0)
     frame = frames_of(xp, batch)
     if model.fitting.tot_ener_zero:
         atom_energy = _without_mean(backend, model, batch, atom_energy, frame)
@@ -98,50 +75,43 @@ def evaluate_energy(
         "energy": backend.segment_sum(atom_energy, frame, nframes),
         "atom_energy": atom_energy,
     }
-    n = atom_energy.shape[0]
-    if not moves:
-        return out | (_zero_forces(xp, nframes, n, atom_virial) if forces else {})
-    slopes = [_slopes(batch["centres"][a], g) for a, (_, g) in zip(keys, parts, strict=True)]
-    pulls = [_pull(xp, energy, mine) for (energy, _), mine in zip(parts, slopes, strict=True)]
-    pairs = [slope for mine in slopes for slope in mine]
-    out["force"] = _force(backend, xp.concat(pulls, axis=0), pairs)
-    if not pairs:
-        return _zero_forces(xp, nframes, n, atom_virial) | out
-    out["virial"] = _virial(backend, pairs, nframes)
+    if not forces:
+        return out
+    if model.fitting.tot_ener_zero or not batch["tables"]:
+        return out | _zero_forces(xp, nframes, _ends(batch), atom_virial)
+    pairs = dsc.join(xp, batch["tables"])
+    g = pullback([xp.ones_like(y) for y in parts])
+    out["force"] = _force(backend, g, pairs["index"], _ends(batch))
+    per_atom = xp.matmul(pairs["rij"], xp.matrix_transpose(g))
+    out["virial"] = -backend.segment_sum(per_atom, frame, nframes)
     if atom_virial:
-        out["atom_virial"] = _atom_virial(backend, pairs, n)
+        outer = _pairs_last(xp, g)[:, :, None] * _pairs_last(xp, pairs["rij"])[:, None, :]
+        out["atom_virial"] = -backend.segment_sum(outer, _flat(xp, pairs["index"]), _ends(batch))
     return out
 
 
-def _slopes(atoms: Tree, g: dict[str, Array]) -> list[Slope]:
-    """Return ∂E_i/∂r_ij for the pairs of the atoms of one type, one for each neighbour type."""
-    tables = atoms["tables"]
-    return [
-        Slope(atoms["frame"], tables[b]["index"], tables[b]["rij"], g[b])
-        for b in sorted(g, key=int)
-    ]
+def _ends(batch: Tree) -> int:
+    """Return the number of atoms at which pairs may end."""
+    others = batch["others"].shape[0] if "others" in batch else 0
+    return int(batch["atype"].shape[0]) + int(others)
 
 
-def _pull(xp: Any, energy: Array, slopes: list[Slope]) -> Array:
-    """Return Σ_j g_ij for the atoms of one type, (n, 3)."""
-    total = xp.zeros((energy.shape[0], 3), dtype=energy.dtype)
-    for slope in slopes:
-        total = total + xp.sum(slope.g, axis=2)
-    return total
+def _flat(xp: Any, index: Array) -> Array:
+    return xp.reshape(index, (-1,))
 
 
-def _ends(xp: Any, slopes: list[Slope]) -> Array:
-    """Return the atom at which each pair ends, one after the other."""
-    return xp.concat([xp.reshape(slope.index, (-1,)) for slope in slopes], axis=0)
+def _pairs_last(xp: Any, g: Array) -> Array:
+    """Return (n·k, 3) from (n, 3, k)."""
+    return xp.reshape(xp.matrix_transpose(g), (-1, 3))
 
 
-def _force(backend: Arithmetic, pull: Array, slopes: list[Slope]) -> Array:
-    """Return Σ_j g_ij − Σ_k g_k over the pairs that end at each atom, (N, 3)."""
-    if not slopes:
-        return pull
+def _force(backend: Arithmetic, g: Array, index: Array, ends: int) -> Array:
+    """Return Σ_j g_ij − Σ_k g_k over the pairs that end at each atom, (E, 3)."""
     xp = backend.xp
-    back = xp.concat([_pairs_last(xp, slope.g) for slope in slopes], axis=0)
-    return pull - backend.segment_sum(back, _ends(xp, slopes), pull.shape[0])
+    pull, n = xp.sum(g, axis=2), g.shape[0]
+    if ends > n:
+        pull = xp.concat([pull, xp.zeros((ends - n, 3), dtype=g.dtype)], axis=0)
+    return pull - backend.segment_sum(_pairs_last(xp, g), _flat(xp, index), ends)
 
 
 def _nothing(xp: Any, nframes: int, forces: bool, atom_virial: bool) -> dict[str, Array]:
@@ -157,21 +127,3 @@ def _zero_forces(xp: Any, nframes: int, n: int, atom_virial: bool) -> dict[str, 
     if atom_virial:
         shapes["atom_virial"] = (n, 3, 3)
     return {key: xp.zeros(shape, dtype=xp.float64) for key, shape in shapes.items()}
-
-
-def _virial(backend: Arithmetic, slopes: list[Slope], nframes: int) -> Array:
-    """Return −Σ r ⊗ g over the pairs of each frame, (nframes, 3, 3)."""
-    xp = backend.xp
-    per_atom = [xp.matmul(slope.rij, xp.matrix_transpose(slope.g)) for slope in slopes]
-    frame = xp.concat([slope.frame for slope in slopes], axis=0)
-    return -backend.segment_sum(xp.concat(per_atom, axis=0), frame, nframes)
-
-
-def _atom_virial(backend: Arithmetic, slopes: list[Slope], n: int) -> Array:
-    """Return −Σ g ⊗ r over the pairs that end at each atom, (n, 3, 3), as DeePMD-kit orders it."""
-    xp = backend.xp
-    outer = [
-        _pairs_last(xp, slope.g)[:, :, None] * _pairs_last(xp, slope.rij)[:, None, :]
-        for slope in slopes
-    ]
-    return -backend.segment_sum(xp.concat(outer, axis=0), _ends(xp, slopes), n)

@@ -19,6 +19,7 @@ import numpy as np
 from ..backend import Backend
 from ..tangents import Dual, ForwardArithmetic
 from ..tree import Tree, map_leaves
+from ._atomic import centres
 from ._energy import evaluate_energy
 from ._settings import Model
 
@@ -33,22 +34,20 @@ def directions(natoms: int) -> np.ndarray:
     return np.eye(natoms)
 
 
-def _moved(xp: Any, moves: Array, centre: Array, table: Tree) -> Array:
-    """Return the derivatives of r_ij (n, 3, k) along 3m directions, (3m, n, 3, k).
+def _moved(xp: Any, moves: Array, table: Tree) -> Array:
+    """Return the derivatives of r_ij (N, 3, k) along 3m directions, (3m, N, 3, k).
 
     Parameters
     ----------
     moves
         Which atoms each direction moves, (N, m).
-    centre
-        The same for the centres of the table, (n, m).
     """
     n, _, k = table["rij"].shape
     m = moves.shape[1]
     there = xp.reshape(xp.take(moves, xp.reshape(table["index"], (-1,)), axis=0), (n, k, m))
-    here = centre[:, None, :]
+    here = moves[:, None, :]
     one = (there - here) * table["mask"][:, :, None]
-    # (m, 1, n, 1, k) × (1, 3, 1, 3, 1): along each axis the component of that axis.
+    # (m, 1, N, 1, k) × (1, 3, 1, 3, 1): along each axis the component of that axis.
     one = xp.permute_dims(one, (2, 0, 1))[:, None, :, None, :]
     axes = xp.eye(3, dtype=one.dtype)[None, :, None, :, None]
     return xp.reshape(one * axes, (3 * m, n, 3, k))
@@ -60,18 +59,12 @@ def _with_tangents(xp: Any, batch: Tree) -> Tree:
     def constant(x: Array) -> Any:
         return Dual(xp, x) if xp.isdtype(x.dtype, "real floating") else x
 
-    keys = sorted(batch["centres"], key=int)
-    atoms = [batch["centres"][a]["atom"] for a in keys]
+    atoms = [batch["centres"][a]["atom"] for a in centres(batch)]
     moves = xp.take(batch["directions"], xp.concat(atoms, axis=0), axis=0)
     others = {key: x for key, x in batch.items() if key not in ("directions", "basis")}
     new = map_leaves(constant, others)
-    start = 0
-    for a, atom in zip(keys, atoms, strict=True):
-        centre = moves[start : start + atom.shape[0], :]
-        start += atom.shape[0]
-        for b, table in batch["centres"][a]["tables"].items():
-            rij = Dual(xp, table["rij"], _moved(xp, moves, centre, table))
-            new["centres"][a]["tables"][b]["rij"] = rij
+    for b, table in batch["tables"].items():
+        new["tables"][b]["rij"] = Dual(xp, table["rij"], _moved(xp, moves, table))
     return new
 
 

@@ -83,11 +83,7 @@ class Run:
         prefix = self.setup.config.training.save_ckpt
         state, spectrum = self.state, self.spectrum
         state.moments = {name: self.to_numpy(flat) for name, flat in self.moments.items()}
-        state.series = {
-            "nearest": spectrum.nearest,
-            "count": spectrum.count,
-            "present": sorted(list(pair) for pair in spectrum.present),
-        }
+        state.series = spectrum.state()
         path = self.output / ckpt.name(prefix, state.step)
         ckpt.write(path, self.content(self.numpy_params()), state)
         log.info("wrote %s", path)
@@ -133,11 +129,8 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     spectrum, note = survey(setup)
     notes += [note] if note else []
     if state.series:
-        spectrum.nearest = float(state.series["nearest"])
-        spectrum.count = int(state.series["count"])
-        spectrum.present |= {(int(a), int(b)) for a, b in state.series["present"]}
-    else:
-        spectrum.check(state.params)
+        spectrum.restore(state.series)
+    spectrum.check(state.params)
     return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from .._words import few
-from ..batch import Frame, Layout
+from ..batch import Layout
 from ..data import System, where
 from ..errors import DataError
+from ..frames import Frame
 from ..loss import EnergyLossConfig, LossConfig
 
 
@@ -118,11 +119,11 @@ def as_batch(
         kind, axes = loss.kind(key), loss.axes(key, system.natoms)
         label[f"find_{key}"] = np.asarray(float(key in arrays))
         if key not in arrays:
-            rows = len(layout.frame) if kind.per_atom else nframes
+            rows = len(layout.frame) if kind.per_atom else layout.nframes
             label[key] = np.full((rows, *axes), kind.default)
             continue
         if not kind.per_atom:
-            label[key] = arrays[key].reshape(nframes, *axes)
+            label[key] = layout.padded(arrays[key].reshape(nframes, *axes))
             continue
         values = arrays[key].reshape(nframes, system.natoms, *axes)
         if "3natoms" in kind.shape:  # its last axis has columns of virtual atoms, which are nothing

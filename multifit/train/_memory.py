@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import model as mdl
 from .. import precision as prec
-from ..batch import Frame
+from ..frames import Frame
 from ..errors import TrainingError
 from ._source import Source
 
@@ -42,9 +42,9 @@ def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
     The embedding nets' outputs have a tangent for each pair and each of the 3·natoms coordinates.
     """
     pairs = 0
-    for a, b in {key for frame in frames for key in frame.tables}:
-        width = max(frame.tables[a, b].width for frame in frames if (a, b) in frame.tables)
-        pairs += width * sum(int((frame.atype == a).sum()) for frame in frames)
+    for b in {b for frame in frames for b in frame.tables}:
+        width = max(frame.tables[b].width for frame in frames if b in frame.tables)
+        pairs += width * sum(int((frame.atype >= 0).sum()) for frame in frames)
     directions = 3 * len(frames[0].atype)
     number = np.dtype(prec.numpy_dtype(model.descriptor.precision)).itemsize
     return directions * pairs * model.descriptor.neuron[-1] * number

@@ -18,7 +18,7 @@ from ..data import System, batch_sizes, open_systems
 from ..learning_rate import LearningRate, learning_rate
 from ..loss import LossConfig
 from ..optimizer import Adam
-from ..spectrum import MARGIN, Spectrum
+from ..spectrum import Spectrum
 from ..surroundings import surroundings
 from ._grid import build_grid
 from ._labels import check_labels
@@ -146,18 +146,17 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
         What to say about neighbours beyond ``sel``; empty if there are none.
     """
     source = setup.training
-    nearest, present, dropped, looked = np.inf, set(), 0, 0
-    fullest = np.zeros(setup.model.ntypes, dtype=np.int64)
+    ntypes = setup.model.ntypes
+    nearest, dropped, looked = np.full((ntypes, ntypes), np.inf), 0, 0
+    fullest = np.zeros(ntypes, dtype=np.int64)
     section = setup.config.model
     for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
         ready, _ = source.load(k, frames)
         source.batcher.learn(ready)
-        nearest = min(nearest, *(frame.nearest for frame in ready))
-        present |= {key for frame in ready for key in frame.tables}
+        nearest = np.minimum(nearest, np.min([frame.nearest for frame in ready], axis=0))
         dropped += sum(frame.dropped for frame in ready)
         looked += len(ready)
         fullest = np.max(np.stack([fullest, *(np.asarray(f.fullest) for f in ready)]), axis=0)
-    reach = MARGIN * min(nearest, setup.model.descriptor.rcut)
     note = ""
     if dropped:
         enough = fullest.tolist()
@@ -166,4 +165,6 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
             f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
         )
     wanted = not setup.loss.needs_hessian
-    return Spectrum(setup.backend, setup.model.descriptor, present, reach, wanted=wanted), note
+    series = Spectrum(setup.backend, setup.model.descriptor, wanted=wanted)
+    series.include(nearest)
+    return series, note

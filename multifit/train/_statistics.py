@@ -11,7 +11,7 @@ import numpy as np
 from .. import model as mdl
 from .. import precision as prec
 from .. import statistics as stat
-from ..batch import Frame
+from ..frames import Frame
 from ..tree import Tree
 from ._setup import Setup
 from ._statfile import StatFile

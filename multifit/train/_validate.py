@@ -49,7 +49,7 @@ class Evaluator:
         """Return the metrics of one batch; ``params`` are nested, arrays of the backend."""
         arrays = map_leaves(self.backend.asarray, work.batch)
         basis = self.spectrum.basis_for(
-            work.nearest, work.pairs, lambda: map_leaves(self.backend.to_numpy, params)
+            work.nearest, lambda: map_leaves(self.backend.to_numpy, params)
         )
         if basis is not None:
             arrays["basis"] = basis
