@@ -52,6 +52,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="start from a model, by element; the bias of each type is fitted anew",
     )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="take the times of the same training: print tables of where they went and write the "
+        "timeline profile.json; the parts of a step are compiled and measured after the run",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
 
 
@@ -102,4 +108,5 @@ def run(args: argparse.Namespace) -> int:
         console=console(),
         quiet=args.quiet,
         began=BEGAN,
+        profile=args.profile,
     )

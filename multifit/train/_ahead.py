@@ -12,6 +12,7 @@ import numpy as np
 from ..backend import Backend
 from ..data import Sampler
 from ..tree import Tree, map_leaves, walk
+from ._profile import BATCH, OFF, Recorder
 from ._source import Source, Work
 
 #: Memory in bytes for batches of one frame, which come again in the next epoch.
@@ -32,6 +33,7 @@ class Batches:
 
     source: Source
     backend: Backend
+    recorder: Recorder = OFF
     _kept: dict[tuple[int, int], Work] = field(default_factory=dict)
     _used: int = 0
 
@@ -40,8 +42,9 @@ class Batches:
         key = (system, int(frames[0]))
         if len(frames) == 1 and key in self._kept:
             return self._kept[key]
-        host = self.source.work(system, frames)
-        batch, label = (map_leaves(self.backend.asarray, x) for x in (host.batch, host.label))
+        host = self.source.work(system, frames, self.recorder)
+        with self.recorder.span("copy to the device"):
+            batch, label = (map_leaves(self.backend.asarray, x) for x in (host.batch, host.label))
         work = replace(host, batch=batch, label=label)
         size = sum(x.nbytes for tree in (host.batch, host.label) for _, x in walk(tree))
         if len(frames) == 1 and self._used + size <= KEPT:
@@ -61,9 +64,14 @@ def ahead(batches: Batches, sampler: Sampler, scalars: Iterator[Tree]) -> Genera
     """
 
     def draw() -> Ready:
-        work = batches.work(*sampler.next())
-        values = map_leaves(batches.backend.asarray, next(scalars))
-        return Ready(work, values, sampler.state())
+        span = batches.recorder.span
+        with span(BATCH):
+            with span("draw frames"):
+                drawn = sampler.next()
+            work = batches.work(*drawn)
+            with span("copy to the device"):
+                values = map_leaves(batches.backend.asarray, next(scalars))
+            return Ready(work, values, sampler.state())
 
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(draw)

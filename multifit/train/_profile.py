@@ -21,6 +21,9 @@ EVENTS = 10_000
 #: The threads, as the timeline calls them.
 MAIN, BESIDE = "training", "preparing batches"
 
+#: The outermost spans: one turn of the loop, and the next batch meanwhile.
+STEP, BATCH = "step", "batch"
+
 _NOTHING = contextlib.nullcontext()
 
 

@@ -12,14 +12,11 @@ from .. import files
 from .._words import counted
 from ..errors import ConfigError, TrainingError
 from ..tables import plain_table
-from ._profile import BESIDE, MAIN, Part, Recorder
+from ._profile import BATCH, BESIDE, MAIN, STEP, Part, Recorder
 
 if TYPE_CHECKING:
     from ..config import Config
     from ._breakdown import Breakdown
-
-#: The outermost spans: one turn of the loop, and the next batch meanwhile.
-STEP, BATCH = "step", "batch"
 
 FILE = "profile.json"
 
@@ -57,7 +54,7 @@ def report(
         console.print("no step came after the first and those that compiled: give more numb_steps")
     if breakdown is not None:
         console.print(_table_of_parts(breakdown))
-        for line in _floor(breakdown):
+        for line in _notes(breakdown):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"timeline in {path}: open https://ui.perfetto.dev and drop the file there",
@@ -111,7 +108,7 @@ def _table_of_steps(groups: list[tuple[str, list[Part]]]) -> Any:
     whole = groups[0][1][-1]
     table = plain_table(f"where the time of {counted(whole.calls, 'step')} went")
     table.add_column("", no_wrap=True)
-    for name in ("calls", "median\nms", "mean\nms/step", "%", "total\ns"):
+    for name in ("calls", "median\nms", "mean\nms/step", "% of\na step", "total\ns"):
         table.add_column(name, justify="right", no_wrap=True)
     for title, parts in groups:
         if not parts:
@@ -126,9 +123,10 @@ def _table_of_steps(groups: list[tuple[str, list[Part]]]) -> Any:
 
 
 def _cells(part: Part, title: str, number: int, each: float) -> tuple[str, ...]:
-    """Return a row: a part within a span, or the span itself under the name of its thread."""
+    """Return a row: a part of an outermost span, or that span itself."""
     depth = len(part.path) - 2
-    name = title if depth < 0 else "  " * depth + part.path[-1]
+    meanwhile = ", prepared meanwhile" if title == BESIDE else ""
+    name = f"a {part.path[-1]}{meanwhile}" if depth < 0 else "  " * depth + part.path[-1]
     median = "" if part.path[-1] == REST else f"{part.median * 1e3:.2f}"
     mean = part.total / number
     percent = f"{100 * mean / each:.1f}"
@@ -137,11 +135,8 @@ def _cells(part: Part, title: str, number: int, each: float) -> tuple[str, ...]:
 
 def _table_of_parts(breakdown: Breakdown) -> Any:
     """Return the parts of the step itself: differences of computations that do more and more."""
-    table = plain_table(
-        f"a step on the last batch, {counted(breakdown.atoms, 'atom')}: "
-        f"medians of {breakdown.calls} calls after the run"
-    )
-    table.add_column("", no_wrap=True)
+    table = plain_table("parts of a step alone")
+    table.add_column("", no_wrap=True, min_width=20)
     table.add_column("ms", justify="right")
     table.add_column("%", justify="right")
     whole, before = breakdown.stages[-1][1], 0.0
@@ -149,20 +144,25 @@ def _table_of_parts(breakdown: Breakdown) -> Any:
         more, before = seconds - before, seconds
         table.add_row(name, f"{more * 1e3:.2f}", f"{100 * more / whole:.1f}")
     table.add_section()
-    table.add_row("a step", f"{whole * 1e3:.2f}", "100.0")
+    table.add_row("the step itself", f"{whole * 1e3:.2f}", "100.0")
     return table
 
 
-def _floor(breakdown: Breakdown) -> list[str]:
-    """Return a line on the matrix products that no step can do without."""
+def _notes(breakdown: Breakdown) -> list[str]:
+    """Return what was measured, and the matrix products that no step can do without."""
     floor, whole = breakdown.floor, breakdown.stages[-1][1]
+    measured = (
+        f"medians of {breakdown.calls} calls on the last batch ({counted(breakdown.atoms, 'atom')})"
+        ", after the run and with no other thread; each line is what it adds"
+    )
     if floor is None:
-        return []
+        return [measured]
     return [
+        measured,
         f"the matrix products of the fitting nets alone ({floor.passes} passes, "
         f"{floor.operations / 1e9:.3g} GFLOP) take {floor.seconds * 1e3:.2f} ms, at "
         f"{floor.operations / floor.seconds / 1e9:.3g} GFLOP/s; a step takes "
-        f"{whole / floor.seconds:.2f} times as long"
+        f"{whole / floor.seconds:.2f} times as long",
     ]
 
 

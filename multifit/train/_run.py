@@ -7,7 +7,8 @@ import itertools
 import math
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from . import _checkpoint as ckpt
 from ._ahead import Batches, Ready, ahead
 from ._begin import Run, Start, begin, introduce
 from ._blame import refuse, require_finite
+from ._breakdown import Recall, break_down
 from ._features import require_all
 from ._full_validation import FullValidation
 from ._interrupt import Interrupt
 from ._lcurve import LearningCurve, tensorboard
 from ._outputs import check_outputs
+from ._profile import OFF, STEP, Recorder
+from ._profile_report import check_file, report
 from ._progress import Display, duration
 from ._report import BEST_MODEL, finish
 from ._setup import TRAINING_DATA, VALIDATION_DATA, Setup, set_up
@@ -52,6 +56,7 @@ def train(
     console: Console | None = None,
     quiet: bool = False,
     began: float | None = None,
+    profile: bool = False,
 ) -> int:
     """Train a model and write it; return the exit code.
 
@@ -67,6 +72,9 @@ def train(
         What to start from.
     began
         When the command was given, by :func:`time.monotonic`; now if not given.
+    profile
+        Whether to take the times of all that a run does, to print them, and to write the timeline
+        ``profile.json``; the parts of a step are compiled and measured after the run.
 
     Raises
     ------
@@ -77,9 +85,15 @@ def train(
     began = time.monotonic() if began is None else began
     console = console or Console()
     check_outputs(config, output)
-    setup = set_up(config, backend, base)
+    recorder = Recorder() if profile else OFF
+    if profile:
+        check_file(config, output)
+    with recorder.span("open the data"):
+        setup = set_up(config, backend, base)
     _make_folders(output, config)
-    run, notes = begin(setup, start or Start(), output)
+    with recorder.span("statistics and parameters"):
+        run, notes = begin(setup, start or Start(), output)
+    recall = Recall() if profile else None
     shown = config.training
     with Display(
         console,
@@ -89,9 +103,16 @@ def train(
         timings=shown.time_training,
     ) as display:
         introduce(display, setup, notes)
-        code = _loop(run, display, began) if _is_left(run, display) else 0
+        left = _is_left(run, display)
+        code = _loop(run, display, began, recorder, recall) if left else 0
     if code == 0:
-        finish(run, console, quiet)
+        with recorder.span("evaluate and write the model"):
+            finish(run, console, quiet)
+    if recall is not None:
+        if code == 0 and not quiet:
+            console.print("measuring the parts of a step …", highlight=False)
+        parts = break_down(run, recall) if code == 0 else None
+        report(recorder, parts, output, None if quiet else console)
     return code
 
 
@@ -123,7 +144,9 @@ def _sampler(source: Source, sizes: list[int], section: Any, seed: int, where: s
     return Sampler(source.systems, sizes, probabilities, seed)
 
 
-def _validator(setup: Setup, spectrum: Spectrum, seed: int, display: Display) -> Validator | None:
+def _validator(
+    setup: Setup, spectrum: Spectrum, seed: int, tell: Callable[[str, int], None]
+) -> Validator | None:
     if setup.validation is None:
         return None
     section = setup.config.training.validation_data
@@ -139,7 +162,7 @@ def _validator(setup: Setup, spectrum: Spectrum, seed: int, display: Display) ->
         setup.model,
         setup.loss,
         spectrum,
-        lambda natoms: display.compiling("the validation", natoms, in_step=False),
+        lambda natoms: tell("the validation", natoms),
     )
     sampler = _sampler(setup.validation, setup.validation_sizes, section, seed + 1, VALIDATION_DATA)
     sizes = setup.validation_sizes
@@ -153,7 +176,21 @@ def _continue(validator: Validator, state: dict[str, np.ndarray]) -> None:
         validator.sampler.restore(state)
 
 
-def _loop(run: Run, display: Display, began: float) -> int:
+@dataclass(frozen=True)
+class _Onlookers:
+    """What looks at a run after its steps."""
+
+    display: Display
+    recorder: Recorder
+    validator: Validator | None
+    whole: FullValidation
+    curve: LearningCurve
+    board: Any | None
+
+
+def _loop(
+    run: Run, display: Display, began: float, recorder: Recorder, recall: Recall | None
+) -> int:
     """Train until the last step, an interrupt or an early stop; return the exit code."""
     setup, training = run.setup, run.setup.config.training
     seed = training.seed if training.seed is not None else secrets.randbits(31)
@@ -162,42 +199,34 @@ def _loop(run: Run, display: Display, began: float) -> int:
     )
     if run.state.sampler:
         sampler.restore(run.state.sampler)
-    validator = _validator(setup, run.spectrum, seed, display)
+
+    def compiling(what: str, natoms: int, in_step: bool = False) -> None:
+        recorder.compiling(what)
+        display.compiling(what, natoms, in_step)
+
+    with recorder.span("prepare the validation"):
+        validator = _validator(setup, run.spectrum, seed, compiling)
     if validator is not None:
         _continue(validator, run.state.validation_sampler)
     after = run.state.step
     whole = FullValidation(setup, run.output, after)
-    objective = Objective(setup.backend, setup.model, setup.loss)
-    step = announced(
-        setup.backend,
-        train_step(objective, setup.adam, training.ema_decay if training.enable_ema else None),
-        lambda natoms: display.compiling("the training step", natoms),
-    )
+    step = _step(run, lambda natoms: compiling("the training step", natoms, True), recall)
     with contextlib.ExitStack() as stack:
         board, curve = _records(run, stack, validator is not None)
+        onlookers = _Onlookers(display, recorder, validator, whole, curve, board)
         values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
-        batches = Batches(setup.training, setup.backend)
+        batches = Batches(setup.training, setup.backend, recorder)
         works = stack.enter_context(contextlib.closing(ahead(batches, sampler, values)))
         interrupt = stack.enter_context(Interrupt(display.quiet))
         for number in range(after + 1, setup.numb_steps + 1):
-            before = time.monotonic()
-            metrics, lr = _advance(run, step, works, number)
-            display.step(number, time.monotonic() - before)
-            if number == after + 1:
-                display.say(f"first step after {time.monotonic() - began:.1f} s")
-            held_out = None
-            if number == 1 or number % training.disp_freq == 0 or number == setup.numb_steps:
-                held_out = _look(run, validator, lr)
-                curve.write(number, metrics, held_out, lr)
-                display.show(number, metrics, held_out, lr)
-            if board is not None and number % training.tensorboard_freq == 0:
-                _log(board, number, metrics, held_out, lr)
-            if whole.due(number):
-                params = run.numpy_params()
-                display.say(whole.run(number, params, run.content(params)))
-            stop = False
-            if number % training.save_freq == 0 or number == setup.numb_steps:
-                stop = _save(run, validator, display)
+            with recorder.span(STEP):
+                before = time.monotonic()
+                metrics, lr = _advance(run, step, works, number, recorder)
+                with recorder.span("display"):
+                    display.step(number, time.monotonic() - before)
+                    if number == after + 1:
+                        display.say(f"first step after {time.monotonic() - began:.1f} s")
+                stop = _after_step(run, onlookers, number, metrics, lr)
             if interrupt.exit_code is not None:
                 return _stop(run, display, interrupt.exit_code)
             if stop:
@@ -208,6 +237,41 @@ def _loop(run: Run, display: Display, began: float) -> int:
                 break
     display.say(f"trained {run.state.step - after} steps in {duration(time.monotonic() - began)}")
     return 0
+
+
+def _step(run: Run, tell: Callable[[int], None], recall: Recall | None) -> Callable[..., Any]:
+    """Return the compiled training step, which tells of how many atoms it compiles for."""
+    setup, training = run.setup, run.setup.config.training
+    objective = Objective(setup.backend, setup.model, setup.loss)
+    decay = training.ema_decay if training.enable_ema else None
+    step = train_step(objective, setup.adam, decay)
+    return announced(setup.backend, step if recall is None else recall.of(step), tell)
+
+
+def _after_step(
+    run: Run, onlookers: _Onlookers, number: int, metrics: dict[str, float], lr: float
+) -> bool:
+    """Show, validate and write what is due after a step; return whether to stop early."""
+    training, last = run.setup.config.training, number == run.setup.numb_steps
+    display, span, held_out = onlookers.display, onlookers.recorder.span, None
+    if number == 1 or number % training.disp_freq == 0 or last:
+        with span("validation"):
+            held_out = _look(run, onlookers.validator, lr)
+        with span("learning curve"):
+            onlookers.curve.write(number, metrics, held_out, lr)
+        with span("display"):
+            display.show(number, metrics, held_out, lr)
+    if onlookers.board is not None and number % training.tensorboard_freq == 0:
+        with span("TensorBoard"):
+            _log(onlookers.board, number, metrics, held_out, lr)
+    if onlookers.whole.due(number):
+        with span("full validation"):
+            params = run.numpy_params()
+            display.say(onlookers.whole.run(number, params, run.content(params)))
+    if number % training.save_freq == 0 or last:
+        with span("checkpoint"):
+            return _save(run, onlookers.validator, display, onlookers.recorder)
+    return False
 
 
 def _records(run: Run, stack: contextlib.ExitStack, validation: bool) -> tuple[Any, LearningCurve]:
@@ -232,34 +296,44 @@ def _look(run: Run, validator: Validator | None, lr: float) -> dict[str, float] 
 
 
 def _advance(
-    run: Run, step: Any, works: Generator[Ready], number: int
+    run: Run, step: Any, works: Generator[Ready], number: int, recorder: Recorder
 ) -> tuple[dict[str, float], float]:
     """Do one step; return the metrics of its batch before the update, and the learning rate."""
     setup, backend = run.setup, run.setup.backend
-    work, values, drawn = next(works)
-    basis = run.spectrum.basis_for(work.nearest, work.pairs, run.numpy_params)
+    with recorder.span("wait for the batch"):
+        work, values, drawn = next(works)
+    with recorder.span("check the series"):
+        basis = run.spectrum.basis_for(work.nearest, run.numpy_params)
     batch = work.batch if basis is None else {**work.batch, "basis": basis}
     lr = setup.rate.at(number - 1)
     state = (run.trainable, run.frozen, run.moments)
-    trainable, moments, found = step(*state, batch, work.label, values)
-    metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
+    with recorder.span("update"):
+        with recorder.span("launch"):
+            trainable, moments, found = step(*state, batch, work.label, values)
+        if recorder.on:  # what is read first waits for a device that works by itself
+            with recorder.span("wait for the device"):
+                backend.to_numpy(found["rmse"])
+        with recorder.span("read the metrics"):
+            metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
     if not math.isfinite(metrics["rmse"]):
         works.close()  # its thread uses the same tables as what follows
         refuse(run, work, number)
     run.trainable, run.moments = trainable, moments
     run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
-        run.spectrum.check(run.numpy_params())
+        with recorder.span("check the series"):
+            run.spectrum.check(run.numpy_params())
     return metrics, lr
 
 
-def _save(run: Run, validator: Validator | None, display: Display) -> bool:
+def _save(run: Run, validator: Validator | None, display: Display, recorder: Recorder) -> bool:
     """Write a checkpoint and, if it is, the best one; return whether to stop early."""
     require_finite(run)
     training = run.setup.config.training
     state = run.state
     if validator is not None:
-        score = validator.score(run.params)
+        with recorder.span("validation"):
+            score = validator.score(run.params)
         if _is_best(score, state.best):
             state.best, state.stale = score, 0
             files.write(run.output / BEST_MODEL, run.content(run.numpy_params()))
@@ -269,7 +343,8 @@ def _save(run: Run, validator: Validator | None, display: Display) -> bool:
         display.say(
             f"validation √loss (limit prefactors) {_known(score)} at step {state.step}, {best}"
         )
-    run.save()
+    with recorder.span("write"):
+        run.save()
     ckpt.prune(run.output, training.save_ckpt, training.max_ckpt_keep)
     return bool(training.early_stopping) and state.stale >= training.early_stopping
 

@@ -11,12 +11,14 @@ import numpy as np
 
 from .. import labels
 from .. import model as mdl
-from ..batch import Batcher, Frame
+from ..batch import Batcher
 from ..data import System, parameters, real_types, snapshot, where
 from ..errors import DataError
+from ..frames import Frame
 from ..loss import LossConfig
 from ..tree import Tree
 from ._labels import as_batch, check_weights
+from ._profile import OFF, Recorder
 
 #: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
 CACHE = 1 << 30
@@ -33,8 +35,7 @@ class Work:
     label: dict[str, Any]
     system: int
     frames: np.ndarray
-    nearest: float  #: smallest distance in Å
-    pairs: frozenset[tuple[int, int]]  #: the types of the pairs
+    nearest: np.ndarray  #: smallest distance of each pair of types in Å, (ntypes, ntypes)
 
 
 @dataclass
@@ -54,7 +55,14 @@ class Source:
     _cache: OrderedDict[tuple[int, int], Frame] = field(default_factory=OrderedDict)
     _used: int = 0
 
-    def frame(self, system: int, index: int, arrays: dict[str, np.ndarray], row: int) -> Frame:
+    def frame(
+        self,
+        system: int,
+        index: int,
+        arrays: dict[str, np.ndarray],
+        row: int,
+        recorder: Recorder = OFF,
+    ) -> Frame:
         """Return a frame with its tables of neighbours, from the cache if it is there."""
         key = (system, index)
         known = self._cache.get(key)
@@ -62,7 +70,8 @@ class Source:
             self._cache.move_to_end(key)
             return known
         masked = self.model.fitting.use_aparam_as_mask
-        frame = self.batcher.frame(*snapshot(self.systems[system], index, arrays, row, masked))
+        with recorder.span("find neighbours"):
+            frame = self.batcher.frame(*snapshot(self.systems[system], index, arrays, row, masked))
         self._cache[key] = frame
         self._used += frame.nbytes
         while self._used > CACHE and len(self._cache) > 1:
@@ -94,7 +103,11 @@ class Source:
                     raise DataError(_no_atoms(where(system, int(frames[empty[0]])), masked))
 
     def load(
-        self, system: int, frames: np.ndarray, more: Sequence[str] = ()
+        self,
+        system: int,
+        frames: np.ndarray,
+        more: Sequence[str] = (),
+        recorder: Recorder = OFF,
     ) -> tuple[list[Frame], dict[str, np.ndarray]]:
         """Return frames with their tables, and their arrays, with ``default_fparam`` if needed.
 
@@ -102,9 +115,12 @@ class Source:
         ----------
         more
             Labels that are wanted besides those of the loss.
+        recorder
+            Takes the times of reading and of finding neighbours.
         """
         keys = [*self.loss.labels, *more, "fparam", "aparam"]
-        arrays = labels.load(self.model, self.systems[system], frames, keys)
+        with recorder.span("read frames and labels"):
+            arrays = labels.load(self.model, self.systems[system], frames, keys)
         fit = self.model.fitting
         fparam, aparam = parameters(
             self.systems[system], arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam
@@ -113,20 +129,21 @@ class Source:
             arrays.pop(key, None)
             if value is not None:
                 arrays[key] = value
-        ready = [self.frame(system, int(f), arrays, row) for row, f in enumerate(frames)]
+        ready = [self.frame(system, int(f), arrays, row, recorder) for row, f in enumerate(frames)]
         check_weights(self.systems[system], frames, arrays, ready)
         return ready, arrays
 
-    def work(self, system: int, frames: np.ndarray) -> Work:
+    def work(self, system: int, frames: np.ndarray, recorder: Recorder = OFF) -> Work:
         """Return the batch of some frames of a system."""
-        ready, arrays = self.load(system, frames)
-        batch, layout = self.batcher.assemble(ready, arrays.get("fparam"), arrays.get("aparam"))
+        ready, arrays = self.load(system, frames, recorder=recorder)
+        with recorder.span("make tables"):
+            batch, layout = self.batcher.assemble(ready, arrays.get("fparam"), arrays.get("aparam"))
         if self.loss.needs_hessian:
             batch["directions"] = mdl.directions(self.systems[system].natoms)
-        label = as_batch(self.loss, self.systems[system], frames, arrays, ready, layout)
-        nearest = min(frame.nearest for frame in ready)
-        pairs = frozenset(key for frame in ready for key in frame.tables)
-        return Work(batch, label, system, frames, nearest, pairs)
+        with recorder.span("arrange labels"):
+            label = as_batch(self.loss, self.systems[system], frames, arrays, ready, layout)
+        nearest = np.min([frame.nearest for frame in ready], axis=0)
+        return Work(batch, label, system, frames, nearest)
 
     def first_frames(self, sizes: Sequence[int], nbatch: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (system, frames) of the first batches of each system, for statistics."""

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from multifit.train._breakdown import Breakdown, Floor
-from multifit.train._profile import BESIDE, EVENTS, MAIN, OFF, Recorder
-from multifit.train._profile_report import BATCH, REST, STEP, report, steps, trace, with_rest
+from multifit.train._profile import BATCH, BESIDE, EVENTS, MAIN, OFF, STEP, Recorder
+from multifit.train._profile_report import REST, report, steps, trace, with_rest
 
 
 class Clock:
@@ -190,7 +190,7 @@ def test_the_tables(recorder: Recorder, clock: Clock, tmp_path: Path) -> None:
     assert rows["wait"] == ["4", "1.00", "1.00", "0.1", "0.00"]
     assert rows["launch"] == ["4", "3.00", "3.00", "0.3", "0.01"]
     assert rows[REST] == ["4", "4.00", "0.4", "0.02"]
-    assert rows[MAIN] == ["4", "1008.00", "1008.00", "100.0", "4.03"]
+    assert rows["a"] == ["step", "4", "1008.00", "1008.00", "100.0", "4.03"]
     assert "6 passes, 1 GFLOP" in text.getvalue()
     assert "at 2 GFLOP/s; a step takes 2.00 times as long" in text.getvalue()
     assert "https://ui.perfetto.dev" in text.getvalue()
