@@ -10,10 +10,11 @@ import numpy as np
 from multifit import descriptor as dsc
 from multifit import model as mdl
 from multifit.backend import Backend, get_backend
-from multifit.batch import Batcher, Frame, Layout
+from multifit.batch import Batcher, Layout
 from multifit.descriptor import SeE2A
 from multifit.dos import Grid
 from multifit.fitting import Fitting
+from multifit.frames import Frame
 from multifit.potential import PER_FRAME
 from multifit.tree import Tree, map_leaves
 
@@ -173,9 +174,9 @@ def assemble(
 def series(model: mdl.Model, systems: Sequence[System], count: int) -> Tree:
     """Return the Chebyshev basis that reaches from the cut-off to the closest pair."""
     b, env = batcher(model), model.descriptor.environment
-    nearest = np.array([[min(frame(b, system).nearest for system in systems)]])
-    s_max = float(dsc.radial(get_backend("numpy").xp, env, nearest)[0, 0])
-    return dsc.chebyshev_basis(count, s_max)
+    nearest = np.min([frame(b, system).nearest for system in systems], axis=0)
+    nearest = np.minimum(nearest, 0.9 * model.descriptor.rcut)
+    return dsc.chebyshev_basis(count, dsc.radial(get_backend("numpy").xp, env, nearest))
 
 
 def evaluate(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import _brute as brute
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from _compare import same
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multifit.batch import Batcher, bucket
+from multifit.batch import SPARE, Batcher, flat_atoms
+from multifit.shapes import Shape, bucket
+from multifit.tree import Tree, walk
 
 PERIODIC = [True] * 3
 
@@ -20,38 +24,54 @@ PERIODIC = [True] * 3
 def test_tables_hold_the_nearest_pairs(sel: tuple[int, ...], static: bool) -> None:
     system, model = crystal(), build(sel=sel)
     batch, layout = assemble(model, [system], static)
-    for a, centre in batch["centres"].items():
-        here = np.flatnonzero(layout.real & (system.atype[layout.atom] == int(a)))
-        offset = here[0]
-        for b, table in centre["tables"].items():
-            assert table["mask"].shape[1] <= sel[int(b)]
-            for place in here:
-                row = place - offset
-                near = [
-                    one
-                    for one in brute.neighbours(system, int(layout.atom[place]), RCUT)
-                    if one[1] == int(b)
-                ][: sel[int(b)]]
-                k = int(table["mask"][row].sum())
-                assert k == len(near)
-                got = np.linalg.norm(table["rij"][row, :, :k], axis=0)
-                same(got, [length for length, _, _ in near], rtol=1e-13)
-                same(table["rij"][row, :, k:], np.zeros_like(table["rij"][row, :, k:]), atol=0.0)
-                # The index leads to an atom of the right type whose image is where rij says.
-                for column in range(k):
-                    other = layout.atom[table["index"][row, column]]
-                    assert system.atype[other] == int(b)
-                    apart = system.coord[other] - system.coord[layout.atom[place]]
-                    shift = (table["rij"][row, :, column] - apart) @ np.linalg.inv(system.cell)
-                    same(shift, np.round(shift), atol=1e-9)
+    assert set(batch["tables"]) == {str(b) for b in (0, 1) if sel[b]}
+    for b, table in batch["tables"].items():
+        n, width = table["mask"].shape
+        assert n == len(layout.real)
+        assert width <= sel[int(b)]
+        assert table["rij"].shape == (n, 3, width)
+        assert table["index"].shape == (n, width)
+        for place in np.flatnonzero(layout.real):
+            near = [
+                one
+                for one in brute.neighbours(system, int(layout.atom[place]), RCUT)
+                if one[1] == int(b)
+            ][: sel[int(b)]]
+            k = int(table["mask"][place].sum())
+            assert k == len(near)
+            got = np.linalg.norm(table["rij"][place, :, :k], axis=0)
+            same(got, [length for length, _, _ in near], rtol=1e-13)
+            assert not table["rij"][place, :, k:].any()
+            # The index leads to an atom of the right type whose image is where rij says.
+            for column in range(k):
+                end = table["index"][place, column]
+                assert layout.real[end]
+                assert system.atype[layout.atom[end]] == int(b)
+                apart = system.coord[layout.atom[end]] - system.coord[layout.atom[place]]
+                shift = (table["rij"][place, :, column] - apart) @ np.linalg.inv(system.cell)
+                same(shift, np.round(shift), atol=1e-9)
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_places_that_pad_have_no_neighbours_and_are_none(static: bool) -> None:
+    batch, layout = assemble(build(), [crystal(), molecule()], static)
+    assert layout.real.all() != static
+    for table in batch["tables"].values():
+        for x in table.values():
+            assert not x[~layout.real].any()
+        ends = table["index"][table["mask"] > 0]
+        assert layout.real[ends].all()
+        # Nor does a pair end at an atom of another frame.
+        rows = np.broadcast_to(np.arange(len(layout.real))[:, None], table["mask"].shape)
+        assert np.array_equal(layout.frame[rows[table["mask"] > 0]], layout.frame[ends])
 
 
 def test_pairs_beyond_sel_are_counted() -> None:
     system = crystal()
     full, cut = frame(batcher(build()), system), frame(batcher(build(sel=(2, 3))), system)
-    pairs = [len(t.row) for t in full.tables.values()]
+    pairs = [len(t.i) for t in full.tables.values()]
     assert full.dropped == 0
-    assert cut.dropped == sum(pairs) - sum(len(t.row) for t in cut.tables.values()) > 0
+    assert cut.dropped == sum(pairs) - sum(len(t.i) for t in cut.tables.values()) > 0
     assert cut.fullest == full.fullest
     counts = [
         [sum(one[1] == b for one in brute.neighbours(system, i, RCUT)) for b in (0, 1)]
@@ -61,9 +81,24 @@ def test_pairs_beyond_sel_are_counted() -> None:
     assert full.nbytes > cut.nbytes > 0
 
 
+@pytest.mark.parametrize("sel", [(8, 12), (2, 3), (0, 4)])
+def test_the_smallest_distances_are_those_of_all_pairs(sel: tuple[int, ...]) -> None:
+    """Also of pairs that ``sel`` leaves out, which the next step may put in."""
+    for system in (crystal(), molecule()):
+        want = np.full((2, 2), np.inf)
+        for i, a in enumerate(system.atype):
+            for length, b, _ in brute.neighbours(system, i, RCUT):
+                want[a, b] = min(want[a, b], length)
+        same(frame(batcher(build(sel=sel)), system).nearest, want, rtol=1e-13)
+
+
 def test_hidden_pairs_are_in_no_table() -> None:
-    tables = frame(batcher(build(pair_exclude_types=((1, 0),))), crystal()).tables
-    assert set(tables) == {(0, 0), (1, 1)}
+    found = frame(batcher(build(pair_exclude_types=((1, 0),))), crystal())
+    atype = crystal().atype
+    assert set(found.tables) == {0, 1}
+    for b, table in found.tables.items():
+        assert set(atype[table.i]) == set(atype[table.j]) == {b}
+    assert np.isinf(found.nearest).tolist() == [[False, True], [True, False]]
 
 
 def test_atoms_lie_by_type_and_come_back_in_order() -> None:
@@ -84,8 +119,13 @@ def test_atoms_lie_by_type_and_come_back_in_order() -> None:
         back = layout.gather(flat, 3, 6)
         for k, label in enumerate(labels):
             same(back[k, : len(label)], label, rtol=0.0)
-        masks = np.concatenate([c["mask"] for c in batch["centres"].values()])
-        assert np.array_equal(masks, layout.real)
+        atoms = flat_atoms(np, batch)
+        assert np.array_equal(atoms.mask, layout.real)
+        assert np.array_equal(atoms.frame, layout.frame)
+        # The type of a place is that of its centre, whether it pads or not.
+        assert np.array_equal(batch["atype"][layout.real], real)
+        counts = {a: len(centre["mask"]) for a, centre in batch["centres"].items()}
+        assert np.array_equal(batch["atype"], np.repeat([0, 1], [counts["0"], counts["1"]]))
 
 
 def test_virtual_atoms_are_in_no_list() -> None:
@@ -105,20 +145,70 @@ def test_parameters_follow_their_atoms() -> None:
         same(flat[place], extra["aparam"][layout.frame[place], layout.atom[place]], rtol=0.0)
 
 
+def _sizes(batch: Tree) -> Any:
+    """Return the shapes of all arrays of a batch, by name."""
+    return {name: x.shape for name, x in walk(batch)}
+
+
 def test_tables_of_a_compiling_backend_never_shrink() -> None:
     b = Batcher(RCUT, (8, 12), static_shapes=True)
     big, small = crystal(), molecule()
-    shapes = []
-    for system in (big, small, big):
-        batch, _ = b.assemble([frame(b, system)])
-        shapes.append(
-            {
-                (a, k): table["mask"].shape
-                for a, centre in batch["centres"].items()
-                for k, table in centre["tables"].items()
-            }
-        )
+    shapes = [_sizes(b.assemble([frame(b, system)])[0]) for system in (big, small, big)]
     assert shapes[0] == shapes[1] == shapes[2]
+
+
+def test_tables_are_as_wide_as_what_was_learned_and_a_little_more() -> None:
+    b = Batcher(RCUT, (30, 40), static_shapes=True)
+    ready = [frame(b, system) for system in (crystal(), molecule())]
+    b.learn(ready)
+    batch, _ = b.assemble(ready[1:])
+    for k, table in batch["tables"].items():
+        most = max(f.tables[int(k)].width for f in ready)
+        assert table["mask"].shape[1] == bucket(most + SPARE)
+    tight = Batcher(RCUT, (2, 3), static_shapes=True)
+    tight.learn([frame(tight, crystal())])
+    batch, _ = tight.assemble([frame(tight, crystal())])
+    assert [table["mask"].shape[1] for table in batch["tables"].values()] == [2, 3]
+
+
+def test_without_static_shapes_nothing_pads() -> None:
+    b = Batcher(RCUT, (8, 12))
+    b.shapes.plan([Shape(4, (50, 50))], [1.0])
+    ready = [frame(b, system) for system in (crystal(), molecule())]
+    b.learn(ready)
+    _, layout = b.assemble(ready)
+    assert layout.real.all()
+    batch, layout = b.assemble(ready[1:])
+    assert (layout.nframes, len(layout.real)) == (1, 5)
+    for k, table in batch["tables"].items():
+        assert table["mask"].shape[1] == ready[1].tables[int(k)].width
+
+
+def test_a_batch_gets_the_planned_shape_that_holds_it() -> None:
+    model = build(sel=(8, 12, 4), numb_fparam=2, numb_aparam=1)
+    b = batcher(model, static_shapes=True)
+    b.shapes.plan([Shape(3, (8, 10, 5)), Shape(1, (2, 3, 0))], [1.0, 1.0])
+    ready = [frame(b, system) for system in (crystal(), crystal(1))]
+    extra = parameters(model, [crystal(), crystal(1)])
+    batch, layout = b.assemble(ready, **extra)
+    assert layout.nframes == 3
+    same(batch["natoms"], [6.0, 6.0, 0.0])
+    assert [len(c["mask"]) for c in batch["centres"].values()] == [8, 10, 5]
+    assert not batch["centres"]["2"]["mask"].any()
+    same(batch["fparam"], np.concatenate([extra["fparam"], np.zeros((1, 2))]), rtol=0.0)
+    small, layout = b.assemble([frame(b, molecule())], extra["fparam"][:1], extra["aparam"][:1, :5])
+    assert (layout.nframes, len(layout.real)) == (1, 5)
+    assert set(small["centres"]) == {"0", "1"}
+
+
+def test_values_of_frames_and_atoms_are_padded_with_zeros() -> None:
+    b = batcher(build(), static_shapes=True)
+    b.shapes.plan([Shape(4, (9, 9))], [1.0])
+    _, layout = b.assemble([frame(b, system) for system in (crystal(), molecule())])
+    same(layout.padded(np.ones((2, 3))), [[1.0] * 3] * 2 + [[0.0] * 3] * 2, rtol=0.0)
+    same(layout.padded(np.arange(2)), [0, 1, 0, 0], rtol=0.0)
+    flat = layout.spread([np.ones((6, 2)), np.full((5, 2), 2.0)])
+    assert np.array_equal(flat[:, 0], np.where(layout.real, 1.0 + layout.frame, 0.0))
 
 
 @given(n=st.integers(1, 10_000))

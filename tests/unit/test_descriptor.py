@@ -113,27 +113,49 @@ def test_the_switch_is_smooth_at_both_edges() -> None:
     same(slope[4:], np.zeros(3), atol=0.0)
 
 
-def _blocks(model: mdl.Model, params: Tree, system: System) -> list[tuple[int, Any]]:
-    """Return (centre type, block of a table's vectors) for every table."""
-    batch, _ = assemble(model, [system])
-    return [
-        (int(a), _describe_block(model, params, int(a), b, centre["tables"]))
-        for a, centre in batch["centres"].items()
-        for b in centre["tables"]
-    ]
+def _described(
+    model: mdl.Model, params: Tree, batch: Tree, backend: Backend = NUMPY
+) -> tuple[dict[int, Any], Any]:
+    """Return the descriptors of the atoms of each type, and their pullback."""
+    counts = {int(a): atoms["mask"].shape[0] for a, atoms in batch["centres"].items()}
+    own = map_leaves(backend.asarray, params["descriptor"])
+    return dsc.describe(
+        backend.xp, model.descriptor, own, batch["atype"], counts, batch["tables"]
+    )
 
 
-def _describe_block(
-    model: mdl.Model, params: Tree, a: int, which: str, tables: Tree
-) -> tuple[np.ndarray, Any]:
+def _describe_block(model: mdl.Model, params: Tree, batch: Tree) -> Any:
+    """Return D of all atoms, (N, M·axis_neuron), as a function of all pair vectors."""
+    widths = [table["mask"].shape[1] for table in batch["tables"].values()]
+    stops = np.cumsum(widths).tolist()
+    columns = [slice(stop - width, stop) for stop, width in zip(stops, widths, strict=True)]
+    ends = np.cumsum([len(atoms["mask"]) for atoms in batch["centres"].values()]).tolist()
+
     def block(backend: Backend, rij: Any) -> Any:
-        here = map_leaves(backend.asarray, tables)
-        here[which]["rij"] = rij
-        own = map_leaves(backend.asarray, params["descriptor"])
-        d, pullback = dsc.describe(backend.xp, model.descriptor, own, a, rij.shape[0], here)
-        return d, lambda d_bar: pullback(d_bar)[which]
+        here = map_leaves(backend.asarray, batch)
+        for table, place in zip(here["tables"].values(), columns, strict=True):
+            table["rij"] = rij[:, :, place]
+        d, pullback = _described(model, params, here, backend)
+        starts = [0, *ends[:-1]]
 
-    return tables[which]["rij"], block
+        def of_all(d_bar: Any) -> Any:
+            return pullback(
+                {a: d_bar[i:j, :] for a, i, j in zip(d, starts, ends, strict=True)}
+            )
+
+        return backend.xp.concat(list(d.values()), axis=0), of_all
+
+    return block
+
+
+def _block(options: dict[str, Any], seed: int) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Return the descriptors of a molecule as a block, its pair vectors, and a weight for each."""
+    model = build(**options)
+    batch, layout = assemble(model, [molecule()])
+    rij = np.concatenate([table["rij"] for table in batch["tables"].values()], axis=2)
+    size = (len(layout.real), model.descriptor.dim_out)
+    d_bar = np.random.default_rng(seed).normal(size=size)
+    return _describe_block(model, draw(model), batch), rij, d_bar
 
 
 @pytest.mark.parametrize("make", [crystal, molecule])
@@ -142,55 +164,57 @@ def test_descriptors_follow_the_formula(make: Any, options: dict[str, Any]) -> N
     model, system = build(**options), make()
     params = draw(model)
     batch, layout = assemble(model, [system])
-    for a, centre in batch["centres"].items():
-        atoms = layout.atom[system.atype[layout.atom] == int(a)]
-        own = params["descriptor"]
-        d, _ = dsc.describe(NUMPY.xp, model.descriptor, own, int(a), len(atoms), centre["tables"])
+    found, _ = _described(model, params, batch)
+    assert list(found) == [0, 1]
+    for a, d in found.items():
+        atoms = layout.atom[system.atype[layout.atom] == a]
         blind = model.pair_exclude_types
+        own = params["descriptor"]
         want = [brute.descriptor(model.descriptor, own, system, i, blind) for i in atoms]
         same(d, np.array(want), rtol=1e-12)
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_the_descriptors_pullback_is_its_derivative(options: dict[str, Any]) -> None:
-    model = build(**options)
-    rng = np.random.default_rng(4)
-    for a, (rij, block) in _blocks(model, draw(model), molecule()):
-        d_bar = rng.normal(size=((molecule().atype == a).sum(), model.descriptor.dim_out))
-        got = pulled(NUMPY, block, rij, d_bar)
-        same(got, by_differences_of(block, rij, d_bar), rtol=1e-7)
+    block, rij, d_bar = _block(options, 4)
+    same(pulled(NUMPY, block, rij, d_bar), by_differences_of(block, rij, d_bar), rtol=1e-7)
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
 @pytest.mark.parametrize("key", ["two sides", "excluded"])
 def test_the_descriptors_pullback_is_what_the_framework_derives(name: str, key: str) -> None:
-    model, backend = build(**OPTIONS[key]), get_backend(name)
-    rng = np.random.default_rng(5)
-    for a, (rij, block) in _blocks(model, draw(model), molecule()):
-        d_bar = rng.normal(size=((molecule().atype == a).sum(), model.descriptor.dim_out))
-        got = by_framework(backend, contracted(backend, block, d_bar), rij)
-        same(got, pulled(NUMPY, block, rij, d_bar))
+    block, rij, d_bar = _block(OPTIONS[key], 5)
+    backend = get_backend(name)
+    got = by_framework(backend, contracted(backend, block, d_bar), rij)
+    same(got, pulled(NUMPY, block, rij, d_bar))
 
 
-def test_slots_need_not_be_stored() -> None:
-    """Tables with more empty columns give the same numbers."""
-    model, system = build(type_one_side=False), molecule()
+@pytest.mark.parametrize("key", ["two sides", "excluded", "no slots for a type"])
+def test_slots_need_not_be_stored(key: str) -> None:
+    """Tables with more empty columns and rows give the same numbers."""
+    model, system = build(**OPTIONS[key]), molecule()
     params = draw(model)
     tight, loose = (assemble(model, [system], wide)[0] for wide in (False, True))
-    for a in tight["centres"]:
-        n = int(tight["centres"][a]["mask"].sum())
-        d, wide = (
-            dsc.describe(
-                NUMPY.xp,
-                model.descriptor,
-                params["descriptor"],
-                int(a),
-                len(batch["centres"][a]["mask"]),
-                batch["centres"][a]["tables"],
-            )[0][:n]
-            for batch in (tight, loose)
-        )
-        same(wide, d, rtol=1e-13)
+    narrow, wide = (_described(model, params, batch)[0] for batch in (tight, loose))
+    shapes = [
+        {b: table["mask"].shape for b, table in batch["tables"].items()} for batch in (tight, loose)
+    ]
+    assert shapes[0] != shapes[1]
+    for a, d in narrow.items():
+        same(wide[a][: len(d)], d, rtol=1e-13)
+
+
+def test_the_types_of_a_batch_alone_have_descriptors() -> None:
+    """Of types without atoms, and of atoms without neighbours, nothing is stored."""
+    model = build(sel=(3, 4, 5))
+    params = draw(model)
+    alone = System(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 30.0]]), np.array([2, 2]), None)
+    batch, _ = assemble(model, [alone])
+    assert batch["tables"] == {}
+    found, _ = _described(model, params, batch)
+    assert list(found) == [2]
+    want = brute.descriptor(model.descriptor, params["descriptor"], alone, 0)
+    same(found[2], np.stack([want, want]), rtol=1e-12)
 
 
 def test_one_net_for_each_neighbour_type_or_for_each_pair() -> None:
