@@ -1,4 +1,4 @@
-"""Geometry of (partly) periodic cells, and pairs within a cutoff in pure NumPy.
+"""Geometry of (partly) periodic cells, and pairs within a cutoff however atoms are spread.
 
 The search replicates the atoms that lie within the cutoff of the cell, sorts atoms and replicas by
 the grid cell they fall into, and compares each atom with the replicas of the cells around its own.
@@ -8,6 +8,8 @@ molecule that flew apart costs as little as an intact one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 #: Grid cells per cutoff. Two instead of one: 125 smaller cells fit the sphere better than 27.
@@ -15,6 +17,16 @@ REACH = 2
 
 #: Candidate pairs compared at once (about 100 bytes each).
 CHUNK = 500_000
+
+
+@dataclass(frozen=True)
+class Images:
+    """Atoms in a cell and their periodic images around it, sorted by atom and shift."""
+
+    atom: np.ndarray  #: whose image, int64, (nimages,)
+    shift: np.ndarray  #: cells from the atom, int64, (nimages, 3)
+    place: np.ndarray  #: Å, (nimages, 3)
+    home: np.ndarray  #: the image that is the atom itself, (natoms,)
 
 
 def complete_cell(cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:
@@ -63,31 +75,47 @@ def wrap(
     return coord - lag @ cell, lag.astype(np.int64)
 
 
-def occupied_grid(points: np.ndarray, width: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the grid cell of each point as one number, and the strides of that number.
+def occupied_layers(points: np.ndarray, width: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the grid cell of each point, and the size of the grid.
 
     Empty layers wider than ``reach`` cells are cut out, so that the numbers stay small however far
-    apart the points are; cells at most ``reach`` apart remain exactly as far apart.
+    apart the points are; cells at most ``reach`` apart remain exactly as far apart. As many empty
+    layers surround the points.
+
+    Returns
+    -------
+    grid, size
+        int64, (npoints, 3) and (3,).
+    """
+    grid = np.floor((points - points.min(axis=0)) / width).astype(np.int64)
+    for axis, extent in enumerate(grid.max(axis=0)):
+        if extent < 4 * len(points):
+            layers = np.flatnonzero(np.bincount(grid[:, axis]))
+            number = np.empty(extent + 1, dtype=np.int64)
+            number[layers] = np.arange(layers.size)
+            layer = number[grid[:, axis]]
+        else:
+            layers, layer = np.unique(grid[:, axis], return_inverse=True)
+        gap = np.minimum(np.diff(layers, prepend=layers[0]), reach + 1)
+        grid[:, axis] = (np.cumsum(gap) + reach)[layer]
+    return grid, grid.max(axis=0) + reach + 1
+
+
+def occupied_grid(points: np.ndarray, width: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the grid cell of each point as one number, and the strides of that number.
 
     Returns
     -------
     key, stride
-        int64, (npoints,) and (3,): the cell that lies (a, b, c) further on has the number
-        key + (a, b, c) · stride.
+        int64, (npoints,) and (3,): the cell that lies (a, b, c) further on, each at most ``reach``,
+        has the number key + (a, b, c) · stride.
     """
-    grid = np.floor((points - points.min(axis=0)) / width).astype(np.int64)
-    for axis in range(3):
-        layers, layer = np.unique(grid[:, axis], return_inverse=True)
-        gap = np.minimum(np.diff(layers, prepend=layers[0]), reach + 1)
-        grid[:, axis] = (np.cumsum(gap) + reach)[layer]
-    size = grid.max(axis=0) + reach + 1
+    grid, size = occupied_layers(points, width, reach)
     stride = np.array([size[1] * size[2], size[2], 1], dtype=np.int64)
     return grid @ stride, stride
 
 
-def replicate(
-    wrapped: np.ndarray, cell: np.ndarray, periodic: np.ndarray, rcut: float
-) -> tuple[np.ndarray, np.ndarray]:
+def replicate(wrapped: np.ndarray, cell: np.ndarray, periodic: np.ndarray, rcut: float) -> Images:
     """Return all images of the atoms that lie in the cell or within the cutoff of its faces.
 
     Parameters
@@ -100,58 +128,41 @@ def replicate(
         Which directions repeat, (3,) bool.
     rcut
         Cutoff, Å.
-
-    Returns
-    -------
-    atom, shift
-        int64, (nimages,) and (nimages, 3): image k lies at wrapped[atom[k]] + shift[k] @ cell.
     """
     fractional = wrapped @ np.linalg.inv(cell)
     margin = rcut / heights(cell) + 1e-9
     atom = np.arange(len(wrapped), dtype=np.int64)
     shift = np.zeros((len(wrapped), 3), dtype=np.int64)
     for axis in np.flatnonzero(periodic):
-        at = fractional[atom, axis]
+        at = np.take(fractional[:, axis], atom)
         first = np.ceil(-margin[axis] - at).astype(np.int64)
         count = np.floor(1.0 + margin[axis] - at).astype(np.int64) - first + 1
-        step = _ranges(first, count)
+        step = ranges(first, count)
         atom, shift = np.repeat(atom, count), np.repeat(shift, count, axis=0)
         shift[:, axis] = step
-    return atom, shift
+    if not periodic.any():
+        return Images(atom, shift, wrapped, atom)
+    place = np.take(wrapped, atom, axis=0) + shift @ cell
+    home = np.flatnonzero((shift[:, 0] == 0) & (shift[:, 1] == 0) & (shift[:, 2] == 0))
+    return Images(atom, shift, place, home)
 
 
-def cell_pairs(
-    wrapped: np.ndarray, cell: np.ndarray, periodic: np.ndarray, rcut: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return all pairs closer than the cutoff, both ways, unordered.
-
-    Parameters
-    ----------
-    wrapped
-        Positions inside the cell, Å, (natoms, 3).
-    cell
-        A completed cell, Å, (3, 3).
-    periodic
-        Which directions repeat, (3,) bool.
-    rcut
-        Cutoff, Å.
+def cell_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return all pairs of an atom and an image closer than the cutoff.
 
     Returns
     -------
-    i, j, shift
-        int64, (npairs,), (npairs,), (npairs, 3): |wrapped[j] + shift @ cell − wrapped[i]| < rcut.
+    i, k
+        Atom and image, int32, (npairs,), sorted by (i, k).
     """
-    atom, shift = replicate(wrapped, cell, periodic, rcut)
-    images = wrapped[atom] + shift @ cell
-    key, stride = occupied_grid(images, max(rcut / REACH, 1e-5), REACH)
+    key, stride = occupied_grid(images.place, max(rcut / REACH, 1e-5), REACH)
     order = np.argsort(key, kind="stable")
-    home = np.flatnonzero(~shift.any(axis=1))  # the image of each atom in the cell itself, in order
-    atom, shift, images = atom[order], shift[order], images[order]
+    place, wrapped = images.place[order], images.place[images.home]
 
     # Cells of one column, along the last axis, have consecutive numbers: one range per column.
     around = np.arange(-REACH, REACH + 1, dtype=np.int64)
     column = np.add.outer(around * stride[0], around * stride[1]).ravel()
-    middle = key[home][:, None] + column
+    middle = key[images.home][:, None] + column
     start = np.searchsorted(key[order], middle - REACH, side="left")
     count = np.searchsorted(key[order], middle + REACH, side="right") - start
 
@@ -160,20 +171,23 @@ def cell_pairs(
     chunks = np.searchsorted(bound, np.arange(CHUNK, bound[-1] + CHUNK, CHUNK), side="left") + 1
     first = 0
     for last in np.unique(np.minimum(chunks, len(wrapped))):
-        k = _ranges(start[first:last].ravel(), count[first:last].ravel())
+        k = ranges(start[first:last].ravel(), count[first:last].ravel())
         i = np.repeat(np.arange(first, last, dtype=np.int64), count[first:last].sum(axis=1))
-        r = np.take(images, k, axis=0) - np.take(wrapped, i, axis=0)
+        r = np.take(place, k, axis=0) - np.take(wrapped, i, axis=0)
         near = np.flatnonzero(np.einsum("ij,ij->i", r, r) < rcut * rcut)
-        found.append((i[near], k[near]))
+        i, k = i[near], order[k[near]]
+        other = k != images.home[i]  # an atom is no neighbour of itself
+        i, k = i[other], k[other]
+        sort = np.argsort(i * images.atom.size + k)
+        found.append((i[sort].astype(np.int32), k[sort].astype(np.int32)))
         first = last
     i, k = (np.concatenate(part) for part in zip(*found, strict=True))
-    other = (atom[k] != i) | shift[k].any(axis=1)  # an atom is no neighbour of itself
-    i, k = i[other], k[other]
-    return i, atom[k], shift[k]
+    return i, k
 
 
-def _ranges(start: np.ndarray, count: np.ndarray) -> np.ndarray:
+def ranges(start: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Return start[0], start[0] + 1, … (count[0] of them), start[1], … in one array."""
     end = np.cumsum(count)
-    ranges: np.ndarray = np.arange(end[-1], dtype=np.int64) + np.repeat(start - end + count, count)
-    return ranges
+    total = int(end[-1]) if end.size else 0
+    found: np.ndarray = np.arange(total, dtype=np.int64) + np.repeat(start - end + count, count)
+    return found

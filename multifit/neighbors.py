@@ -1,21 +1,22 @@
-"""Pairs of atoms within a cutoff: vesin, guarded against what kills it, or plain NumPy.
+"""Pairs of atoms within a cutoff, periodic images included.
 
-Every pair is listed both ways, periodic images included, in an order that depends on nothing but
-the geometry, so that a run can be repeated bit for bit.
+A search finds which pairs are close (:func:`search`), and then one formula says where they are
+(:func:`measured`), so that a list can be used again after the atoms have moved a little. Every pair
+is listed both ways, in an order that depends on nothing but atoms and images, so that a run can be
+repeated bit for bit.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ._cells import cell_pairs, complete_cell, heights, occupied_grid, wrap
+from ._blocks import block_pairs, is_one_block, one_block
+from ._cells import cell_pairs, complete_cell, heights, occupied_grid, replicate, wrap
 from .errors import DataError
 
 #: Two atoms nearer than this are at the same place, Å.
@@ -30,10 +31,13 @@ TOO_MANY = 50_000, 1_000_000
 #: Atoms in a cube half a cutoff wide beyond which the unit of the coordinates is wrong.
 TOO_DENSE = 2000
 
+#: Pairs measured at once, so that what belongs to them stays in the processor's cache.
+CHUNK = 32_768
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs within a cutoff, both ways, sorted by (i, distance, j, shift).
+    """All pairs within a cutoff, both ways, sorted by (i, j, shift); not by distance.
 
     Attributes
     ----------
@@ -52,6 +56,57 @@ class Pairs:
     shift: np.ndarray
     rij: np.ndarray
     distance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Where atoms are, checked, and moved into the cell."""
+
+    coord: np.ndarray  #: in the cell along periodic directions, Å, (natoms, 3)
+    lag: np.ndarray  #: cells by which each atom was out, int64, (natoms, 3)
+    cell: np.ndarray  #: open rows replaced by unit vectors normal to the others, Å, (3, 3)
+    periodic: np.ndarray  #: (3,) bool
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs that may be close: which atoms, and across how many cells; sorted by (i, j, shift).
+
+    Attributes
+    ----------
+    i, j
+        Centre and neighbour, int32, (npairs,).
+    code
+        The shift between two atoms in the cell as a number, int32, (npairs,): its digits are
+        shift + reach, the last one counts by one.
+    reach
+        Largest shift in each direction, int64, (3,).
+    """
+
+    i: np.ndarray
+    j: np.ndarray
+    code: np.ndarray
+    reach: np.ndarray
+
+    @property
+    def strides(self) -> np.ndarray:
+        """What one cell more in each direction adds to the code, int64, (3,)."""
+        _, y, z = 2 * self.reach + 1
+        return np.array([y * z, z, 1], dtype=np.int64)
+
+    def shift(self, code: np.ndarray) -> np.ndarray:
+        """Return the shifts that codes stand for, int64, (ncodes, 3)."""
+        digits = np.unravel_index(code, tuple(2 * self.reach + 1))
+        return np.asarray(np.stack(digits, axis=1) - self.reach)
+
+
+class Measured(NamedTuple):
+    """A part of the candidates; those beyond the cutoff are among them."""
+
+    i: np.ndarray  #: int64, (n,)
+    j: np.ndarray  #: int64, (n,)
+    rij: np.ndarray  #: Å, float64, (3, n): components first
+    distance: np.ndarray  #: Å, (n,)
 
 
 def find_pairs(
@@ -90,25 +145,92 @@ def find_pairs(
     >>> pairs.j, pairs.shift[:, 2], pairs.distance.round(6)
     (array([1, 0]), array([-1,  1]), array([0.1, 0.1]))
     """
+    atoms = checked(coord, cell, pbc, where)
+    candidates = search(atoms, rcut, where)
+    parts = list(measured(atoms, candidates, where))
+    i, j = candidates.i.astype(np.int64), candidates.j.astype(np.int64)
+    distance = np.concatenate([part.distance for part in parts])
+    near = np.flatnonzero(distance < rcut)
+    i, j = i[near], j[near]
+    shift = candidates.shift(candidates.code[near]) + atoms.lag[i] - atoms.lag[j]
+    rij = np.concatenate([part.rij for part in parts], axis=1)
+    return Pairs(i, j, shift, rij.T[near], distance[near])
+
+
+# ----------------------------------------------------------------------------------- in two steps
+
+
+def checked(
+    coord: npt.ArrayLike, cell: npt.ArrayLike | None, pbc: npt.ArrayLike, where: str = ""
+) -> Atoms:
+    """Return the atoms moved into the cell; parameters and errors as of :func:`find_pairs`."""
     at = f"{where}: " if where else ""
-    rcut = _checked_cutoff(rcut, at)
     x = _checked_coord(coord, at)
     periodic = _checked_pbc(pbc, at)
     box = complete_cell(_checked_cell(cell, periodic, at), periodic)
+    return Atoms(*wrap(x, box, periodic), box, periodic)
+
+
+def search(atoms: Atoms, rcut: float, where: str = "") -> Candidates:
+    """Return all pairs closer than the cutoff and some that are not, both ways.
+
+    Raises
+    ------
+    DataError
+        If atoms are so dense that the pairs would not fit into memory.
+    """
+    at = f"{where}: " if where else ""
+    rcut = _checked_cutoff(rcut, at)
+    x, box = atoms.coord, atoms.cell
     if len(x) == 0:
-        return _sorted_pairs(x, box, periodic, rcut, *_no_pairs())
-    _check_size(len(x), box, periodic, rcut, at)
-    wrapped, lag = wrap(x, box, periodic)
-    _check_density(wrapped, rcut, at)
-    # Both searches round in their own way: search a little farther, and let one formula decide.
-    slack = 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
-    search = _vesin_pairs if _vesin_is_safe(wrapped, box, periodic, rcut) else cell_pairs
-    i, j, shift = search(wrapped, box, periodic, rcut + slack)
-    if lag.any():
-        shift = shift + np.take(lag, i, axis=0) - np.take(lag, j, axis=0)
-    pairs = _sorted_pairs(x, box, periodic, rcut, i, j, shift)
-    _check_closest(pairs, at)
-    return pairs
+        none = np.zeros(0, dtype=np.int32)
+        return Candidates(none, none, none, np.zeros(3, dtype=np.int64))
+    _check_size(len(x), box, atoms.periodic, rcut, at)
+    _check_density(x, rcut, at)
+    # A search rounds in its own way: look a little farther, and let one formula decide.
+    rcut += 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
+    images = replicate(x, box, atoms.periodic, rcut)
+    if is_one_block(images, rcut):
+        i, k = one_block(images, rcut)
+    else:
+        i, k = block_pairs(images, rcut) or cell_pairs(images, rcut)
+    candidates = Candidates(i, i, i, np.abs(images.shift).max(axis=0))
+    code = ((images.shift + candidates.reach) @ candidates.strides).astype(np.int32)
+    return Candidates(i, images.atom.astype(np.int32)[k], code[k], candidates.reach)
+
+
+def measured(atoms: Atoms, candidates: Candidates, where: str = "") -> Iterator[Measured]:
+    """Return the vectors of all candidates, part by part, in order; at least one part.
+
+    Raises
+    ------
+    DataError
+        If two atoms are at the same place.
+    """
+    x = np.ascontiguousarray(atoms.coord.T)
+    across = _translations(atoms, candidates.reach)
+    for start in range(0, max(1, candidates.i.size), CHUNK):
+        part = slice(start, start + CHUNK)
+        i, j = candidates.i[part].astype(np.int64), candidates.j[part].astype(np.int64)
+        rij = np.empty((3, i.size))
+        for r, component in zip(rij, x, strict=True):
+            np.subtract(np.take(component, j), np.take(component, i), out=r)
+        if across.shape[1] > 1:
+            code = candidates.code[part].astype(np.int64)
+            for r, component in zip(rij, across, strict=True):
+                r += np.take(component, code)
+        distance = np.sqrt(rij[0] * rij[0] + rij[1] * rij[1] + rij[2] * rij[2])
+        if distance.min(initial=np.inf) < TOO_CLOSE:
+            _refuse_closest(atoms, candidates, start + int(distance.argmin()), distance, where)
+        yield Measured(i, j, rij, distance)
+
+
+def _translations(atoms: Atoms, reach: np.ndarray) -> np.ndarray:
+    """Return the vector of each code, Å, (3, ncodes); opposite shifts have exact negatives."""
+    s = [np.arange(-int(m), int(m) + 1) for m in reach]
+    a, b, c = atoms.cell
+    table = s[0][:, None, None] * a[:, None, None, None] + s[1][:, None] * b[:, None, None, None]
+    return np.asarray((table + s[2] * c[:, None, None, None]).reshape(3, -1))
 
 
 # ------------------------------------------------------------------------------- what was given
@@ -214,117 +336,14 @@ def _check_density(wrapped: np.ndarray, rcut: float, at: str) -> None:
         )
 
 
-def _check_closest(pairs: Pairs, at: str) -> None:
+def _refuse_closest(
+    atoms: Atoms, candidates: Candidates, k: int, distance: np.ndarray, where: str
+) -> None:
     """Refuse two atoms at the same place, where forces have no direction."""
-    if len(pairs.i) == 0 or pairs.distance[k := int(np.argmin(pairs.distance))] >= TOO_CLOSE:
-        return
-    through = ", one of them through a periodic image" if pairs.shift[k].any() else ""
+    i, j = int(candidates.i[k]), int(candidates.j[k])
+    shift = candidates.shift(candidates.code[k : k + 1])[0] + atoms.lag[i] - atoms.lag[j]
+    through = ", one of them through a periodic image" if shift.any() else ""
     raise DataError(
-        f"{at}atoms {pairs.i[k]} and {pairs.j[k]} (counting from 0) are at the same place "
-        f"({pairs.distance[k]:.1e} Å apart{through}); remove one of them"
+        f"{where + ': ' if where else ''}atoms {i} and {j} (counting from 0) are at the same place "
+        f"({distance.min():.1e} Å apart{through}); remove one of them"
     )
-
-
-# -------------------------------------------------------------------------------------- searching
-
-
-@functools.cache
-def _vesin() -> Any | None:
-    """Return the vesin package, or None where it can not be imported.
-
-    vesin imports torch and CuPy if it finds them, a second and 200 MB that we have no use for: they
-    are hidden while our copy loads, and anyone else who imports vesin gets a copy that has them.
-    """
-    if "vesin" in sys.modules:
-        return sys.modules["vesin"]
-    hidden = [name for name in ("torch", "cupy") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: "not there"
-    try:
-        return importlib.import_module("vesin")
-    except (ImportError, OSError):
-        return None
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-        if hidden:
-            for name in [m for m in sys.modules if m == "vesin" or m.startswith("vesin.")]:
-                del sys.modules[name]
-
-
-def _vesin_is_safe(wrapped: np.ndarray, box: np.ndarray, periodic: np.ndarray, rcut: float) -> bool:
-    """Return whether vesin is there and will neither crash on these atoms nor be slow.
-
-    vesin 0.6.2 holds at most 1e5 grid cells. With more it coarsens the grid in proportion, and a
-    thin direction gets zero cells: the process dies by SIGFPE (an atom that flew away, a large
-    sheet). Every such case had less than one cell left in the thinnest direction; 1.5 is a margin.
-    A coarse grid is also quadratic in a dense cluster, hence the demand for an atom per cell.
-    """
-    if _vesin() is None or rcut < 1e-3:
-        return False
-    extent = heights(box)
-    open_ = ~periodic
-    extent[open_] = np.ptp(wrapped @ np.linalg.inv(box), axis=0)[open_]  # their rows have length 1
-    cells = np.maximum(1.0, np.floor(extent / rcut))
-    total = float(cells.prod())
-    thinnest = float(cells.min()) * (1e5 / total) ** (1 / 3)
-    return total <= 1e5 or (thinnest >= 1.5 and len(wrapped) >= total)
-
-
-def _vesin_pairs(
-    wrapped: np.ndarray, box: np.ndarray, periodic: np.ndarray, rcut: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what :func:`multifit._cells.cell_pairs` does, by vesin."""
-    vesin: Any = _vesin()
-    search = vesin.NeighborList(cutoff=rcut, full_list=True)
-    # Copies: without them the arrays would die with the search object.
-    i, j, shift = search.compute(wrapped, box, periodic, "ijS", copy=True)
-    return i.astype(np.int64), j.astype(np.int64), shift.astype(np.int64)
-
-
-def _no_pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    none = np.zeros(0, dtype=np.int64)
-    return none, none, none.reshape(0, 3)
-
-
-# ---------------------------------------------------------------------------------------- ordering
-
-
-def _sorted_pairs(
-    x: np.ndarray,
-    box: np.ndarray,
-    periodic: np.ndarray,
-    rcut: float,
-    i: np.ndarray,
-    j: np.ndarray,
-    shift: np.ndarray,
-) -> Pairs:
-    """Return the given pairs that are closer than the cutoff, in order, with their vectors."""
-    rij = np.take(x, j, axis=0) - np.take(x, i, axis=0)
-    for k in np.flatnonzero(periodic):  # not a matrix product, whose rounding may differ by row
-        across = np.flatnonzero(shift[:, k])
-        rij[across] += np.multiply.outer(shift[across, k], box[k])
-    distance = np.sqrt(np.einsum("ij,ij->i", rij, rij))
-    order = _order(i, j, shift, distance, len(x), rcut)
-    order = order[np.take(distance, order) < rcut]
-    return Pairs(*(np.take(a, order, axis=0) for a in (i, j, shift, rij, distance)))
-
-
-def _order(
-    i: np.ndarray, j: np.ndarray, shift: np.ndarray, distance: np.ndarray, natoms: int, rcut: float
-) -> np.ndarray:
-    """Return the permutation that sorts by (i, distance, j, shift).
-
-    One integer holds i and as many digits of the distance as fit. It is sorted first, and only runs
-    that are equal in it are sorted by all keys: 5 times as fast as ``np.lexsort`` in a liquid, and
-    the same in a crystal.
-    """
-    scale = 1 << (62 - natoms.bit_length())
-    digits = np.minimum(distance * (scale / rcut), scale - 1).astype(np.int64)
-    key = i * scale + digits
-    order = np.argsort(key, kind="stable")
-    same = np.diff(np.take(key, order)) == 0
-    if same.any():
-        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
-        t = order[tied]
-        order[tied] = t[np.lexsort((*shift[t].T[::-1], j[t], distance[t], key[t]))]
-    return order

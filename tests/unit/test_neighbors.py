@@ -1,6 +1,4 @@
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,13 +12,15 @@ CUBE = 10.0 * np.eye(3)
 ALL_PBC = list(itertools.product([False, True], repeat=3))
 
 
-@pytest.fixture(params=["vesin", "fallback"])
+@pytest.fixture(params=["chosen", "blocks", "thin"])
 def search(request, monkeypatch):
-    """Run a test with each of the two searches."""
-    if request.param == "fallback":
-        monkeypatch.setattr(neighbors, "_vesin", lambda: None)
-    else:
-        pytest.importorskip("vesin")
+    """Run a test with the search that is chosen, and with each of those for many atoms."""
+    if request.param != "chosen":
+        monkeypatch.setattr(neighbors, "is_one_block", lambda images, rcut: False)
+    if request.param == "blocks":
+        monkeypatch.setattr("multifit._blocks.FEW", 0)
+    if request.param == "thin":
+        monkeypatch.setattr("multifit._blocks.FEW", 1e9)
     return request.param
 
 
@@ -61,8 +61,7 @@ def check(pairs, coord, cell, pbc, rcut):
     assert np.allclose(pairs.distance, np.linalg.norm(pairs.rij, axis=1), rtol=1e-14, atol=0)
     assert (pairs.distance < rcut).all()
     assert not pairs.shift[:, ~np.broadcast_to(pbc, 3)].any()
-    keys = list(zip(pairs.i.tolist(), pairs.distance.tolist(), [r[1:] for r in rows], strict=True))
-    assert keys == sorted(keys)
+    assert rows == sorted(rows)
 
 
 def random_system(seed):
@@ -88,18 +87,21 @@ def test_equals_brute_force(seed, search):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_both_searches_give_the_same_arrays(seed, monkeypatch):
-    pytest.importorskip("vesin")
+def test_all_searches_give_the_same_arrays(seed, monkeypatch):
     coord, cell, pbc, rcut = random_system(seed)
     first = find_pairs(coord, cell, pbc, rcut)
-    monkeypatch.setattr(neighbors, "_vesin", lambda: None)
-    second = find_pairs(coord, cell, pbc, rcut)
-    for name in ("i", "j", "shift", "rij", "distance"):
-        assert np.array_equal(getattr(first, name), getattr(second, name)), name
+    monkeypatch.setattr(neighbors, "is_one_block", lambda images, rcut: False)
+    for few in (0, 1e9):
+        monkeypatch.setattr("multifit._blocks.FEW", few)
+        second = find_pairs(coord, cell, pbc, rcut)
+        for name in ("i", "j", "shift", "rij", "distance"):
+            assert np.array_equal(getattr(first, name), getattr(second, name)), name
 
 
 def test_larger_system_in_several_chunks(search, monkeypatch):
     monkeypatch.setattr("multifit._cells.CHUNK", 1000)
+    monkeypatch.setattr("multifit._blocks.PRODUCT", 1000)
+    monkeypatch.setattr("multifit.neighbors.CHUNK", 1000)
     rng = np.random.default_rng(0)
     coord = rng.uniform(0, 12, (150, 3))
     pairs = find_pairs(coord, 12 * np.eye(3), True, 5.0)
@@ -164,8 +166,8 @@ def flat_cell(*size):
     return np.random.default_rng(0).uniform(0, 1, (60, 3)) @ cell, cell, True
 
 
-#: Geometries on which vesin 0.6.2 ends the process, or comes near it.
-DEADLY = {
+#: Geometries of a volume that would be too much for a grid.
+FAR_APART = {
     "two atoms": (np.array([[0, 0, 0], [3000, 3000, 0.0]]), None, False),
     "exploded in x": exploded(1e6, 0, 0),
     "exploded in xy": exploded(1e6, 1e6, 0),
@@ -177,23 +179,21 @@ DEADLY = {
 }
 
 
-@pytest.mark.parametrize("name", DEADLY)
-def test_deadly_geometries(name):
-    coord, cell, pbc = DEADLY[name]
+@pytest.mark.parametrize("name", FAR_APART)
+def test_atoms_far_apart_need_no_memory(name, search):
+    coord, cell, pbc = FAR_APART[name]
     box = np.zeros((3, 3)) if cell is None else cell
     pairs = find_pairs(coord, cell, pbc, 6.0)
     check(pairs, coord, cell, [pbc] * 3, 6.0)
     assert set(as_list(pairs)) == brute_force(coord, box, [pbc] * 3, 6.0)
 
 
-def test_vesin_is_used_for_dense_systems_and_not_for_deadly_ones():
-    pytest.importorskip("vesin")
-    dense = np.random.default_rng(0).uniform(0, 10, (20, 3))
-    assert neighbors._vesin_is_safe(dense, CUBE, np.ones(3, bool), 6.0)
-    for coord, cell, pbc in DEADLY.values():
-        periodic = np.full(3, pbc)
-        box = complete_cell(cell if pbc else np.eye(3), periodic)
-        assert not neighbors._vesin_is_safe(coord, box, periodic, 6.0)
+def test_blocks_are_for_dense_systems(monkeypatch):
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(neighbors, "cell_pairs", None)
+    assert find_pairs(rng.uniform(0, 30, (2700, 3)), 30 * np.eye(3), True, 4.0).i.size > 50_000
+    with pytest.raises(TypeError, match="not callable"):
+        find_pairs(rng.uniform(0, 300, (1000, 3)), None, False, 4.0)
 
 
 NAN, INF = float("nan"), float("inf")
@@ -251,14 +251,3 @@ def test_grid_numbers_stay_small_and_keep_neighbours():
     assert key.max() < 2000
     assert key[2] - key[1] == 2 * stride[0]
     assert key[1] - key[0] > 2 * stride[0]
-
-
-def test_vesin_is_loaded_late_and_without_torch():
-    pytest.importorskip("vesin")
-    code = (
-        "import sys, multifit.neighbors as n; assert 'vesin' not in sys.modules;"
-        "n.find_pairs([[0, 0, 0], [1, 0, 0]], None, False, 2.0);"
-        "assert n._vesin() is not None;"
-        "assert 'torch' not in sys.modules and 'cupy' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
