@@ -210,7 +210,7 @@ def _loop(
         _continue(validator, run.state.validation_sampler)
     after = run.state.step
     whole = FullValidation(setup, run.output, after)
-    step = _step(run, lambda natoms: compiling("the training step", natoms, True), recall)
+    step = _step(run, lambda natoms: compiling("the training step", natoms, True), recall, recorder)
     with contextlib.ExitStack() as stack:
         board, curve = _records(run, stack, validator is not None)
         onlookers = _Onlookers(display, recorder, validator, whole, curve, board)
@@ -221,7 +221,7 @@ def _loop(
         for number in range(after + 1, setup.numb_steps + 1):
             with recorder.span(STEP):
                 before = time.monotonic()
-                metrics, lr = _advance(run, step, works, number, recorder)
+                metrics, lr = _advance(run, step, works, number)
                 with recorder.span("display"):
                     display.step(number, time.monotonic() - before)
                     if number == after + 1:
@@ -239,13 +239,24 @@ def _loop(
     return 0
 
 
-def _step(run: Run, tell: Callable[[int], None], recall: Recall | None) -> Callable[..., Any]:
+@dataclass(frozen=True)
+class _Step:
+    """The compiled training step, and what takes its times."""
+
+    call: Callable[..., Any]
+    recorder: Recorder
+
+
+def _step(
+    run: Run, tell: Callable[[int], None], recall: Recall | None, recorder: Recorder
+) -> _Step:
     """Return the compiled training step, which tells of how many atoms it compiles for."""
     setup, training = run.setup, run.setup.config.training
     objective = Objective(setup.backend, setup.model, setup.loss)
     decay = training.ema_decay if training.enable_ema else None
     step = train_step(objective, setup.adam, decay)
-    return announced(setup.backend, step if recall is None else recall.of(step), tell)
+    watched = announced(setup.backend, step if recall is None else recall.of(step), tell)
+    return _Step(watched, recorder)
 
 
 def _after_step(
@@ -296,24 +307,24 @@ def _look(run: Run, validator: Validator | None, lr: float) -> dict[str, float] 
 
 
 def _advance(
-    run: Run, step: Any, works: Generator[Ready], number: int, recorder: Recorder
+    run: Run, step: _Step, works: Generator[Ready], number: int
 ) -> tuple[dict[str, float], float]:
     """Do one step; return the metrics of its batch before the update, and the learning rate."""
-    setup, backend = run.setup, run.setup.backend
-    with recorder.span("wait for the batch"):
+    setup, backend, span = run.setup, run.setup.backend, step.recorder.span
+    with span("wait for the batch"):
         work, values, drawn = next(works)
-    with recorder.span("check the series"):
+    with span("check the series"):
         basis = run.spectrum.basis_for(work.nearest, run.numpy_params)
     batch = work.batch if basis is None else {**work.batch, "basis": basis}
     lr = setup.rate.at(number - 1)
     state = (run.trainable, run.frozen, run.moments)
-    with recorder.span("update"):
-        with recorder.span("launch"):
-            trainable, moments, found = step(*state, batch, work.label, values)
-        if recorder.on:  # what is read first waits for a device that works by itself
-            with recorder.span("wait for the device"):
+    with span("update"):
+        with span("launch"):
+            trainable, moments, found = step.call(*state, batch, work.label, values)
+        if step.recorder.on:  # what is read first waits for a device that works by itself
+            with span("wait for the device"):
                 backend.to_numpy(found["rmse"])
-        with recorder.span("read the metrics"):
+        with span("read the metrics"):
             metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
     if not math.isfinite(metrics["rmse"]):
         works.close()  # its thread uses the same tables as what follows
@@ -321,7 +332,7 @@ def _advance(
     run.trainable, run.moments = trainable, moments
     run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
-        with recorder.span("check the series"):
+        with span("check the series"):
             run.spectrum.check(run.numpy_params())
     return metrics, lr
 
