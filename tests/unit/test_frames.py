@@ -1,0 +1,139 @@
+"""Frames against loops over all atoms and images."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multifit.errors import DataError
+from multifit.frames import frame
+
+
+def by_loops(coord, cell, pbc, atype, rcut, sel, blind):
+    """Return for each type the set of (i, j, rij) kept, and what else a frame has."""
+    ntypes = len(sel)
+    reach = [range(-6, 7) if p else (0,) for p in pbc]
+    shifts = np.array(list(itertools.product(*reach)))
+    nearest, fullest, dropped = np.full((ntypes, ntypes), np.inf), [0] * ntypes, 0
+    kept = {b: [] for b in range(ntypes)}
+    for i, a in enumerate(atype):
+        around = {b: [] for b in range(ntypes)}
+        for j, b in enumerate(atype):
+            if a < 0 or b < 0 or (a, b) in blind or (b, a) in blind:
+                continue
+            for shift in shifts:
+                r = coord[j] - coord[i] + shift @ cell
+                d = float(np.sqrt(r @ r))
+                if d < rcut and (i != j or shift.any()):
+                    around[b].append((d, i, j, *np.round(r, 7).tolist()))
+                    nearest[a, b] = min(nearest[a, b], d)
+        for b, found in around.items():
+            fullest[b] = max(fullest[b], len(found))
+            dropped += max(0, len(found) - sel[b])
+            kept[b] += [one[1:] for one in sorted(found)[: sel[b]]]
+    return {b: set(rows) for b, rows in kept.items() if rows}, nearest, dropped, tuple(fullest)
+
+
+def rows(table):
+    return list(
+        zip(table.i.tolist(), table.j.tolist(), *np.round(table.rij, 7).T.tolist(), strict=True)
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    pbc=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    rcut=st.floats(0.8, 4.0),
+    sel=st.sampled_from([(99, 99, 99), (2, 4, 99), (0, 3, 1)]),
+    blind=st.sampled_from([(), ((0, 1),), ((1, 1), (2, 0))]),
+)
+def test_equals_loops(seed, pbc, rcut, sel, blind):
+    rng = np.random.default_rng(seed)
+    cell = 3.5 * np.eye(3) + np.tril(rng.uniform(-1, 1, (3, 3)), -1)
+    coord = rng.uniform(0, 1, (int(rng.integers(1, 7)), 3)) @ cell
+    coord = coord + np.where(pbc, rng.integers(-1, 2, coord.shape), 0) @ cell
+    atype = rng.integers(-1, 3, len(coord))
+    got = frame(coord, cell, pbc, atype, rcut, sel, blind)
+    kept, nearest, dropped, fullest = by_loops(coord, cell, pbc, atype, rcut, sel, blind)
+    assert (got.dropped, got.fullest) == (dropped, fullest)
+    assert np.allclose(got.nearest, nearest, rtol=1e-12, atol=1e-12)
+    assert got.tables.keys() == kept.keys()
+    for b, table in got.tables.items():
+        found = rows(table)
+        assert len(found) == len(set(found))
+        assert set(found) == kept[b]
+        assert (np.diff(table.i) >= 0).all()
+        assert (atype[table.j] == b).all()
+        for i in set(table.i.tolist()):  # columns count from 0 without a gap
+            assert table.col[table.i == i].tolist() == list(range((table.i == i).sum()))
+
+
+def crystal(n=4, a=2.0):
+    grid = np.stack(np.meshgrid(*[np.arange(n)] * 3, indexing="ij"), -1).reshape(-1, 3) * a
+    return grid, n * a * np.eye(3)
+
+
+def test_of_equally_near_neighbours_the_first_are_kept():
+    coord, cell = crystal()
+    got = frame(coord, cell, [True] * 3, np.zeros(64, int), 2.5, [4])
+    full = frame(coord, cell, [True] * 3, np.zeros(64, int), 2.5, [6])
+    assert (got.dropped, got.fullest, full.dropped) == (128, (6,), 0)
+    first = full.tables[0].col < 4
+    for cut, uncut in zip(got.tables[0], full.tables[0], strict=True):
+        assert np.array_equal(cut, uncut[first])
+
+
+def test_the_nearest_are_kept_around_crowded_atoms_only():
+    coord = np.array([[0, 0, 0], [1.5, 0, 0], [0, 1, 0], [0, 0, 2.0], [8, 0, 0], [9, 0, 0]])
+    table = frame(coord, None, [False] * 3, np.zeros(6, int), 2.6, [2]).tables[0]
+    pairs = list(zip(table.i.tolist(), table.col.tolist(), table.j.tolist(), strict=True))
+    assert pairs == [
+        (0, 0, 1), (0, 1, 2), (1, 0, 0), (1, 1, 2), (2, 0, 0), (2, 1, 1), (3, 0, 0), (3, 1, 2),
+        (4, 0, 5), (5, 0, 4),
+    ]  # fmt: skip
+
+
+def test_parts_of_a_list_are_joined(monkeypatch):
+    coord, cell = crystal()
+    atype = np.arange(64) % 3 - 1
+    whole = frame(coord, cell, [True] * 3, atype, 3.0, [5, 30])
+    monkeypatch.setattr("multifit.neighbors.CHUNK", 37)
+    parts = frame(coord, cell, [True] * 3, atype, 3.0, [5, 30])
+    assert whole.dropped == parts.dropped > 0
+    for b, table in whole.tables.items():
+        assert all(map(np.array_equal, table, parts.tables[b]))
+
+
+def test_how_atoms_are_wrapped_does_not_matter():
+    coord, cell = crystal()
+    atype = np.arange(64) % 2
+    one, two = (
+        frame(x, cell, [True] * 3, atype, 3.0, [9, 9]) for x in (coord, coord + 3 * cell[0])
+    )
+    for b, table in one.tables.items():
+        assert all(map(np.array_equal, table, two.tables[b]))
+
+
+@pytest.mark.parametrize("atype", [[], [-1, -1], [0, -1]])
+def test_no_pairs(atype):
+    coord = np.zeros((len(atype), 3))
+    got = frame(coord, None, [False] * 3, np.array(atype, dtype=int), 3.0, [5, 30])
+    assert (got.tables, got.dropped, got.fullest, got.nbytes) == ({}, 0, (0, 0), 0)
+    assert np.isinf(got.nearest).all()
+
+
+def test_memory_is_counted_and_the_width_known():
+    coord = np.array([[0, 0, 0], [1.5, 0, 0], [0, 1, 0]])
+    got = frame(coord, None, [False] * 3, np.array([0, 0, 1]), 2.6, [4, 4])
+    assert [got.tables[b].width for b in (0, 1)] == [2, 1]
+    assert got.nbytes == (4 + 2) * (3 * 4 + 3 * 8)
+
+
+def test_a_blind_pair_at_the_same_place_is_refused():
+    with pytest.raises(DataError, match=r"^frame 3: atoms 0 and 1 .* same place"):
+        frame(
+            np.zeros((2, 3)), None, [False] * 3, np.array([0, 1]), 2.0, [4, 4], [(0, 1)], "frame 3"
+        )
