@@ -22,20 +22,19 @@ from ..config import Config
 from ..data import Sampler, system_probabilities
 from ..errors import TrainingError
 from ..spectrum import Spectrum
-from . import _checkpoint as ckpt
 from ._ahead import Batches, Ready, ahead
 from ._begin import Run, Start, begin, introduce
-from ._blame import refuse, require_finite
+from ._blame import refuse
 from ._breakdown import Recall, break_down
 from ._features import require_all
 from ._full_validation import FullValidation
 from ._interrupt import Interrupt
-from ._lcurve import LearningCurve, tensorboard
+from ._onlookers import Onlookers, after_step, records
 from ._outputs import check_outputs
 from ._profile import OFF, STEP, Recorder
 from ._profile_report import check_file, report
 from ._progress import Display, duration
-from ._report import BEST_MODEL, finish
+from ._report import finish
 from ._setup import TRAINING_DATA, VALIDATION_DATA, Setup, set_up
 from ._shapes import announced
 from ._source import Source
@@ -176,18 +175,6 @@ def _continue(validator: Validator, state: dict[str, np.ndarray]) -> None:
         validator.sampler.restore(state)
 
 
-@dataclass(frozen=True)
-class _Onlookers:
-    """What looks at a run after its steps."""
-
-    display: Display
-    recorder: Recorder
-    validator: Validator | None
-    whole: FullValidation
-    curve: LearningCurve
-    board: Any | None
-
-
 def _loop(
     run: Run, display: Display, began: float, recorder: Recorder, recall: Recall | None
 ) -> int:
@@ -212,8 +199,8 @@ def _loop(
     whole = FullValidation(setup, run.output, after)
     step = _step(run, lambda natoms: compiling("the training step", natoms, True), recall, recorder)
     with contextlib.ExitStack() as stack:
-        board, curve = _records(run, stack, validator is not None)
-        onlookers = _Onlookers(display, recorder, validator, whole, curve, board)
+        board, curve = records(run, stack, validator is not None)
+        onlookers = Onlookers(display, recorder, validator, whole, curve, board)
         values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
         batches = Batches(setup.training, setup.backend, recorder)
         works = stack.enter_context(contextlib.closing(ahead(batches, sampler, values)))
@@ -226,7 +213,7 @@ def _loop(
                     display.step(number, time.monotonic() - before)
                     if number == after + 1:
                         display.say(f"first step after {time.monotonic() - began:.1f} s")
-                stop = _after_step(run, onlookers, number, metrics, lr)
+                stop = after_step(run, onlookers, number, metrics, lr)
             if interrupt.exit_code is not None:
                 return _stop(run, display, interrupt.exit_code)
             if stop:
@@ -259,53 +246,6 @@ def _step(
     return _Step(watched, recorder)
 
 
-def _after_step(
-    run: Run, onlookers: _Onlookers, number: int, metrics: dict[str, float], lr: float
-) -> bool:
-    """Show, validate and write what is due after a step; return whether to stop early."""
-    training, last = run.setup.config.training, number == run.setup.numb_steps
-    display, span, held_out = onlookers.display, onlookers.recorder.span, None
-    if number == 1 or number % training.disp_freq == 0 or last:
-        with span("validation"):
-            held_out = _look(run, onlookers.validator, lr)
-        with span("learning curve"):
-            onlookers.curve.write(number, metrics, held_out, lr)
-        with span("display"):
-            display.show(number, metrics, held_out, lr)
-    if onlookers.board is not None and number % training.tensorboard_freq == 0:
-        with span("TensorBoard"):
-            _log(onlookers.board, number, metrics, held_out, lr)
-    if onlookers.whole.due(number):
-        with span("full validation"):
-            params = run.numpy_params()
-            display.say(onlookers.whole.run(number, params, run.content(params)))
-    if number % training.save_freq == 0 or last:
-        with span("checkpoint"):
-            return _save(run, onlookers.validator, display, onlookers.recorder)
-    return False
-
-
-def _records(run: Run, stack: contextlib.ExitStack, validation: bool) -> tuple[Any, LearningCurve]:
-    """Return the TensorBoard writer, if one is wanted, and the learning curve."""
-    training, board = run.setup.config.training, None
-    if training.tensorboard:
-        board = tensorboard(run.output / training.tensorboard_log_dir)
-        stack.callback(board.close)
-    path, names = run.output / training.disp_file, run.setup.loss.metric_names
-    curve = LearningCurve(path, names, validation, run.state.step)
-    stack.callback(curve.close)
-    return board, curve
-
-
-def _look(run: Run, validator: Validator | None, lr: float) -> dict[str, float] | None:
-    """Return the metrics of the next validation batches, if there are validation data."""
-    if validator is None:
-        return None
-    metrics = validator.batch_metrics(run.params, lr)
-    run.state.validation_sampler = validator.sampler.state()
-    return metrics
-
-
 def _advance(
     run: Run, step: _Step, works: Generator[Ready], number: int
 ) -> tuple[dict[str, float], float]:
@@ -326,10 +266,11 @@ def _advance(
                 backend.to_numpy(found["rmse"])
         with span("read the metrics"):
             metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
+    # The old ones are gone; the new ones are the same if the loss is not finite.
+    run.trainable, run.moments = trainable, moments
     if not math.isfinite(metrics["rmse"]):
         works.close()  # its thread uses the same tables as what follows
         refuse(run, work, number)
-    run.trainable, run.moments = trainable, moments
     run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
         with span("check the series"):
@@ -337,53 +278,7 @@ def _advance(
     return metrics, lr
 
 
-def _save(run: Run, validator: Validator | None, display: Display, recorder: Recorder) -> bool:
-    """Write a checkpoint and, if it is, the best one; return whether to stop early."""
-    require_finite(run)
-    training = run.setup.config.training
-    state = run.state
-    if validator is not None:
-        with recorder.span("validation"):
-            score = validator.score(run.params)
-        if _is_best(score, state.best):
-            state.best, state.stale = score, 0
-            files.write(run.output / BEST_MODEL, run.content(run.numpy_params()))
-        else:
-            state.stale += 1
-        best = "the best so far" if state.stale == 0 else f"best {_known(state.best)}"
-        display.say(
-            f"validation √loss (limit prefactors) {_known(score)} at step {state.step}, {best}"
-        )
-    with recorder.span("write"):
-        run.save()
-    ckpt.prune(run.output, training.save_ckpt, training.max_ckpt_keep)
-    return bool(training.early_stopping) and state.stale >= training.early_stopping
-
-
-def _is_best(score: float, best: float | None) -> bool:
-    """Return whether a validation error is below all before; NaN is none and never the best."""
-    return not math.isnan(score) and (best is None or math.isnan(best) or score < best)
-
-
-def _known(score: float | None) -> str:
-    return "unknown" if score is None or math.isnan(score) else f"{score:.4e}"
-
-
 def _stop(run: Run, display: Display, code: int) -> int:
     """Write a checkpoint after a signal, and say how to go on."""
     display.say(f"interrupted at step {run.state.step}; continue with --restart {run.save()}")
     return code
-
-
-def _log(
-    board: Any,
-    step: int,
-    training: dict[str, float],
-    validation: dict[str, float] | None,
-    lr: float,
-) -> None:
-    """Write to TensorBoard."""
-    for kind, metrics in (("train", training), ("validation", validation or {})):
-        for name, value in metrics.items():
-            board.add_scalar(f"{kind}/{name}", value, step)
-    board.add_scalar("lr", lr, step)
