@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -17,7 +18,7 @@ PYTEST = ("pytest", "-n", "2", "--dist", "loadfile")
 PEERS = {
     "tf": ("deepmd-kit[cpu]==3.2.0", "tensorflow-cpu==2.21.0"),
     "pt": ("deepmd-kit==3.2.0", "torch==2.11.0", "e3nn", "mpich"),
-    "jax": ("deepmd-kit[jax]==3.2.0",),
+    "jax": ("deepmd-kit[jax]==3.2.0", "flatbuffers"),  # which its models for inference need
     "pd": ("deepmd-kit==3.2.0", "paddlepaddle==3.3.1"),
 }
 
@@ -69,11 +70,14 @@ def peer(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Time a training step, side by side with deepmd-kit: ``-- --peers tf pt jax pd``."""
+    """Time multifit beside deepmd-kit: ``-- --quick``, ``-- --peers tf pt jax pd``."""
     session.install(*PINNED, ".[all]")
-    wanted = [name for name in PEERS if name in session.posargs] or ["tf"]
-    pythons = {f"MULTIFIT_PEER_PYTHON_{n.upper()}": peer_python(session, n) for n in wanted}
-    session.run("python", "benchmarks/step.py", *session.posargs, env=pythons)
+    words = session.posargs
+    given = words[words.index("--peers") + 1 :] if "--peers" in words else ["tf"]
+    wanted = list(itertools.takewhile(lambda word: word in PEERS, given))
+    names = {peer: f"MULTIFIT_PEER_PYTHON_{peer.upper()}" for peer in wanted}
+    pythons = {name: os.environ.get(name) or peer_python(session, p) for p, name in names.items()}
+    session.run("python", "benchmarks", *words, env=pythons)
 
 
 def peer_python(session: nox.Session, backend: str) -> str:

@@ -1,0 +1,1 @@
+"""The benchmark suite: ``python benchmarks`` times multifit beside deepmd-kit."""

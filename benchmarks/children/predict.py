@@ -1,0 +1,92 @@
+"""Time one program's predictions at one size; runs alone, in multifit's or deepmd-kit's Python.
+
+``python predict.py JSON`` with the keys ``program`` (multifit or deepmd-kit), ``backend``,
+``model``, ``options`` (of multifit.load), ``input`` (a file with coord, cell and types), ``frames``
+(in one call), ``seconds`` (to spend) and ``outputs`` (a file for energies and forces, or empty).
+The last line begins with RESULT, followed by JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import numpy as np
+
+#: Calls before the clock counts: programs that compile while they run need several.
+WARM_UP = 5
+
+#: Calls that are timed: at least one, three if they do not take long.
+FEWEST, MOST = 3, 40
+
+
+def multifit(backend, model, options):
+    """Return a function of coordinates, cells and types, and where it runs."""
+    from multifit import load
+
+    potential = load(model, backend, **options)
+
+    def predict(coord, cell, types):
+        found = potential.predict(coord, types, cell)
+        return found["energy"], found["force"]
+
+    return predict, potential.backend.describe().get("devices", "")
+
+
+def deepmd(model):
+    """Return the same of deepmd-kit, which does not say where it runs."""
+    from deepmd.infer import DeepPot
+
+    potential = DeepPot(model)
+
+    def predict(coord, cell, types):
+        n = len(coord)
+        energy, force = potential.eval(coord.reshape(n, -1), cell.reshape(n, 9), types)[:2]
+        return np.asarray(energy).reshape(n), np.asarray(force).reshape(n, -1, 3)
+
+    return predict, ""
+
+
+def timed(predict, coord, cell, types, frames, seconds):
+    """Return milliseconds of each call, from arrays on the host to arrays on the host."""
+    began = time.perf_counter()
+    warm, spent, start = 0, [], 0
+    while True:
+        rows = (start + np.arange(frames)) % len(coord)
+        start += frames
+        coords, cells = coord[rows], cell[rows]
+        before = time.perf_counter()
+        predict(coords, cells, types)
+        now = time.perf_counter()
+        late = now - began > seconds
+        if warm < WARM_UP and not (warm and late):
+            warm += 1
+            if warm == WARM_UP or late:
+                began = now  # as much time again for the calls that count
+                warm = WARM_UP
+            continue
+        spent.append((now - before) * 1e3)
+        enough = len(spent) >= FEWEST or now - began > 3 * seconds
+        if len(spent) >= MOST or (late and enough):
+            return spent
+
+
+def main(given):
+    """Do what is asked and print the result."""
+    with np.load(given["input"]) as stored:
+        coord, cell, types = stored["coord"], stored["cell"], stored["types"]
+    if given["program"] == "multifit":
+        predict, device = multifit(given["backend"], given["model"], given["options"])
+    else:
+        predict, device = deepmd(given["model"])
+    spent = timed(predict, coord, cell, types, given["frames"], given["seconds"])
+    if given["outputs"]:
+        parts = [predict(coord[k : k + 1], cell[k : k + 1], types) for k in range(len(coord))]
+        energy, force = (np.concatenate(part) for part in zip(*parts))  # noqa: B905
+        np.savez(given["outputs"], energy=energy, force=force)
+    print("RESULT " + json.dumps({"call_ms": spent, "device": str(device)}), flush=True)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

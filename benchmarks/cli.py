@@ -1,0 +1,214 @@
+"""The command: what is compared, and where the report goes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import inference, machine, systems, training
+from .document import write_docs
+from .figures import draw
+from .processes import run
+from .programs import FRAMEWORK, SAME, Peer, environment, installed, peers, versions
+from .results import InferenceCase, Report, TrainingCase, read
+from .tables import markdown
+
+HERE = Path(__file__).resolve().parent
+
+#: What is measured where nothing else is asked for: in full, and quickly.
+FULL: dict[str, Any] = {"steps": 120, "interval": 20, "rounds": 3, "seconds": 4.0, "limit": 60.0}
+FULL |= {"sizes": [192, 1536, 5184, 12288, 41472, 98304]}
+QUICK: dict[str, Any] = {"steps": 12, "interval": 4, "rounds": 1, "seconds": 0.5, "limit": 10.0}
+QUICK |= {"sizes": [192, 768]}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
+    made = argparse.ArgumentParser(
+        prog="python benchmarks",
+        description="Time training and inference of multifit beside deepmd-kit.",
+    )
+    add = made.add_argument
+    add("--quick", action="store_true", help="two minutes, to see that everything works")
+    add("--only", choices=("training", "inference"))
+    add("--task", choices=("ener", "dos"), default="ener", help="dos: training only")
+    add("--systems", nargs="+", type=Path, metavar="DIR", help="data (default: our own)")
+    add("--model", type=Path, help="for inference (default: the one that training leaves)")
+    add("--backends", nargs="+", choices=("numpy", *SAME), default=["numpy", *SAME])
+    add("--peers", nargs="*", choices=list(FRAMEWORK), help="default: all with an interpreter")
+    add("--precision", nargs="+", choices=("float64", "float32"), default=["float64"])
+    add("--batch-size", nargs="+", type=int, default=[1], metavar="N", help="frames at once")
+    add("--sizes", nargs="+", type=int, metavar="N", help="atoms, for inference")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--steps", type=int, help="of a training run")
+    add("--interval", type=int, help="steps that are timed together")
+    add("--rounds", type=int, help="how often each program runs")
+    add("--seconds", type=float, help="to spend on one size of one program")
+    add("--limit", type=float, help="seconds of a prediction above which a size is left out")
+    add("--output", type=Path, default=HERE / "results", metavar="DIR")
+    add("--write-docs", type=Path, metavar="JSON", help="put results into docs/, measure nothing")
+    return made
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the arguments, presets filled in."""
+    made = parser()
+    args = made.parse_args(argv)
+    for name, value in (QUICK if args.quick else FULL).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.steps < 3 * args.interval:
+        made.error("--steps must be at least three times --interval: the first one is left out")
+    if args.device == "cuda" and not machine.has_gpu():
+        made.error("--device cuda, but nvidia-smi shows no GPU; leave it out to run on the CPU")
+    args.sizes = sorted(args.sizes)
+    args.batch_size = sorted(args.batch_size)
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write the report."""
+    args = parse(argv)
+    if args.write_docs:
+        print(f"wrote {write_docs(read(args.write_docs), HERE.parent / 'docs')}")
+        return 0
+    backends, notes = installed(args.backends)
+    found, more = peers(args.peers, os.environ)
+    report = Report(
+        created=time.strftime("%Y-%m-%d"),
+        command=described(sys.argv[1:] if argv is None else argv),
+        machine=machine.describe(),
+        versions=versions(found),
+        notes=notes + more,
+    )
+    for note in report.notes:
+        print(f"left out: {note}")
+    with tempfile.TemporaryDirectory() as scratch:
+        suite = Suite(args, report, backends, found, Path(scratch))
+        if args.only != "inference":
+            suite.train()
+        if args.only != "training" and args.task == "ener":
+            suite.predict()
+    print(f"\n{markdown(report)}\nin {args.output}: report.md, results.json, figures")
+    return 0
+
+
+def described(argv: Sequence[str]) -> str:
+    """Return the command without the folders of this machine."""
+    words = [Path(word).name if "/" in word else word for word in argv]
+    return " ".join(["python benchmarks", *words])
+
+
+class Suite:
+    """The cases of one run of the suite, written after each."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        report: Report,
+        backends: Sequence[str],
+        found: Sequence[Peer],
+        scratch: Path,
+    ) -> None:
+        self.args, self.report, self.backends, self.peers = args, report, backends, found
+        self.scratch = scratch
+        self.environment: Mapping[str, str] = environment(args.device)
+        self.systems = self._systems()
+
+    def _systems(self) -> list[Path]:
+        if self.args.systems:
+            return [path.resolve() for path in self.args.systems]
+        if self.args.task == "dos":
+            return [systems.largest_silicon()]
+        return [systems.enlarged(self.scratch, max(self.args.batch_size))]
+
+    def folder(self, precision: str, batch: int) -> Path:
+        """Return the folder of a case, with its ``input.json``."""
+        path = self.scratch / f"{precision}-{batch}"
+        if not path.exists():
+            path.mkdir()
+            sections = systems.model(self.args.task, precision, self.systems[0])
+            keys = {"batch_size": batch, "numb_steps": self.args.steps}
+            keys |= {"disp_freq": self.args.interval, "save_freq": self.args.steps}
+            systems.write_input(path / "input.json", sections, self.systems, **keys)
+        return path
+
+    def train(self) -> None:
+        """Time training for each precision and batch size."""
+        args, system = self.args, self.systems[0]
+        names = ", ".join(path.name for path in self.systems)
+        for precision in args.precision:
+            for batch in args.batch_size:
+                print(f"\ntraining, {precision}, {batch} frames in a batch", flush=True)
+                atoms = len(systems.types(system))
+                case = TrainingCase(args.task, precision, batch, atoms, names)
+                self.report.training.append(case)
+                sections = systems.model(args.task, precision, system)
+                training.time_case(
+                    case,
+                    training.trainers([b for b in self.backends if b in SAME], self.peers),
+                    systems.products(sections[0], args.task, system, batch),
+                    source=self.folder(precision, batch),
+                    rounds=args.rounds,
+                    interval=args.interval,
+                    limit_s=120 + 10 * args.steps,
+                    environment=self.environment,
+                )
+                self.write()
+
+    def predict(self) -> None:
+        """Time inference for each precision, or with the one model that was given."""
+        args = self.args
+        plan = inference.Plan(self.sizes(), args.rounds, args.seconds, args.limit)
+        for precision in args.precision[: 1 if args.model else None]:
+            folder = self.folder(precision, args.batch_size[0])
+            source = self._model(folder)
+            print(f"\nenergy and forces, {source.name}", flush=True)
+            model = folder / "inference.dp"
+            model.write_bytes(source.read_bytes())
+            label = args.model.name if args.model else f"trained for {args.steps} steps"
+            case = InferenceCase("the model's own" if args.model else precision, label)
+            self.report.inference.append(case)
+            programs, notes = inference.predictors(
+                self.backends, self.peers, model, self.environment
+            )
+            self.report.notes += notes
+            inference.time_case(
+                case, programs, plan,
+                system=self.systems[0], folder=folder, environment=self.environment,
+            )  # fmt: skip
+            self.write()
+
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Return (atoms, frames): each size with one frame, the smallest in batches too."""
+        batches = [(self.args.sizes[0], n) for n in self.args.batch_size if n > 1]
+        return (*((size, 1) for size in self.args.sizes), *batches)
+
+    def _model(self, folder: Path) -> Path:
+        """Return the model for inference; trains one if nothing did."""
+        if self.args.model:
+            return Path(self.args.model).resolve()
+        path = folder / "model.dp"
+        trainable = [name for name in self.backends if name in SAME]
+        if not path.exists() and trainable:
+            command = ["-m", "multifit", "train", "input.json", "--backend", trainable[0]]
+            outcome = run([sys.executable, *command], folder, self.environment, 1200.0)
+            print(outcome.tail(3), flush=True)
+        if not path.exists():
+            raise SystemExit("no backend trained a model for inference; give one with --model")
+        return path
+
+    def write(self) -> None:
+        """Write what is known so far."""
+        output = self.args.output
+        output.mkdir(parents=True, exist_ok=True)
+        self.report.write(output / "results.json")
+        figures = draw(self.report, output)
+        text = markdown(self.report, figures=[path.name for path in figures])
+        (output / "report.md").write_text(text)

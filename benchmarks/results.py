@@ -1,0 +1,159 @@
+"""What was measured, as plain values that go to JSON and back."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: Of the JSON; a reader refuses others.
+VERSION = 1
+
+
+@dataclass
+class TrainingRun:
+    """A program that trains; one number for each interval or round.
+
+    Attributes
+    ----------
+    framework
+        Our name for what it runs on: ``jax``, ``torch``, ``tensorflow``, ``paddle``.
+    step_ms
+        Milliseconds per step, of each display interval but the first.
+    first_s
+        Seconds from the command to the first step.
+    """
+
+    name: str
+    framework: str
+    ours: bool
+    step_ms: list[float] = field(default_factory=list)
+    first_s: list[float] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
+    gpu_mb: list[float] = field(default_factory=list)
+    note: str = ""
+
+
+@dataclass
+class TrainingCase:
+    """Programs on the same input and data, and the products of matrices that bound them.
+
+    Attributes
+    ----------
+    floor_ms
+        For each framework, milliseconds of the products alone.
+    """
+
+    task: str
+    precision: str
+    batch: int
+    atoms: int
+    data: str
+    runs: list[TrainingRun] = field(default_factory=list)
+    floor_ms: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass
+class Point:
+    """Energies and forces of `frames` frames of `atoms` atoms in one call."""
+
+    atoms: int
+    frames: int = 1
+    call_ms: list[float] = field(default_factory=list)
+    memory_mb: list[float] = field(default_factory=list)
+    gpu_mb: list[float] = field(default_factory=list)
+    note: str = ""
+
+
+@dataclass
+class InferenceRun:
+    """A program that predicts.
+
+    Attributes
+    ----------
+    energy_error
+        max |ΔE| per atom in eV against the direct evaluation in NumPy.
+    force_error
+        max |ΔF| in eV/Å against it.
+    device
+        What it says that it runs on.
+    """
+
+    name: str
+    framework: str
+    ours: bool
+    points: list[Point] = field(default_factory=list)
+    energy_error: float | None = None
+    force_error: float | None = None
+    device: str = ""
+    note: str = ""
+
+    def point(self, atoms: int, frames: int = 1) -> Point:
+        """Return the point of that size, a new one if there is none."""
+        for point in self.points:
+            if (point.atoms, point.frames) == (atoms, frames):
+                return point
+        self.points.append(Point(atoms, frames))
+        return self.points[-1]
+
+
+@dataclass
+class InferenceCase:
+    """Programs that predict with the same model."""
+
+    precision: str
+    model: str
+    runs: list[InferenceRun] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """A run of the suite.
+
+    Attributes
+    ----------
+    machine
+        What is known about it, as words.
+    versions
+        For each environment, the versions of what it holds.
+    """
+
+    created: str
+    command: str
+    machine: dict[str, str]
+    versions: dict[str, dict[str, str]]
+    notes: list[str] = field(default_factory=list)
+    training: list[TrainingCase] = field(default_factory=list)
+    inference: list[InferenceCase] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.write_text(json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n")
+
+
+def read(path: Path) -> Report:
+    """Return the report in a file that :meth:`Report.write` wrote."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    if content.pop("version", None) != VERSION:
+        raise SystemExit(f"{path} is no report of this version of the suite; run it again")
+    content["training"] = [
+        TrainingCase(**{**case, "runs": [TrainingRun(**run) for run in case["runs"]]})
+        for case in content["training"]
+    ]
+    content["inference"] = [
+        InferenceCase(**{**case, "runs": [_inference_run(run) for run in case["runs"]]})
+        for case in content["inference"]
+    ]
+    return Report(**content)
+
+
+def _inference_run(content: dict[str, Any]) -> InferenceRun:
+    return InferenceRun(**{**content, "points": [Point(**p) for p in content["points"]]})
+
+
+def median(values: Sequence[float]) -> float | None:
+    """Return the median, or None if nothing was measured."""
+    return statistics.median(values) if values else None
