@@ -27,7 +27,7 @@ def is_one_block(images: Images, rcut: float) -> bool:
     """Return whether one product of all atoms and all images is small, and exact enough."""
     if images.home.size * images.atom.size > PRODUCT:
         return False
-    return float(np.ptp(images.place, axis=0).max()) < 25.0 * rcut  # else float32 is too coarse
+    return float(np.ptp(images.place, axis=1).max()) < 25.0 * rcut  # else float32 is too coarse
 
 
 def one_block(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +53,7 @@ def block_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray] | 
         Atom and image, int32, (npairs,), sorted by (i, k); or None where atoms are so thinly
         spread that it is not worth it.
     """
-    grid, size = occupied_layers(images.place, rcut * (1 + 1e-6), 2)
+    grid, size = occupied_layers(images.place.T, rcut * (1 + 1e-6), 2)
     blocks = grid[images.home] >> 1
     strides = np.array([size[1] * size[2], size[2], 1])
     key = blocks @ strides
@@ -64,9 +64,10 @@ def block_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray] | 
     counts, found, order = [], [], []
     around = _candidates(grid @ strides, blocks[rows[first]] * 2, strides)
     for here, near in zip(np.split(rows, first[1:]), around, strict=True):
-        low, high = (f(images.place[images.home[here]], axis=0) for f in (np.min, np.max))
-        place = images.place[near]
-        inside = ((place >= low - rcut) & (place <= high + rcut)).all(axis=1)
+        inside = np.ones(near.size, dtype=bool)
+        for place in images.place:
+            x, y = np.take(place, images.home[here]), np.take(place, near)
+            inside &= (y >= x.min() - rcut) & (y <= x.max() + rcut)
         near = np.sort(near[inside])
         step = max(1, PRODUCT // near.size)
         for start in range(0, here.size, step):
@@ -108,23 +109,22 @@ def _near(
 
     An image is not close to itself. ``near`` is sorted and contains ``here``.
     """
-    x, y = images.place[here], images.place[near]
-    middle = 0.5 * (x.min(axis=0) + x.max(axis=0))
-    x, y = x - middle, (y - middle).T
+    x, y = np.take(images.place, here, axis=1), np.take(images.place, near, axis=1)
+    middle = 0.5 * (x.min(axis=1) + x.max(axis=1))[:, None]
+    x, y = x - middle, y - middle
     # |y − x|² = |y|² − 2 x·y + |x|²; the last is on the other side of the inequality.
-    left = np.empty((len(x), 4), dtype=np.float32)
-    left[:, :3], left[:, 3] = -2.0 * x, 1.0
-    right = np.empty((4, y.shape[1]), dtype=np.float32)
+    left = np.empty((4, here.size), dtype=np.float32)
+    left[:3], left[3] = -2.0 * x, 1.0
+    right = np.empty((4, near.size), dtype=np.float32)
     right[:3], right[3] = y, y[0] * y[0] + y[1] * y[1] + y[2] * y[2]
     margin = ROUNDING * float(right[3].max(initial=0.0))
-    bound = (rcut * rcut + margin - (x * x).sum(axis=1)).astype(np.float32)
-    close = (left @ right) < bound[:, None]
-    close[np.arange(len(x)), np.searchsorted(near, here)] = False
+    bound = rcut * rcut + margin - (x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
+    close = (left.T @ right) < bound.astype(np.float32)[:, None]
+    row = np.arange(here.size)
+    close[row, np.searchsorted(near, here)] = False
     flat = np.flatnonzero(close)
-    width = y.shape[1]
-    ends = np.searchsorted(flat, np.arange(1, len(x) + 1) * width)
-    count = np.diff(ends, prepend=0)
-    column = flat - np.repeat(np.arange(len(x)) * width, count)
+    count = np.diff(np.searchsorted(flat, (row + 1) * near.size), prepend=0)
+    column = flat - np.repeat(row * near.size, count)
     return count, near[column].astype(np.int32, copy=False)
 
 

@@ -21,11 +21,14 @@ CHUNK = 500_000
 
 @dataclass(frozen=True)
 class Images:
-    """Atoms in a cell and their periodic images around it, sorted by atom and shift."""
+    """Atoms in a cell and their periodic images around it, sorted by atom and shift.
+
+    Components come first, because sums over rows of three are slow.
+    """
 
     atom: np.ndarray  #: whose image, int64, (nimages,)
-    shift: np.ndarray  #: cells from the atom, int64, (nimages, 3)
-    place: np.ndarray  #: Å, (nimages, 3)
+    shift: np.ndarray  #: cells from the atom, int64, (3, nimages)
+    place: np.ndarray  #: Å, (3, nimages)
     home: np.ndarray  #: the image that is the atom itself, (natoms,)
 
 
@@ -129,21 +132,23 @@ def replicate(wrapped: np.ndarray, cell: np.ndarray, periodic: np.ndarray, rcut:
     rcut
         Cutoff, Å.
     """
-    fractional = wrapped @ np.linalg.inv(cell)
+    place = np.ascontiguousarray(wrapped.T)
+    fractional = np.linalg.inv(cell).T @ place
     margin = rcut / heights(cell) + 1e-9
     atom = np.arange(len(wrapped), dtype=np.int64)
-    shift = np.zeros((len(wrapped), 3), dtype=np.int64)
+    shift = np.zeros((3, len(wrapped)), dtype=np.int64)
     for axis in np.flatnonzero(periodic):
-        at = np.take(fractional[:, axis], atom)
+        at = np.take(fractional[axis], atom)
         first = np.ceil(-margin[axis] - at).astype(np.int64)
         count = np.floor(1.0 + margin[axis] - at).astype(np.int64) - first + 1
         step = ranges(first, count)
-        atom, shift = np.repeat(atom, count), np.repeat(shift, count, axis=0)
-        shift[:, axis] = step
+        atom, shift = np.repeat(atom, count), np.repeat(shift, count, axis=1)
+        shift[axis] = step
     if not periodic.any():
-        return Images(atom, shift, wrapped, atom)
-    place = np.take(wrapped, atom, axis=0) + shift @ cell
-    home = np.flatnonzero((shift[:, 0] == 0) & (shift[:, 1] == 0) & (shift[:, 2] == 0))
+        return Images(atom, shift, place, atom)
+    place = np.take(place, atom, axis=1)
+    place += cell.T @ shift.astype(np.float64)
+    home = np.flatnonzero((shift[0] | shift[1] | shift[2]) == 0)
     return Images(atom, shift, place, home)
 
 
@@ -155,9 +160,9 @@ def cell_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray]:
     i, k
         Atom and image, int32, (npairs,), sorted by (i, k).
     """
-    key, stride = occupied_grid(images.place, max(rcut / REACH, 1e-5), REACH)
+    key, stride = occupied_grid(images.place.T, max(rcut / REACH, 1e-5), REACH)
     order = np.argsort(key, kind="stable")
-    place, wrapped = images.place[order], images.place[images.home]
+    place, wrapped = images.place.T[order], images.place.T[images.home]
 
     # Cells of one column, along the last axis, have consecutive numbers: one range per column.
     around = np.arange(-REACH, REACH + 1, dtype=np.int64)

@@ -112,7 +112,7 @@ def cut(
     rcut, sel, blind, where
         As in :func:`frame`.
     """
-    ntypes, kinds = len(sel), atype[real]
+    ntypes, kinds = len(sel), atype[real].astype(np.int16)
     seen = np.ones((ntypes, ntypes), dtype=bool)
     for a, b in blind:
         seen[a, b] = seen[b, a] = False

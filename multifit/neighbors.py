@@ -194,9 +194,14 @@ def search(atoms: Atoms, rcut: float, where: str = "") -> Candidates:
         i, k = one_block(images, rcut)
     else:
         i, k = block_pairs(images, rcut) or cell_pairs(images, rcut)
-    candidates = Candidates(i, i, i, np.abs(images.shift).max(axis=0))
-    code = ((images.shift + candidates.reach) @ candidates.strides).astype(np.int32)
-    return Candidates(i, images.atom.astype(np.int32)[k], code[k], candidates.reach)
+    atom = images.atom.astype(np.int32)
+    reach = np.maximum(images.shift.max(axis=1), -images.shift.min(axis=1))
+    found = Candidates(i, np.take(atom, k), np.zeros_like(k), reach)
+    if reach.any():
+        digits = (images.shift + reach[:, None]) * found.strides[:, None]
+        code = (digits[0] + digits[1] + digits[2]).astype(np.int32)
+        np.take(code, k, out=found.code, mode="clip")  # not "raise", which would take a copy
+    return found
 
 
 def measured(atoms: Atoms, candidates: Candidates, where: str = "") -> Iterator[Measured]:
