@@ -85,8 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         command=described(sys.argv[1:] if argv is None else argv),
         machine=machine.describe(),
         versions=versions(found),
+        caution=machine.caution(),
         notes=notes + more,
     )
+    if report.caution:
+        print(report.caution)
     for note in report.notes:
         print(f"left out: {note}")
     with tempfile.TemporaryDirectory() as scratch:

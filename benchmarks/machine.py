@@ -10,6 +10,9 @@ from pathlib import Path
 
 from .processes import total_memory
 
+#: Processes that were running in the last minute, from which on times mean little.
+BUSY = 0.7
+
 
 def describe() -> dict[str, str]:
     """Return the processor, memory, system and GPU in words, and how busy the machine is now."""
@@ -22,6 +25,13 @@ def describe() -> dict[str, str]:
     }
     gpu = _gpu()
     return {**found, "GPU": gpu} if gpu else found
+
+
+def caution() -> str:
+    """Return a warning if the machine has other work now, or an empty string."""
+    if os.getloadavg()[0] < BUSY:
+        return ""
+    return "The machine had other work: times are too long, and ratios are rough."
 
 
 def has_gpu() -> bool:

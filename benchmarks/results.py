@@ -119,12 +119,15 @@ class Report:
         What is known about it, as words.
     versions
         For each environment, the versions of what it holds.
+    caution
+        Why the numbers are not to be trusted, if so.
     """
 
     created: str
     command: str
     machine: dict[str, str]
     versions: dict[str, dict[str, str]]
+    caution: str = ""
     notes: list[str] = field(default_factory=list)
     training: list[TrainingCase] = field(default_factory=list)
     inference: list[InferenceCase] = field(default_factory=list)

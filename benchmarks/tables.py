@@ -74,7 +74,8 @@ def _conditions(report: Report) -> str:
     head = f"`{report.command}`, {report.created}.\n\nMachine: {machine}.\n\nVersions:"
     notes = [f"- {note}" for note in report.notes]
     tail = ["\nLeft out:", "", *notes] if notes else []
-    return "\n".join([head, "", *held, *tail])
+    busy = ["", f"**{report.caution}**"] if report.caution else []
+    return "\n".join([head, "", *held, *tail, *busy])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -50,7 +50,7 @@ def report(suite: Any) -> Any:
     machine = {"processor": "a processor, 2 cores", "memory": "24 GB"}
     versions = {"multifit": {"Python": "3.12", "numpy": "2.4"}}
     notes = ["deepmd-kit PyTorch: no interpreter"]
-    made = ("2026-01-01", "python benchmarks", machine, versions, notes)
+    made = ("2026-01-01", "python benchmarks", machine, versions, "", notes)
     return r.Report(*made, [training], [inference])
 
 
