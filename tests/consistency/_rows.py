@@ -76,6 +76,12 @@ DESCRIPTORS = {
     "env_protection": Row({"env_protection": 0.1}, ("se_e2_a",)),
     "float32": Row({"precision": "float32"}, ("se_e2_a", "float32")),
     "Chebyshev series": Row(_BOTH_SIDES, ("se_e2_a",), coefficients=96),
+    "Chebyshev series, excluded": Row(
+        {"exclude_types": ((0, 1),), "sel": (0, 20)}, ("se_e2_a",), coefficients=72
+    ),
+    "Chebyshev series, float32": Row(
+        {"precision": "float32"}, ("se_e2_a", "float32"), coefficients=72
+    ),
 }
 
 FITTINGS = {
@@ -133,6 +139,7 @@ MODELS = {
     "float16": Row({"precision": "float16"}, ("float16",)),
     "bfloat16": Row({"precision": "bfloat16", "numb_fparam": 1}, ("bfloat16",)),
     "Chebyshev series": Row(_BOTH_SIDES, coefficients=96),
+    "Chebyshev series, float32": Row({"precision": "float32"}, ("float32",), coefficients=72),
 }
 
 #: Hessians are large programs, so two rows.

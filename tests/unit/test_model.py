@@ -127,11 +127,12 @@ def test_the_series_converges_for_smooth_activations(activation: str) -> None:
 def test_the_tail_tells_whether_the_series_is_exact() -> None:
     model = build()
     params = draw(model)
-    net, scale = params["descriptor"]["embeddings"]["0"], (0.1, 0.3)
-    tails = [
-        dsc.tail(model.descriptor.network, net, series(model, [molecule()], k), scale)
-        for k in (8, 24, 48, 160)
-    ]
+    net = params["descriptor"]["embeddings"]["0"]
+    tails = []
+    for k in (8, 24, 48, 160):
+        basis = series(model, [molecule()], k)
+        scale = (basis["reach"][0, 0], np.asarray(0.1), np.asarray(0.3))
+        tails.append(dsc.tail(model.descriptor.network, net, basis, scale))
     assert tails[0] > 1e-6
     assert tails[-1] < 1e-13
     direct = evaluate(model, params, [molecule()])["energy"]

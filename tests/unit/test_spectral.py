@@ -1,198 +1,395 @@
-"""The Chebyshev series of an embedding net: its basis, its values, its pullback, its growth."""
+"""Chebyshev series of embedding nets: polynomials, basis, coefficients, and how they grow."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from _backends import INSTALLED, StrictBackend
-from _cases import build, draw
+from _cases import RCUT, build, draw
 from _compare import same
-from _derivatives import by_differences_of
+from numpy.polynomial import chebyshev as reference
 
 from multifit import descriptor as dsc
 from multifit.backend import Backend, get_backend
-from multifit.descriptor._direct import direct
-from multifit.descriptor._spectral import spectral
-from multifit.spectrum import FEWEST, MARGIN, MOST, Spectrum
+from multifit.descriptor._spectral import BLOCK, chebyshev, coefficients
+from multifit.networks import apply_network
+from multifit.spectrum import FEWEST, GRID, MARGIN, MOST, STEP, Spectrum
 from multifit.tree import Tree, map_leaves
 
-S_MAX = 1.3
-SCALE = (0.2, 0.4)
-COUNT = FEWEST
+NUMPY = get_backend("numpy")
+COUNTS = [1, 2, 7, 9, 10, 17, 72]
 
 
-def value(basis: dict[str, np.ndarray], coefficients: np.ndarray, s: np.ndarray) -> np.ndarray:
-    return np.polynomial.chebyshev.chebval(s * basis["scale"] - 1.0, coefficients)
+def adapter(name: str, strict: StrictBackend) -> Backend:
+    return strict if name == "strict" else get_backend(name)
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, 64])
-def test_the_basis_is_exact_for_polynomials(count: int) -> None:
-    basis = dsc.chebyshev_basis(count, S_MAX)
-    polynomial = np.random.default_rng(count).normal(size=count)
-    points = np.linspace(0.0, S_MAX, 31)
-    x = 2.0 * points / S_MAX - 1.0
-    at_nodes = np.polynomial.chebyshev.chebval(2.0 * basis["nodes"] / S_MAX - 1.0, polynomial)
-    coefficients = basis["transform"] @ at_nodes
-    same(coefficients, polynomial, rtol=1e-12)
-    same(value(basis, coefficients, points), np.polynomial.chebyshev.chebval(x, polynomial), 1e-12)
-    slope = np.polynomial.chebyshev.chebder(np.append(polynomial, 0.0))
-    wanted = np.polynomial.chebyshev.chebval(x, slope)
-    same(value(basis, basis["derivative"] @ coefficients, points), wanted, rtol=1e-12)
-
-
-def test_nodes_lie_inside_the_interval() -> None:
-    nodes = dsc.chebyshev_basis(33, S_MAX)["nodes"]
-    assert (np.diff(nodes) < 0).all()
-    assert nodes.min() > 0
-    assert nodes.max() < S_MAX
-
-
-def case(seed: int = 0, activation: str = "tanh") -> tuple[Any, Tree, np.ndarray, np.ndarray]:
-    """Return a net, its parameters, s (n, k) with empty slots, and R̃ (n, 4, k)."""
-    rng = np.random.default_rng(seed)
-    model = build(activation=activation)
-    net = draw(model)["descriptor"]["embeddings"]["0"]
-    s = rng.uniform(0.0, S_MAX, size=(3, 5))
-    s[0, -1] = s[2, -2] = 0.0
-    s[1, 0], s[1, 1] = S_MAX, 1e-9
-    rows = rng.normal(size=(3, 4, 5))
-    rows[:, 0] = (s - SCALE[0]) / SCALE[1]
-    return model.descriptor.network, net, s, rows
-
-
-def on(backend: Backend, pullback_of: np.ndarray, activation: str = "tanh") -> Any:
-    """Return value and pullback of the series and of the definition, as NumPy arrays."""
-    network, net, s, rows = case(activation=activation)
-    xp, array = backend.xp, backend.asarray
-    params = map_leaves(array, net)
-    basis = map_leaves(array, dsc.chebyshev_basis(COUNT, S_MAX))
-    scale = tuple(array(np.asarray(x)) for x in SCALE)
-    found = []
-    for t, pullback in (
-        spectral(xp, network, params, basis, scale, array(s), array(rows)),
-        direct(xp, network, params, array(rows)),
-    ):
-        found.append((backend.to_numpy(t), backend.to_numpy(pullback(array(pullback_of)))))
-    return found
-
-
-T_BAR = np.random.default_rng(4).normal(size=(3, 4, 6))
+# Polynomials and the basis.
 
 
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED, "strict"])
-def test_the_series_is_the_definition(name: str, strict: StrictBackend) -> None:
-    backend = strict if name == "strict" else get_backend(name)
-    series, definition = on(backend, T_BAR)
-    same(series[0], definition[0], rtol=1e-11)
-    # Differentiating a series of K terms costs a factor of about K² at the ends of its interval.
-    same(series[1], definition[1], rtol=1e-11)
-    same(definition, on(get_backend("numpy"), T_BAR)[1], rtol=1e-13)
+def test_polynomials_are_those_of_numpy(name: str, strict: StrictBackend) -> None:
+    backend = adapter(name, strict)
+    # An empty slot has x = −1, and a pair at the end of the interval x = 1.
+    x = np.random.default_rng(1).uniform(-1.0, 1.0, size=(4, 5))
+    x[0, 0], x[1, :], x[2, 3] = 1.0, -1.0, 0.0
+    counts = [*COUNTS, BLOCK, 2 * BLOCK]
+    run = backend.compile(lambda x: {str(k): chebyshev(backend.xp, x, k) for k in counts})
+    for count, found in run(backend.asarray(x)).items():
+        want = reference.chebvander(x, int(count) - 1)
+        slack = 2e-15 * int(count)
+        same(backend.to_numpy(found), np.swapaxes(want, 1, 2), rtol=0.0, atol=slack)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_polynomials_are_cosines(count: int) -> None:
+    """To the last digits, all over the interval: blocks lose no more than the plain recurrence."""
+    angle = np.linspace(0.0, np.pi, 400)[None, :]
+    got = chebyshev(NUMPY.xp, np.cos(angle), count)[0]
+    exact = np.cos(np.arange(count)[:, None] * angle)
+    same(got, exact, rtol=0.0, atol=1e-14 * count)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_the_basis_is_exact_for_polynomials(count: int) -> None:
+    basis = dsc.chebyshev_basis(count, np.ones((1, 1)))
+    polynomial = np.random.default_rng(count).normal(size=count)
+    found = basis["transform"] @ reference.chebval(basis["nodes"], polynomial)
+    same(found, polynomial, rtol=1e-12)
+    slope = reference.chebder(polynomial) if count > 1 else np.zeros(1)
+    same((basis["derivative"] @ polynomial)[: max(1, count - 1)], slope, rtol=1e-13)
+    assert (basis["derivative"] @ polynomial)[-1] == 0.0
+    same(basis["signs"], reference.chebvander(np.array(-1.0), count - 1)[0], rtol=0.0)
+
+
+def test_nodes_lie_inside_the_interval() -> None:
+    nodes = dsc.chebyshev_basis(33, np.ones((1, 1)))["nodes"]
+    assert (np.diff(nodes) < 0).all()
+    assert np.abs(nodes).max() < 1
+    same(nodes, -nodes[::-1], rtol=0.0, atol=0.0)
+
+
+def test_only_the_reach_depends_on_distances() -> None:
+    """So that a compiled step stays as it is when an interval grows."""
+    near, far = (dsc.chebyshev_basis(72, np.full((2, 2), reach)) for reach in (1.5, 0.4))
+    assert set(near) == {"nodes", "transform", "derivative", "signs", "reach"}
+    for key, x in near.items():
+        assert (x.shape, x.dtype) == (far[key].shape, far[key].dtype)
+        assert np.array_equal(x, far[key]) == (key != "reach")
+
+
+# Coefficients.
+
+
+def net_of(precision: str = "float64", activation: str = "tanh") -> tuple[dsc.SeE2A, Tree]:
+    model = build(precision=precision, activation=activation)
+    return model.descriptor, draw(model)["descriptor"]["embeddings"]["0"]
+
+
+#: s_max, mean and deviation.
+SCALES = [(1.3, 0.2, 0.4), (0.7, -0.1, 0.6)]
+
+
+@pytest.mark.parametrize("name", ["numpy", *INSTALLED, "strict"])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_coefficients_give_the_net_on_each_interval(
+    name: str, precision: str, strict: StrictBackend
+) -> None:
+    backend, (config, net) = adapter(name, strict), net_of(precision)
+    basis = dsc.chebyshev_basis(FEWEST, np.ones((2, 2)))
+
+    def both(params: Tree, basis: Tree, scales: Any) -> dict[str, Any]:
+        each = [(x[0], x[1], x[2]) for x in (scales["0"], scales["1"])]
+        found = coefficients(backend.xp, config.double_network, params, basis, each)
+        return {"0": found[0], "1": found[1]}
+
+    given = ({str(k): np.array(scale) for k, scale in enumerate(SCALES)}, basis, net)
+    run = backend.compile(both)
+    made = run(*(map_leaves(backend.asarray, x) for x in reversed(given)))
+    found = [made["0"], made["1"]]
+    exact = map_leaves(lambda x: x.astype(np.float64), net)
+    for series, (reach, mean, deviation) in zip(found, SCALES, strict=True):
+        values = backend.to_numpy(series)
+        assert values.dtype == np.float64
+        s = np.linspace(0.0, reach, 50)
+        rows = ((s - mean) / deviation)[:, None]
+        want, pullback = apply_network(NUMPY.xp, config.double_network, exact, rows)
+        x = 2.0 * s / reach - 1.0
+        same(reference.chebval(x, values).T, want, rtol=1e-12)
+        # Differentiating a series of K terms costs a factor of about K² at the ends.
+        slope = reference.chebval(x, reference.chebder(values)).T.sum(axis=1) * 2.0 / reach
+        same(slope, pullback(np.ones_like(want))[:, 0] / deviation, rtol=1e-10)
 
 
 @pytest.mark.parametrize("activation", sorted(dsc.SMOOTH))
 def test_every_smooth_activation_has_a_series(activation: str) -> None:
-    series, definition = on(get_backend("numpy"), T_BAR, activation)
-    same(series[0], definition[0], rtol=1e-11)
-    same(series[1], definition[1], rtol=1e-11)
+    config, net = net_of(activation=activation)
+    basis = dsc.chebyshev_basis(FEWEST, np.ones((1, 1)))
+    scale: Any = tuple(np.asarray(x) for x in SCALES[0])
+    assert dsc.tail(config.double_network, net, basis, scale) < 1e-13
 
 
-def test_the_pullback_is_the_derivative() -> None:
-    network, net, _, rows = case()
-    basis = dsc.chebyshev_basis(48, S_MAX)
-    # Away from the ends of the interval, where differences would leave it.
-    rows[:, 0] = np.clip(rows[:, 0], -0.4, 2.6)
-
-    def block(backend: Backend, x: Any) -> Any:
-        s = x[:, 0, :] * SCALE[1] + SCALE[0]
-        return spectral(backend.xp, network, net, basis, SCALE, s, x)
-
-    _, pullback = block(get_backend("numpy"), rows)
-    same(pullback(T_BAR), by_differences_of(block, rows, T_BAR), rtol=1e-8)
+def test_the_tail_falls_with_the_number_of_coefficients() -> None:
+    config, net = net_of()
+    scale: Any = tuple(np.asarray(x) for x in SCALES[0])
+    tails = [
+        dsc.tail(config.double_network, net, dsc.chebyshev_basis(k, np.ones((1, 1))), scale)
+        for k in (4, 8, 16, 32, 64)
+    ]
+    assert tails[:4] == sorted(tails[:4], reverse=True)
+    assert tails[0] > 1e-3
+    assert tails[-1] < 1e-14
 
 
 # How the series grows.
 
 
-def spectrum(nearest: float = 1.0, **more: Any) -> tuple[Spectrum, Tree]:
+def distances(*rows: list[float]) -> np.ndarray:
+    return np.array(rows, dtype=np.float64)
+
+
+def spectrum(nearest: Any = 1.0, **more: Any) -> tuple[Spectrum, Tree]:
+    """Return the series of a model of O and H in which all pairs are at the same distance."""
     model = build(**more)
-    backend = get_backend("numpy")
-    return Spectrum(backend, model.descriptor, {(0, 0), (0, 1)}, nearest), draw(model)
+    found = Spectrum(NUMPY, model.descriptor)
+    found.include(np.broadcast_to(np.asarray(nearest, dtype=np.float64), (2, 2)))
+    params = draw(model)
+    params["descriptor"]["davg"][:, :, 0] = 0.5  # so that the steps of stiff nets are at pairs
+    return found, params
 
 
-def test_a_closer_pair_enlarges_the_interval() -> None:
-    grown, _ = spectrum(nearest=1.0)
-    first = grown.basis(1.0)
-    assert grown.basis(1.2) is first
-    assert grown.nearest == 1.0
-    second = grown.basis(0.7)
-    assert grown.nearest == pytest.approx(MARGIN * 0.7)
-    assert second["nodes"].max() > 1 / 0.7 > first["nodes"].max()
-    # In proportion, so that the nodes stay as dense.
-    assert len(second["nodes"]) >= FEWEST / 0.63
-    assert len(second["nodes"]) % 16 == 0
+def stiffen(params: Tree, which: str, by: float) -> None:
+    """Make the steps of an embedding net so much steeper."""
+    first = params["descriptor"]["embeddings"][which]["layers"]["0"]
+    first["w"] = first["w"] * np.asarray(by, dtype=first["w"].dtype)
 
 
-def test_an_absurdly_close_pair_falls_back_to_the_definition() -> None:
-    grown, _ = spectrum(nearest=1.0)
-    assert grown.basis(0.05) is None
-    assert not grown.usable
+def never() -> Tree:
+    raise AssertionError("the parameters are asked for")
 
 
-@pytest.mark.parametrize("more", [{"activation": "relu"}, {"precision": "float32"}])
-def test_what_is_not_smooth_or_not_double_is_evaluated_directly(more: dict[str, str]) -> None:
-    grown, _ = spectrum(**more)
-    assert not grown.usable
-    assert grown.basis(1.0) is None
+FAR = np.full((2, 2), 2.0)
+#: Of the types, so close that no interval holds them before.
+CLOSER = distances([np.inf, 0.8], [0.8, np.inf])
 
 
-def test_a_stiff_net_takes_more_coefficients() -> None:
-    grown, params = spectrum(nearest=1.0)
-    grown.check(params)
-    count = grown.count
-    stiff = params["descriptor"]["embeddings"]["0"]["layers"]["0"]
-    stiff["w"] = stiff["w"] * 150.0
-    grown.check(params)
-    assert count < grown.count <= MOST
-    assert len(grown.basis(1.0)["nodes"]) == grown.count
-    stiff["w"] = stiff["w"] * 1000.0
-    grown.check(params)
-    assert grown.basis(1.0) is None
+def test_an_interval_ends_on_a_grid_below_the_closest_pair() -> None:
+    found, _ = spectrum(distances([2.8, 1.0], [1.0, 1.55]))
+    same(found.nearest, [[2.5, 0.75], [0.75, 1.25]], rtol=0.0)
+    for r in np.linspace(GRID / MARGIN + 1e-9, RCUT, 40):
+        here, _ = spectrum(r)
+        ends = here.nearest / GRID
+        assert np.array_equal(ends, np.round(ends))
+        assert (MARGIN * r - GRID < here.nearest).all()
+        assert (here.nearest <= MARGIN * r).all()
+    # Closer than the grid's first point, the margin alone is left.
+    tiny, _ = spectrum(0.1)
+    same(tiny.nearest, np.full((2, 2), MARGIN * 0.1), rtol=0.0)
+    assert (tiny.nearest > 0).all()
 
 
-def test_only_nets_that_are_met_are_looked_at() -> None:
-    grown, params = spectrum(nearest=1.0)
-    stiff = params["descriptor"]["embeddings"]["1"]["layers"]["0"]
-    stiff["w"] = stiff["w"] * 1000.0
-    params["descriptor"]["davg"][0, 1, 0] = 0.5  # where the step of the net is
-    lucky = replace(grown, present={(0, 0), (1, 0)})
-    lucky.check(params)
-    assert lucky.usable
-    grown.check(params)
-    assert not grown.usable
+def test_every_pair_of_types_has_its_own_interval() -> None:
+    found, params = spectrum(distances([2.8, 1.0], [1.0, np.inf]))
+    basis = found.basis_for(FAR * np.inf, never)
+    assert basis is not None
+    env = build().descriptor.environment
+    # Types that were not met reach from the cut-off as far as any: nothing is outside.
+    want = dsc.radial(NUMPY.xp, env, distances([2.5, 0.75], [0.75, MARGIN * RCUT]))
+    same(basis["reach"], want, rtol=0.0)
+    assert len(np.unique(basis["reach"])) == 3
+    found.check(params)
+    assert len(basis["nodes"]) == found.count == FEWEST
 
 
-def test_new_pairs_are_looked_at_when_they_are_met() -> None:
-    grown, params = spectrum(nearest=1.0)
-    grown.present = {(0, 0)}
-    stiff = params["descriptor"]["embeddings"]["1"]["layers"]["0"]
-    stiff["w"] = stiff["w"] * 12.0
-    params["descriptor"]["davg"][0, 1, 0] = 0.5
+def test_far_pairs_shrink_no_interval_below_the_cut_off() -> None:
+    found, _ = spectrum(0.999 * RCUT)
+    basis = found.basis_for(np.full((2, 2), 0.999 * RCUT), never)
+    assert basis is not None
+    assert (basis["reach"] > 0).all()
+
+
+def test_a_closer_pair_enlarges_its_interval_alone() -> None:
+    grown, params = spectrum()
+    first = grown.basis_for(FAR, never)
+    assert first is not None
+    assert grown.basis_for(grown.nearest, never) is first
+    before = grown.nearest.copy()
+    second = grown.basis_for(CLOSER - 0.1, lambda: params)
+    assert second is not None
+    assert np.array_equal(grown.nearest < before, np.isfinite(CLOSER))
+    larger = second["reach"] > first["reach"]
+    assert np.array_equal(larger, np.isfinite(CLOSER))
+    # The arrays have the shapes of those before: nothing is compiled again.
+    assert {k: x.shape for k, x in second.items()} == {k: x.shape for k, x in first.items()}
+    assert grown.basis_for(CLOSER, never) is second
+
+
+def test_an_interval_never_shrinks() -> None:
+    grown, _ = spectrum(0.8)
+    before = grown.nearest.copy()
+    grown.include(FAR)
+    same(grown.nearest, before, rtol=0.0)
+
+
+def test_types_that_meet_for_the_first_time_are_looked_at() -> None:
+    one = distances([1.0, np.inf], [np.inf, np.inf])
+    grown, params = spectrum(one)
+    stiffen(params, "1", 12.0)
     asked = []
 
     def current() -> Tree:
         asked.append(True)
         return params
 
-    grown.basis_for(1.0, [(0, 0)], current)
+    grown.check(params)
+    assert grown.count == FEWEST
+    grown.basis_for(one, current)
     assert not asked
-    basis = grown.basis_for(1.0, [(0, 0), (0, 1)], current)
-    assert grown.count > FEWEST
-    assert grown.present == {(0, 0), (0, 1)}
-    assert len(basis["nodes"]) == grown.count
-    grown.basis_for(1.0, [(0, 1)], current)
+    met = distances([1.0, 1.0], [1.0, np.inf])
+    basis = grown.basis_for(met, current)
     assert len(asked) == 1
-    grown.basis_for(0.8, [(0, 1)], current)
+    assert grown.count > FEWEST
+    assert basis is None or len(basis["nodes"]) == grown.count
+    grown.basis_for(met, current)
+    assert len(asked) == 1
+    grown.basis_for(met - 0.5, current)
     assert len(asked) == 2
+
+
+def test_only_nets_of_types_that_meet_are_looked_at() -> None:
+    _, params = spectrum()
+    stiffen(params, "1", 3000.0)
+    lucky, _ = spectrum(distances([1.0, np.inf], [np.inf, np.inf]))
+    lucky.check(params)
+    assert lucky.usable
+    grown, _ = spectrum()
+    grown.check(params)
+    assert not grown.usable
+    assert grown.basis_for(FAR, never) is None
+
+
+@pytest.mark.parametrize("one_side", [True, False])
+def test_each_pair_of_types_has_the_net_that_is_looked_at(one_side: bool) -> None:
+    # Of centre O and neighbour H; with one side, of H as neighbours of anything.
+    only = distances([np.inf, 1.0], [np.inf, np.inf])
+    grown, params = spectrum(only, type_one_side=one_side)
+    nets = params["descriptor"]["embeddings"]
+    used = str(grown.config.network_index(0, 1))
+    assert used == ("1" if one_side else "2")
+    for key in nets:
+        if key != used:
+            stiffen(params, key, 3000.0)
+    grown.check(params)
+    assert grown.count == FEWEST
+    stiffen(params, used, 3000.0)
+    grown.check(params)
+    assert not grown.usable
+
+
+def test_a_stiff_net_takes_more_coefficients() -> None:
+    grown, params = spectrum(0.9)
+    grown.check(params)
+    assert grown.count == FEWEST
+    stiffen(params, "0", 5.0)
+    grown.check(params)
+    count = grown.count
+    assert FEWEST < count <= MOST
+    assert (count - 8) % STEP == 0
+    basis = grown.basis_for(FAR, never)
+    assert basis is not None
+    assert len(basis["nodes"]) == count
+    # Once more than enough, never fewer: each number is a compilation.
+    stiffen(params, "0", 0.2)
+    grown.check(params)
+    assert grown.count == count
+    stiffen(params, "0", 3000.0)
+    grown.check(params)
+    assert grown.basis_for(FAR, never) is None
+
+
+def test_numbers_of_coefficients_are_no_multiples_of_a_cache_line() -> None:
+    assert (FEWEST - 8) % STEP == 0
+    assert STEP % 16 == 0
+
+
+def test_absurdly_close_pairs_fall_back_to_the_definition() -> None:
+    for r in (1e-4, 0.0):
+        grown, params = spectrum()
+        assert grown.basis_for(np.full((2, 2), r), lambda p=params: p) is None
+        assert not grown.usable
+
+
+@pytest.mark.parametrize("more", [{"activation": "relu"}, {"precision": "float16"}])
+def test_what_is_not_smooth_or_of_half_precision_is_evaluated_directly(more: Any) -> None:
+    grown, params = spectrum(**more)
+    assert grown.tolerance is None
+    assert not grown.usable
+    grown.check(params)
+    assert grown.basis_for(FAR, never) is None
+
+
+def test_hessians_take_no_series() -> None:
+    model = build()
+    found = Spectrum(NUMPY, model.descriptor, wanted=False)
+    found.include(FAR)
+    assert not found.usable
+
+
+def test_a_net_of_float32_has_a_series_with_fewer_digits() -> None:
+    rough, _ = spectrum(precision="float32")
+    exact, _ = spectrum()
+    assert rough.usable
+    assert rough.tolerance is not None
+    assert exact.tolerance is not None
+    assert rough.tolerance > 1e4 * exact.tolerance
+    # So a net that is too stiff for one is not for the other.
+    counts = []
+    for precision in ("float32", "float64"):
+        grown, params = spectrum(0.9, precision=precision)
+        stiffen(params, "0", 12.0)
+        grown.check(params)
+        counts.append(grown.count)
+    assert counts[0] < counts[1]
+
+
+# What a run that goes on finds again.
+
+
+def test_a_state_says_all_that_was_found() -> None:
+    grown, _ = spectrum(distances([2.8, 1.0], [1.0, np.inf]))
+    grown.count = 104
+    state = grown.state()
+    assert state == {"nearest": [[2.5, 0.75], [0.75, 0.0]], "count": 104}
+    again = Spectrum(NUMPY, grown.config)
+    again.restore(state)
+    assert np.array_equal(again.nearest, grown.nearest)
+    assert again.count == 104
+    first, second = grown.basis_for(FAR * np.inf, never), again.basis_for(FAR * np.inf, never)
+    assert first is not None
+    assert second is not None
+    same(second, first, rtol=0.0)
+
+
+def test_what_is_larger_is_kept() -> None:
+    """A run goes on with the intervals of its data and of those that it saw before."""
+    now, _ = spectrum(distances([1.2, np.inf], [np.inf, 2.8]))
+    assert now.basis_for(FAR * np.inf, never) is not None
+    now.restore({"nearest": [[1.5, 0.75], [0.75, 0.0]], "count": 24})
+    same(now.nearest, [[1.0, 0.75], [0.75, 2.5]], rtol=0.0)
+    assert now.count == FEWEST
+    basis = now.basis_for(FAR * np.inf, never)
+    assert basis is not None
+    assert len(basis["nodes"]) == FEWEST
+    assert basis["reach"][0, 1] > basis["reach"][0, 0]
+
+
+def test_a_state_of_other_types_or_an_older_kind_is_left() -> None:
+    now, _ = spectrum()
+    before = now.nearest.copy()
+    now.restore({"nearest": [[0.1] * 3] * 3, "count": 200})
+    # Of a version that had one interval for all types.
+    now.restore({"nearest": 0.3, "present": [[0, 0]], "count": 96})
+    same(now.nearest, before, rtol=0.0)
+    assert now.count == FEWEST
