@@ -139,7 +139,7 @@ def cut(
             kept = _within(one, count, sel[b])
             dropped += one[0].size - kept[0].size
             if kept[0].size:
-                tables[b] = _table(kept, real)
+                tables[b] = _table(kept, np.minimum(count, sel[b]), real)
     return Frame(atype, tables, nearest, dropped, tuple(fullest))
 
 
@@ -157,7 +157,9 @@ def _joined(parts: list[_Part]) -> _Part:
 
 def _rows(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where the pairs of each centre begin, and how many it has."""
-    first = np.flatnonzero(np.diff(i, prepend=np.int32(-1)))
+    new = np.ones(i.size, dtype=bool)
+    np.not_equal(i[1:], i[:-1], out=new[1:])
+    first = np.flatnonzero(new)
     return first, np.diff(first, append=i.size)
 
 
@@ -180,10 +182,9 @@ def _within(pairs: _Part, count: np.ndarray, sel: int) -> _Part:
     return i, j, rij, distance
 
 
-def _table(pairs: _Part, real: np.ndarray) -> PairTable:
+def _table(pairs: _Part, count: np.ndarray, real: np.ndarray) -> PairTable:
     """Return the table of pairs of real atoms, with the numbers that these have among all."""
     i, j, rij, _ = pairs
-    _, count = _rows(i)
     if real[-1] != real.size - 1:
         i, j = real[i], real[j]
     return PairTable(i, _columns(count), j, rij.T)
