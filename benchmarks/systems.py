@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,15 +154,15 @@ def products(made: dict[str, Any], task: str, system: Path, batch: int) -> Produ
 
 
 def images(atoms: int, unit: int) -> tuple[int, int, int]:
-    """Return how often a cell of `unit` atoms is repeated along each vector for about `atoms`."""
-    count = max(1, round(atoms / unit))
-    options = [
-        (count // (j * k), j, k)
-        for k in range(1, count + 1)
-        for j in range(k, count // k + 1)
-        if count % (j * k) == 0 and count // (j * k) >= j
-    ]
-    return min(options, key=sum)  # the nearest to a cube
+    """Return how often a cell of `unit` atoms is repeated along each vector for about `atoms`.
+
+    The numbers differ by two at most, so that the box stays about as cubic as the cell.
+    """
+    count = atoms / unit
+    middle = round(count ** (1 / 3))
+    near = range(max(1, middle - 1), middle + 2)
+    options = [(i, j, k) for i in near for j in near for k in near if i >= j >= k]
+    return min(options, key=lambda each: (abs(math.prod(each) - count), each))
 
 
 def write_frames(system: Path, atoms: int, path: Path) -> int:

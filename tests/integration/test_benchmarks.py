@@ -143,6 +143,8 @@ def test_frames_are_repeated_into_boxes(suite: Any, tmp_path: Path) -> None:
     system = systems.enlarged(tmp_path, 100)
     assert systems.images(98304, 192) == (8, 8, 8)
     assert systems.images(1536, 192) == (2, 2, 2)
+    assert systems.images(192, 192) == (1, 1, 1)
+    assert systems.images(500_000, 192) == (14, 14, 13)
     assert systems.write_frames(system, 768, tmp_path / "frames.npz") == 768
     with np.load(tmp_path / "frames.npz") as made:
         assert made["coord"].shape == (4, 768, 3)
