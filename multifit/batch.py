@@ -128,7 +128,8 @@ class Batcher:
         self,
         frames: Sequence[Frame],
         fparam: np.ndarray | None = None,
-        aparam: np.ndarray | None = None,
+        aparam: Sequence[np.ndarray] | np.ndarray | None = None,
+        others: int = 0,
     ) -> tuple[Tree, Layout]:
         """Return a batch of frames and the places of their atoms.
 
@@ -137,7 +138,9 @@ class Batcher:
         fparam
             (nframes, numb_fparam).
         aparam
-            (nframes, natoms, numb_aparam).
+            (natoms, numb_aparam) for each frame.
+        others
+            Places for atoms outside, at which pairs of a piece (:mod:`multifit.pieces`) may end.
 
         Returns
         -------
@@ -149,6 +152,8 @@ class Batcher:
             The frame and the atom of each place of the flat list.
         """
         layout, shape, places = self._lay_out(frames)
+        if others:
+            places = [np.append(places[0], len(layout.real) + np.arange(others))]
         centres: dict[str, Any] = {}
         start = 0
         for a, n in enumerate(shape.counts):
@@ -172,10 +177,12 @@ class Batcher:
             "centres": centres,
             "tables": tables,
         }
+        if others:
+            batch["others"] = np.zeros(others)
         if fparam is not None:
             batch["fparam"] = layout.padded(np.asarray(fparam, dtype=np.float64))
         if aparam is not None:
-            flat = layout.spread(list(np.asarray(aparam, dtype=np.float64)))
+            flat = layout.spread([np.asarray(each, dtype=np.float64) for each in aparam])
             start = 0
             for centre in centres.values():
                 stop = start + len(centre["mask"])

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from . import labels
-from .batch import Batcher
 from .data import System, parameters, snapshot
 from .evaluation import QUANTITIES, Errors
 from .model import Model
-from .potential import ATOMS_AT_ONCE, Potential
+from .potential import Potential
+from .running import Wanted
+from .structures import Structure
 
 #: The label that is compared on request only, for it is large and its prediction dear.
 HESSIAN = "hessian"
@@ -109,12 +110,9 @@ def predictions(
         Whether Hessians are predicted too, if the system has them as labels.
     """
     chosen = np.arange(system.nframes) if frames is None else np.asarray(frames, dtype=np.int64)
-    model = potential.model
-    batcher = Batcher(model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types)
-    size = frames_at_once(system.natoms, len(chosen), potential.backend.static_shapes)
+    size = max(1, potential.runner.at_once // max(system.natoms, 1))
     for start in range(0, len(chosen), size):
-        some = chosen[start : start + size]
-        chunk = _predict(potential, batcher, system, some, size, hessian)
+        chunk = _predict(potential, system, chosen[start : start + size], hessian)
         yield _weighted(system, chunk) if coefficients else chunk
 
 
@@ -139,43 +137,25 @@ def spread_frames(system: System, limit: int | None) -> np.ndarray:
     return np.arange(limit) * system.nframes // limit
 
 
-def frames_at_once(natoms: int, nframes: int, static_shapes: bool) -> int:
-    """Return how many frames go through the networks together.
-
-    Where each new shape costs a compilation, systems with few frames share a few sizes.
-    """
-    full = max(1, ATOMS_AT_ONCE // max(natoms, 1))
-    wanted = 1 << (nframes - 1).bit_length() if static_shapes and nframes else nframes
-    return max(1, min(full, wanted))
-
-
-def _predict(
-    potential: Potential,
-    batcher: Batcher,
-    system: System,
-    frames: np.ndarray,
-    size: int,
-    hessian: bool,
-) -> Chunk:
-    """Return the predictions for at most ``size`` frames."""
+def _predict(potential: Potential, system: System, frames: np.ndarray, hessian: bool) -> Chunk:
+    """Return the predictions for some frames, which fit into memory together."""
     model, fit = potential.model, potential.model.fitting
     wanted = compared(model, hessian)
     arrays = labels.load(model, system, frames, (*wanted, "fparam", "aparam"))
     extra = parameters(system, arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam)
-    ready = [
-        batcher.frame(*snapshot(system, int(frame), arrays, k, fit.use_aparam_as_mask))
+    given = [
+        Structure(
+            *snapshot(system, int(frame), arrays, k, fit.use_aparam_as_mask),
+            *(None if x is None else x[k] for x in extra),
+        )
         for k, frame in enumerate(frames)
     ]
-    atype = np.stack([frame.atype for frame in ready])
-    # The last chunk is filled up with its last frame, so that its shape is known already.
-    padding = size - len(ready) if potential.backend.static_shapes else 0
-    filled = ready + ready[-1:] * padding
-    more = [None if x is None else np.concatenate([x, *[x[-1:]] * padding]) for x in extra]
-    out = potential.evaluate_frames(filled, *more, hessian=HESSIAN in arrays)
+    rows = potential.runner.run(given, Wanted(hessian=HESSIAN in arrays))
+    atype = np.stack([one.atype for one in given])
     return Chunk(
         frames,
         atype,
         np.ones(atype.shape),
-        {key: value[: len(frames)] for key, value in out.items()},
+        {key: np.stack([row[key] for row in rows]) for key in rows[0]},
         {key: arrays[key] for key in wanted if key in arrays},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,15 @@ import numpy as np
 from . import _arguments as args
 from . import dos, files
 from . import model as mdl
+from . import structures as sts
 from .backend import Backend, get_backend
-from .batch import Batcher, Frame, Layout
 from .data import real_types
-from .errors import DataError, FileFormatError, did_you_mean
-from .spectrum import Spectrum
+from .errors import DataError, FileFormatError
+from .running import PER_FRAME as PER_FRAME
+from .running import Outputs, Runner, Wanted
+from .structures import Structure
 from .support import require_model
-from .tree import Tree, map_leaves
-
-#: Distance in Å down to which the embedding nets are interpolated from the start.
-NEAREST = 0.7
-
-#: Largest last coefficients of their series, relative to the largest: the last digits of a double.
-TOLERANCE = 1e-12
-
-#: Atoms that go through the networks at once; more would only cost memory.
-ATOMS_AT_ONCE = 768
-
-#: Outputs that frames have, and not their atoms.
-PER_FRAME = ("energy", "virial", "dos")
-
-#: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
-TANGENTS_AT_ONCE = 1 << 23
+from .tree import Tree
 
 
 class Potential:
@@ -47,26 +34,29 @@ class Potential:
         The parameters as a nested dict of NumPy arrays.
     backend
         The name of a backend, or an adapter.
+    embedding
+        How embedding nets are evaluated: by Chebyshev series where they are exact (``auto``), only
+        so (``spectral``), or at every pair (``direct``), for reference.
+    atoms_at_once
+        How many atoms go through the networks at once, on which the memory depends; small
+        structures are put together, and large ones are cut into pieces.
     """
 
-    def __init__(self, model: mdl.Model, params: Tree, backend: str | Backend = "numpy") -> None:
+    def __init__(
+        self,
+        model: mdl.Model,
+        params: Tree,
+        backend: str | Backend = "numpy",
+        *,
+        embedding: str = "auto",
+        atoms_at_once: int | None = None,
+    ) -> None:
         self.model = model
         self.backend = get_backend(backend)
         require_model(model, self.backend.name)
-        self.params = map_leaves(self.backend.asarray, params)
-        self._batcher = Batcher(
-            model.descriptor.rcut,
-            model.descriptor.sel,
-            model.pair_exclude_types,
-            self.backend.static_shapes,
-        )
-        self._host = params
-        self._spectrum = Spectrum(
-            self.backend, model.descriptor, set(), NEAREST, tolerance=TOLERANCE
-        )
-        self._evaluate = self.backend.compile(self._outputs)
-        self._evaluate_virial = self.backend.compile(self._outputs_with_atom_virial)
-        self._evaluate_hessian = self.backend.compile(self._outputs_with_hessian)
+        if atoms_at_once is not None and atoms_at_once < 1:
+            raise DataError(f"atoms_at_once is {atoms_at_once}, but must be at least 1")
+        self.runner = Runner(model, params, self.backend, embedding, atoms_at_once)
 
     def __repr__(self) -> str:
         """Return what the model is, in one line."""
@@ -74,18 +64,12 @@ class Potential:
 
     def set_params(self, params: Tree) -> None:
         """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
-        self._host = params
-        self.params = map_leaves(self.backend.asarray, params)
-        self._spectrum.check(params)
+        self.runner.set_params(params)
 
-    def _outputs(self, params: Tree, batch: Tree) -> dict[str, Any]:
-        return mdl.evaluate(self.backend, self.model, params, batch)
-
-    def _outputs_with_atom_virial(self, params: Tree, batch: Tree) -> dict[str, Any]:
-        return mdl.evaluate(self.backend, self.model, params, batch, atom_virial=True)
-
-    def _outputs_with_hessian(self, params: Tree, batch: Tree) -> dict[str, Any]:
-        return mdl.evaluate_hessian(self.backend, self.model, params, batch)
+    @property
+    def params(self) -> Tree:
+        """The parameters as nested arrays of the backend."""
+        return self.runner.networks.params
 
     @property
     def type_map(self) -> tuple[str, ...]:
@@ -105,30 +89,7 @@ class Potential:
         DataError
             If a type is outside the model's ``type_map`` (which atom).
         """
-        try:
-            given = np.asarray(types)
-        except ValueError:
-            given = np.zeros(0, dtype=object)
-        if given.size == 0 and given.dtype.kind == "f":  # an empty list
-            given = given.astype(np.int64)
-        if given.dtype.kind in "US" and given.ndim == 1:
-            index = {name: k for k, name in enumerate(self.type_map)}
-            for atom, name in enumerate(given):
-                if str(name) not in index:
-                    raise DataError(
-                        f"atom {atom} is {str(name)!r}, but the model knows "
-                        f"{', '.join(self.type_map)}{did_you_mean(str(name), index)}"
-                    )
-            return np.array([index[str(name)] for name in given], dtype=np.int64)
-        if given.dtype.kind not in "iu" or given.ndim != 1:
-            raise DataError("types must be integers or element symbols, one for each atom")
-        wrong = np.flatnonzero((given < -1) | (given >= len(self.type_map)))
-        if wrong.size:
-            raise DataError(
-                f"atom {wrong[0]} has the type {given[wrong[0]]}, but the model has "
-                f"{len(self.type_map)} types ({', '.join(self.type_map)})"
-            )
-        return given.astype(np.int64)
+        return sts.type_indices(self.type_map, types)
 
     def predict(
         self,
@@ -142,6 +103,7 @@ class Potential:
         atom_virial: bool = False,
         hessian: bool = False,
         electrons: float | np.ndarray | None = None,
+        skin: float = 0.0,
     ) -> dict[str, np.ndarray]:
         """Return energies, forces and virials, or densities of states, as NumPy arrays.
 
@@ -168,6 +130,10 @@ class Potential:
         electrons
             How many electrons a frame has in the range of the density of states, one number or
             (nframes,); the model's own number for each type if not given.
+        skin
+            Å; for a simulation, of which each call has the next frame: neighbours are searched so
+            much farther than the cut-off, and the list is used again while no atom has moved by
+            more than half of it. 1 is a good value for liquids.
 
         Returns
         -------
@@ -193,6 +159,74 @@ class Potential:
         >>> model.predict(atoms.positions, atoms.symbols, atoms.cell)["energy"]  # doctest: +SKIP
         """
         self._require_sense(atom_virial or hessian, electrons)
+        given = self._frames(coord, types, cell, fparam, aparam, pbc)
+        if not (math.isfinite(skin) and skin >= 0):
+            raise DataError(f"skin is {skin}, but must be a finite number of Å ≥ 0")
+        rows = self.runner.run(given, Wanted(atom_virial, hessian, skin))
+        found = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        return found | self._levels(found, given, electrons) if self.model.grid else found
+
+    def predict_many(
+        self,
+        structures: Iterable[Any],
+        *,
+        atom_virial: bool = False,
+        hessian: bool = False,
+        electrons: float | np.ndarray | None = None,
+    ) -> list[dict[str, np.ndarray]]:
+        """Return for each of many structures, which may differ, what :meth:`predict` returns.
+
+        They go through the networks together, as many as fit; their order does not matter.
+
+        Parameters
+        ----------
+        structures
+            Mappings with ``coord`` (natoms, 3) and ``types`` (natoms,), and if they have any,
+            ``cell``, ``pbc``, ``fparam`` and ``aparam``; or ``ase.Atoms``.
+        atom_virial, hessian
+            As for :meth:`predict`.
+        electrons
+            One number, or one for each structure.
+
+        Returns
+        -------
+        list
+            For each structure a dict as from :meth:`predict`, but without the axis of frames:
+            ``energy`` is a number, ``force`` (natoms, 3).
+
+        Raises
+        ------
+        DataError
+            If a structure is not right (which one, and why).
+
+        Examples
+        --------
+        >>> water, ice = ase.io.read("water.xyz"), ase.io.read("ice.xyz")  # doctest: +SKIP
+        >>> [found["energy"] for found in model.predict_many([water, ice])]  # doctest: +SKIP
+        """
+        self._require_sense(atom_virial or hessian, electrons)
+        given = [self._structure(one, f"structure {k}") for k, one in enumerate(structures)]
+        rows = self.runner.run(given, Wanted(atom_virial, hessian))
+        if self.model.grid is None or not rows:
+            return rows
+        total = self.model.kind.total
+        levels = self._levels({total: np.stack([row[total] for row in rows])}, given, electrons)
+        energies = {"energies": levels.pop("energies")}
+        return [
+            row | energies | {key: x[k] for key, x in levels.items()} for k, row in enumerate(rows)
+        ]
+
+    def _frames(
+        self,
+        coord: Any,
+        types: Any,
+        cell: Any = None,
+        fparam: Any = None,
+        aparam: Any = None,
+        pbc: Any = None,
+        where: str = "",
+    ) -> list[Structure]:
+        """Return frames of the same atoms; ``where`` is what they are called if not ``frame k``."""
         frames = args.frames(coord)
         nframes, natoms, _ = frames.shape
         atype = self.type_indices(types)
@@ -200,26 +234,31 @@ class Potential:
             raise DataError(f"types has the shape {atype.shape}, but coord has {natoms} atoms")
         cells = args.cells(cell, nframes)
         periodic = args.periodic(cell is not None if pbc is None else pbc)
-        extra = self._parameters(fparam, aparam, nframes, natoms)
-        kinds = [atype] * nframes
-        if self.model.fitting.use_aparam_as_mask and extra[1] is not None:
-            kinds = [real_types(atype, each) for each in extra[1]]
-        ready = [
-            self._batcher.frame(frames[k], cells[k], periodic, kinds[k], f"frame {k}")
+        fitting = self.model.fitting
+        extra = sts.parameters(fitting, fparam, aparam, nframes, natoms)
+        masked = fitting.use_aparam_as_mask and extra[1] is not None
+        return [
+            Structure(
+                frames[k],
+                cells[k],
+                periodic,
+                real_types(atype, extra[1][k]) if masked and extra[1] is not None else atype,
+                where or f"frame {k}",
+                *(None if x is None else x[k] for x in extra),
+            )
             for k in range(nframes)
         ]
-        step = max(1, ATOMS_AT_ONCE // max(natoms, 1))
-        parts = [
-            self.evaluate_frames(
-                ready[k : k + step],
-                *[None if x is None else x[k : k + step] for x in extra],
-                atom_virial=atom_virial,
-                hessian=hessian,
-            )
-            for k in range(0, nframes, step)
-        ]
-        found = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-        return found | self._levels(found, np.stack(kinds), electrons) if self.model.grid else found
+
+    def _structure(self, given: Any, where: str) -> Structure:
+        """Return one structure of those that :meth:`predict_many` takes."""
+        try:
+            fields = sts.fields_of(given)
+            found = self._frames(**fields, where=where)
+        except DataError as exc:
+            raise DataError(f"{where}: {exc}") from exc
+        if len(found) != 1:
+            raise DataError(f"{where}: coord has {len(found)} frames; give each as a structure")
+        return found[0]
 
     def _require_sense(self, derivatives: bool, electrons: float | np.ndarray | None) -> None:
         """Raise DataError for a request that does not go with the model."""
@@ -237,115 +276,29 @@ class Potential:
 
     def _levels(
         self,
-        found: dict[str, np.ndarray],
-        atype: np.ndarray,
+        found: Outputs,
+        given: Sequence[Structure],
         electrons: float | np.ndarray | None,
-    ) -> dict[str, np.ndarray]:
-        """Return the energies of the density of states, and what follows from it.
-
-        Parameters
-        ----------
-        atype
-            Types, −1 for atoms that are not there, (nframes, natoms).
-        """
+    ) -> Outputs:
+        """Return the energies of the density of states, and what follows from it."""
         grid = self.model.grid
         assert grid is not None
         more = {"energies": grid.array}
         if electrons is None and grid.electrons is None:
             return more
         if electrons is None:
-            number = dos.electrons_of(grid, atype)
+            number = np.concatenate([dos.electrons_of(grid, s.atype[None]) for s in given])
         else:
             number = args.numbers("electrons", electrons)
-            if number.size not in (1, len(atype)):
+            if number.size not in (1, len(given)):
                 raise DataError(
                     f"electrons has {number.size} numbers, but must be one, or one for each of the "
-                    f"{len(atype)} frames"
+                    f"{len(given)} frames"
                 )
             if not (np.isfinite(number).all() and (number >= 0).all()):
                 raise DataError("electrons must be finite numbers ≥ 0")
-            number = np.broadcast_to(number.reshape(-1), (len(atype),))
+            number = np.broadcast_to(number.reshape(-1), (len(given),))
         return more | dos.levels(grid, found[self.model.kind.total], number)._asdict()
-
-    def _hessians(self, batch: Tree, layout: Layout, nframes: int, natoms: int) -> np.ndarray:
-        """Return the Hessians of a batch, a few columns at a time: memory is bounded."""
-        tables = [t for atoms in batch["centres"].values() for t in atoms["tables"].values()]
-        pairs = sum(math.prod(table["mask"].shape) for table in tables)
-        numbers = 3 * self.model.descriptor.neuron[-1] * pairs
-        size = min(natoms, max(1, TANGENTS_AT_ONCE // max(numbers, 1)))
-        every = mdl.directions(natoms)
-        columns = []
-        for start in range(0, natoms, size):
-            some = np.zeros((natoms, size))  # the last ones move nothing: one shape for compilers
-            part = every[:, start : start + size]
-            some[:, : part.shape[1]] = part
-            moved = {**batch, "directions": self.backend.asarray(some)}
-            out = self._evaluate_hessian(self.params, moved)["hessian"]
-            flat = self.backend.to_numpy(out)[:, :, : 3 * part.shape[1]]
-            columns.append(layout.gather(flat, nframes, natoms))
-        return np.concatenate(columns, axis=3).reshape(nframes, 3 * natoms, 3 * natoms)
-
-    def _parameters(
-        self, fparam: np.ndarray | None, aparam: np.ndarray | None, nframes: int, natoms: int
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return fparam (nframes, n) and aparam (nframes, natoms, n), or None where not used."""
-        fitting = self.model.fitting
-        if fparam is None and fitting.default_fparam is not None:
-            fparam = np.asarray(fitting.default_fparam)
-        given = {"fparam": (fparam, fitting.numb_fparam), "aparam": (aparam, fitting.numb_aparam)}
-        shapes = {"fparam": (nframes,), "aparam": (nframes, natoms)}
-        found: dict[str, np.ndarray | None] = {}
-        for name, (value, n) in given.items():
-            shape = (*shapes[name], n)
-            found[name] = None
-            if n == 0 and value is not None:
-                raise DataError(f"{name} was given, but the model has numb_{name} = 0")
-            if n == 0:
-                continue
-            if value is None:
-                raise DataError(f"the model needs {name}, {n} numbers each; give {name}=")
-            value = args.numbers(name, value)
-            if not np.isfinite(value).all():
-                bad = value[~np.isfinite(value)][0]
-                raise DataError(f"{name} holds {bad}; give finite numbers")
-            if value.size == np.prod(shape):
-                found[name] = value.reshape(shape)
-            elif value.size == np.prod(shape[1:]):
-                found[name] = np.broadcast_to(value.reshape(shape[1:]), shape)
-            else:
-                raise DataError(f"{name} has the shape {value.shape}, but must have {shape}")
-        return found["fparam"], found["aparam"]
-
-    def evaluate_frames(
-        self,
-        frames: Sequence[Frame],
-        fparam: np.ndarray | None = None,
-        aparam: np.ndarray | None = None,
-        *,
-        atom_virial: bool = False,
-        hessian: bool = False,
-    ) -> dict[str, np.ndarray]:
-        """Return the outputs for frames of one number of atoms, as :meth:`predict` does."""
-        host, layout = self._batcher.assemble(frames, fparam, aparam)
-        batch = map_leaves(self.backend.asarray, host)
-        basis = self._basis(frames)
-        run = self._evaluate_virial if atom_virial else self._evaluate
-        out = run(self.params, batch if basis is None else {**batch, "basis": basis})
-        arrays = {key: self.backend.to_numpy(value) for key, value in out.items()}
-        shape = (len(frames), len(frames[0].atype))
-        found = {
-            key: value if key in PER_FRAME else layout.gather(value, *shape)
-            for key, value in arrays.items()
-        }
-        if hessian:
-            found["hessian"] = self._hessians(batch, layout, *shape)
-        return found
-
-    def _basis(self, frames: Sequence[Frame]) -> dict[str, Any] | None:
-        """Return the Chebyshev basis that is exact for these frames, or None."""
-        pairs = {key for frame in frames for key in frame.tables}
-        nearest = min(frame.nearest for frame in frames)
-        return self._spectrum.basis_for(nearest, pairs, lambda: self._host)
 
 
 def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
@@ -371,7 +324,13 @@ def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
     return model, params, content
 
 
-def load(path: str | Path, backend: str | Backend = "numpy") -> Potential:
+def load(
+    path: str | Path,
+    backend: str | Backend = "numpy",
+    *,
+    embedding: str = "auto",
+    atoms_at_once: int | None = None,
+) -> Potential:
     """Return the model of a ``.dp``, ``.json`` or ``.yaml`` file, on a backend.
 
     Parameters
@@ -380,6 +339,8 @@ def load(path: str | Path, backend: str | Backend = "numpy") -> Potential:
         A file of multifit or DeePMD-kit.
     backend
         ``numpy``, ``torch``, ``jax``, …
+    embedding, atoms_at_once
+        As for :class:`Potential`.
 
     Raises
     ------
@@ -390,4 +351,4 @@ def load(path: str | Path, backend: str | Backend = "numpy") -> Potential:
     """
     adapter = get_backend(backend)
     model, params, _ = read_model(path)
-    return Potential(model, params, adapter)
+    return Potential(model, params, adapter, embedding=embedding, atoms_at_once=atoms_at_once)

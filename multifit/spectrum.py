@@ -12,7 +12,11 @@ import numpy as np
 from . import descriptor as dsc
 from . import precision as prec
 from .backend import Backend
+from .errors import ConfigError, UnsupportedError, did_you_mean
 from .tree import Tree
+
+#: How embedding nets are evaluated: by series where they are exact, only so, or at every pair.
+EMBEDDINGS = ("auto", "spectral", "direct")
 
 #: Numbers of coefficients to begin with and to give up at (direct evaluation is then as quick).
 #: Fewer would do at first, but save next to nothing, and each increase costs a compilation.
@@ -31,6 +35,35 @@ GRID = 0.25
 #: Largest last coefficients, relative to the largest, of nets in each precision. A net in float32
 #: is evaluated in float64 where its series is made; the others are not worth one.
 TOLERANCES = {"float64": 1e-12, "float32": 1e-7}
+
+
+def takes_series(embedding: str, config: dsc.SeE2A) -> bool:
+    """Return whether one of :data:`EMBEDDINGS` asks for series (``Spectrum.wanted``).
+
+    Raises
+    ------
+    ConfigError
+        If it is none of them.
+    UnsupportedError
+        If it is ``spectral``, and there can be no series for these nets.
+    """
+    if embedding not in EMBEDDINGS:
+        raise ConfigError(
+            f"embedding is {embedding!r}{did_you_mean(str(embedding), EMBEDDINGS)}; choose one of "
+            f"{', '.join(EMBEDDINGS)}"
+        )
+    if embedding == "spectral" and _tolerance(config) is None:
+        raise UnsupportedError(
+            "embedding 'spectral' needs a smooth activation function and nets in "
+            f"{' or '.join(TOLERANCES)}, but the model has {config.activation_function} in "
+            f"{config.precision}; choose 'auto' or 'direct'"
+        )
+    return embedding != "direct"
+
+
+def _tolerance(config: dsc.SeE2A) -> float | None:
+    smooth = config.activation_function.lower() in dsc.SMOOTH
+    return TOLERANCES.get(prec.canonical(config.precision)) if smooth else None
 
 
 @dataclass
@@ -57,8 +90,7 @@ class Spectrum:
     @property
     def tolerance(self) -> float | None:
         """Largest last coefficients, relative to the largest; None if there can be no series."""
-        smooth = self.config.activation_function.lower() in dsc.SMOOTH
-        return TOLERANCES.get(prec.canonical(self.config.precision)) if smooth else None
+        return _tolerance(self.config)
 
     @property
     def usable(self) -> bool:

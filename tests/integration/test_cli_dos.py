@@ -20,6 +20,7 @@ from multifit.errors import DataError
 from multifit.per_frame import atom_errors, filling, frame_errors
 from multifit.plots import Spectra
 from multifit.potential import Potential
+from multifit.running import Runner
 
 GRID = Grid(even_grid(-3.0, 3.0, 13), electrons=(0.25, 0.5))
 
@@ -241,7 +242,7 @@ def test_refused_before_anything_is_predicted(
     coord, system = frames(1)
     write_system(folder / "other", coord, system, dos=np.zeros((1, 7)))
     (folder / "full.png").mkdir()
-    monkeypatch.setattr(Potential, "evaluate_frames", None)
+    monkeypatch.setattr(Runner, "run", None)
     assert main(["test", "-m", "m.dp", "-s", "data", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -13,10 +13,9 @@ import pytest
 from _cases import build, draw, molecule
 from _cli_files import frames, write_labelled, write_model, write_system
 
-from multifit import comparison
 from multifit.backend import get_backend
 from multifit.cli import main
-from multifit.comparison import compare, frames_at_once, predictions, spread_frames
+from multifit.comparison import compare, predictions, spread_frames
 from multifit.data import open_systems
 from multifit.errors import DataError
 from multifit.evaluation import Errors
@@ -149,15 +148,14 @@ def test_atomic_energies_are_compared_where_there_are_any(case, capsys) -> None:
     assert np.loadtxt(folder / "x.ae.out").shape == (12, 2)
 
 
-def test_backends_agree_over_chunks(case, backends, monkeypatch) -> None:
+def test_backends_agree_over_chunks(case, backends) -> None:
     folder, potential = case
-    monkeypatch.setattr(comparison, "ATOMS_AT_ONCE", 13)
     write_labelled(folder / "data", potential, 5, energy=0.6, force=0.01, virial=0.3)
     system = open_systems(str(folder / "data"), potential.type_map)[0]
     wanted = compare(potential, system)
     params = draw(potential.model)
     for name in backends:
-        got = compare(Potential(potential.model, params, name), system)
+        got = compare(Potential(potential.model, params, name, atoms_at_once=13), system)
         assert got.number == wanted.number, name
         for key in wanted.number:
             np.testing.assert_allclose(got.rmse(key), wanted.rmse(key), rtol=1e-9, err_msg=name)
@@ -165,43 +163,29 @@ def test_backends_agree_over_chunks(case, backends, monkeypatch) -> None:
 
 def test_a_compiler_meets_one_number_of_frames(case, monkeypatch) -> None:
     folder, _ = case
-    monkeypatch.setattr(comparison, "ATOMS_AT_ONCE", 13)
     model = build(numb_fparam=2)
     backend = replace(get_backend("numpy"), static_shapes=True)  # type: ignore[type-var]
-    potential = Potential(model, draw(model), backend)
+    potential = Potential(model, draw(model), backend, atoms_at_once=13)
     coord, system = frames(5)
     fparam = np.arange(10.0).reshape(5, 2)
     write_system(folder / "data", coord, system, fparam=fparam)
     met = []
-    evaluate = potential.evaluate_frames
+    networks = potential.runner.networks
+    start = networks.start
 
-    def watch(ready, *args, **wanted):
-        met.append(len(ready))
-        return evaluate(ready, *args, **wanted)
+    def watch(batch, *rest):
+        met.append((len(batch["natoms"]), len(batch["atype"])))
+        return start(batch, *rest)
 
-    monkeypatch.setattr(potential, "evaluate_frames", watch)
+    monkeypatch.setattr(networks, "start", watch)
     data = open_systems(str(folder / "data"), model.type_map)[0]
     chunks = list(predictions(potential, data))
-    assert met == [2, 2, 2]
+    assert len(met) == 3
+    assert len(set(met)) == 1
     assert [len(chunk.output["energy"]) for chunk in chunks] == [2, 2, 1]
-    monkeypatch.undo()
-    wanted = potential.predict(coord, system.atype, system.cell, fparam)
+    wanted = Potential(model, draw(model)).predict(coord, system.atype, system.cell, fparam)
     energy = np.concatenate([chunk.output["energy"] for chunk in chunks])
     np.testing.assert_allclose(energy, wanted["energy"], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("natoms", "nframes", "static", "size"),
-    [
-        (192, 80, False, 4),
-        (192, 3, False, 3),
-        (192, 3, True, 4),
-        (10**6, 3, True, 1),
-        (6, 0, True, 1),
-    ],
-)
-def test_frames_at_once(natoms: int, nframes: int, static: bool, size: int) -> None:
-    assert frames_at_once(natoms, nframes, static) == size
 
 
 def test_spread_frames_reach_over_the_system(case) -> None:
@@ -366,15 +350,14 @@ def test_hessians_of_virtual_atoms_count_nowhere() -> None:
     assert errors.only("force") == Errors()
 
 
-def test_hessians_of_backends_that_compile_come_for_each_frame_once(case, monkeypatch) -> None:
+def test_hessians_of_backends_that_compile_come_for_each_frame_once(case) -> None:
     folder, potential = case
-    monkeypatch.setattr(comparison, "ATOMS_AT_ONCE", 13)
     static = replace(get_backend("numpy"), static_shapes=True)  # type: ignore[type-var]
     coord, system = frames(3)
     found = potential.predict(coord, system.atype, system.cell, hessian=True)
     write_system(folder / "data", coord, system, hessian=found["hessian"] - 0.5)
     data = open_systems(str(folder / "data"), potential.type_map)[0]
-    padded = Potential(potential.model, draw(potential.model), static)
+    padded = Potential(potential.model, draw(potential.model), static, atoms_at_once=13)
     errors = compare(padded, data, hessian=True)
     assert errors.number["hessian"] == 3 * 18 * 18
     assert errors.rmse("hessian") == pytest.approx(0.5)

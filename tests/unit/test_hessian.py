@@ -10,8 +10,8 @@ from _backends import StrictBackend
 from _cases import System, assemble, build, crystal, draw, molecule, parameters
 from _compare import same
 
+from multifit import execution
 from multifit import model as mdl
-from multifit import potential
 from multifit.backend import get_backend
 from multifit.potential import Potential
 from multifit.tangents import Dual, Forward
@@ -72,7 +72,7 @@ def test_rows_sum_to_zero_where_everything_moves_together() -> None:
 
 def test_a_few_columns_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _predict(build(), molecule(), hessian=True)["hessian"]
-    monkeypatch.setattr(potential, "TANGENTS_AT_ONCE", 1)
+    monkeypatch.setattr(execution, "TANGENTS_AT_ONCE", 1)
     same(_predict(build(), molecule(), hessian=True)["hessian"], whole, rtol=0.0)
 
 

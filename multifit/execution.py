@@ -1,0 +1,114 @@
+"""A model on a backend: compiled functions, parameters on the device, and the series."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from . import model as mdl
+from .backend import Backend
+from .batch import Layout
+from .errors import UnsupportedError
+from .spectrum import Spectrum, takes_series
+from .tree import Tree, map_leaves
+
+#: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
+TANGENTS_AT_ONCE = 1 << 23
+
+
+class Networks:
+    """What evaluates batches.
+
+    Parameters
+    ----------
+    model
+        The settings.
+    params
+        The parameters as a nested dict of NumPy arrays.
+    backend
+        The adapter.
+    embedding
+        One of :data:`multifit.spectrum.EMBEDDINGS`.
+    """
+
+    def __init__(
+        self, model: mdl.Model, params: Tree, backend: Backend, embedding: str = "auto"
+    ) -> None:
+        self.model, self.backend = model, backend
+        self._must = embedding == "spectral"
+        series = takes_series(embedding, model.descriptor)
+        self._spectrum = Spectrum(backend, model.descriptor, wanted=series)
+        self._host, self.params = params, map_leaves(backend.asarray, params)
+        # The mean over a frame's atoms is nothing that a piece of it knows.
+        fitting = replace(model.fitting, tot_ener_zero=False)
+        self._unbalanced = replace(model, fitting=fitting)
+        self._functions = {
+            "": backend.compile(self._outputs),
+            "atom_virial": backend.compile(self._outputs_with_atom_virial),
+            "hessian": backend.compile(self._outputs_with_hessian),
+            "unbalanced": backend.compile(self._unbalanced_energies),
+        }
+
+    def set_params(self, params: Tree) -> None:
+        """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
+        self._host, self.params = params, map_leaves(self.backend.asarray, params)
+        self._spectrum.check(params)
+
+    def _outputs(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate(self.backend, self.model, params, batch)
+
+    def _outputs_with_atom_virial(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate(self.backend, self.model, params, batch, atom_virial=True)
+
+    def _outputs_with_hessian(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate_hessian(self.backend, self.model, params, batch)
+
+    def _unbalanced_energies(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate(self.backend, self._unbalanced, params, batch, forces=False)
+
+    def start(self, batch: Tree, nearest: np.ndarray, what: str = "") -> dict[str, Any]:
+        """Return the outputs for a batch on the device, perhaps before they are there.
+
+        Parameters
+        ----------
+        batch
+            As arrays of the backend.
+        nearest
+            The smallest distance of each pair of types in Å, (ntypes, ntypes).
+        what
+            ``atom_virial`` for these, too; ``unbalanced`` for atomic energies alone, from which
+            no mean is subtracted (``tot_ener_zero``).
+        """
+        basis = self._spectrum.basis_for(nearest, lambda: self._host)
+        if basis is None and self._must:
+            raise UnsupportedError(
+                "embedding 'spectral': the embedding nets vary too quickly with the distance for a "
+                "series; choose 'auto' or 'direct'"
+            )
+        given = batch if basis is None else {**batch, "basis": basis}
+        out: dict[str, Any] = self._functions[what](self.params, given)
+        return out
+
+    def fetched(self, out: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Return outputs as NumPy arrays, when they are there."""
+        return {key: self.backend.to_numpy(value) for key, value in out.items()}
+
+    def hessians(self, batch: Tree, layout: Layout, nframes: int, natoms: int) -> np.ndarray:
+        """Return the Hessians of a batch, a few columns at a time: memory is bounded."""
+        pairs = sum(math.prod(table["mask"].shape) for table in batch["tables"].values())
+        numbers = 3 * self.model.descriptor.neuron[-1] * pairs
+        size = min(natoms, max(1, TANGENTS_AT_ONCE // max(numbers, 1)))
+        every = mdl.directions(natoms)
+        columns = []
+        for start in range(0, natoms, size):
+            some = np.zeros((natoms, size))  # the last ones move nothing: one shape for compilers
+            part = every[:, start : start + size]
+            some[:, : part.shape[1]] = part
+            moved = {**batch, "directions": self.backend.asarray(some)}
+            out = self._functions["hessian"](self.params, moved)["hessian"]
+            flat = self.backend.to_numpy(out)[:, :, : 3 * part.shape[1]]
+            columns.append(layout.gather(flat, nframes, natoms))
+        return np.concatenate(columns, axis=3).reshape(nframes, 3 * natoms, 3 * natoms)
