@@ -171,7 +171,7 @@ def test_each_pair_of_types_has_its_own_reach() -> None:
     got, _ = described(model, params, batch)
     wrong = ~(np.abs(got - want).max(axis=1) < 1e-6)
     assert not wrong[batch["atype"] == 0].any()
-    assert wrong[batch["atype"] == 1].all()
+    assert wrong[batch["atype"] == 1].any()
 
 
 def test_types_that_never_meet_have_a_reach_that_does_not_matter() -> None:
