@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from ._allocator import keep_freed_memory
 from ._frameworks import INSTALL_HINT, is_installed, refusal, too_old
 from ._frameworks import UnusableError as UnusableError
 from .errors import BackendError, MultifitError, did_you_mean
@@ -74,6 +75,11 @@ class Backend(Arithmetic, Protocol):
         """Return the same values, of the same dtype, on this backend's device."""
         ...
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether arrays are in the memory of the host."""
+        ...
+
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return the values as a NumPy array, cut from any gradient."""
         ...
@@ -85,8 +91,12 @@ class Backend(Arithmetic, Protocol):
         """
         ...
 
-    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
-        """Return the same function of nested dicts of arrays, faster; f itself will do."""
+    def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """Return the same function of nested dicts of arrays, faster; f itself will do.
+
+        The caller does not use the arguments whose places are in ``donate`` again: results may
+        take their memory.
+        """
         ...
 
     def describe(self) -> dict[str, str]:
@@ -131,6 +141,7 @@ def _load(key: str) -> Backend:
             f"this version of multifit has no adapter for backend {key!r} yet; "
             f"registered are {', '.join(sorted(_entry_points()))}"
         )
+    keep_freed_memory()
     began = time.monotonic()
     try:
         backend = point.load()()

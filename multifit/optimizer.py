@@ -1,4 +1,4 @@
-r"""Adam and AdamW, gradient clipping and moving averages, as pure functions of flat dicts.
+r"""Adam and AdamW, gradient clipping and moving averages, as functions of flat dicts.
 
 .. math::
 
@@ -7,6 +7,9 @@ r"""Adam and AdamW, gradient clipping and moving averages, as pure functions of 
             + \lambda\theta\Big),
 
 where λ is AdamW's; Adam adds λθ to the gradient g instead.
+
+Parameters and moments are updated with operators such as ``*=``: where arrays can be changed they
+are, which saves most of the time that such large arrays take, and elsewhere compilers do as much.
 
 Sources: Kingma & Ba, arXiv:1412.6980; Loshchilov & Hutter, arXiv:1711.05101 (λ, AdamW).
 """
@@ -69,13 +72,16 @@ def update(
     lr: Array,
     correction1: Array,
     correction2: Array,
+    apply: Array | None = None,
 ) -> tuple[Flat, dict[str, Flat]]:
-    """Return the parameters and moments after one update.
+    """Return the parameters and moments after one update; those given may be changed.
 
     Parameters
     ----------
     lr, correction1, correction2
         The learning rate and :meth:`Adam.corrections`, as 0-d arrays so that nothing recompiles.
+    apply
+        0-d; all stays as it was where this is false. Not for arrays that can be changed.
     """
     if config.max_norm > 0:
         grads = clip(xp, grads, config.max_norm)
@@ -85,15 +91,42 @@ def update(
         if config.weight_decay and not config.decoupled:
             g = g + config.weight_decay * x
         rate, c1, c2 = (xp.astype(s, x.dtype, copy=False) for s in (lr, correction1, correction2))
-        m[name] = config.beta1 * state["m"][name] + (1.0 - config.beta1) * g
-        v[name] = config.beta2 * state["v"][name] + (1.0 - config.beta2) * (g * g)
-        step = m[name] * c1 / (xp.sqrt(v[name] * c2) + config.epsilon)
-        if config.weight_decay and config.decoupled:
-            step = step + config.weight_decay * x
-        new[name] = x - rate * step
+        before = (x, state["m"][name], state["v"][name])
+        after = _updated(xp, config, *before, g, rate, c1, c2)
+        if apply is not None:
+            pairs = zip(after, before, strict=True)
+            after = tuple(xp.where(apply, one, other) for one, other in pairs)
+        new[name], m[name], v[name] = after
     return new, {"m": m, "v": v}
 
 
+def _updated(
+    xp: Any, config: Adam, x: Array, m: Array, v: Array, g: Array, rate: Array, c1: Array, c2: Array
+) -> tuple[Array, ...]:
+    """Return x, m and v after one update, in their old places where that is possible."""
+    step = g * (1.0 - config.beta1)
+    m *= config.beta1
+    m += step
+    square = g * g
+    square *= 1.0 - config.beta2
+    v *= config.beta2
+    v += square
+    root = xp.sqrt(v * c2)
+    root += config.epsilon
+    step = m / root
+    step *= rate * c1
+    if config.weight_decay and config.decoupled:
+        x *= 1.0 - rate * config.weight_decay
+    x -= step
+    return x, m, v
+
+
 def moving_average(average: Flat, params: Flat, decay: float) -> Flat:
-    """Return decay·average + (1 − decay)·params."""
-    return {name: decay * average[name] + (1.0 - decay) * x for name, x in params.items()}
+    """Return decay·average + (1 − decay)·params; the average that is given may be changed."""
+    new = {}
+    for name, x in params.items():
+        mean = average[name]
+        mean *= decay
+        mean += (1.0 - decay) * x
+        new[name] = mean
+    return new

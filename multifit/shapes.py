@@ -56,10 +56,10 @@ class Shapes:
     static: bool
     known: list[Shape] = field(default_factory=list)
 
-    def plan(self, needs: Sequence[Shape], weights: Sequence[float]) -> None:
-        """Choose shapes for batches that are drawn with these weights."""
+    def plan(self, needs: Sequence[Shape], weights: Sequence[float], most: int = MOST) -> None:
+        """Choose at most so many shapes for batches that are drawn with these weights."""
         if self.static:
-            self.known = planned(needs, weights)
+            self.known = planned(needs, weights, most)
 
     def fit(self, need: Shape) -> Shape:
         """Return the shape for a batch that needs one."""
@@ -72,8 +72,8 @@ class Shapes:
         return min(room, key=lambda shape: (shape.natoms, shape.nframes))
 
 
-def planned(needs: Sequence[Shape], weights: Sequence[float]) -> list[Shape]:
-    """Return the fewest shapes that hold all needs without much waste, at most :data:`MOST`.
+def planned(needs: Sequence[Shape], weights: Sequence[float], most: int = MOST) -> list[Shape]:
+    """Return the fewest shapes that hold all needs without much waste, at most ``most``.
 
     Needs are sorted by size and cut into that many runs, where the expected number of atoms is
     smallest (dynamic programming).
@@ -94,7 +94,7 @@ def planned(needs: Sequence[Shape], weights: Sequence[float]) -> list[Shape]:
         for j in range(i + 1, n + 1):
             cost[i, j] = (total[j] - total[i]) * shapes[i][j - i - 1].natoms
     best, cuts = [cost[0]], []
-    while best[-1][n] > WASTE * ideal and len(best) < min(MOST, n):
+    while best[-1][n] > WASTE * ideal and len(best) < min(most, n):
         table = best[-1][:, None] + cost
         cuts.append(np.argmin(table, axis=0))
         best.append(np.min(table, axis=0))

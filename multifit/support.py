@@ -105,3 +105,12 @@ def markdown() -> str:
         cells = ["yes" if name in row.backends else "—" for name in names]
         lines.append(f"| {row.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def can_run(model: Model, backend: str) -> bool:
+    """Return whether a backend has all that a model needs."""
+    try:
+        require_model(model, backend)
+    except UnsupportedError:
+        return False
+    return True

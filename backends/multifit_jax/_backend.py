@@ -29,6 +29,11 @@ class JaxBackend:
         """Return an array of the same values and dtype."""
         return jnp.asarray(x)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether arrays are in the memory of the host."""
+        return jax.default_backend() == "cpu"
+
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return the values."""
         return np.asarray(x)
@@ -41,9 +46,10 @@ class JaxBackend:
         """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient)."""
         return jax.value_and_grad(f, has_aux=True)
 
-    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+    def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f compiled once for each shape of its arguments."""
-        return jax.jit(f)
+        # On a CPU, XLA would copy what it then writes over.
+        return jax.jit(f, donate_argnums=() if self.on_cpu else donate)
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

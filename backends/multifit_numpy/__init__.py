@@ -24,6 +24,7 @@ class NumpyBackend:
     xp: Any = xp
     can_train: bool = False
     static_shapes: bool = False
+    on_cpu: bool = True
 
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return the array itself."""
@@ -47,7 +48,7 @@ class NumpyBackend:
             "use torch or jax (multifit train --backend jax)"
         )
 
-    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+    def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f without warnings of numbers that are not.
 
         OpenBLAS now and then raises the flag for places of a vector register that hold no number;

@@ -55,6 +55,11 @@ class PaddleBackend:
         """Return a tensor of the same values and dtype on the device."""
         return paddle.to_tensor(np.asarray(x))
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether arrays are in the memory of the host."""
+        return self.device == "cpu"
+
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return the values, cut from any gradient."""
         values: np.ndarray = x.numpy()
@@ -82,7 +87,7 @@ class PaddleBackend:
 
         return run
 
-    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+    def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f without recording gradients.
 
         ``paddle.jit.to_static`` gains nothing: predicting for 192 atoms (networks of 1 M

@@ -58,6 +58,11 @@ class TensorFlowBackend:
         with tf.device(self.device):
             return tf.constant(x)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether arrays are in the memory of the host."""
+        return self.device.startswith("CPU")
+
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return the values."""
         return np.asarray(x)
@@ -88,7 +93,7 @@ class TensorFlowBackend:
 
         return run
 
-    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+    def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f as a graph, traced once for each shape of its arguments.
 
         Only gradients in it are compiled by XLA. For the water model of DeePMD-kit (192 atoms, CPU

@@ -65,9 +65,15 @@ class TorchBackend:
         """Return a tensor of the same values and dtype on the device."""
         return torch.tensor(np.asarray(x), device=self.device)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether arrays are in the memory of the host."""
+        return self.device == "cpu"
+
     def to_numpy(self, x: Array, /) -> np.ndarray:
-        """Return the values, cut from any gradient."""
-        return x.detach().cpu().numpy()
+        """Return a copy of the values, cut from any gradient."""
+        # A copy: parameters are updated in their places.
+        return np.array(x.detach().cpu().numpy())
 
     def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
         """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
@@ -86,7 +92,7 @@ class TorchBackend:
 
         return run
 
-    def compile(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+    def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f without recording gradients; eager mode starts at once."""
         return torch.no_grad()(f)
 

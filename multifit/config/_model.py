@@ -50,6 +50,13 @@ class ModelSection(t.Section):
         default=10,
         description="How many samples of each system a changed output bias is computed from.",
     )
+    embedding: Literal["auto", "spectral", "direct"] = Field(
+        default="auto",
+        description="How embedding nets are evaluated: by a Chebyshev series that is exact to the "
+        "last digits where there is one (`auto`; `spectral` refuses models that have none), or at "
+        "every pair (`direct`), which is slower. The results are the same, so that it is no "
+        "property of the model.",
+    )
     pair_exclude_types: t.TypePairs = Field(
         default=(), description="Pairs of types that are not neighbours of each other at all."
     )

@@ -71,6 +71,7 @@ class Run:
         """Return a model file's content."""
         script = self.setup.config.model.model_dump(mode="json")
         script["descriptor"]["sel"] = list(self.setup.model.descriptor.sel)
+        del script["embedding"]  # how a run computes says nothing about the model
         script["type_map"] = list(self.setup.model.type_map)
         name, coefficients = self.setup.backend.name, self.setup.loss.coefficients
         return ckpt.model_content(self.setup.model, params, script, name, coefficients)

@@ -20,6 +20,7 @@ OUTPUT = frozenset(
     "validating.save_best_dir",
     "validating.max_best_ckpt",
     "validating.full_val_file",
+    "model.embedding",
     "backend",
 }
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import model as mdl
 from .. import precision as prec
-from ..frames import Frame
 from ..errors import TrainingError
+from ..frames import Frame
 from ._source import Source
 
 #: Arrays of tangents as large as the largest that are held at once. Measured for 32 atoms: in a

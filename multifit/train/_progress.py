@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
@@ -82,6 +83,7 @@ class Display:
         self._spent: list[float] = []
         self._began, self._steps, self._pace = 0.0, 0, ""
         self._compiling, self._new = False, False
+        self.compiled: Counter[str] = Counter()  #: how often what was compiled
         self._bar = Progress(
             TextColumn("[bold]{task.completed}[/]/{task.total}"),
             BarColumn(bar_width=10),
@@ -121,6 +123,7 @@ class Display:
             Whether the time of the next step holds the compiler's.
         """
         self.say(f"compiling {what} for {natoms} atom{'s' * (natoms != 1)} …")
+        self.compiled[what] += 1
         self._compiling = self._compiling or in_step
         # Every run compiles at its beginning; only more of it tells what may be to come.
         self._new = self._new or self._steps > 1 or (in_step and self._steps > 0)

@@ -10,12 +10,14 @@ import numpy as np
 from rich.console import Console
 
 from .. import files
+from ..backend import get_backend
 from ..comparison import compare, predictions, spread_frames
 from ..data import System
 from ..evaluation import QUANTITIES, SUMMARY, Errors
 from ..loss import DosLossConfig, LossConfig
 from ..plots import Parity, Spectra
 from ..potential import Potential
+from ..support import can_run
 from ..tables import table
 from ..tree import Tree, map_leaves, unflatten
 from ._plot import plot
@@ -44,7 +46,11 @@ PLOT = "training.png"
 
 
 def _potential(setup: Setup, params: Tree) -> Potential:
-    return Potential(setup.model, params, setup.backend)
+    """Return the model on the run's backend, or where that would have to compile on NumPy."""
+    model, backend = setup.model, setup.backend
+    if backend.static_shapes and backend.on_cpu and can_run(model, "numpy"):
+        backend = get_backend("numpy")
+    return Potential(model, params, backend)
 
 
 def fit_bias(setup: Setup, params: Tree) -> np.ndarray:

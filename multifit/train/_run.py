@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from .. import files
+from .._words import counted
 from ..backend import Backend
 from ..batch import Batcher
 from ..config import Config
@@ -40,6 +41,9 @@ from ._shapes import announced
 from ._source import Source
 from ._step import Objective, scalars, train_step
 from ._validate import FRAMES, Evaluator, Validator
+
+#: The most shapes that validation batches get; each is compiled once.
+VALIDATION_SHAPES = 2
 
 #: Steps after which the series of the embedding nets is looked at again; it is cheap.
 SERIES_CHECK = 10
@@ -154,6 +158,7 @@ def _validator(
     # A batcher of its own, and not the one that a thread uses meanwhile: runs stay reproducible.
     own = Batcher(batcher.rcut, batcher.sel, batcher.pair_exclude_types, batcher.static_shapes)
     setup.validation.batcher = own
+    setup.validation.plan(setup.validation_sizes, VALIDATION_SHAPES)
     for k, frames in setup.validation.spread_frames(FRAMES):
         own.learn(setup.validation.load(k, frames)[0])
     evaluator = Evaluator(
@@ -223,6 +228,9 @@ def _loop(
                 )
                 break
     display.say(f"trained {run.state.step - after} steps in {duration(time.monotonic() - began)}")
+    if display.compiled:
+        found = [f"{what} for {counted(n, 'shape')}" for what, n in display.compiled.items()]
+        display.say(f"compiled {' and '.join(found)} of batches")
     return 0
 
 

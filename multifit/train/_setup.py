@@ -18,7 +18,7 @@ from ..data import System, batch_sizes, open_systems
 from ..learning_rate import LearningRate, learning_rate
 from ..loss import LossConfig
 from ..optimizer import Adam
-from ..spectrum import Spectrum
+from ..spectrum import Spectrum, takes_series
 from ..surroundings import surroundings
 from ._grid import build_grid
 from ._labels import check_labels
@@ -107,6 +107,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     for each in (source, validation):
         if each is not None:
             each.check_atoms()
+    source.plan(sizes)
     return Setup(
         config=config,
         backend=backend,
@@ -164,7 +165,8 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
             f"warning: sel {list(setup.model.descriptor.sel)} is too small: in {looked} frames "
             f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
         )
-    wanted = not setup.loss.needs_hessian
-    series = Spectrum(setup.backend, setup.model.descriptor, wanted=wanted)
-    series.include(nearest)
-    return series, note
+    series = takes_series(section.embedding, setup.model.descriptor)
+    wanted = series and not setup.loss.needs_hessian
+    spectrum = Spectrum(setup.backend, setup.model.descriptor, wanted=wanted)
+    spectrum.include(nearest)
+    return spectrum, note

@@ -16,6 +16,7 @@ from ..data import System, parameters, real_types, snapshot, where
 from ..errors import DataError
 from ..frames import Frame
 from ..loss import LossConfig
+from ..shapes import MOST, Shape
 from ..tree import Tree
 from ._labels import as_batch, check_weights
 from ._profile import OFF, Recorder
@@ -82,6 +83,18 @@ class Source:
         """Give up the tables of a frame whose batch is kept elsewhere."""
         frame = self._cache.pop((system, index), None)
         self._used -= 0 if frame is None else frame.nbytes
+
+    def plan(self, sizes: Sequence[int], most: int = MOST) -> None:
+        """Choose at most so many shapes that hold all batches, for backends that compile.
+
+        Parameters
+        ----------
+        sizes
+            Frames in a batch of each system.
+        """
+        drawn = [(s, size) for s, size in zip(self.systems, sizes, strict=True) if size]
+        needs = [room(system, size, self.model.ntypes) for system, size in drawn]
+        self.batcher.shapes.plan(needs, [s.nframes / size for s, size in drawn], most)
 
     def check_atoms(self) -> None:
         """Raise DataError for a frame without a real atom: nothing per atom can be said of it."""
@@ -159,6 +172,21 @@ class Source:
         every = max(1, -(-total // limit))
         chosen = [(k, np.arange(0, s.nframes, every)) for k, s in enumerate(self.systems)]
         return [(k, frames) for k, frames in chosen if frames.size]
+
+
+def room(system: System, size: int, ntypes: int) -> Shape:
+    """Return the shape that holds any so many frames of a system."""
+    if not system.mixed_type:
+        atype = system.atype(np.arange(1))[0]
+        counts = size * np.bincount(atype[atype >= 0], minlength=ntypes)
+        return Shape(size, tuple(counts.tolist()))
+    most = np.zeros((0, ntypes), dtype=np.int64)
+    for start in range(0, system.nframes, FRAMES):
+        atype = system.atype(np.arange(start, min(start + FRAMES, system.nframes)))
+        each = np.stack([(atype == a).sum(axis=1) for a in range(ntypes)], axis=1)
+        # The frames with the most atoms of each type could come together.
+        most = np.sort(np.concatenate([most, each]), axis=0)[-size:]
+    return Shape(size, tuple(most.sum(axis=0).tolist()))
 
 
 def _no_atoms(place: str, masked: bool) -> str:

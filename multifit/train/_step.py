@@ -50,7 +50,8 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
 
     ``params``, ``frozen`` and the entries of ``state`` (``m``, ``v`` and with a moving average
     ``ema``) are flat dicts; ``scalars`` holds ``lr``, ``correction1``, ``correction2`` as 0-d
-    arrays.
+    arrays. New parameters and moments take the memory of the old ones; they have the old values if
+    the loss is not finite.
     """
     backend = objective.backend
     differentiate = backend.value_and_grad(objective)
@@ -64,15 +65,20 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
         scalars: dict[str, Array],
     ) -> tuple[Flat, dict[str, Flat], dict[str, Array]]:
         lr = scalars["lr"]
-        (_, metrics), grads = differentiate(params, frozen, batch, label, lr)
+        (loss, metrics), grads = differentiate(params, frozen, batch, label, lr)
+        finite = backend.xp.isfinite(loss)
+        if not backend.static_shapes:  # nothing is compiled: the value is there
+            if not bool(finite):
+                return params, state, metrics
+            finite = None
         moments = {name: state[name] for name in ("m", "v")}
-        corrections = (scalars["correction1"], scalars["correction2"])
-        new, moments = opt.update(backend.xp, adam, params, grads, moments, lr, *corrections)
+        values = (lr, scalars["correction1"], scalars["correction2"])
+        new, moments = opt.update(backend.xp, adam, params, grads, moments, *values, finite)
         if ema_decay is not None:
             moments["ema"] = opt.moving_average(state["ema"], new, ema_decay)
         return new, moments, metrics
 
-    return backend.compile(step)
+    return backend.compile(step, donate=(0, 2))
 
 
 def scalars(adam: opt.Adam, lr: float, t: int) -> dict[str, np.ndarray]:
