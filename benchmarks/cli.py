@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.write_docs:
         print(f"wrote {write_docs(read(args.write_docs), HERE.parent / 'docs')}")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that programs are ended, too
     backends, notes = installed(args.backends)
     found, more = peers(args.peers, os.environ)
     report = Report(

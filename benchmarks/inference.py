@@ -94,9 +94,14 @@ def time_case(
                     save = number == round_number == 0
                     outputs = str(folder / f"{program.run.name}.npz") if save else ""
                     task = {"input": str(path), "frames": frames, "outputs": outputs}
-                    _time(program, point, {**task, "seconds": plan.seconds}, plan, environment)
+                    _time(program, point, {**task, **_spending(plan)}, plan, environment)
     path.unlink()
     _compare(case, programs, system, folder, environment)
+
+
+def _spending(plan: Plan) -> dict[str, float]:
+    """Return what a process may spend on calls that count, and on those before."""
+    return {"seconds": plan.seconds, "patience": plan.limit_s}
 
 
 def _is_due(made: InferenceRun, point: Point, round_number: int, limit_s: float) -> bool:
@@ -171,7 +176,13 @@ def _compare(
     path, outputs = folder / "reference-frames.npz", folder / "reference.npz"
     write_frames(system, case.runs[0].points[0].atoms if case.runs[0].points else natoms, path)
     task = {**ours.task, "backend": "numpy", "options": {"embedding": "direct"}}
-    task |= {"input": str(path), "frames": 1, "seconds": 0.0, "outputs": str(outputs)}
+    task |= {
+        "input": str(path),
+        "frames": 1,
+        "seconds": 0.0,
+        "patience": 0.0,
+        "outputs": str(outputs),
+    }
     outcome = _child(sys.executable, task, environment, Plan((), 1, 0.0, 600.0))
     if _result(outcome) is None:
         print(f"  no reference: {outcome.failure}\n{outcome.tail(12)}", flush=True)

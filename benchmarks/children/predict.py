@@ -2,8 +2,9 @@
 
 ``python predict.py JSON`` with the keys ``program`` (multifit or deepmd-kit), ``backend``,
 ``model``, ``options`` (of multifit.load), ``input`` (a file with coord, cell and types), ``frames``
-(in one call), ``seconds`` (to spend) and ``outputs`` (a file for energies and forces, or empty).
-The last line begins with RESULT, followed by JSON.
+(in one call), ``seconds`` (to spend), ``patience`` (seconds for the calls that warm up) and
+``outputs`` (a file for energies and forces, or empty). The last line begins with RESULT, followed
+by JSON.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import time
 
 import numpy as np
 
-#: Calls before the clock counts: programs that compile while they run need several.
-WARM_UP = 5
+#: Calls before the clock counts: every frame twice, for programs that compile while they run.
+WARM_UP = 9
 
 #: Calls that are timed: at least one, three if they do not take long.
 FEWEST, MOST = 3, 40
@@ -48,27 +49,30 @@ def deepmd(model):
     return predict, ""
 
 
-def timed(predict, coord, cell, types, frames, seconds):
-    """Return milliseconds of each call, from arrays on the host to arrays on the host."""
-    began = time.perf_counter()
-    warm, spent, start = 0, [], 0
+def calls(predict, coord, cell, types, frames):
+    """Yield milliseconds of one call after another, each with other frames in turn."""
+    start = 0
     while True:
         rows = (start + np.arange(frames)) % len(coord)
         start += frames
         coords, cells = coord[rows], cell[rows]
         before = time.perf_counter()
         predict(coords, cells, types)
-        now = time.perf_counter()
-        late = now - began > seconds
-        if warm < WARM_UP and not (warm and late):
-            warm += 1
-            if warm == WARM_UP or late:
-                began = now  # as much time again for the calls that count
-                warm = WARM_UP
-            continue
-        spent.append((now - before) * 1e3)
-        enough = len(spent) >= FEWEST or now - began > 3 * seconds
-        if len(spent) >= MOST or (late and enough):
+        yield (time.perf_counter() - before) * 1e3
+
+
+def timed(each, seconds, patience):
+    """Return milliseconds of the calls that count, after all that compiles has compiled."""
+    warm, spent = 0.0, []
+    for _ in range(WARM_UP):  # the shapes of every frame are seen
+        warm += next(each) / 1e3
+        if warm > patience:
+            break
+    while True:
+        spent.append(next(each))
+        total = sum(spent) / 1e3
+        enough = len(spent) >= FEWEST or total > 3 * seconds
+        if len(spent) >= MOST or (total > seconds and enough):
             return spent
 
 
@@ -80,7 +84,8 @@ def main(given):
         predict, device = multifit(given["backend"], given["model"], given["options"])
     else:
         predict, device = deepmd(given["model"])
-    spent = timed(predict, coord, cell, types, given["frames"], given["seconds"])
+    each = calls(predict, coord, cell, types, given["frames"])
+    spent = timed(each, given["seconds"], given["patience"])
     if given["outputs"]:
         parts = [predict(coord[k : k + 1], cell[k : k + 1], types) for k in range(len(coord))]
         energy, force = (np.concatenate(part) for part in zip(*parts))  # noqa: B905

@@ -178,3 +178,12 @@ def test_a_program_is_watched_and_ended(suite: Any, tmp_path: Path) -> None:
     assert bad.failure == "failed (exit code 3)"
     late = run([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, {}, 0.5)
     assert late.failure == "ended after 0 s"
+
+
+def test_calls_that_warm_up_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "children"))
+    predict = importlib.import_module("predict")
+    quick = iter([*range(900, 0, -100), *[10.0] * 100])
+    assert predict.timed(quick, 0.05, 60.0) == [10.0] * 6
+    slow = iter([50e3, 30e3, 40e3, 41e3])
+    assert predict.timed(slow, 4.0, 60.0) == [40e3]
