@@ -119,9 +119,7 @@ def _described(
     """Return the descriptors of the atoms of each type, and their pullback."""
     counts = {int(a): atoms["mask"].shape[0] for a, atoms in batch["centres"].items()}
     own = map_leaves(backend.asarray, params["descriptor"])
-    return dsc.describe(
-        backend.xp, model.descriptor, own, batch["atype"], counts, batch["tables"]
-    )
+    return dsc.describe(backend.xp, model.descriptor, own, batch["atype"], counts, batch["tables"])
 
 
 def _describe_block(model: mdl.Model, params: Tree, batch: Tree) -> Any:
@@ -139,9 +137,7 @@ def _describe_block(model: mdl.Model, params: Tree, batch: Tree) -> Any:
         starts = [0, *ends[:-1]]
 
         def of_all(d_bar: Any) -> Any:
-            return pullback(
-                {a: d_bar[i:j, :] for a, i, j in zip(d, starts, ends, strict=True)}
-            )
+            return pullback({a: d_bar[i:j, :] for a, i, j in zip(d, starts, ends, strict=True)})
 
         return backend.xp.concat(list(d.values()), axis=0), of_all
 

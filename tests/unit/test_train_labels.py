@@ -12,6 +12,7 @@ from _compare import same
 from multifit.batch import Batcher
 from multifit.errors import DataError
 from multifit.loss import EnergyLossConfig
+from multifit.shapes import Shape
 from multifit.train._labels import as_batch, check_labels, check_weights, missing
 
 LOSS = EnergyLossConfig(
@@ -26,9 +27,11 @@ NATOMS = 3
 
 
 def _batch(
-    loss: EnergyLossConfig, arrays: dict[str, np.ndarray]
+    loss: EnergyLossConfig, arrays: dict[str, np.ndarray], room: Shape | None = None
 ) -> tuple[dict[str, np.ndarray], Any]:
     batcher = Batcher(rcut=3.0, sel=(4, 4), static_shapes=True)
+    if room is not None:
+        batcher.shapes.plan([room], [1.0])
     coord = np.arange(9.0).reshape(3, 3)
     ready = [batcher.frame(coord, None, (False,) * 3, atype) for atype in ATYPE]
     _, layout = batcher.assemble(ready)
@@ -61,6 +64,25 @@ def test_labels_lie_in_the_order_of_the_batch() -> None:
         rows[:, np.repeat(ATYPE[f] < 0, 3)] = 0.0
         same(label["hessian"][place], rows * real, rtol=0.0)
     assert layout.real.sum() == (ATYPE >= 0).sum() < layout.real.size
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_labels_of_frames_and_atoms_that_pad_are_nothing(given: bool) -> None:
+    """And those that the data lack have the same shapes, so that nothing is compiled again."""
+    arrays = _arrays() if given else {}
+    tight, _ = _batch(LOSS, arrays)
+    label, layout = _batch(LOSS, arrays, room=Shape(4, (9, 5)))
+    assert (layout.nframes, len(layout.real)) == (4, 14)
+    for key in LOSS.labels:
+        per_atom = LOSS.kind(key).per_atom
+        assert label[key].shape == (14 if per_atom else 4, *tight[key].shape[1:])
+        if given and per_atom:
+            assert not label[key][~layout.real].any()
+        elif given:
+            same(label[key][:2], tight[key], rtol=0.0)
+            assert not label[key][2:].any()
+        else:
+            assert (label[key] == LOSS.kind(key).default).all()
 
 
 def test_labels_that_lack_have_the_shapes_of_those_that_are_there() -> None:
