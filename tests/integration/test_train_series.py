@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from _water import curve, fit, labelled, recipe, write
 
 import multifit
 from multifit import files
-from multifit.spectrum import FEWEST, Spectrum
-from multifit.tree import flatten
+from multifit.spectrum import FEWEST, GRID, MARGIN, Spectrum
+from multifit.tree import Tree, flatten
 
 HELD_OUT = {"training__validation_data": {"systems": "data", "batch_size": 1}}
 
@@ -32,14 +33,14 @@ def parameters(folder: Path) -> dict[str, np.ndarray]:
 def bases(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that fills with the number of coefficients of each basis, 0 for none."""
     seen: list[int] = []
-    basis = Spectrum.basis
+    basis_for = Spectrum.basis_for
 
-    def watched(self: Spectrum, nearest: float) -> Any:
-        found = basis(self, nearest)
+    def watched(self: Spectrum, nearest: np.ndarray, params: Callable[[], Tree]) -> Any:
+        found = basis_for(self, nearest, params)
         seen.append(0 if found is None else len(found["nodes"]))
         return found
 
-    monkeypatch.setattr(Spectrum, "basis", watched)
+    monkeypatch.setattr(Spectrum, "basis_for", watched)
     return seen
 
 
@@ -76,8 +77,12 @@ def test_a_pair_that_is_closer_than_the_first_ones_enlarges_the_interval(
     seen = bases(monkeypatch)
     series = fit(tmp_path, given)
     state = files.read(series / "model.ckpt-8.dp")["training"]["series"]
-    assert max(seen) > min(seen)
-    assert state["nearest"] == pytest.approx(0.81)
+    # Of these two types alone, and no number of coefficients changes.
+    nearest, pair = np.array(state["nearest"]), tuple(frames.atype[[i, j]])
+    end = GRID * np.floor(0.9 * MARGIN / GRID)
+    assert nearest[pair] == nearest[pair[::-1]] == pytest.approx(end)
+    assert (nearest[nearest != nearest[pair]] > end).all()
+    assert set(seen) == {FEWEST}
     monkeypatch.setattr(Spectrum, "usable", property(lambda self: False))
     plain = fit(tmp_path, given, output=tmp_path / "plain")
     same(parameters(series), parameters(plain), rtol=1e-9)
@@ -91,12 +96,12 @@ def test_pairs_that_come_later_are_looked_at_too(tmp_path: Path) -> None:
     write(tmp_path / "data", frames)
     given = recipe(steps=8, model__data_stat_nbatch=1, training__training_data__batch_size=1)
     out = fit(tmp_path, given)
-    present = files.read(out / "model.ckpt-8.dp")["training"]["series"]["present"]
-    assert present == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    nearest = files.read(out / "model.ckpt-8.dp")["training"]["series"]["nearest"]
+    assert (np.array(nearest) > 0).all()
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("activation_function", "relu"), ("precision", "float32")]
+    ("key", "value"), [("activation_function", "relu"), ("precision", "float16")]
 )
 def test_some_nets_have_no_series(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, value: str
@@ -104,6 +109,19 @@ def test_some_nets_have_no_series(
     seen = bases(monkeypatch)
     fit(data, recipe(steps=2, **{f"model__descriptor__{key}": value}), output=tmp_path)
     assert set(seen) == {0}
+
+
+def test_nets_in_float32_have_a_series(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = bases(monkeypatch)
+    given = recipe(steps=4, model__descriptor__precision="float32")
+    series = fit(data, given, output=tmp_path / "series")
+    assert set(seen) == {FEWEST}
+    monkeypatch.setattr(Spectrum, "usable", property(lambda self: False))
+    plain = fit(data, given, output=tmp_path / "plain")
+    # As far apart as float32 is from what it stands for.
+    np.testing.assert_allclose(curve(series)[1], curve(plain)[1], rtol=1e-3)
 
 
 def test_nets_that_become_stiff_take_more_coefficients(
