@@ -6,8 +6,10 @@ import functools
 from typing import Any
 
 import numpy as np
+import pytest
 from _batches import case, loss_config
 from _check import Cell, on, to_numpy
+from _compare import same
 from _rows import OPTIMIZERS, TRAINED, TRAINS, cells
 from _rows_dos import DOS_TRAINED
 
@@ -60,6 +62,28 @@ def test_all_parameters_are_trained(key: str, name: str) -> None:
         assert not np.array_equal(found["end"]["params"][parameter], start), parameter
 
 
+@pytest.mark.parametrize("name", TRAINS)
+def test_a_step_whose_loss_is_not_finite_changes_nothing(name: str) -> None:
+    key = next(iter(ROWS))
+    given, backend = ROWS[key], ROWS[key].adapter(name)
+    adam, _ = OPTIMIZERS[given.optimizer]
+    one = case(given.row, name)
+    step = train_step(
+        Objective(backend, one.model, loss_config(one.model, LR, given.loss)), adam, None
+    )
+    state = {moment: one.trainable for moment in ("m", "v")}
+    params, frozen, moments, batch, label, values = (
+        on(backend, x)
+        for x in (one.trainable, one.frozen, state, one.batch, one.label, scalars(adam, LR, 1))
+    )
+    params, moments, found = step(
+        params, frozen, moments, batch, {**label, "force": label["force"] * np.nan}, values
+    )
+    assert not np.isfinite(to_numpy(backend, found)["rmse"])
+    same(to_numpy(backend, params), one.trainable, rtol=0.0)
+    same(to_numpy(backend, moments), state, rtol=0.0)
+
+
 def _updates(optimizer: str, name: str) -> Any:
     """Return what three updates with random gradients make of random parameters."""
     backend, (adam, decay), rng = get_backend(name), OPTIMIZERS[optimizer], np.random.default_rng(1)
@@ -68,7 +92,7 @@ def _updates(optimizer: str, name: str) -> Any:
     values = {t: on(backend, scalars(adam, 1e-2, int(t) + 1)) for t in grads}
 
     def update(params: Any, state: Any, grads: Any, values: Any) -> Any:
-        average = params
+        average = {k: x + 0.0 for k, x in params.items()}  # what is given may be changed
         for t in sorted(grads):
             some = (values[t][key] for key in ("lr", "correction1", "correction2"))
             params, state = opt.update(backend.xp, adam, params, grads[t], state, *some)
