@@ -14,8 +14,9 @@ from _compare import same
 import multifit
 from multifit import files
 from multifit import model as mdl
-from multifit.errors import BackendError, DataError, FileFormatError, UnsupportedError
+from multifit.errors import BackendError, ConfigError, DataError, FileFormatError, UnsupportedError
 from multifit.potential import Potential, read_model
+from multifit.spectrum import EMBEDDINGS
 
 SYSTEM = crystal()
 MODEL = build(type_one_side=False, numb_fparam=1, numb_aparam=2)
@@ -233,3 +234,52 @@ def test_files_that_hold_no_model_are_refused(tmp_path: Path) -> None:
 def test_an_unknown_backend_is_refused_before_the_file_is_read(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="unknown backend"):
         multifit.load(tmp_path / "nowhere.dp", "tensorfow2")
+
+
+# How embedding nets are evaluated.
+
+
+@pytest.mark.parametrize("name", ["numpy", *INSTALLED])
+def test_series_and_nets_agree(tmp_path: Path, name: str) -> None:
+    model = build()
+    files.write(tmp_path / "m.dp", {"model": mdl.serialize(model, draw(model))})
+    got = {}
+    for embedding in EMBEDDINGS:
+        potential = multifit.load(tmp_path / "m.dp", name, embedding=embedding)
+        batches: list[Any] = []
+        functions = potential.runner.networks._functions
+        run = functions[""]
+
+        def watch(params: Any, batch: Any, run: Any = run, batches: Any = batches) -> Any:
+            batches.append(batch)
+            return run(params, batch)
+
+        functions[""] = watch
+        got[embedding] = potential.predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell)
+        assert ("basis" in batches[0]) == (embedding != "direct")
+    same(got["spectral"], got["direct"], rtol=1e-9)
+    same(got["auto"], got["spectral"], rtol=0.0)
+
+
+def test_series_that_can_not_be_are_refused() -> None:
+    kinked = build(activation="relu")
+    assert _plain(activation="relu").predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell)
+    with pytest.raises(UnsupportedError, match="'spectral' needs a smooth activation"):
+        Potential(kinked, draw(kinked), embedding="spectral")
+    half = build(precision="float16")
+    with pytest.raises(UnsupportedError, match=r"'spectral' needs .*, but the model has tanh in"):
+        Potential(half, draw(half), embedding="spectral")
+    with pytest.raises(ConfigError, match=r"embedding is 'spectrl' \(did you mean 'spectral'"):
+        Potential(MODEL, PARAMS, embedding="spectrl")
+
+
+def test_nets_that_vary_too_quickly_for_series_are_refused() -> None:
+    model = build()
+    params = draw(model)
+    for net in params["descriptor"]["embeddings"].values():
+        net["layers"]["0"]["w"] = net["layers"]["0"]["w"] * 1e4
+    given = (SYSTEM.coord, SYSTEM.atype, SYSTEM.cell)
+    want = Potential(model, params, embedding="direct").predict(*given)
+    same(Potential(model, params).predict(*given), want, rtol=0.0)
+    with pytest.raises(UnsupportedError, match="vary too quickly"):
+        Potential(model, params, embedding="spectral").predict(*given)
