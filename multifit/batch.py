@@ -29,6 +29,7 @@ class Atoms(NamedTuple):
     natoms: Any  #: real atoms of each frame, (nframes,)
     mask: Any  #: 1 for a real atom and 0 for one that pads, (N,)
     frame: Any  #: the frame of each atom, (N,)
+    present: Any = None  #: 1 for a frame that counts, (nframes,); those with atoms if not given
 
 
 def flat_atoms(xp: Any, batch: Tree) -> Atoms:

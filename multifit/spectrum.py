@@ -20,7 +20,7 @@ EMBEDDINGS = ("auto", "spectral", "direct")
 
 #: Numbers of coefficients to begin with and to give up at (direct evaluation is then as quick).
 #: Fewer would do at first, but save next to nothing, and each increase costs a compilation.
-FEWEST, MOST = 72, 264
+FEWEST, MOST = 72, 280
 
 #: Numbers of coefficients are 8 more than a multiple of this: rows of 512 bytes, or of 1024, fall
 #: onto the same lines of a cache, which makes 64 coefficients slower than 72.
@@ -152,6 +152,8 @@ class Spectrum:
         basis = dsc.chebyshev_basis(self.count, self._reach)
         worst, own = 0.0, params["descriptor"]
         for a, b in np.argwhere(np.isfinite(self.nearest)).tolist():
+            if not self.config.sel[b] or (a, b) in self.config.excluded:
+                continue
             net = own["embeddings"][str(self.config.network_index(a, b))]
             scale = (basis["reach"][a, b], own["davg"][a, b, 0], own["dstd"][a, b, 0])
             worst = max(worst, dsc.tail(self.config.double_network, net, basis, scale))

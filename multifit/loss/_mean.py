@@ -32,6 +32,8 @@ class Mean:
     @property
     def _real(self) -> Array:
         """1 for a frame with atoms and 0 for one that pads, (nframes,)."""
+        if self.of.present is not None:
+            return self.of.present
         return self.xp.astype(self.of.natoms > 0.0, self.of.natoms.dtype)
 
     @property

@@ -41,7 +41,9 @@ def compared_atoms(backend: Arithmetic, model: Model, batch: Tree) -> Atoms:
         return atoms
     mask = xp.concat([weight(xp, model, int(a), batch) for a in centres(batch)], axis=0)
     natoms = backend.segment_sum(mask, atoms.frame, atoms.natoms.shape[0])
-    return Atoms(natoms, mask, atoms.frame)
+    # A frame in which no atom is compared is still one that should be zero.
+    present = xp.astype(atoms.natoms > 0.0, natoms.dtype)
+    return Atoms(natoms, mask, atoms.frame, present)
 
 
 def contributions(

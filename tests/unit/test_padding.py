@@ -22,6 +22,7 @@ from multifit.loss import (
     EnergyLossConfig,
     LossConfig,
 )
+from multifit.loss import evaluate as evaluate_loss
 from multifit.shapes import Shape
 from multifit.train._step import Objective
 from multifit.tree import Tree, flatten, map_leaves
@@ -180,3 +181,18 @@ def test_a_type_that_pads_alone_is_finite() -> None:
     assert set(batch["tables"]) == {"0", "1"}
     out = mdl.evaluate(NUMPY, model, draw(model), batch)
     assert all(np.isfinite(x).all() for x in out.values())
+
+
+def test_a_frame_in_which_nothing_is_compared_is_no_padding() -> None:
+    """A real frame of excluded atoms counts in means over frames; one that pads does not."""
+    model = build(numb_dos=POINTS, atom_exclude_types=(0,))
+    alone = System(np.array([[0.0, 0, 0], [1.0, 0, 0]]), np.array([0, 0]), None)
+    mixed = System(alone.coord, np.array([0, 1]), None)
+    loss, b = _dos("dos"), batcher(model)
+    batch, layout = b.assemble([frame(b, mixed), frame(b, alone)])
+    out = mdl.evaluate(NUMPY, model, draw(model), batch)
+    atoms = mdl.compared_atoms(NUMPY, model, batch)
+    label = {"dos": out["dos"] + 1.0, "find_dos": np.asarray(1.0)}
+    value, _ = evaluate_loss(NUMPY, loss, np.asarray(1.0), out, label, atoms)
+    same(value, 0.7, rtol=1e-12)
+    assert layout.nframes == 2

@@ -45,7 +45,7 @@ ADAPTERS = [
     path for name in KNOWN if (path := ROOT.parent / "backends" / f"multifit_{name}").is_dir()
 ]
 FORBIDDEN = ("torch", "jax", "jaxlib", "tensorflow", "paddle", "mindspore")
-HEAVY = ("h5py", "vesin", "pydantic", "matplotlib", "yaml", "rich", "ase", "numpy")
+HEAVY = ("h5py", "pydantic", "matplotlib", "yaml", "rich", "ase", "numpy")
 MODULES = sorted(
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")
