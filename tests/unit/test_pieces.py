@@ -65,7 +65,7 @@ def both(
 def test_pieces_add_up_to_the_whole_on_every_backend(name: str) -> None:
     model = build(type_one_side=False, numb_fparam=1, numb_aparam=2)
     got, want = both(model, tiled(), name, 7, atom_virial=True)
-    same(got, want, rtol=EXACT)
+    same(got, want, rtol=EXACT, atol=1e-13)
     assert np.abs(want["force"]).max() > 1e-3
 
 
@@ -240,9 +240,9 @@ def test_structures_that_differ_go_through_together(name: str) -> None:
     ]
     got = potential.predict_many(given)
     assert len(got) == 5
+    plain = Potential(model, draw(model))
     for one, found in zip(given, got, strict=True):
-        want = potential.predict(**one)
-        same(found, {key: x[0] for key, x in want.items()}, rtol=EXACT)
+        same(found, {key: x[0] for key, x in plain.predict(**one).items()}, rtol=1e-11)
     assert potential.predict_many([]) == []
 
 
