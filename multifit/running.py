@@ -117,7 +117,7 @@ class Runner:
         ]
         ntypes = self.model.ntypes
         self._rooms.make([_need([structures[k] for k in group], ntypes) for group in groups])
-        for group in groups:
+        for group in reversed(groups):  # the largest first: tables need not become wider later
             yield self._start(structures, group, wanted, found)
         for k in large:
             yield from self._start_pieces(structures[k], wanted, found[k])
