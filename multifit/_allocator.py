@@ -8,7 +8,7 @@ import os
 import sys
 
 #: Parameters of glibc's ``mallopt``, from its <malloc.h>.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
 #: Bytes that may lie idle before they are given back, and that are asked for at once.
 _IDLE, _AT_ONCE = (1 << 31) - 1, 64 << 20
@@ -28,5 +28,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return False
-    wanted = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _IDLE, _TOP_PAD: _AT_ONCE}
+    # Memory of threads would come from arenas of their own, to which this does not apply.
+    wanted = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _IDLE, _TOP_PAD: _AT_ONCE, _ARENA_MAX: 1}
     return all(mallopt(parameter, value) == 1 for parameter, value in wanted.items())

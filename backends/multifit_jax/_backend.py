@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,26 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
 Array = jax.Array
+
+#: What XLA is told for CPUs, with JAX 0.10: its older emitters compile a training step in two thirds
+#: of the time, and its matrix products are quicker alone than each as a fusion of its library.
+CPU_OPTIONS: dict[str, bool | str] = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
+}
+
+
+@functools.cache
+def _cpu_options() -> dict[str, bool | str]:
+    """Return those of :data:`CPU_OPTIONS` that this XLA knows: it refuses others."""
+    known = {}
+    for name, value in CPU_OPTIONS.items():
+        try:
+            jax.jit(jnp.negative, compiler_options={name: value})(1.0)
+        except jax.errors.JaxRuntimeError:
+            continue
+        known[name] = value
+    return known
 
 
 @dataclass(frozen=True)
@@ -48,8 +69,9 @@ class JaxBackend:
 
     def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f compiled once for each shape of its arguments."""
-        # On a CPU, XLA would copy what it then writes over.
-        return jax.jit(f, donate_argnums=() if self.on_cpu else donate)
+        if self.on_cpu:  # where XLA would copy what is donated before it writes over it
+            return jax.jit(f, compiler_options=_cpu_options())
+        return jax.jit(f, donate_argnums=donate)
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

@@ -101,7 +101,7 @@ class TensorFlowBackend:
         10 s to compile it: paid back within 150 steps. A prediction takes 33 ms with XLA, 50 ms
         without, and 8 s to compile: the few of a validation would never pay it back.
         """
-        graph = tf.function(f, autograph=False)
+        graph = tf.function(f, autograph=False, jit_compile=self.xla and bool(donate))
 
         def run(*args: Any) -> Any:
             with tf.device(self.device):
