@@ -16,6 +16,10 @@ from ._cells import Images, occupied_layers, ranges
 #: Distances worked out in one product; more, and they leave the processor's cache.
 PRODUCT = 400_000
 
+#: Distances in one product that OpenBLAS works out in the thread that asks: its others, which spin,
+#: would take the cores from a training step that runs meanwhile.
+ALONE = 40_000
+
 #: Rounding of a squared distance in float32, in units of the largest squared length.
 ROUNDING = 4e-6
 
@@ -119,7 +123,11 @@ def _near(
     right[:3], right[3] = y, y[0] * y[0] + y[1] * y[1] + y[2] * y[2]
     margin = ROUNDING * float(right[3].max(initial=0.0))
     bound = rcut * rcut + margin - (x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
-    close = (left.T @ right) < bound.astype(np.float32)[:, None]
+    limit, close = bound.astype(np.float32)[:, None], np.empty((here.size, near.size), dtype=bool)
+    step = max(1, ALONE // near.size)
+    for start in range(0, here.size, step):
+        some = slice(start, start + step)
+        close[some] = (left[:, some].T @ right) < limit[some]
     row = np.arange(here.size)
     close[row, np.searchsorted(near, here)] = False
     flat = np.flatnonzero(close)

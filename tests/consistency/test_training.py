@@ -71,7 +71,7 @@ def test_a_step_whose_loss_is_not_finite_changes_nothing(name: str) -> None:
     step = train_step(
         Objective(backend, one.model, loss_config(one.model, LR, given.loss)), adam, None
     )
-    state = {moment: one.trainable for moment in ("m", "v")}
+    state = dict.fromkeys(("m", "v"), one.trainable)
     params, frozen, moments, batch, label, values = (
         on(backend, x)
         for x in (one.trainable, one.frozen, state, one.batch, one.label, scalars(adam, LR, 1))
