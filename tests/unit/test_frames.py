@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multifit.errors import DataError
-from multifit.frames import frame
+from multifit.frames import NEAR, frame
 
 
 def by_loops(coord, cell, pbc, atype, rcut, sel, blind):
@@ -69,6 +69,50 @@ def test_equals_loops(seed, pbc, rcut, sel, blind):
         assert (atype[table.j] == b).all()
         for i in set(table.i.tolist()):  # columns count from 0 without a gap
             assert table.col[table.i == i].tolist() == list(range((table.i == i).sum()))
+
+
+def columns_by_loop(table, rcut):
+    """Return whether each pair is near, its column, and the columns of near pairs and others."""
+    near, col, taken, widths = [], [], {}, [0, 0]
+    for i, rij in zip(table.i.tolist(), table.rij, strict=True):
+        close = bool(np.linalg.norm(rij) < NEAR * rcut)
+        place = taken[i, close] = taken.get((i, close), -1) + 1
+        widths[not close] = max(widths[not close], place + 1)
+        near.append(close)
+        col.append(place)
+    return near, col, tuple(widths)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    natoms=st.integers(2, 25),
+    size=st.floats(0.3, 6.0),
+    sel=st.sampled_from([(99, 99), (3, 99), (1, 2)]),
+)
+def test_near_pairs_and_others_have_columns_of_their_own(seed, natoms, size, sel):
+    # From clusters in which all pairs are near to some in which none is.
+    rng = np.random.default_rng(seed)
+    coord, atype = rng.uniform(0, size, (natoms, 3)), rng.integers(-1, 2, natoms)
+    for table in frame(coord, None, [False] * 3, atype, 3.0, sel).tables.values():
+        found = table.columns(3.0)
+        near, col, widths = columns_by_loop(table, 3.0)
+        assert found.near.tolist() == near
+        assert found.col.tolist() == col
+        assert found.widths == widths
+        # No pair is lost, and none takes a place twice.
+        places = zip(table.i.tolist(), near, col, strict=True)
+        assert len(set(places)) == len(col)
+        assert sum(widths) >= table.width
+
+
+@pytest.mark.parametrize(("rcut", "widths"), [(100.0, (6, 0)), (2.5, (0, 6))])
+def test_columns_where_all_pairs_are_near_or_none(rcut, widths):
+    coord, cell = crystal()
+    table = frame(coord, cell, [True] * 3, np.zeros(64, int), 2.5, [6]).tables[0]
+    found = table.columns(rcut)
+    assert found.widths == widths
+    assert np.array_equal(found.col, table.col)
 
 
 def crystal(n=4, a=2.0):

@@ -14,6 +14,7 @@ from numpy.polynomial import chebyshev as reference
 from multifit import descriptor as dsc
 from multifit.backend import Backend, get_backend
 from multifit.descriptor._spectral import BLOCK, chebyshev, coefficients
+from multifit.frames import NEAR
 from multifit.networks import apply_network
 from multifit.spectrum import FEWEST, GRID, MARGIN, MOST, STEP, Spectrum
 from multifit.tree import Tree, map_leaves
@@ -98,7 +99,7 @@ def test_coefficients_give_the_net_on_each_interval(
     name: str, precision: str, strict: StrictBackend
 ) -> None:
     backend, (config, net) = adapter(name, strict), net_of(precision)
-    basis = dsc.chebyshev_basis(FEWEST, np.ones((2, 2)))
+    basis = dsc.chebyshev_basis(FEWEST["near"], np.ones((2, 2)))
 
     def both(params: Tree, basis: Tree, scales: Any) -> dict[str, Any]:
         each = [(x[0], x[1], x[2]) for x in (scales["0"], scales["1"])]
@@ -126,9 +127,10 @@ def test_coefficients_give_the_net_on_each_interval(
 @pytest.mark.parametrize("activation", sorted(dsc.SMOOTH))
 def test_every_smooth_activation_has_a_series(activation: str) -> None:
     config, net = net_of(activation=activation)
-    basis = dsc.chebyshev_basis(FEWEST, np.ones((1, 1)))
-    scale: Any = tuple(np.asarray(x) for x in SCALES[0])
-    assert dsc.tail(config.double_network, net, basis, scale) < 1e-13
+    for (reach, *scale), count in zip(SCALES, (FEWEST["near"], FEWEST["far"]), strict=True):
+        basis = dsc.chebyshev_basis(count, np.ones((1, 1)))
+        given: Any = tuple(np.asarray(x) for x in (reach, *scale))
+        assert dsc.tail(config.double_network, net, basis, given) < 1e-13
 
 
 def test_the_tail_falls_with_the_number_of_coefficients() -> None:
@@ -170,7 +172,20 @@ def never() -> Tree:
     raise AssertionError("the parameters are asked for")
 
 
+def sizes(basis: Tree | None) -> dict[str, int]:
+    """Return the number of coefficients for near pairs and for the others."""
+    assert basis is not None
+    return {zone: len(each["nodes"]) for zone, each in basis.items()}
+
+
+def reaches(*rows: list[float]) -> np.ndarray:
+    """Return s_max of intervals that end at these distances."""
+    return np.asarray(dsc.radial(NUMPY.xp, build().descriptor.environment, distances(*rows)))
+
+
 FAR = np.full((2, 2), 2.0)
+#: Å below which pairs are near.
+END = NEAR * RCUT
 #: Of the types, so close that no interval holds them before.
 CLOSER = distances([np.inf, 0.8], [0.8, np.inf])
 
@@ -194,35 +209,53 @@ def test_every_pair_of_types_has_its_own_interval() -> None:
     found, params = spectrum(distances([2.8, 1.0], [1.0, np.inf]))
     basis = found.basis_for(FAR * np.inf, never)
     assert basis is not None
-    env = build().descriptor.environment
     # Types that were not met reach from the cut-off as far as any: nothing is outside.
-    want = dsc.radial(NUMPY.xp, env, distances([2.5, 0.75], [0.75, MARGIN * RCUT]))
-    same(basis["reach"], want, rtol=0.0)
-    assert len(np.unique(basis["reach"])) == 3
+    rest = MARGIN * RCUT
+    same(basis["near"]["reach"], reaches([2.5, 0.75], [0.75, rest]), rtol=0.0)
+    same(basis["far"]["reach"], reaches([2.5, END], [END, rest]), rtol=1e-8)
+    for each in basis.values():
+        assert len(np.unique(each["reach"])) == 3
     found.check(params)
-    assert len(basis["nodes"]) == found.count == FEWEST
+    assert sizes(basis) == found.counts == FEWEST
+
+
+def test_the_far_interval_ends_where_pairs_are_near() -> None:
+    edge = reaches([END])[0, 0]
+    for r in (0.1, 0.9 * END, END, 1.01 * END, 1.5 * END, 0.999 * RCUT):
+        found, _ = spectrum(r)
+        basis = found.basis_for(FAR * np.inf, never)
+        assert basis is not None
+        near, far = basis["near"]["reach"], basis["far"]["reach"]
+        # The closest of the pairs that are not near lies inside, if only just.
+        assert (reaches([max(r, END)]) <= far).all()
+        assert (far <= edge * (1.0 + 1e-8)).all()
+        same(far, np.minimum(near, edge), rtol=1e-8)
 
 
 def test_far_pairs_shrink_no_interval_below_the_cut_off() -> None:
     found, _ = spectrum(0.999 * RCUT)
     basis = found.basis_for(np.full((2, 2), 0.999 * RCUT), never)
     assert basis is not None
-    assert (basis["reach"] > 0).all()
+    assert (basis["near"]["reach"] > 0).all()
+    assert (basis["far"]["reach"] > 0).all()
 
 
 def test_a_closer_pair_enlarges_its_interval_alone() -> None:
-    grown, params = spectrum()
-    first = grown.basis_for(FAR, never)
+    # Near pairs are new to H with H; those of O with H come closer still.
+    grown, params = spectrum(distances([2.8, 1.0], [1.0, 2.8]))
+    first = grown.basis_for(FAR * np.inf, never)
     assert first is not None
     assert grown.basis_for(grown.nearest, never) is first
     before = grown.nearest.copy()
-    second = grown.basis_for(CLOSER - 0.1, lambda: params)
+    second = grown.basis_for(distances([np.inf, 0.7], [0.7, 0.8]), lambda: params)
     assert second is not None
-    assert np.array_equal(grown.nearest < before, np.isfinite(CLOSER))
-    larger = second["reach"] > first["reach"]
-    assert np.array_equal(larger, np.isfinite(CLOSER))
+    assert np.array_equal(grown.nearest < before, [[False, True], [True, True]])
+    larger = {zone: second[zone]["reach"] > first[zone]["reach"] for zone in first}
+    assert np.array_equal(larger["near"], grown.nearest < before)
+    assert np.array_equal(larger["far"], [[False, False], [False, True]])
     # The arrays have the shapes of those before: nothing is compiled again.
-    assert {k: x.shape for k, x in second.items()} == {k: x.shape for k, x in first.items()}
+    shapes = [map_leaves(lambda x: (x.shape, x.dtype), basis) for basis in (first, second)]
+    assert shapes[0] == shapes[1]
     assert grown.basis_for(CLOSER, never) is second
 
 
@@ -244,14 +277,14 @@ def test_types_that_meet_for_the_first_time_are_looked_at() -> None:
         return params
 
     grown.check(params)
-    assert grown.count == FEWEST
+    assert grown.counts == FEWEST
     grown.basis_for(one, current)
     assert not asked
     met = distances([1.0, 1.0], [1.0, np.inf])
     basis = grown.basis_for(met, current)
     assert len(asked) == 1
-    assert grown.count > FEWEST
-    assert basis is None or len(basis["nodes"]) == grown.count
+    assert grown.counts["near"] > FEWEST["near"]
+    assert basis is None or sizes(basis) == grown.counts
     grown.basis_for(met, current)
     assert len(asked) == 1
     grown.basis_for(met - 0.5, current)
@@ -282,36 +315,85 @@ def test_each_pair_of_types_has_the_net_that_is_looked_at(one_side: bool) -> Non
         if key != used:
             stiffen(params, key, 3000.0)
     grown.check(params)
-    assert grown.count == FEWEST
+    assert grown.counts == FEWEST
     stiffen(params, used, 3000.0)
     grown.check(params)
     assert not grown.usable
 
 
+def test_near_pairs_ask_only_where_there_are_any() -> None:
+    # All are far but O and H: of the nets for the neighbours, that of H with O alone is near.
+    nearest = distances([2.0, 2.0], [1.0, 2.0])
+    for used, grows in (("0", True), ("1", False)):
+        grown, params = spectrum(nearest)
+        stiffen(params, used, 8.0)
+        grown.check(params)
+        assert grown.usable
+        assert (grown.counts["near"] > FEWEST["near"]) == grows
+        assert grown.counts["far"] > FEWEST["far"]
+    # The first pair that is near has them looked at.
+    assert grown.basis_for(distances([np.inf] * 2, [np.inf, 1.0]), lambda: params) is not None
+    assert grown.counts["near"] > FEWEST["near"]
+
+
+def test_one_zone_grows_without_the_other() -> None:
+    # A step at s = 1.2, where only near pairs are.
+    near, params = spectrum(0.7)
+    params["descriptor"]["davg"][:, :, 0] = 1.2
+    stiffen(params, "0", 4.0)
+    first = near.basis_for(FAR * np.inf, never)
+    near.check(params)
+    second = near.basis_for(FAR * np.inf, never)
+    assert near.counts["near"] > FEWEST["near"]
+    assert near.counts["far"] == FEWEST["far"]
+    assert first is not None
+    assert second is not None
+    same(second["far"], first["far"], rtol=0.0)
+    # Without near pairs it is the other way round.
+    far, params = spectrum(2.0)
+    stiffen(params, "0", 12.0)
+    first = far.basis_for(FAR * np.inf, never)
+    far.check(params)
+    second = far.basis_for(FAR * np.inf, never)
+    assert far.counts["far"] > FEWEST["far"]
+    assert far.counts["near"] == FEWEST["near"]
+    assert first is not None
+    assert second is not None
+    same(second["near"], first["near"], rtol=0.0)
+
+
+def test_each_model_counts_for_itself() -> None:
+    grown, params = spectrum(0.9)
+    stiffen(params, "0", 5.0)
+    grown.check(params)
+    assert grown.counts != FEWEST
+    assert spectrum()[0].counts == FEWEST == {"near": 72, "far": 40}
+
+
 def test_a_stiff_net_takes_more_coefficients() -> None:
     grown, params = spectrum(0.9)
     grown.check(params)
-    assert grown.count == FEWEST
+    assert grown.counts == FEWEST
     stiffen(params, "0", 5.0)
     grown.check(params)
-    count = grown.count
-    assert FEWEST < count <= MOST
-    assert (count - 8) % STEP == 0
-    basis = grown.basis_for(FAR, never)
-    assert basis is not None
-    assert len(basis["nodes"]) == count
+    counts = dict(grown.counts)
+    for zone, count in counts.items():
+        assert FEWEST[zone] < count <= MOST
+        assert (count - FEWEST[zone]) % STEP == 0
+    assert sizes(grown.basis_for(FAR, never)) == counts
     # Once more than enough, never fewer: each number is a compilation.
     stiffen(params, "0", 0.2)
     grown.check(params)
-    assert grown.count == count
+    assert grown.counts == counts
     stiffen(params, "0", 3000.0)
     grown.check(params)
     assert grown.basis_for(FAR, never) is None
 
 
 def test_numbers_of_coefficients_are_no_multiples_of_a_cache_line() -> None:
-    assert (FEWEST - 8) % STEP == 0
     assert STEP % 16 == 0
+    for count in (*FEWEST.values(), MOST):
+        assert (count - 8) % STEP == 0
 
 
 def test_absurdly_close_pairs_fall_back_to_the_definition() -> None:
@@ -348,10 +430,11 @@ def test_a_net_of_float32_has_a_series_with_fewer_digits() -> None:
     counts = []
     for precision in ("float32", "float64"):
         grown, params = spectrum(0.9, precision=precision)
-        stiffen(params, "0", 12.0)
+        stiffen(params, "0", 5.0)
         grown.check(params)
-        counts.append(grown.count)
-    assert counts[0] < counts[1]
+        counts.append(grown.counts)
+    for zone in FEWEST:
+        assert counts[0][zone] < counts[1][zone]
 
 
 # What a run that goes on finds again.
@@ -359,13 +442,15 @@ def test_a_net_of_float32_has_a_series_with_fewer_digits() -> None:
 
 def test_a_state_says_all_that_was_found() -> None:
     grown, _ = spectrum(distances([2.8, 1.0], [1.0, np.inf]))
-    grown.count = 104
+    grown.counts = {"near": 104, "far": 56}
     state = grown.state()
-    assert state == {"nearest": [[2.5, 0.75], [0.75, 0.0]], "count": 104}
+    assert state == {"nearest": [[2.5, 0.75], [0.75, -1.0]], "counts": {"near": 104, "far": 56}}
+    # What goes on later does not change what was written.
+    assert state["counts"] is not grown.counts
     again = Spectrum(NUMPY, grown.config)
     again.restore(state)
     assert np.array_equal(again.nearest, grown.nearest)
-    assert again.count == 104
+    assert again.counts == grown.counts
     first, second = grown.basis_for(FAR * np.inf, never), again.basis_for(FAR * np.inf, never)
     assert first is not None
     assert second is not None
@@ -376,20 +461,40 @@ def test_what_is_larger_is_kept() -> None:
     """A run goes on with the intervals of its data and of those that it saw before."""
     now, _ = spectrum(distances([1.2, np.inf], [np.inf, 2.8]))
     assert now.basis_for(FAR * np.inf, never) is not None
-    now.restore({"nearest": [[1.5, 0.75], [0.75, 0.0]], "count": 24})
+    now.restore({"nearest": [[1.5, 0.75], [0.75, -1.0]], "counts": {"far": 88, "near": 24}})
     same(now.nearest, [[1.0, 0.75], [0.75, 2.5]], rtol=0.0)
-    assert now.count == FEWEST
+    assert now.counts == {"near": FEWEST["near"], "far": 88}
     basis = now.basis_for(FAR * np.inf, never)
     assert basis is not None
-    assert len(basis["nodes"]) == FEWEST
-    assert basis["reach"][0, 1] > basis["reach"][0, 0]
+    assert sizes(basis) == now.counts
+    assert basis["near"]["reach"][0, 1] > basis["near"]["reach"][0, 0]
 
 
-def test_a_state_of_other_types_or_an_older_kind_is_left() -> None:
+def test_atoms_at_the_same_place_are_remembered() -> None:
+    """Not taken for types that were never met."""
+    before, _ = spectrum()
+    before.include(distances([np.inf, 0.0], [0.0, np.inf]))
+    assert not before.usable
+    again, _ = spectrum()
+    again.restore(before.state())
+    assert np.array_equal(again.nearest, before.nearest)
+    assert again.basis_for(FAR, never) is None
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        # Of other types.
+        {"nearest": [[0.1] * 3] * 3, "counts": {"near": 200, "far": 200}},
+        # Of versions that had one interval for all types, and one number of coefficients.
+        {"nearest": 0.3, "present": [[0, 0]], "count": 96},
+        {"nearest": [[0.5, 0.0], [0.0, 0.5]], "count": 96},
+        {"nearest": [[0.5, 0.5], [0.5, 0.5]], "counts": {"all": 96}},
+    ],
+)
+def test_a_state_of_other_types_or_an_older_kind_is_left(state: Any) -> None:
     now, _ = spectrum()
     before = now.nearest.copy()
-    now.restore({"nearest": [[0.1] * 3] * 3, "count": 200})
-    # Of a version that had one interval for all types.
-    now.restore({"nearest": 0.3, "present": [[0, 0]], "count": 96})
+    now.restore(state)
     same(now.nearest, before, rtol=0.0)
-    assert now.count == FEWEST
+    assert now.counts == FEWEST
