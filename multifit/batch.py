@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import frames as frm
-from .frames import Frame
+from .frames import Columns, Frame, PairTable
 from .shapes import Shape, Shapes, bucket
 from .tree import Tree
 
@@ -93,7 +93,7 @@ class Batcher:
     sel: tuple[int, ...]
     pair_exclude_types: tuple[tuple[int, int], ...] = ()
     static_shapes: bool = False
-    _widths: dict[int, int] = field(default_factory=dict)
+    _widths: dict[tuple[int, bool], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin without shapes."""
@@ -111,19 +111,21 @@ class Batcher:
         blind = self.pair_exclude_types
         return frm.frame(coord, cell, pbc, atype, self.rcut, self.sel, blind, where)
 
-    def _width(self, b: int, frames: Sequence[Frame], spare: int = 0) -> int:
-        need = max((f.tables[b].width for f in frames if b in f.tables), default=0)
+    def _room(self, b: int, found: Sequence[Columns], spare: int = 0) -> tuple[int, int]:
+        """Return the columns that a table of neighbours of type b has: near ones, and others."""
+        needs = [max((each.widths[zone] for each in found), default=0) for zone in range(2)]
         if not self.static_shapes:
-            return need
-        width = min(bucket(need + spare), self.sel[b]) if need else 0
-        width = max(width, self._widths.get(b, 0))
-        self._widths[b] = width
-        return width
+            return needs[0], needs[1]
+        for zone, need in enumerate(needs):
+            width = min(bucket(need + spare), self.sel[b]) if need else 0
+            self._widths[b, zone == 0] = max(width, self._widths.get((b, zone == 0), 0))
+        return self._widths[b, True], self._widths[b, False]
 
     def learn(self, frames: Sequence[Frame]) -> None:
         """Let tables be as wide as these frames need and a little more, for static shapes."""
         for b in {b for frame in frames for b in frame.tables}:
-            self._width(b, frames, spare=SPARE)
+            tables = [frame.tables[b] for frame in frames if b in frame.tables]
+            self._room(b, [table.columns(self.rcut) for table in tables], spare=SPARE)
 
     def assemble(
         self,
@@ -147,8 +149,9 @@ class Batcher:
         -------
         batch
             ``{"natoms": (nframes,), "atype": (N,), "centres": {a: {"frame", "atom", "mask": (n,)}},
-            "tables": {b: {"rij": (N, 3, k), "index": (N, k), "mask": (N, k)}}}`` and the
-            parameters. A frame that pads has no atoms.
+            "tables": {b: {"rij": (N, 3, k), "index": (N, k), "mask": (N, k), "near": (m,)}}}`` and
+            the parameters. The first m columns of a table are those of near pairs (``near`` itself
+            holds nothing). A frame that pads has no atoms.
         layout
             The frame and the atom of each place of the flat list.
         """
@@ -168,9 +171,15 @@ class Batcher:
                 start += n
         tables = {}
         for b in range(len(self.sel)):
-            width = self._width(b, frames)
-            if width:
-                tables[str(b)] = _table(b, frames, len(layout.real), width, places)
+            some = [
+                (f.tables[b], place)
+                for f, place in zip(frames, places, strict=True)
+                if b in f.tables
+            ]
+            found = [table.columns(self.rcut) for table, _ in some]
+            room = self._room(b, found)
+            if any(room):
+                tables[str(b)] = _table(some, found, len(layout.real), room)
         natoms = np.array([float((f.atype >= 0).sum()) for f in frames])
         batch: Tree = {
             "natoms": layout.padded(natoms),
@@ -214,17 +223,29 @@ class Batcher:
 
 
 def _table(
-    b: int, frames: Sequence[Frame], n: int, width: int, places: list[np.ndarray]
+    some: Sequence[tuple[PairTable, np.ndarray]],
+    columns: Sequence[Columns],
+    n: int,
+    room: tuple[int, int],
 ) -> dict[str, np.ndarray]:
-    """Return the table of the neighbours of one type around all atoms."""
+    """Return the table of the neighbours of one type around all atoms.
+
+    Parameters
+    ----------
+    some
+        The pairs of each frame, and the places of its atoms.
+    columns
+        Theirs.
+    room
+        How many columns there are for near pairs, and for the others.
+    """
+    width = sum(room)
     rij = np.zeros((n, 3, width))
     index = np.zeros((n, width), dtype=np.int64)
     mask = np.zeros((n, width))
-    for f, place in zip(frames, places, strict=True):
-        table = f.tables.get(b)
-        if table is not None:
-            row = place[table.i]
-            rij[row, :, table.col] = table.rij
-            index[row, table.col] = place[table.j]
-            mask[row, table.col] = 1.0
-    return {"rij": rij, "index": index, "mask": mask}
+    for (table, place), found in zip(some, columns, strict=True):
+        row, col = place[table.i], np.where(found.near, found.col, room[0] + found.col)
+        rij[row, :, col] = table.rij
+        index[row, col] = place[table.j]
+        mask[row, col] = 1.0
+    return {"rij": rij, "index": index, "mask": mask, "near": np.zeros(room[0])}

@@ -10,6 +10,23 @@ import numpy as np
 
 from .neighbors import Atoms, Candidates, checked, measured, search
 
+#: Part of the cut-off below which a pair is near: few are, and they need many more coefficients of
+#: a series than the others (:mod:`multifit.spectrum`), so that they get columns of their own.
+NEAR = 0.35
+
+
+class Columns(NamedTuple):
+    """Where the pairs of a table go: near ones and others have columns of their own."""
+
+    near: np.ndarray  #: whether a pair is near, (npairs,)
+    col: np.ndarray  #: its place among the pairs of its centre that are near, or are not, (npairs,)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Columns that are needed for near pairs, and for the others."""
+        parts = (self.col[self.near], self.col[~self.near])
+        return tuple(int(part.max(initial=-1)) + 1 for part in parts)  # type: ignore[return-value]
+
 
 class PairTable(NamedTuple):
     """The pairs that end at atoms of one type, sorted by (i, j, shift): not by distance."""
@@ -23,6 +40,15 @@ class PairTable(NamedTuple):
     def width(self) -> int:
         """Columns that a table needs."""
         return int(self.col.max()) + 1 if self.col.size else 0
+
+    def columns(self, rcut: float) -> Columns:
+        """Return the columns of near pairs and of others; the pairs are sorted by centre."""
+        x, y, z = self.rij.T
+        near = x * x + y * y + z * z < (NEAR * rcut) ** 2
+        before = np.cumsum(near) - near
+        first = np.flatnonzero(self.col == 0)
+        rank = before - np.repeat(before[first], np.diff(first, append=self.col.size))
+        return Columns(near, np.where(near, rank, self.col - rank))
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,16 @@ from . import descriptor as dsc
 from . import precision as prec
 from .backend import Backend
 from .errors import ConfigError, UnsupportedError, did_you_mean
-from .tree import Tree
+from .frames import NEAR
+from .tree import Tree, map_leaves
 
 #: How embedding nets are evaluated: by series where they are exact, only so, or at every pair.
 EMBEDDINGS = ("auto", "spectral", "direct")
 
-#: Numbers of coefficients to begin with and to give up at (direct evaluation is then as quick).
-#: Fewer would do at first, but save next to nothing, and each increase costs a compilation.
-FEWEST, MOST = 72, 280
+#: Numbers of coefficients to begin with, for near pairs and for the others, and to give up at
+#: (direct evaluation is then as quick). Fewer would do at first, but save next to nothing, and each
+#: increase costs a compilation.
+FEWEST, MOST = {"near": 72, "far": 40}, 264
 
 #: Numbers of coefficients are 8 more than a multiple of this: rows of 512 bytes, or of 1024, fall
 #: onto the same lines of a cache, which makes 64 coefficients slower than 72.
@@ -78,9 +80,9 @@ class Spectrum:
 
     backend: Backend
     config: dsc.SeE2A
-    count: int = FEWEST
+    counts: dict[str, int] = field(default_factory=FEWEST.copy)
     wanted: bool = True
-    _arrays: dict[str, Any] = field(default_factory=dict)
+    _arrays: Tree = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin without pairs."""
@@ -95,16 +97,20 @@ class Spectrum:
     @property
     def usable(self) -> bool:
         """Whether the series is exact enough and cheaper than the nets themselves."""
-        few = self.count <= MOST
+        few = max(self.counts.values()) <= MOST
         return self.wanted and few and self.tolerance is not None and bool((self.nearest > 0).all())
 
-    @property
-    def _reach(self) -> np.ndarray:
-        """s_max of each pair of types."""
+    def _host(self, zone: str) -> dict[str, np.ndarray]:
+        """Return the basis for near pairs, or for the others, as NumPy arrays."""
         r = np.minimum(self.nearest, MARGIN * self.config.rcut)
-        return np.asarray(dsc.radial(xp, self.config.environment, r))
+        if zone == "far":  # a little nearer, for rounding
+            r = np.maximum(r, NEAR * self.config.rcut * (1.0 - 1e-9))
+        else:  # types without near pairs have only empty slots there, all of them at s = 0
+            r = np.where(r < NEAR * self.config.rcut, r, MARGIN * self.config.rcut)
+        reach = dsc.radial(xp, self.config.environment, r)
+        return dsc.chebyshev_basis(self.counts[zone], np.asarray(reach))
 
-    def basis_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> dict[str, Any] | None:
+    def basis_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Tree | None:
         """Return the basis for a batch, or None; what is new in the batch is looked at first.
 
         A pair outside an interval is never extrapolated: the interval grows.
@@ -133,25 +139,27 @@ class Spectrum:
         self.nearest = np.where(nearest < self.nearest, reach, self.nearest)
         self._arrays = {}
 
-    def _basis(self) -> dict[str, Any] | None:
+    def _basis(self) -> Tree | None:
         if not self.usable:
             return None
         if not self._arrays:
-            host = dsc.chebyshev_basis(self.count, self._reach)
-            self._arrays = {name: self.backend.asarray(x) for name, x in host.items()}
+            host = {zone: self._host(zone) for zone in self.counts}
+            self._arrays = map_leaves(self.backend.asarray, host)
         return self._arrays
 
     def check(self, params: Tree) -> None:
         """Take more coefficients if the nets (nested NumPy arrays) need them."""
         tolerance = self.tolerance
-        while self.usable and tolerance is not None and self._tail(params) > tolerance:
-            more = self.count + self.count // 2
-            self.count, self._arrays = -(-(more - 8) // STEP) * STEP + 8, {}
+        for zone in self.counts:
+            while self.usable and tolerance is not None and self._tail(params, zone) > tolerance:
+                self.counts[zone] += STEP
+                self._arrays = {}
 
-    def _tail(self, params: Tree) -> float:
-        basis = dsc.chebyshev_basis(self.count, self._reach)
-        worst, own = 0.0, params["descriptor"]
-        for a, b in np.argwhere(np.isfinite(self.nearest)).tolist():
+    def _tail(self, params: Tree, zone: str) -> float:
+        """Return the largest last coefficients of the nets, relative to their largest."""
+        basis, worst, own = self._host(zone), 0.0, params["descriptor"]
+        within = NEAR * self.config.rcut if zone == "near" else np.inf
+        for a, b in np.argwhere(self.nearest < within).tolist():
             if not self.config.sel[b] or (a, b) in self.config.excluded:
                 continue
             net = own["embeddings"][str(self.config.network_index(a, b))]
@@ -160,15 +168,15 @@ class Spectrum:
         return worst
 
     def state(self) -> dict[str, Any]:
-        """Return what a run that goes on needs: numbers and lists, with 0 for types not met."""
-        nearest = np.where(np.isfinite(self.nearest), self.nearest, 0.0)
-        return {"nearest": nearest.tolist(), "count": self.count}
+        """Return what a run that goes on needs: numbers and lists, with −1 for types not met."""
+        nearest = np.where(np.isfinite(self.nearest), self.nearest, -1.0)
+        return {"nearest": nearest.tolist(), "counts": dict(self.counts)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` returned; leave it if it is of another kind of run."""
-        nearest = np.asarray(state["nearest"], dtype=np.float64)
-        if nearest.shape == self.nearest.shape:
-            found = np.where(nearest > 0, nearest, np.inf)
-            self.nearest = np.minimum(self.nearest, found)
-            self.count = max(self.count, int(state["count"]))
-            self._arrays = {}
+        nearest, counts = np.asarray(state["nearest"], dtype=np.float64), state.get("counts", {})
+        if nearest.shape != self.nearest.shape or counts.keys() != self.counts.keys():
+            return
+        self.nearest = np.minimum(self.nearest, np.where(nearest >= 0, nearest, np.inf))
+        self.counts = {zone: max(n, int(counts[zone])) for zone, n in self.counts.items()}
+        self._arrays = {}

@@ -176,7 +176,9 @@ def series(model: mdl.Model, systems: Sequence[System], count: int) -> Tree:
     b, env = batcher(model), model.descriptor.environment
     nearest = np.min([frame(b, system).nearest for system in systems], axis=0)
     nearest = np.minimum(nearest, 0.9 * model.descriptor.rcut)
-    return dsc.chebyshev_basis(count, dsc.radial(get_backend("numpy").xp, env, nearest))
+    reach = dsc.radial(get_backend("numpy").xp, env, nearest)
+    # The interval of near pairs holds the others, too.
+    return {zone: dsc.chebyshev_basis(count, reach) for zone in ("near", "far")}
 
 
 def evaluate(

@@ -28,8 +28,9 @@ def _threads() -> int:
 
 def _set_environment() -> None:
     """Set what Paddle and its libraries read when they are loaded, unless the user did."""
-    # Threads that spin between operations are ruinous on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that spin long between operations are ruinous on a busy machine, those that sleep at
+    # once are hardly better than none: 1 ms.
+    os.environ.setdefault("KMP_BLOCKTIME", "1")
     # Of itself Paddle multiplies matrices on one core; it wants to be told twice.
     threads = os.environ.setdefault("OMP_NUM_THREADS", str(_threads()))
     os.environ.setdefault("FLAGS_paddle_num_threads", threads)

@@ -29,6 +29,11 @@ OutBias = Annotated[
 ]
 
 
+Embedding = Annotated[
+    Literal["auto", "spectral", "direct"], t.Words('one of "auto", "spectral" and "direct"')
+]
+
+
 class ModelSection(t.Section):
     """What is fitted: a descriptor and a fitting net, with the statistics that scale them."""
 
@@ -50,7 +55,7 @@ class ModelSection(t.Section):
         default=10,
         description="How many samples of each system a changed output bias is computed from.",
     )
-    embedding: Literal["auto", "spectral", "direct"] = Field(
+    embedding: Embedding = Field(
         default="auto",
         description="How embedding nets are evaluated: by a Chebyshev series that is exact to the "
         "last digits where there is one (`auto`; `spectral` refuses models that have none), or at "

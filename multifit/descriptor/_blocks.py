@@ -33,23 +33,40 @@ class Block:
     s: Array = None  #: the radial part of R, (N, k); None if no atom has such a neighbour
     rows: Array = None  #: R̃, (N, 4, k)
     seen: Array = None  #: 0 for excluded pairs, (N, 1, k); None if there are none
+    near: int = 0  #: how many columns are for near pairs; they are the first ones
 
     @property
     def missing(self) -> int:
-        """How many slots of each atom are not stored."""
+        """How many slots of each atom are not stored; negative if more are than there should be."""
         return self.slots - (0 if self.rows is None else int(self.rows.shape[2]))
+
+    @property
+    def counts(self) -> bool:
+        """Whether there is anything in it."""
+        return self.rows is not None or self.missing != 0
 
     @property
     def empty(self) -> Array:
         """R̃ of an empty slot, (N, 4, 1)."""
         return -self.mean / self.deviation
 
-    def filled(self, raw: Array, seen: Array | None) -> Block:
-        """Return the block with the pairs R (N, 4, k)."""
+    def filled(self, raw: Array, seen: Array | None, near: int) -> Block:
+        """Return the block with the pairs R (N, 4, k), the first columns for near ones."""
         rows = (raw - self.mean) / self.deviation
         if seen is not None:
             rows = rows * seen
-        return replace(self, s=raw[:, 0, :], rows=rows, seen=seen)
+        return replace(self, s=raw[:, 0, :], rows=rows, seen=seen, near=near)
+
+    def zones(self) -> dict[str, Block]:
+        """Return the slots of near pairs, if there are any, and the others, as blocks."""
+        if not self.near:
+            return {"far": self}
+        m, few = self.near, int(self.rows.shape[2]) - self.near
+        near = replace(self, slots=m, s=self.s[:, :m], rows=self.rows[:, :, :m], near=0)
+        rest = replace(self, slots=self.slots - m, s=None, rows=None, near=0)
+        if few:
+            rest = replace(rest, s=self.s[:, m:], rows=self.rows[:, :, m:])
+        return {"near": near, "far": rest}
 
     def unscaled(self, rows_bar: Array) -> Array:
         """Return ∂/∂R from ∂/∂R̃."""

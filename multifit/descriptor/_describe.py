@@ -10,7 +10,7 @@ from ._blocks import Block, Rows, rows_of
 from ._direct import direct
 from ._environment import environment
 from ._se_e2_a import SeE2A
-from ._series import series
+from ._series import in_zones
 
 Array = Any
 Descriptors = dict[int, Array]  #: the type of the centres → (n, M·axis_neuron)
@@ -21,7 +21,8 @@ def join(xp: Any, tables: Mapping[str, Tree]) -> Tree:
     found = [tables[b] for b in sorted(tables, key=int)]
     if len(found) == 1:
         return found[0]
-    return {key: xp.concat([table[key] for table in found], axis=-1) for key in found[0]}
+    keys = [key for key in found[0] if key != "near"]
+    return {key: xp.concat([table[key] for table in found], axis=-1) for key in keys}
 
 
 def describe(
@@ -43,10 +44,12 @@ def describe(
         How many atoms of each type that occurs, in order.
     tables
         For each neighbour type that occurs, under its number: ``rij`` (N, 3, k) in Å and ``mask``
-        (N, k); k ≤ sel. Slots that a table lacks count as empty.
+        (N, k). Slots of ``sel`` that a table lacks count as empty, those that it has too many as
+        not there. With ``near`` (m,) the first m columns are those of near pairs.
     basis
-        From :func:`multifit.descriptor.chebyshev_basis`, as arrays of xp: the embedding nets are
-        then evaluated at its nodes and interpolated; without it, at every pair.
+        ``near`` and ``far`` from :func:`multifit.descriptor.chebyshev_basis`, as arrays of xp: the
+        embedding nets are then evaluated at their nodes and interpolated; without it, at every
+        pair.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def describe(
     if basis is None:
         t, embed_pullback = direct(xp, config, params, rows, blocks)
     else:
-        t, embed_pullback = series(xp, config, params, basis, atype, rows, blocks)
+        t, embed_pullback = in_zones(xp, config, params, basis, atype, rows, blocks)
     parts = {a: _contract(xp, config, each) for a, each in t.items()}
 
     def pullback(d_bar: Descriptors) -> Array:
@@ -85,9 +88,10 @@ def _blocks(
         mu, sigma = mean[:, b, :, None], deviation[:, b, :, None]
         block = Block(b, config.sel[b], mu, sigma)
         if str(b) in tables:
-            mask = tables[str(b)]["mask"]
+            table = tables[str(b)]
+            mask, near = table["mask"], table["near"].shape[0] if "near" in table else 0
             stop = start + mask.shape[1]
-            block = block.filled(raw[:, :, start:stop], _seen(xp, config, rows, b, mask))
+            block = block.filled(raw[:, :, start:stop], _seen(xp, config, rows, b, mask), near)
             start = stop
         blocks.append(block)
 

@@ -14,6 +14,38 @@ Array = Any
 Sums = dict[int, Array]  #: the type of the centres → Σ_j R̃ ⊗ G, (n, 4, M)
 
 
+def in_zones(
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    basis: Tree,
+    atype: Array,
+    rows: Rows,
+    blocks: list[Block],
+) -> tuple[Sums, Callable[[Sums], list[Array]]]:
+    """Return what :func:`series` does, with a basis for near pairs and one for the others."""
+    parts = [block.zones() for block in blocks]
+    sums: Sums = {}
+    pullbacks = {}
+    for zone in ("near", "far"):
+        some = [part[zone] for part in parts if zone in part and part[zone].counts]
+        if not some:
+            continue
+        found, pullbacks[zone] = series(xp, config, params, basis[zone], atype, rows, some)
+        sums = {a: sums[a] + t if a in sums else t for a, t in found.items()}
+
+    def pullback(sums_bar: Sums) -> list[Array]:
+        bars = {zone: iter(pull(sums_bar)) for zone, pull in pullbacks.items()}
+        found = []
+        for part in parts:
+            own = [next(bars[zone]) for zone, block in part.items() if block.rows is not None]
+            if own:
+                found.append(own[0] if len(own) == 1 else xp.concat(own, axis=2))
+        return found
+
+    return sums, pullback
+
+
 def series(
     xp: Any,
     config: SeE2A,

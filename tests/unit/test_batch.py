@@ -58,8 +58,8 @@ def test_places_that_pad_have_no_neighbours_and_are_none(static: bool) -> None:
     batch, layout = assemble(build(), [crystal(), molecule()], static)
     assert layout.real.all() != static
     for table in batch["tables"].values():
-        for x in table.values():
-            assert not x[~layout.real].any()
+        for key in ("rij", "index", "mask"):
+            assert not table[key][~layout.real].any()
         ends = table["index"][table["mask"] > 0]
         assert layout.real[ends].all()
         # Nor does a pair end at an atom of another frame.
@@ -154,8 +154,11 @@ def _sizes(batch: Tree) -> Any:
 def test_tables_of_a_compiling_backend_never_shrink() -> None:
     b = Batcher(RCUT, (8, 12), static_shapes=True)
     big, small = crystal(), molecule()
-    shapes = [_sizes(b.assemble([frame(b, system)])[0]) for system in (big, small, big)]
-    assert shapes[0] == shapes[1] == shapes[2]
+    # Only the small one has near pairs.
+    shapes = [_sizes(b.assemble([frame(b, system)])[0]) for system in (big, small, big, small)]
+    assert shapes[1] == shapes[2] == shapes[3]
+    widths = [found["tables.1.mask"][1] for found in shapes]
+    assert widths == sorted(widths)
 
 
 def test_tables_are_as_wide_as_what_was_learned_and_a_little_more() -> None:
@@ -164,8 +167,10 @@ def test_tables_are_as_wide_as_what_was_learned_and_a_little_more() -> None:
     b.learn(ready)
     batch, _ = b.assemble(ready[1:])
     for k, table in batch["tables"].items():
-        most = max(f.tables[int(k)].width for f in ready)
-        assert table["mask"].shape[1] == bucket(most + SPARE)
+        found = [f.tables[int(k)].columns(RCUT).widths for f in ready]
+        near, others = (max(each) for each in zip(*found, strict=True))
+        assert len(table["near"]) == (bucket(near + SPARE) if near else 0)
+        assert table["mask"].shape[1] == len(table["near"]) + bucket(others + SPARE)
     tight = Batcher(RCUT, (2, 3), static_shapes=True)
     tight.learn([frame(tight, crystal())])
     batch, _ = tight.assemble([frame(tight, crystal())])
@@ -182,7 +187,8 @@ def test_without_static_shapes_nothing_pads() -> None:
     batch, layout = b.assemble(ready[1:])
     assert (layout.nframes, len(layout.real)) == (1, 5)
     for k, table in batch["tables"].items():
-        assert table["mask"].shape[1] == ready[1].tables[int(k)].width
+        near, others = ready[1].tables[int(k)].columns(RCUT).widths
+        assert (len(table["near"]), table["mask"].shape[1]) == (near, near + others)
 
 
 def test_a_batch_gets_the_planned_shape_that_holds_it() -> None:

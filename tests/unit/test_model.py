@@ -130,7 +130,7 @@ def test_the_tail_tells_whether_the_series_is_exact() -> None:
     net = params["descriptor"]["embeddings"]["0"]
     tails = []
     for k in (8, 24, 48, 160):
-        basis = series(model, [molecule()], k)
+        basis = series(model, [molecule()], k)["near"]
         scale = (basis["reach"].max(), np.asarray(0.1), np.asarray(0.3))
         tails.append(dsc.tail(model.descriptor.network, net, basis, scale))
     assert tails[0] > 1e-6

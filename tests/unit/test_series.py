@@ -14,11 +14,12 @@ from _derivatives import by_differences_of, by_framework, contracted, pulled
 from multifit import descriptor as dsc
 from multifit import model as mdl
 from multifit.backend import Backend, get_backend
-from multifit.spectrum import FEWEST
+from multifit.spectrum import FEWEST as ZONES
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 
 NUMPY = get_backend("numpy")
 COUNT = 160
+FEWEST = ZONES["near"]
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "one side": {},
@@ -73,7 +74,8 @@ def case(
     rng = np.random.default_rng(3)
     basis = series(model, SYSTEMS, count)
     # No two pairs of types reach equally far, nor b from a as far as a from b.
-    basis["reach"] = basis["reach"] * rng.uniform(1.0, 1.3, size=basis["reach"].shape)
+    for each in basis.values():
+        each["reach"] = each["reach"] * rng.uniform(1.0, 1.3, size=each["reach"].shape)
     d_bar = rng.normal(size=(len(layout.real), model.descriptor.dim_out))
     return model, draw(model), batch | {"basis": basis}, d_bar
 
@@ -117,7 +119,8 @@ def test_every_backend_has_the_series(key: str, name: str, strict: StrictBackend
 def test_the_pullback_is_the_derivative(key: str) -> None:
     model, params, batch, d_bar = case(OPTIONS[key], count=48)
     # Differences move pairs closer, which must not leave the interval.
-    batch["basis"]["reach"] = batch["basis"]["reach"] * 1.1
+    for each in batch["basis"].values():
+        each["reach"] = each["reach"] * 1.1
     block = vectors(model, params, batch)
     rij = np.concatenate([table["rij"] for table in batch["tables"].values()], axis=2)
     same(pulled(NUMPY, block, rij, d_bar), by_differences_of(block, rij, d_bar), rtol=1e-7)
@@ -159,7 +162,8 @@ class _Passing:
 def test_a_longer_reach_changes_nothing() -> None:
     model, params, batch, _ = case(OPTIONS["two sides"])
     first, _ = described(model, params, batch)
-    batch["basis"]["reach"] = batch["basis"]["reach"] * 1.2
+    for each in batch["basis"].values():
+        each["reach"] = each["reach"] * 1.2
     same(described(model, params, batch)[0], first, rtol=1e-12)
 
 
@@ -167,7 +171,8 @@ def test_each_pair_of_types_has_its_own_reach() -> None:
     """A pair beyond its reach would be extrapolated: only the centres of that type see it."""
     model, params, batch, _ = case(OPTIONS["two sides"], count=FEWEST)
     want, _ = described(model, params, batch, series=False)
-    batch["basis"]["reach"][1, 0] *= 0.3
+    for each in batch["basis"].values():
+        each["reach"][1, 0] *= 0.3
     got, _ = described(model, params, batch)
     wrong = ~(np.abs(got - want).max(axis=1) < 1e-6)
     assert not wrong[batch["atype"] == 0].any()
@@ -179,7 +184,8 @@ def test_types_that_never_meet_have_a_reach_that_does_not_matter() -> None:
     found = []
     for reach in (1e-3, 0.3, 40.0):
         for pair in ((0, 1), (1, 0)):
-            batch["basis"]["reach"][pair] = reach
+            for each in batch["basis"].values():
+                each["reach"][pair] = reach
         d, pullback = described(model, params, batch)
         found.append((of_real(batch, d), pullback(d_bar)))
     want, definition = described(model, params, batch, series=False)
@@ -257,6 +263,6 @@ def test_a_batch_of_atoms_without_neighbours_has_a_series_too() -> None:
     params = draw(model)
     alone = System(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 30.0]]), np.array([2, 2]), None)
     batch, _ = assemble(model, [alone])
-    batch["basis"] = dsc.chebyshev_basis(COUNT, np.full((3, 3), 1.2))
+    batch["basis"] = {"far": dsc.chebyshev_basis(COUNT, np.full((3, 3), 1.2))}
     got, want = (described(model, params, batch, series=which)[0] for which in (True, False))
     same(got, want, rtol=1e-12)

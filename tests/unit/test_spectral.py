@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from _backends import INSTALLED, StrictBackend
-from _cases import RCUT, build, draw
+from _cases import RCUT, System, assemble, batcher, build, draw, frame
 from _compare import same
 from numpy.polynomial import chebyshev as reference
 
@@ -15,6 +15,7 @@ from multifit import descriptor as dsc
 from multifit.backend import Backend, get_backend
 from multifit.descriptor._spectral import BLOCK, chebyshev, coefficients
 from multifit.frames import NEAR
+from multifit.model import evaluate
 from multifit.networks import apply_network
 from multifit.spectrum import FEWEST, GRID, MARGIN, MOST, STEP, Spectrum
 from multifit.tree import Tree, map_leaves
@@ -500,3 +501,23 @@ def test_a_state_of_other_types_or_an_older_kind_is_left(state: Any) -> None:
     now.restore(state)
     same(now.nearest, before, rtol=0.0)
     assert now.counts == FEWEST
+
+
+def test_empty_near_slots_of_types_without_near_pairs_are_exact() -> None:
+    """They are there because other centres have near pairs; the net is stiff where it is far."""
+    model = build(type_one_side=False)
+    params = draw(model)
+    params["descriptor"]["davg"] *= 0.3
+    stiffen(params, str(model.descriptor.network_index(1, 1)), 300.0)
+    # One pair of O and H is near, none of H and H is.
+    coord = np.array([[0, 0, 0], [1.0, 0, 0], [2.7, 0.3, 0.1], [1.2, 1.9, 0.4]])
+    system = System(coord, np.array([0, 1, 1, 1]), None)
+    batch, _ = assemble(model, [system])
+    grown = Spectrum(NUMPY, model.descriptor)
+    basis = grown.basis_for(frame(batcher(model), system).nearest, lambda: params)
+    assert basis is not None
+    assert grown.counts["far"] > grown.counts["near"]
+    plain = evaluate(NUMPY, model, params, batch)
+    found = evaluate(NUMPY, model, params, {**batch, "basis": basis})
+    same(found["energy"], plain["energy"], rtol=1e-12)
+    same(found["force"], plain["force"], rtol=0.0, atol=1e-10 * np.abs(plain["force"]).max())
