@@ -214,9 +214,9 @@ class Batcher:
             source[start : start + counts[a]] = np.flatnonzero(atype == a)
             start += n
         real = source >= 0
-        layout = Layout(
-            np.where(real, frame[source], 0), np.where(real, atom[source], 0), real, shape.nframes
-        )
+        places = np.zeros((2, shape.natoms), dtype=np.int64)
+        places[:, real] = frame[source[real]], atom[source[real]]
+        layout = Layout(places[0], places[1], real, shape.nframes)
         place = np.zeros(len(atype), dtype=np.int64)
         place[source[real]] = np.flatnonzero(real)
         return layout, shape, np.split(place, np.cumsum(sizes)[:-1])

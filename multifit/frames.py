@@ -36,11 +36,6 @@ class PairTable(NamedTuple):
     j: np.ndarray  #: the neighbour, (npairs,)
     rij: np.ndarray  #: Å, (npairs, 3); its transpose is contiguous
 
-    @property
-    def width(self) -> int:
-        """Columns that a table needs."""
-        return int(self.col.max()) + 1 if self.col.size else 0
-
     def columns(self, rcut: float) -> Columns:
         """Return the columns of near pairs and of others; the pairs are sorted by centre."""
         x, y, z = self.rij.T

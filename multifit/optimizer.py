@@ -121,12 +121,20 @@ def _updated(
     return x, m, v
 
 
-def moving_average(average: Flat, params: Flat, decay: float) -> Flat:
-    """Return decay·average + (1 − decay)·params; the average that is given may be changed."""
+def moving_average(
+    xp: Any, average: Flat, params: Flat, decay: float, apply: Array | None = None
+) -> Flat:
+    """Return decay·average + (1 − decay)·params; the average that is given may be changed.
+
+    Parameters
+    ----------
+    apply
+        As in :func:`update`.
+    """
     new = {}
     for name, x in params.items():
-        mean = average[name]
+        before = mean = average[name]
         mean *= decay
         mean += (1.0 - decay) * x
-        new[name] = mean
+        new[name] = mean if apply is None else xp.where(apply, mean, before)
     return new

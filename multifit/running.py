@@ -117,7 +117,9 @@ class Runner:
         ]
         ntypes = self.model.ntypes
         self._rooms.make([_need([structures[k] for k in group], ntypes) for group in groups])
-        for group in reversed(groups):  # the largest first: tables need not become wider later
+        for group in (
+            groups if wanted.skin else reversed(groups)
+        ):  # the largest first: tables need not become wider later
             yield self._start(structures, group, wanted, found)
         for k in large:
             yield from self._start_pieces(structures[k], wanted, found[k])
@@ -238,8 +240,7 @@ class Runner:
 
 def default_at_once(backend: Backend) -> int:
     """Return how many atoms go through the networks at once where nobody says."""
-    on_cpu = backend.name == "numpy" or "cpu" in backend.describe()["devices"].lower()
-    return ATOMS_AT_ONCE if on_cpu else ON_DEVICES
+    return ATOMS_AT_ONCE if backend.on_cpu else ON_DEVICES
 
 
 def together(sizes: Sequence[int], limit: int, kinds: Sequence[int]) -> list[list[int]]:

@@ -16,8 +16,8 @@ jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
 Array = jax.Array
 
-#: What XLA is told for CPUs, with JAX 0.10: its older emitters compile a training step in two thirds
-#: of the time, and its matrix products are quicker alone than each as a fusion of its library.
+#: What XLA is told for CPUs, with JAX 0.10: its older emitters compile a training step in two
+#: thirds of the time, and its matrix products are quicker alone than each as a fusion.
 CPU_OPTIONS: dict[str, bool | str] = {
     "xla_cpu_use_fusion_emitters": False,
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",

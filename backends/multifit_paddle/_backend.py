@@ -58,7 +58,7 @@ class PaddleBackend:
     @property
     def on_cpu(self) -> bool:
         """Whether arrays are in the memory of the host."""
-        return self.device == "cpu"
+        return self.device.startswith("cpu")
 
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return the values, cut from any gradient."""

@@ -68,7 +68,7 @@ class TorchBackend:
     @property
     def on_cpu(self) -> bool:
         """Whether arrays are in the memory of the host."""
-        return self.device == "cpu"
+        return torch.device(self.device).type == "cpu"
 
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return a copy of the values, cut from any gradient."""

@@ -145,8 +145,7 @@ def _check_memory(setup: Setup) -> None:
 
     A GPU has its own, and refuses by itself what it has not.
     """
-    host = setup.backend.describe()["devices"].lower()
-    if not setup.loss.needs_hessian or "cpu" not in host:
+    if not setup.loss.needs_hessian or not setup.backend.on_cpu:
         return
     limit = memory.available()
     sources = [("training", setup.training, setup.training_sizes)]

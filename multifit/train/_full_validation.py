@@ -123,7 +123,12 @@ class FullValidation:
         """
         assert self.setup.validation is not None
         if self._potential is None:
-            self._potential = Potential(self.setup.model, params, self.setup.backend)
+            self._potential = Potential(
+                self.setup.model,
+                params,
+                self.setup.backend,
+                embedding=self.setup.config.model.embedding,
+            )
         self._potential.set_params(params)
         systems = self.setup.validation.systems
         weighted = self.setup.loss.coefficients

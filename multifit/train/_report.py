@@ -50,7 +50,7 @@ def _potential(setup: Setup, params: Tree) -> Potential:
     model, backend = setup.model, setup.backend
     if backend.static_shapes and backend.on_cpu and can_run(model, "numpy"):
         backend = get_backend("numpy")
-    return Potential(model, params, backend)
+    return Potential(model, params, backend, embedding=setup.config.model.embedding)
 
 
 def fit_bias(setup: Setup, params: Tree) -> np.ndarray:

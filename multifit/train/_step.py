@@ -75,7 +75,7 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
         values = (lr, scalars["correction1"], scalars["correction2"])
         new, moments = opt.update(backend.xp, adam, params, grads, moments, *values, finite)
         if ema_decay is not None:
-            moments["ema"] = opt.moving_average(state["ema"], new, ema_decay)
+            moments["ema"] = opt.moving_average(backend.xp, state["ema"], new, ema_decay, finite)
         return new, moments, metrics
 
     return backend.compile(step, donate=(0, 2))

@@ -96,7 +96,7 @@ def _updates(optimizer: str, name: str) -> Any:
         for t in sorted(grads):
             some = (values[t][key] for key in ("lr", "correction1", "correction2"))
             params, state = opt.update(backend.xp, adam, params, grads[t], state, *some)
-            average = opt.moving_average(average, params, decay or 0.0)
+            average = opt.moving_average(backend.xp, average, params, decay or 0.0)
         return {"params": params, **state, "ema": average}
 
     given = (on(backend, x) for x in (params, opt.init(params), grads))

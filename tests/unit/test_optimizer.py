@@ -119,4 +119,5 @@ def test_clipping_keeps_zero_gradients() -> None:
 
 def test_a_moving_average_lags_behind() -> None:
     average, params = {"x": np.array([1.0, 0.0])}, {"x": np.array([3.0, 10.0])}
-    same(opt.moving_average(average, params, 0.9), {"x": np.array([1.2, 1.0])}, rtol=1e-15)
+    xp = get_backend("numpy").xp
+    same(opt.moving_average(xp, average, params, 0.9), {"x": np.array([1.2, 1.0])}, rtol=1e-15)
