@@ -28,7 +28,7 @@ MODULE = {"numpy": "numpy", "jax": "jax", "torch": "torch", "tensorflow": "tenso
 
 #: What is worth a line about versions.
 DISTRIBUTIONS = (
-    *("multifit", "deepmd-kit", "numpy", "vesin", "jax", "torch"),
+    *("multifit", "deepmd-kit", "numpy", "jax", "torch"),
     *("tensorflow-cpu", "tensorflow", "paddlepaddle", "paddlepaddle-gpu"),
 )
 
