@@ -87,7 +87,7 @@ def _training(case: TrainingCase) -> Any | None:
     if lowest is not None:
         line = axes.axvline(lowest, color="black", linewidth=1, linestyle=":")
         words = f"products of matrices alone: {lowest:.1f} ms"
-        axes.legend([line], [words], loc="lower right", frameon=False, fontsize=9)
+        axes.legend([line], [words], loc="upper right", frameon=False, fontsize=9)
     return figure
 
 
