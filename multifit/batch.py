@@ -107,7 +107,7 @@ class Batcher:
         atype: np.ndarray,
         where: str = "",
     ) -> Frame:
-        """Return a frame with its neighbours, as :func:`multifit.frames.frame` does."""
+        """Return a frame with its neighbours, as ``multifit.frames.frame`` does."""
         blind = self.pair_exclude_types
         return frm.frame(coord, cell, pbc, atype, self.rcut, self.sel, blind, where)
 
@@ -143,7 +143,7 @@ class Batcher:
         aparam
             (natoms, numb_aparam) for each frame.
         others
-            Places for atoms outside, at which pairs of a piece (:mod:`multifit.pieces`) may end.
+            Places for atoms outside, at which pairs of a piece (``multifit.pieces``) may end.
 
         Returns
         -------
