@@ -88,7 +88,7 @@ class Networks:
                 "embedding 'spectral': the embedding nets vary too quickly with the distance for a "
                 "series; choose 'auto' or 'direct'"
             )
-        given = batch if basis is None else {**batch, "basis": basis}
+        given = batch if basis is None else {**batch, "basis": basis.device}
         out: dict[str, Any] = self._functions[what](self.params, given)
         return out
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -20,13 +21,19 @@ from .tree import Tree, map_leaves
 EMBEDDINGS = ("auto", "spectral", "direct")
 
 #: Numbers of coefficients to begin with, for near pairs and for the others, and to give up at
-#: (direct evaluation is then as quick). Fewer would do at first, but save next to nothing, and each
-#: increase costs a compilation.
-FEWEST, MOST = {"near": 72, "far": 40}, 264
+#: (direct evaluation is then as quick).
+FEWEST, MOST = {"near": 40, "far": 24}, 264
 
 #: Numbers of coefficients are 8 more than a multiple of this: rows of 512 bytes, or of 1024, fall
 #: onto the same lines of a cache, which makes 64 coefficients slower than 72.
 STEP = 16
+
+#: Steps in which it is looked how many coefficients are needed.
+FINER = 4
+
+#: How many times the coefficients that nets need are taken where nets will be trained on: each
+#: increase costs a compilation.
+HEADROOM = 1.5
 
 #: The interval reaches to this part of the smallest distance that was seen.
 MARGIN = 0.9
@@ -68,6 +75,13 @@ def _tolerance(config: dsc.SeE2A) -> float | None:
     return TOLERANCES.get(prec.canonical(config.precision)) if smooth else None
 
 
+class Basis(NamedTuple):
+    """Nodes, matrices and intervals of the series of near pairs and of the others."""
+
+    host: Tree  #: NumPy arrays
+    device: Tree  #: the same, of the backend
+
+
 @dataclass
 class Spectrum:
     """The intervals and the number of coefficients, grown when data or nets ask for it.
@@ -76,18 +90,22 @@ class Spectrum:
     ----------
     wanted
         Whether what is evaluated takes a series at all: Hessians do not.
+    headroom
+        How many times the coefficients that are needed are taken when there are to be more.
     """
 
     backend: Backend
     config: dsc.SeE2A
     counts: dict[str, int] = field(default_factory=FEWEST.copy)
     wanted: bool = True
-    _arrays: Tree = field(default_factory=dict)
+    headroom: float = 1.0
+    _basis: Basis | None = None
 
     def __post_init__(self) -> None:
         """Begin without pairs."""
         #: Å to which the intervals reach; ∞ for types that were not met, (ntypes, ntypes).
         self.nearest = np.full((self.config.ntypes,) * 2, np.inf)
+        self._renew()
 
     @property
     def tolerance(self) -> float | None:
@@ -100,17 +118,34 @@ class Spectrum:
         few = max(self.counts.values()) <= MOST
         return self.wanted and few and self.tolerance is not None and bool((self.nearest > 0).all())
 
-    def _host(self, zone: str) -> dict[str, np.ndarray]:
-        """Return the basis for near pairs, or for the others, as NumPy arrays."""
-        r = np.minimum(self.nearest, MARGIN * self.config.rcut)
-        if zone == "far":  # a little nearer, for rounding
-            r = np.maximum(r, NEAR * self.config.rcut * (1.0 - 1e-9))
-        else:  # types without near pairs have only empty slots there, all of them at s = 0
-            r = np.where(r < NEAR * self.config.rcut, r, MARGIN * self.config.rcut)
-        reach = dsc.radial(xp, self.config.environment, r)
-        return dsc.chebyshev_basis(self.counts[zone], np.asarray(reach))
+    @property
+    def basis(self) -> Basis | None:
+        """The series as it is now, or None; another object whenever anything of it changes."""
+        return self._basis
 
-    def basis_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Tree | None:
+    def _host(self, zone: str, count: int) -> dict[str, np.ndarray]:
+        """Return the basis for near pairs, or for the others, as NumPy arrays."""
+        config = self.config
+        edge = np.full_like(self.nearest, NEAR * config.rcut)
+        r = np.minimum(self.nearest, MARGIN * config.rcut)
+        if zone == "far":  # a little nearer, for rounding
+            return dsc.chebyshev_basis(count, self._radial(np.maximum(r, edge * (1.0 - 1e-9))))
+        # Types without near pairs have only empty slots there, whose place does not matter.
+        r = np.where(r < edge, r, MARGIN * edge)
+        return dsc.chebyshev_basis(count, self._radial(r), self._radial(edge * (1.0 + 1e-9)))
+
+    def _radial(self, r: np.ndarray) -> np.ndarray:
+        return np.asarray(dsc.radial(xp, self.config.environment, r))
+
+    def _renew(self) -> None:
+        """Make the basis for the intervals and numbers as they are."""
+        if not self.usable:
+            self._basis = None
+            return
+        host = {zone: self._host(zone, count) for zone, count in self.counts.items()}
+        self._basis = Basis(host, map_leaves(self.backend.asarray, host))
+
+    def basis_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Basis | None:
         """Return the basis for a batch, or None; what is new in the batch is looked at first.
 
         A pair outside an interval is never extrapolated: the interval grows.
@@ -122,11 +157,10 @@ class Spectrum:
         params
             What returns the nested NumPy arrays; called only if a pair is closer or of new types.
         """
-        closer = nearest < self.nearest
-        if closer.any():
+        if (nearest < self.nearest).any():
             self.include(nearest)
             self.check(params())
-        return self._basis()
+        return self._basis
 
     def include(self, nearest: np.ndarray) -> None:
         """Let the intervals hold pairs of these distances in Å, (ntypes, ntypes), and closer ones.
@@ -137,33 +171,36 @@ class Spectrum:
         with np.errstate(invalid="ignore"):
             reach = np.where(reach >= GRID, GRID * np.floor(reach / GRID), reach)
         self.nearest = np.where(nearest < self.nearest, reach, self.nearest)
-        self._arrays = {}
-
-    def _basis(self) -> Tree | None:
-        if not self.usable:
-            return None
-        if not self._arrays:
-            host = {zone: self._host(zone) for zone in self.counts}
-            self._arrays = map_leaves(self.backend.asarray, host)
-        return self._arrays
+        self._renew()
 
     def check(self, params: Tree) -> None:
-        """Take more coefficients if the nets (nested NumPy arrays) need them."""
-        tolerance = self.tolerance
-        for zone in self.counts:
-            while self.usable and tolerance is not None and self._tail(params, zone) > tolerance:
-                self.counts[zone] += STEP
-                self._arrays = {}
+        """Take more coefficients if the nets (nested NumPy arrays) need them.
 
-    def _tail(self, params: Tree, zone: str) -> float:
+        Where one zone does, the other gets its headroom, too: what compiles does so once.
+        """
+        if not self.usable or all(self._holds(params, *each) for each in self.counts.items()):
+            return
+        for zone in self.counts:
+            needed = FINER
+            while needed <= MOST and not self._holds(params, zone, needed):
+                needed += FINER
+            self.counts[zone] = max(self.counts[zone], _enlarged(zone, needed, self.headroom))
+        self._renew()
+
+    def _holds(self, params: Tree, zone: str, count: int) -> bool:
+        """Return whether so many coefficients are enough."""
+        tolerance = self.tolerance
+        return tolerance is None or self._tail(params, zone, count) <= tolerance
+
+    def _tail(self, params: Tree, zone: str, count: int) -> float:
         """Return the largest last coefficients of the nets, relative to their largest."""
-        basis, worst, own = self._host(zone), 0.0, params["descriptor"]
+        basis, worst, own = self._host(zone, count), 0.0, params["descriptor"]
         within = NEAR * self.config.rcut if zone == "near" else np.inf
         for a, b in np.argwhere(self.nearest < within).tolist():
             if not self.config.sel[b] or (a, b) in self.config.excluded:
                 continue
             net = own["embeddings"][str(self.config.network_index(a, b))]
-            scale = (basis["reach"][a, b], own["davg"][a, b, 0], own["dstd"][a, b, 0])
+            scale = dsc.scale_of(basis, own, a, b)
             worst = max(worst, dsc.tail(self.config.double_network, net, basis, scale))
         return worst
 
@@ -179,4 +216,12 @@ class Spectrum:
             return
         self.nearest = np.minimum(self.nearest, np.where(nearest >= 0, nearest, np.inf))
         self.counts = {zone: max(n, int(counts[zone])) for zone, n in self.counts.items()}
-        self._arrays = {}
+        self._renew()
+
+
+def _enlarged(zone: str, needed: int, headroom: float) -> int:
+    """Return a number of coefficients of the lattice with that headroom; unusable ones stay so."""
+    if needed > MOST:
+        return needed
+    steps = math.ceil((needed * headroom - FEWEST[zone]) / STEP)
+    return min(FEWEST[zone] + max(steps, 0) * STEP, MOST)

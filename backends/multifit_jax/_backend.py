@@ -20,7 +20,7 @@ Array = jax.Array
 #: thirds of the time, and its matrix products are quicker alone than each as a fusion.
 CPU_OPTIONS: dict[str, bool | str] = {
     "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
 }
 
 

@@ -8,51 +8,77 @@ from typing import Any
 from .. import precision as prec
 from ..networks import Network, apply_network
 from ..tree import Tree
-from ._blocks import Block, Rows
+from ._geometry import Rows
 from ._se_e2_a import SeE2A
 
 Array = Any
 Sums = dict[int, Array]  #: the type of the centres → Σ_j R̃ ⊗ G, (n, 4, M)
+Bars = tuple[Array, Array]  #: derivatives by R₀ (N, P) and by the other rows of R (N, 3, P)
 
 
 def direct(
-    xp: Any, config: SeE2A, params: Tree, rows: Rows, blocks: list[Block]
-) -> tuple[Sums, Callable[[Sums], list[Array]]]:
-    """Return Σ_j R̃_ij ⊗ N_ab(R̃_ij,0) for each type a, and the pullback to R̃.
+    xp: Any, config: SeE2A, params: Tree, rows: Rows, geometry: Tree
+) -> tuple[Sums, Callable[[Sums], Bars]]:
+    """Return Σ_j R̃_ij ⊗ N_ab(R̃_ij,0) for each type a, and the pullback to R.
+
+    Parameters
+    ----------
+    geometry
+        From :func:`multifit.descriptor.geometry`.
 
     Returns
     -------
     T
         (n, 4, M) for each type of centres, in the precision of the nets.
     pullback
-        T̄ → ∂/∂R̃ (N, 4, k), float64, for each block that has pairs.
+        T̄ → the derivatives by R, float64.
     """
     precision = prec.canonical(config.precision)
-    full = [block for block in blocks if block.rows is not None]
+    columns = _columns(geometry)
     sums: Sums = {}
     pullbacks = {}
     for a, span in rows.items():
-        for block in blocks:
-            net = params["embeddings"][str(config.network_index(a, block.neighbour))]
-            if block.rows is not None:
-                some = prec.cast(xp, block.rows[span, :, :], precision)
-                part, pullbacks[a, block.neighbour] = of_pairs(xp, config.network, net, some)
+        for b, sel in enumerate(config.sel):
+            if not sel:
+                continue
+            net = params["embeddings"][str(config.network_index(a, b))]
+            here, missing = columns.get(b), sel
+            if here is not None:
+                missing -= here.stop - here.start
+                some = prec.cast(xp, geometry["rows"][span, :, here], precision)
+                part, pullbacks[a, b] = of_pairs(xp, config.network, net, some)
                 sums[a] = sums[a] + part if a in sums else part
-            if block.missing:
-                row = prec.cast(xp, block.empty[span, :, :][:1, :, :], precision)
-                part = float(block.missing) * of_pairs(xp, config.network, net, row)[0]
+            if missing:
+                empty = -params["davg"][a, b, :] / params["dstd"][a, b, :]
+                row = prec.cast(xp, empty[None, :, None], precision)
+                part = float(missing) * of_pairs(xp, config.network, net, row)[0]
                 shape = (span.stop - span.start, 4, part.shape[2])
                 sums[a] = sums[a] + part if a in sums else xp.broadcast_to(part, shape)
 
-    def pullback(sums_bar: Sums) -> list[Array]:
-        found = []
-        for block in full:
-            parts = [pullbacks[a, block.neighbour](bar) for a, bar in sums_bar.items()]
-            bar = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
-            found.append(xp.astype(bar, block.rows.dtype, copy=False))
-        return found
+    def pullback(sums_bar: Sums) -> Bars:
+        bands = []
+        for a, bar in sums_bar.items():
+            parts = [
+                xp.astype(pullbacks[a, b](bar), params["dstd"].dtype, copy=False)
+                / params["dstd"][a, b, :][None, :, None]
+                for b in columns
+            ]
+            bands.append(parts[0] if len(parts) == 1 else xp.concat(parts, axis=2))
+        found = bands[0] if len(bands) == 1 else xp.concat(bands, axis=0)
+        return found[:, 0, :], found[:, 1:, :]
 
     return sums, pullback
+
+
+def _columns(geometry: Tree) -> dict[int, slice]:
+    """Return the columns of each type of neighbours."""
+    found, start = {}, 0
+    widths = geometry.get("widths", {})
+    for b in sorted(map(int, widths)):
+        width = widths[str(b)].shape[0]
+        found[b] = slice(start, start + width)
+        start += width
+    return found
 
 
 def of_pairs(

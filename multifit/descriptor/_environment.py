@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..tree import Tree
+
 Array = Any
 Pullback = Callable[[Array], Array]
 
@@ -42,8 +44,8 @@ def _switch(xp: Any, env: Environment, r: Array) -> tuple[Array, Array]:
     return w, slope
 
 
-def environment(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Array, Pullback]:
-    """Return R (n, 4, k) and the pullback R̄ (n, 4, k) → ∂/∂r (n, 3, k).
+def local_frames(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Array, Tree]:
+    """Return R (n, 4, k), and what :func:`to_vectors` needs, none of which depends on a network.
 
     Parameters
     ----------
@@ -57,17 +59,31 @@ def environment(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Arr
     q = 1.0 / (r + env.protection)
     w, w_slope = _switch(xp, env, r)
     s = w * q * mask
-    s_slope = (w_slope - w * q) * q * mask
-    x = rij * q[:, None, :]
+    slope = (w_slope - w * q) * q * mask
+    unit = rij * (1.0 / r)[:, None, :]
+    x = unit * (r * q)[:, None, :]
     rows = xp.concat([s[:, None, :], s[:, None, :] * x], axis=1)
+    factors = {"unit": unit, "scale": s * q, "slope": slope, "turn": r * q * (slope - s * q)}
+    return rows, factors
 
-    def pullback(rows_bar: Array) -> Array:
-        v_bar = rows_bar[:, 1:, :]
-        along = xp.sum(v_bar * x, axis=1)
-        r_bar = (rows_bar[:, 0, :] + along) * s_slope - along * s * q
-        return v_bar * (s * q)[:, None, :] + rij * (r_bar / r)[:, None, :]
 
-    return rows, pullback
+def to_vectors(xp: Any, factors: Tree, s_bar: Array, v_bar: Array) -> Array:
+    """Return ∂/∂r (n, 3, k) from the derivatives by R₀ (n, k) and by its other rows (n, 3, k)."""
+    unit = factors["unit"]
+    along = s_bar * factors["slope"] + xp.sum(v_bar * unit, axis=1) * factors["turn"]
+    return v_bar * factors["scale"][:, None, :] + unit * along[:, None, :]
+
+
+def environment(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Array, Pullback]:
+    """Return R (n, 4, k) and the pullback R̄ (n, 4, k) → ∂/∂r (n, 3, k).
+
+    Parameters
+    ----------
+    rij, mask
+        As in :func:`local_frames`.
+    """
+    rows, factors = local_frames(xp, env, rij, mask)
+    return rows, lambda bar: to_vectors(xp, factors, bar[:, 0, :], bar[:, 1:, :])
 
 
 def radial(xp: Any, env: Environment, r: Array) -> Array:

@@ -3,146 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..tree import Tree
-from ._blocks import Block, Rows
+from ._geometry import ZONES, Rows
 from ._se_e2_a import SeE2A
-from ._spectral import chebyshev, coefficients
+from ._spectral import coefficients, scale_of
 
 Array = Any
 Sums = dict[int, Array]  #: the type of the centres → Σ_j R̃ ⊗ G, (n, 4, M)
+Bars = tuple[Array, Array]  #: derivatives by R₀ (N, P) and by the other rows of R (N, 3, P)
 
 
-def in_zones(
-    xp: Any,
-    config: SeE2A,
-    params: Tree,
-    basis: Tree,
-    atype: Array,
-    rows: Rows,
-    blocks: list[Block],
-) -> tuple[Sums, Callable[[Sums], list[Array]]]:
-    """Return what :func:`series` does, with a basis for near pairs and one for the others."""
-    parts = [block.zones() for block in blocks]
-    sums: Sums = {}
-    pullbacks = {}
-    for zone in ("near", "far"):
-        some = [part[zone] for part in parts if zone in part and part[zone].counts]
-        if not some:
-            continue
-        found, pullbacks[zone] = series(xp, config, params, basis[zone], atype, rows, some)
-        sums = {a: sums[a] + t if a in sums else t for a, t in found.items()}
+class _Part(NamedTuple):
+    """Neighbours of one type in one zone: K rows of C, and of A the columns."""
 
-    def pullback(sums_bar: Sums) -> list[Array]:
-        bars = {zone: iter(pull(sums_bar)) for zone, pull in pullbacks.items()}
-        found = []
-        for part in parts:
-            own = [next(bars[zone]) for zone, block in part.items() if block.rows is not None]
-            if own:
-                found.append(own[0] if len(own) == 1 else xp.concat(own, axis=2))
-        return found
-
-    return sums, pullback
+    neighbour: int
+    zone: str
+    arrays: Tree  #: ``factor``, and ``cheb`` if there are pairs
 
 
 def series(
-    xp: Any,
-    config: SeE2A,
-    params: Tree,
-    basis: Tree,
-    atype: Array,
-    rows: Rows,
-    blocks: list[Block],
-) -> tuple[Sums, Callable[[Sums], list[Array]]]:
-    """Return Σ_j R̃_ij ⊗ N_ab(s_ij) for each type a, and the pullback to R̃.
+    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Rows, geometry: Tree
+) -> tuple[Sums, Callable[[Sums], Bars]]:
+    """Return Σ_j R̃_ij ⊗ N_ab(s_ij) for each type a, and the pullback to R.
 
     Parameters
     ----------
     basis
-        From :func:`multifit.descriptor.chebyshev_basis`; every s lies in its interval.
-    blocks
-        The neighbours, type by type.
+        ``near`` and ``far`` from :func:`multifit.descriptor.chebyshev_basis`; every s lies in its
+        interval.
+    geometry
+        From :func:`multifit.descriptor.geometry`, for this basis.
 
     Returns
     -------
     T
         (n, 4, M) for each type of centres.
     pullback
-        T̄ → ∂/∂R̃ (N, 4, k) for each block that has pairs.
+        T̄ → the derivatives by R.
     """
-    count, nb = basis["nodes"].shape[0], len(blocks)
-    scale = 2.0 / xp.take(basis["reach"], atype, axis=0)
-    moments, bases = [], []
-    for k, block in enumerate(blocks):
-        stretch = scale[:, block.neighbour : block.neighbour + 1]
-        cheb = None if block.rows is None else chebyshev(xp, block.s * stretch - 1.0, count)
-        moments.append(_moments(xp, basis, block, cheb))
-        if cheb is not None:
-            bases.append((k * count, block, cheb, stretch))
-    joined = moments[0] if nb == 1 else xp.concat(moments, axis=2)
-    nets = _series(xp, config, params, basis, rows, blocks)
+    parts = _parts(geometry["series"])
+    nets = _stacked(xp, config, params, basis, rows, parts)
     sums = {}
-    for a, span in rows.items():
-        n = span.stop - span.start
-        flat = xp.reshape(joined[span, :, :], (n * 4, nb * count))
-        sums[a] = xp.reshape(xp.matmul(flat, nets[a]), (n, 4, nets[a].shape[1]))
+    for a, (c, _) in nets.items():
+        t = xp.matmul(geometry["moments"][str(a)], c)
+        sums[a] = xp.reshape(t, (-1, 4, t.shape[1]))
 
-    def pullback(sums_bar: Sums) -> list[Array]:
-        parts = []
+    def pullback(sums_bar: Sums) -> Bars:
+        found = []
         for a, bar in sums_bar.items():
-            flat = xp.reshape(bar, (bar.shape[0] * 4, bar.shape[2]))
-            parts.append(xp.matmul(flat, xp.matrix_transpose(nets[a])))
-        flat = parts[0] if len(parts) == 1 else xp.concat(parts, axis=0)
-        n = joined.shape[0]
-        slope = xp.matmul(
-            xp.reshape(flat, (n * 4 * nb, count)), xp.matrix_transpose(basis["derivative"])
-        )
-        both = [xp.reshape(part, (n, 4, nb * count)) for part in (flat, slope)]
-        bars = xp.concat(both, axis=1)
-        return [
-            _rows_bar(xp, block, bars[:, :, start : start + count], cheb, stretch)
-            for start, block, cheb, stretch in bases
-        ]
+            both = xp.matrix_transpose(xp.concat(nets[a], axis=0))
+            bars = xp.matmul(xp.reshape(bar, (-1, bar.shape[2])), both)
+            found.append(xp.reshape(bars, (bar.shape[0], 8, bars.shape[1] // 2)))
+        bars = found[0] if len(found) == 1 else xp.concat(found, axis=0)
+        return _rows_bar(xp, basis, geometry, parts, bars)
 
     return sums, pullback
 
 
-def _moments(xp: Any, basis: Tree, block: Block, cheb: Array | None) -> Array:
-    """Return Σ_j R̃ ⊗ T(x) over all slots, (N, 4, K)."""
-    moments = None if cheb is None else xp.matmul(block.rows, xp.matrix_transpose(cheb))
-    if block.missing:
-        nothing = (float(block.missing) * block.empty) * basis["signs"][None, None, :]
-        moments = nothing if moments is None else moments + nothing
-    return moments
+def _parts(made: Tree) -> list[_Part]:
+    return [
+        _Part(int(b), zone, made[b][zone])
+        for b in sorted(made, key=int)
+        for zone in ZONES
+        if zone in made[b]
+    ]
 
 
-def _rows_bar(xp: Any, block: Block, bars: Array, cheb: Array, stretch: Array) -> Array:
-    """Return ∂/∂R̃ (N, 4, k) from Ā and Ā Dᵀ (N, 8, K)."""
-    found = xp.matmul(bars, cheb)
-    x_bar = xp.sum(block.rows * found[:, 4:, :], axis=1, keepdims=True)
-    # dx/dR̃₀ = (2/s_max) σ₀, so that all of it is a derivative by R̃.
-    s_bar = x_bar * (stretch[:, None, :] * block.deviation[:, :1, :])
-    return xp.concat([found[:, :1, :] + s_bar, found[:, 1:4, :]], axis=1)
+def _rows_bar(xp: Any, basis: Tree, geometry: Tree, parts: list[_Part], bars: Array) -> Bars:
+    """Return the derivatives by R from Ā and Ā Dᵀ, by turns, (N, 8, ΣK)."""
+    found, start = [], 0
+    for part in parts:
+        stop = start + basis[part.zone]["nodes"].shape[0]
+        if "cheb" in part.arrays:
+            own = bars[:, :, start:stop] * part.arrays["factor"]
+            found.append(xp.matmul(own, part.arrays["cheb"]))
+        start = stop
+    joined = found[0] if len(found) == 1 else xp.concat(found, axis=2)
+    n, _, pairs = joined.shape
+    joined = xp.reshape(joined, (n, 4, 2, pairs))
+    by_rows, by_x = joined[:, :, 0, :], joined[:, :, 1, :]
+    return by_rows[:, 0, :] + xp.sum(geometry["rows"] * by_x, axis=1), by_rows[:, 1:, :]
 
 
-def _series(
-    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Rows, blocks: list[Block]
-) -> dict[int, Array]:
-    """Return the coefficients of N_ab for each centre a, those of all b one below the other."""
-    users: dict[int, list[tuple[int, int]]] = {}
-    for a in rows:
-        for block in blocks:
-            key = (a, block.neighbour)
-            users.setdefault(config.network_index(*key), []).append(key)
-    found: dict[tuple[int, int], Array] = {}
-    for index, keys in users.items():
-        scales = [
-            (basis["reach"][a, b], params["davg"][a, b, 0], params["dstd"][a, b, 0])
-            for a, b in keys
-        ]
+def _stacked(
+    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Rows, parts: list[_Part]
+) -> dict[int, tuple[Array, Array]]:
+    """Return C and D C for each type a of centres, (ΣK, M), those of all parts below each other."""
+    found: dict[tuple[int, int, str], tuple[Array, Array]] = {}
+    for index, zone, keys in _users(config, rows, parts):
+        own = basis[zone]
+        scales = [scale_of(own, params, a, b) for a, b in keys]
         net = params["embeddings"][str(index)]
-        made = coefficients(xp, config.double_network, net, basis, scales)
-        found.update(zip(keys, made, strict=True))
-    stacks = {a: [found[a, block.neighbour] for block in blocks] for a in rows}
-    return {a: s[0] if len(s) == 1 else xp.concat(s, axis=0) for a, s in stacks.items()}
+        made = coefficients(xp, config.double_network, net, own, scales)
+        for (a, b), c in zip(keys, made, strict=True):
+            found[a, b, zone] = c, xp.matmul(own["derivative"], c)
+    stacks = {}
+    for a in rows:
+        both = zip(*(found[a, part.neighbour, part.zone] for part in parts), strict=True)
+        c, slope = (xp.concat(list(each), axis=0) if len(each) > 1 else each[0] for each in both)
+        stacks[a] = c, slope
+    return stacks
+
+
+def _users(
+    config: SeE2A, rows: Rows, parts: list[_Part]
+) -> list[tuple[int, str, list[tuple[int, int]]]]:
+    """Return which pairs of types use each net in each zone."""
+    users: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for a in rows:
+        for part in parts:
+            index = config.network_index(a, part.neighbour)
+            users.setdefault((index, part.zone), []).append((a, part.neighbour))
+    return [(index, zone, keys) for (index, zone), keys in users.items()]

@@ -1,7 +1,7 @@
 r"""The embedding net as a Chebyshev series: an order of magnitude less work per pair.
 
-N is a smooth function of one variable, s ∈ [0, s_max]. With x = 2s/s_max − 1 and the Chebyshev
-polynomials T_k, interpolation at K nodes gives
+N is a smooth function of one variable, s ∈ [s₀, s₁]. With x = 2(s − s₀)/(s₁ − s₀) − 1 and the
+Chebyshev polynomials T_k, interpolation at K nodes gives
 
 .. math::
 
@@ -23,7 +23,7 @@ T(x)     ``cheb``, (n, K, k)
 A        ``moments``, (n, 4, K)
 C        ``series``, (K, M)
 W, D     ``basis["transform"]``, ``basis["derivative"]``, (K, K)
-s_max    ``basis["reach"]``, (ntypes, ntypes)
+s₀, s₁   ``basis["start"]``, ``basis["reach"]``, (ntypes, ntypes)
 =======  =================================
 
 Source: Trefethen, Approximation Theory and Approximation Practice, chapters 3 and 4.
@@ -31,7 +31,7 @@ Source: Trefethen, Approximation Theory and Approximation Practice, chapters 3 a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat.numpy as np_xp
 import numpy as np
@@ -44,7 +44,7 @@ Array = Any
 #: Activations that are analytic, so that a series converges geometrically.
 SMOOTH = frozenset({"tanh", "gelu", "gelu_tf", "softplus", "sigmoid", "silu", "linear", "none"})
 
-#: Polynomials that are made one by one; the others follow from them in blocks of as many.
+#: L: so many polynomials are made one by one; the others are sums of products.
 BLOCK = 8
 
 
@@ -65,13 +65,17 @@ def _cosine(m: np.ndarray, k: int) -> np.ndarray:
     return cosine
 
 
-def chebyshev_basis(k: int, reach: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what the series needs on [0, s_max]: nodes in x (K,), W and D (K, K), signs T_k(−1).
+def chebyshev_basis(
+    k: int, reach: np.ndarray, start: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return what series need on [s₀, s₁]: nodes in x (K,), W and D (K, K), signs T_k(−1).
 
     Parameters
     ----------
     reach
-        s_max for each pair of types, (ntypes, ntypes).
+        s₁ for each pair of types, (ntypes, ntypes).
+    start
+        s₀ for each pair of types; 0 if not given.
     """
     odd = 2 * np.arange(k) + 1
     transform = _cosine(np.outer(np.arange(k), odd), k) * (2.0 / k)
@@ -85,6 +89,7 @@ def chebyshev_basis(k: int, reach: np.ndarray) -> dict[str, np.ndarray]:
         "transform": transform,
         "derivative": derivative,
         "signs": np.where(order % 2 == 0, 1.0, -1.0),
+        "start": np.zeros_like(reach) if start is None else start,
         "reach": np.asarray(reach, dtype=np.float64),
     }
 
@@ -92,24 +97,49 @@ def chebyshev_basis(k: int, reach: np.ndarray) -> dict[str, np.ndarray]:
 def chebyshev(xp: Any, x: Array, count: int) -> Array:
     """Return T_0 … T_{count−1} of x (n, k) as (n, count, k).
 
-    The first ones by the recurrence of three terms, the others in blocks of L by
-    T_{m+L} = 2 T_L T_m − T_{m−L}: few operations on large arrays.
+    The first L by the recurrence of three terms, and each L-th with its own; the others are
+    T_{m+l} = T_m T_l − (1 − x²) U_{m−1} U_{l−1}: few operations on large arrays.
     """
-    if count == 1:
-        return xp.ones_like(x)[:, None, :]
-    few, twice = [xp.ones_like(x), x], 2.0 * x
-    while len(few) < min(count, BLOCK + 1):
-        few.append(twice * few[-1] - few[-2])
-    first = xp.stack(few, axis=1)
-    if count <= BLOCK + 1:
-        return first
-    block = first[:, :BLOCK, :]
-    # Spread out first: Paddle is ten times slower where a product has to broadcast.
-    factor = xp.broadcast_to(2.0 * first[:, BLOCK:, :], block.shape)
-    blocks = [block, factor * block - xp.flip(first[:, 1:, :], axis=1)]
-    while len(blocks) * BLOCK < count:
-        blocks.append(factor * blocks[-1] - blocks[-2])
+    first, first_u = _recurrence(xp, x, 2.0 * x, min(count, BLOCK))
+    low = xp.stack(first, axis=1)
+    if count <= BLOCK:
+        return low
+    low_u = xp.stack(first_u, axis=1)
+    step = 2.0 * x * first[-1] - first[-2]  # T_L
+    steps, steps_u = _recurrence(xp, step, 2.0 * step, -(-count // BLOCK))
+    # U_{mL−1} = U_{L−1} · U_{m−1}(T_L)
+    factor = (x * x - 1.0) * (2.0 * x * first_u[-1] - first_u[-2])
+    blocks = [low]
+    for t, u in zip(steps[1:], steps_u[1:], strict=True):
+        block = t[:, None, :] * low
+        block += (factor * u)[:, None, :] * low_u
+        blocks.append(block)
     return xp.concat(blocks, axis=1)[:, :count, :]
+
+
+def _recurrence(xp: Any, x: Array, twice: Array, count: int) -> tuple[list[Array], list[Array]]:
+    """Return T_0 … T_{count−1}, and U_{−1} = 0 … U_{count−2}."""
+    one, nothing = xp.ones_like(x), xp.zeros_like(x)
+    t, u = [one, x], [nothing, one]
+    while len(t) < count:
+        t.append(twice * t[-1] - t[-2])
+        u.append(twice * u[-1] - u[-2])
+    return t[:count], u[:count]
+
+
+class Scale(NamedTuple):
+    """The interval [s₀, s₁] of a series, and R̃₀ = (s − mean)/deviation; all are 0-d."""
+
+    start: Array
+    reach: Array
+    mean: Array
+    deviation: Array
+
+
+def scale_of(basis: dict[str, Array], params: Tree, a: int, b: int) -> Scale:
+    """Return the scale of N_ab, with the ``davg`` and ``dstd`` of the parameters."""
+    interval = basis["start"][a, b], basis["reach"][a, b]
+    return Scale(*interval, params["davg"][a, b, 0], params["dstd"][a, b, 0])
 
 
 def coefficients(
@@ -117,20 +147,23 @@ def coefficients(
     network: Network,
     params: Tree,
     basis: dict[str, Array],
-    scales: list[tuple[Array, Array, Array]],
+    scales: list[Scale],
 ) -> list[Array]:
     """Return the coefficients C (K, M), float64, of one net N as a function of s, for some scales.
 
     Parameters
     ----------
     scales
-        s_max, and mean and deviation (0-d) with which R̃₀ = (s − mean)/deviation.
+        The intervals, and what makes R̃₀ of s.
     """
     # In float64 whatever the precision of the net: a derivative multiplies rounding errors by K².
     params = map_leaves(lambda x: xp.astype(x, xp.float64, copy=False), params)
     count = basis["nodes"].shape[0]
-    s = 0.5 * (basis["nodes"] + 1.0)
-    rows = [(s * reach - mean) / deviation for reach, mean, deviation in scales]
+    part = 0.5 * (basis["nodes"] + 1.0)
+    rows = [
+        (each.start + part * (each.reach - each.start) - each.mean) / each.deviation
+        for each in scales
+    ]
     g, _ = apply_network(xp, network, params, xp.reshape(xp.concat(rows, axis=0), (-1, 1)))
     places = range(0, len(scales) * count, count)
     return [xp.matmul(basis["transform"], g[start : start + count, :]) for start in places]
@@ -140,7 +173,7 @@ def tail(
     network: Network,
     params: Tree,
     basis: dict[str, np.ndarray],
-    scale: tuple[np.ndarray, np.ndarray, np.ndarray],
+    scale: Scale,
 ) -> float:
     """Return the size of the last coefficients relative to the largest, for NumPy parameters."""
     series = np.abs(coefficients(np_xp, network, params, basis, [scale])[0])

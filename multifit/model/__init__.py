@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._atomic import compared_atoms as compared_atoms
+from ._atomic import prepared as prepared
 from ._energy import evaluate_energy as evaluate_energy
 from ._evaluate import evaluate as evaluate
 from ._hessian import directions as directions

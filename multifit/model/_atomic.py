@@ -46,10 +46,45 @@ def compared_atoms(backend: Arithmetic, model: Model, batch: Tree) -> Atoms:
     return Atoms(natoms, mask, atoms.frame, present)
 
 
+def _counts(batch: Tree) -> dict[int, int]:
+    """Return how many atoms of each type a batch has, in its order."""
+    return {int(a): batch["centres"][a]["mask"].shape[0] for a in centres(batch)}
+
+
+def prepared(xp: Any, model: Model, params: Tree, batch: Tree) -> Tree:
+    """Return a batch whose pairs are ready for the networks: ``geometry`` instead of ``tables``.
+
+    What is ready stays as it is. Nothing of it depends on parameters that are trained.
+
+    Parameters
+    ----------
+    batch
+        From :class:`multifit.batch.Batcher`, perhaps with a ``basis``.
+    """
+    if "geometry" in batch:
+        return batch
+    ready = {key: x for key, x in batch.items() if key != "tables"}
+    ready["geometry"] = dsc.geometry(
+        xp,
+        model.descriptor,
+        params["descriptor"],
+        batch["atype"],
+        _counts(batch),
+        batch["tables"],
+        batch.get("basis"),
+    )
+    return ready
+
+
 def contributions(
     xp: Any, model: Model, params: Tree, batch: Tree
 ) -> tuple[list[Array], Callable[[list[Array]], Array]]:
     """Return what the atoms contribute, type by type, and its pullback to the pair vectors.
+
+    Parameters
+    ----------
+    batch
+        As from :func:`prepared`.
 
     Returns
     -------
@@ -59,14 +94,12 @@ def contributions(
         The same of ȳ → (N, 3, Σk), for the tables as :func:`multifit.descriptor.join` puts them.
     """
     kinds = [int(a) for a in centres(batch)]
-    counts = {a: batch["centres"][str(a)]["mask"].shape[0] for a in kinds}
-    d, descriptor_pullback = dsc.describe(
+    d, descriptor_pullback = dsc.of_geometry(
         xp,
         model.descriptor,
         params["descriptor"],
-        batch["atype"],
-        counts,
-        batch["tables"],
+        _counts(batch),
+        batch["geometry"],
         batch.get("basis"),
     )
     found = [_of_type(xp, model, params, a, batch, d[a]) for a in kinds]
@@ -104,5 +137,6 @@ def totals(backend: Arithmetic, model: Model, params: Tree, batch: Tree) -> tupl
             xp.zeros((nframes, *shape), dtype=xp.float64),
             xp.zeros((0, *shape), dtype=xp.float64),
         )
+    batch = prepared(xp, model, params, batch)
     each = xp.concat(contributions(xp, model, params, batch)[0], axis=0)
     return backend.segment_sum(each, frames_of(xp, batch), nframes), each

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import descriptor as dsc
 from ..backend import Arithmetic
 from ..tree import Tree
-from ._atomic import centres, contributions, frames_of, weight
+from ._atomic import centres, contributions, frames_of, prepared, weight
 from ._settings import Model
 
 Array = Any
@@ -66,6 +65,7 @@ def evaluate_energy(
     nframes = batch["natoms"].shape[0]
     if not batch["centres"]:
         return _nothing(xp, nframes, forces, atom_virial)
+    batch = prepared(xp, model, params, batch)
     parts, pullback = contributions(xp, model, params, batch)
     atom_energy = xp.concat([y[:, 0] for y in parts], axis=0)
     frame = frames_of(xp, batch)
@@ -77,9 +77,9 @@ def evaluate_energy(
     }
     if not forces:
         return out
-    if model.fitting.tot_ener_zero or not batch["tables"]:
+    pairs = batch["geometry"]
+    if model.fitting.tot_ener_zero or "rij" not in pairs:
         return out | _zero_forces(xp, nframes, _ends(batch), atom_virial)
-    pairs = dsc.join(xp, batch["tables"])
     g = pullback([xp.ones_like(y) for y in parts])
     out["force"] = _force(backend, g, pairs["index"], _ends(batch))
     per_atom = xp.matmul(pairs["rij"], xp.matrix_transpose(g))

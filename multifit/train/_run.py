@@ -23,7 +23,7 @@ from ..config import Config
 from ..data import Sampler, system_probabilities
 from ..errors import TrainingError
 from ..spectrum import Spectrum
-from ._ahead import Batches, Ready, ahead
+from ._ahead import Ready, ahead
 from ._begin import Run, Start, begin, introduce
 from ._blame import refuse
 from ._breakdown import Recall, break_down
@@ -32,6 +32,7 @@ from ._full_validation import FullValidation
 from ._interrupt import Interrupt
 from ._onlookers import Onlookers, after_step, records
 from ._outputs import check_outputs
+from ._prepared import Batches
 from ._profile import OFF, STEP, Recorder
 from ._profile_report import check_file, report
 from ._progress import Display, duration
@@ -207,8 +208,7 @@ def _loop(
         board, curve = records(run, stack, validator is not None)
         onlookers = Onlookers(display, recorder, validator, whole, curve, board)
         values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
-        batches = Batches(setup.training, setup.backend, recorder)
-        works = stack.enter_context(contextlib.closing(ahead(batches, sampler, values)))
+        works = stack.enter_context(contextlib.closing(ahead(step.batches, sampler, values)))
         interrupt = stack.enter_context(Interrupt(display.quiet))
         for number in range(after + 1, setup.numb_steps + 1):
             with recorder.span(STEP):
@@ -239,6 +239,7 @@ class _Step:
     """The compiled training step, and what takes its times."""
 
     call: Callable[..., Any]
+    batches: Batches
     recorder: Recorder
 
 
@@ -251,7 +252,8 @@ def _step(
     decay = training.ema_decay if training.enable_ema else None
     step = train_step(objective, setup.adam, decay)
     watched = announced(setup.backend, step if recall is None else recall.of(step), tell)
-    return _Step(watched, recorder)
+    batches = Batches(setup.training, setup.backend, run.numpy_params(), run.spectrum, recorder)
+    return _Step(watched, batches, recorder)
 
 
 def _advance(
@@ -260,15 +262,15 @@ def _advance(
     """Do one step; return the metrics of its batch before the update, and the learning rate."""
     setup, backend, span = run.setup, run.setup.backend, step.recorder.span
     with span("wait for the batch"):
-        work, values, drawn = next(works)
+        prepared, values, drawn = next(works)
     with span("check the series"):
-        basis = run.spectrum.basis_for(work.nearest, run.numpy_params)
-    batch = work.batch if basis is None else {**work.batch, "basis": basis}
+        basis = run.spectrum.basis_for(prepared.work.nearest, run.numpy_params)
+    prepared = step.batches.renewed(prepared, basis)
     lr = setup.rate.at(number - 1)
     state = (run.trainable, run.frozen, run.moments)
     with span("update"):
         with span("launch"):
-            trainable, moments, found = step.call(*state, batch, work.label, values)
+            trainable, moments, found = step.call(*state, prepared.batch, prepared.label, values)
         if step.recorder.on:  # what is read first waits for a device that works by itself
             with span("wait for the device"):
                 backend.to_numpy(found["rmse"])
@@ -278,7 +280,7 @@ def _advance(
     run.trainable, run.moments = trainable, moments
     if not math.isfinite(metrics["rmse"]):
         works.close()  # its thread uses the same tables as what follows
-        refuse(run, work, number)
+        refuse(run, prepared.work, number)
     run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
         with span("check the series"):

@@ -52,7 +52,7 @@ class Evaluator:
             work.nearest, lambda: map_leaves(self.backend.to_numpy, params)
         )
         if basis is not None:
-            arrays["basis"] = basis
+            arrays["basis"] = basis.device
         if self._shapes.is_new(arrays) and self.tell is not None:
             self.tell(atoms(self.backend, arrays))
         out = self._predict(params, arrays)

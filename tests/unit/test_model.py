@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from multifit import descriptor as dsc
 from multifit import model as mdl
 from multifit.backend import get_backend
+from multifit.descriptor._spectral import Scale
 from multifit.errors import FileFormatError, UnsupportedError
 from multifit.tree import flatten, map_leaves
 
@@ -131,7 +132,7 @@ def test_the_tail_tells_whether_the_series_is_exact() -> None:
     tails = []
     for k in (8, 24, 48, 160):
         basis = series(model, [molecule()], k)["near"]
-        scale = (basis["reach"].max(), np.asarray(0.1), np.asarray(0.3))
+        scale = Scale(*map(np.asarray, (0.0, basis["reach"].max(), 0.1, 0.3)))
         tails.append(dsc.tail(model.descriptor.network, net, basis, scale))
     assert tails[0] > 1e-6
     assert tails[-1] < 1e-13

@@ -13,11 +13,11 @@ from numpy.polynomial import chebyshev as reference
 
 from multifit import descriptor as dsc
 from multifit.backend import Backend, get_backend
-from multifit.descriptor._spectral import BLOCK, chebyshev, coefficients
+from multifit.descriptor._spectral import BLOCK, Scale, chebyshev, coefficients
 from multifit.frames import NEAR
 from multifit.model import evaluate
 from multifit.networks import apply_network
-from multifit.spectrum import FEWEST, GRID, MARGIN, MOST, STEP, Spectrum
+from multifit.spectrum import FEWEST, GRID, MARGIN, MOST, STEP, Basis, Spectrum
 from multifit.tree import Tree, map_leaves
 
 NUMPY = get_backend("numpy")
@@ -76,7 +76,7 @@ def test_nodes_lie_inside_the_interval() -> None:
 def test_only_the_reach_depends_on_distances() -> None:
     """So that a compiled step stays as it is when an interval grows."""
     near, far = (dsc.chebyshev_basis(72, np.full((2, 2), reach)) for reach in (1.5, 0.4))
-    assert set(near) == {"nodes", "transform", "derivative", "signs", "reach"}
+    assert set(near) == {"nodes", "transform", "derivative", "signs", "start", "reach"}
     for key, x in near.items():
         assert (x.shape, x.dtype) == (far[key].shape, far[key].dtype)
         assert np.array_equal(x, far[key]) == (key != "reach")
@@ -91,7 +91,8 @@ def net_of(precision: str = "float64", activation: str = "tanh") -> tuple[dsc.Se
 
 
 #: s_max, mean and deviation.
-SCALES = [(1.3, 0.2, 0.4), (0.7, -0.1, 0.6)]
+#: Intervals, means and deviations.
+SCALES = [(0.0, 1.3, 0.2, 0.4), (0.3, 0.9, -0.1, 0.6)]
 
 
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED, "strict"])
@@ -100,10 +101,10 @@ def test_coefficients_give_the_net_on_each_interval(
     name: str, precision: str, strict: StrictBackend
 ) -> None:
     backend, (config, net) = adapter(name, strict), net_of(precision)
-    basis = dsc.chebyshev_basis(FEWEST["near"], np.ones((2, 2)))
+    basis = dsc.chebyshev_basis(72, np.ones((2, 2)))
 
     def both(params: Tree, basis: Tree, scales: Any) -> dict[str, Any]:
-        each = [(x[0], x[1], x[2]) for x in (scales["0"], scales["1"])]
+        each = [Scale(x[0], x[1], x[2], x[3]) for x in (scales["0"], scales["1"])]
         found = coefficients(backend.xp, config.double_network, params, basis, each)
         return {"0": found[0], "1": found[1]}
 
@@ -112,31 +113,33 @@ def test_coefficients_give_the_net_on_each_interval(
     made = run(*(map_leaves(backend.asarray, x) for x in reversed(given)))
     found = [made["0"], made["1"]]
     exact = map_leaves(lambda x: x.astype(np.float64), net)
-    for series, (reach, mean, deviation) in zip(found, SCALES, strict=True):
+    for series, (start, reach, mean, deviation) in zip(found, SCALES, strict=True):
         values = backend.to_numpy(series)
         assert values.dtype == np.float64
-        s = np.linspace(0.0, reach, 50)
+        s = np.linspace(start, reach, 50)
         rows = ((s - mean) / deviation)[:, None]
         want, pullback = apply_network(NUMPY.xp, config.double_network, exact, rows)
-        x = 2.0 * s / reach - 1.0
+        x = 2.0 * (s - start) / (reach - start) - 1.0
         same(reference.chebval(x, values).T, want, rtol=1e-12)
         # Differentiating a series of K terms costs a factor of about K² at the ends.
-        slope = reference.chebval(x, reference.chebder(values)).T.sum(axis=1) * 2.0 / reach
+        slope = (
+            reference.chebval(x, reference.chebder(values)).T.sum(axis=1) * 2.0 / (reach - start)
+        )
         same(slope, pullback(np.ones_like(want))[:, 0] / deviation, rtol=1e-10)
 
 
 @pytest.mark.parametrize("activation", sorted(dsc.SMOOTH))
 def test_every_smooth_activation_has_a_series(activation: str) -> None:
     config, net = net_of(activation=activation)
-    for (reach, *scale), count in zip(SCALES, (FEWEST["near"], FEWEST["far"]), strict=True):
+    for each, count in zip(SCALES, (72, 40), strict=True):
         basis = dsc.chebyshev_basis(count, np.ones((1, 1)))
-        given: Any = tuple(np.asarray(x) for x in (reach, *scale))
+        given = Scale(*(np.asarray(x) for x in each))
         assert dsc.tail(config.double_network, net, basis, given) < 1e-13
 
 
 def test_the_tail_falls_with_the_number_of_coefficients() -> None:
     config, net = net_of()
-    scale: Any = tuple(np.asarray(x) for x in SCALES[0])
+    scale = Scale(*(np.asarray(x) for x in SCALES[0]))
     tails = [
         dsc.tail(config.double_network, net, dsc.chebyshev_basis(k, np.ones((1, 1))), scale)
         for k in (4, 8, 16, 32, 64)
@@ -159,7 +162,8 @@ def spectrum(nearest: Any = 1.0, **more: Any) -> tuple[Spectrum, Tree]:
     found = Spectrum(NUMPY, model.descriptor)
     found.include(np.broadcast_to(np.asarray(nearest, dtype=np.float64), (2, 2)))
     params = draw(model)
-    params["descriptor"]["davg"][:, :, 0] = 0.5  # so that the steps of stiff nets are at pairs
+    # Steps of stiff nets are where near pairs end and others begin.
+    params["descriptor"]["davg"][:, :, 0] = 0.8
     return found, params
 
 
@@ -173,10 +177,10 @@ def never() -> Tree:
     raise AssertionError("the parameters are asked for")
 
 
-def sizes(basis: Tree | None) -> dict[str, int]:
+def sizes(basis: Basis | None) -> dict[str, int]:
     """Return the number of coefficients for near pairs and for the others."""
     assert basis is not None
-    return {zone: len(each["nodes"]) for zone, each in basis.items()}
+    return {zone: len(each["nodes"]) for zone, each in basis.host.items()}
 
 
 def reaches(*rows: list[float]) -> np.ndarray:
@@ -212,10 +216,10 @@ def test_every_pair_of_types_has_its_own_interval() -> None:
     assert basis is not None
     # Types that were not met reach from the cut-off as far as any: nothing is outside.
     rest = MARGIN * RCUT
-    same(basis["far"]["reach"], reaches([2.5, END], [END, rest]), rtol=1e-8)
+    same(basis.host["far"]["reach"], reaches([2.5, END], [END, rest]), rtol=1e-8)
     # Of near pairs those that there are.
-    same(basis["near"]["reach"][:, 0][1:], reaches([0.5])[0], rtol=0.0)
-    same(basis["near"]["reach"][0, 1:], reaches([0.75])[0], rtol=0.0)
+    same(basis.host["near"]["reach"][:, 0][1:], reaches([0.5])[0], rtol=0.0)
+    same(basis.host["near"]["reach"][0, 1:], reaches([0.75])[0], rtol=0.0)
     found.check(params)
     assert sizes(basis) == found.counts == FEWEST
 
@@ -226,7 +230,7 @@ def test_the_far_interval_ends_where_pairs_are_near() -> None:
         found, _ = spectrum(r)
         basis = found.basis_for(FAR * np.inf, never)
         assert basis is not None
-        near, far = basis["near"]["reach"], basis["far"]["reach"]
+        near, far = basis.host["near"]["reach"], basis.host["far"]["reach"]
         # The closest of the pairs that are not near lies inside, if only just.
         assert (reaches([max(r, END)]) <= far).all()
         assert (far <= edge * (1.0 + 1e-8)).all()
@@ -239,8 +243,8 @@ def test_far_pairs_shrink_no_interval_below_the_cut_off() -> None:
     found, _ = spectrum(0.999 * RCUT)
     basis = found.basis_for(np.full((2, 2), 0.999 * RCUT), never)
     assert basis is not None
-    assert (basis["near"]["reach"] > 0).all()
-    assert (basis["far"]["reach"] > 0).all()
+    assert (basis.host["near"]["reach"] > 0).all()
+    assert (basis.host["far"]["reach"] > 0).all()
 
 
 def test_a_closer_pair_enlarges_its_interval_alone() -> None:
@@ -253,11 +257,11 @@ def test_a_closer_pair_enlarges_its_interval_alone() -> None:
     second = grown.basis_for(distances([np.inf, 0.7], [0.7, 0.8]), lambda: params)
     assert second is not None
     assert np.array_equal(grown.nearest < before, [[False, True], [True, True]])
-    larger = {zone: second[zone]["reach"] > first[zone]["reach"] for zone in first}
+    larger = {zone: second.host[zone]["reach"] > first.host[zone]["reach"] for zone in first.host}
     assert np.array_equal(larger["near"], grown.nearest < before)
     assert np.array_equal(larger["far"], [[False, False], [False, True]])
     # The arrays have the shapes of those before: nothing is compiled again.
-    shapes = [map_leaves(lambda x: (x.shape, x.dtype), basis) for basis in (first, second)]
+    shapes = [map_leaves(lambda x: (x.shape, x.dtype), basis.host) for basis in (first, second)]
     assert shapes[0] == shapes[1]
     assert grown.basis_for(CLOSER, never) is second
 
@@ -272,7 +276,7 @@ def test_an_interval_never_shrinks() -> None:
 def test_types_that_meet_for_the_first_time_are_looked_at() -> None:
     one = distances([1.0, np.inf], [np.inf, np.inf])
     grown, params = spectrum(one)
-    stiffen(params, "1", 12.0)
+    stiffen(params, "1", 24.0)
     asked = []
 
     def current() -> Tree:
@@ -329,11 +333,10 @@ def test_near_pairs_ask_only_where_there_are_any() -> None:
     nearest = distances([2.0, 2.0], [1.0, 2.0])
     for used, grows in (("0", True), ("1", False)):
         grown, params = spectrum(nearest)
-        stiffen(params, used, 8.0)
+        stiffen(params, used, 20.0)
         grown.check(params)
         assert grown.usable
         assert (grown.counts["near"] > FEWEST["near"]) == grows
-        assert grown.counts["far"] > FEWEST["far"]
     # The first pair that is near has them looked at.
     assert grown.basis_for(distances([np.inf] * 2, [np.inf, 1.0]), lambda: params) is not None
     assert grown.counts["near"] > FEWEST["near"]
@@ -351,9 +354,10 @@ def test_one_zone_grows_without_the_other() -> None:
     assert near.counts["far"] == FEWEST["far"]
     assert first is not None
     assert second is not None
-    same(second["far"], first["far"], rtol=0.0)
+    same(second.host["far"], first.host["far"], rtol=0.0)
     # Without near pairs it is the other way round.
     far, params = spectrum(2.0)
+    params["descriptor"]["davg"][:, :, 0] = 0.4
     stiffen(params, "0", 12.0)
     first = far.basis_for(FAR * np.inf, never)
     far.check(params)
@@ -362,22 +366,22 @@ def test_one_zone_grows_without_the_other() -> None:
     assert far.counts["near"] == FEWEST["near"]
     assert first is not None
     assert second is not None
-    same(second["near"], first["near"], rtol=0.0)
+    same(second.host["near"], first.host["near"], rtol=0.0)
 
 
 def test_each_model_counts_for_itself() -> None:
     grown, params = spectrum(0.9)
-    stiffen(params, "0", 5.0)
+    stiffen(params, "0", 12.0)
     grown.check(params)
     assert grown.counts != FEWEST
-    assert spectrum()[0].counts == FEWEST == {"near": 72, "far": 40}
+    assert spectrum()[0].counts == FEWEST == {"near": 40, "far": 24}
 
 
 def test_a_stiff_net_takes_more_coefficients() -> None:
     grown, params = spectrum(0.9)
     grown.check(params)
     assert grown.counts == FEWEST
-    stiffen(params, "0", 5.0)
+    stiffen(params, "0", 12.0)
     grown.check(params)
     counts = dict(grown.counts)
     for zone, count in counts.items():
@@ -385,7 +389,7 @@ def test_a_stiff_net_takes_more_coefficients() -> None:
         assert (count - FEWEST[zone]) % STEP == 0
     assert sizes(grown.basis_for(FAR, never)) == counts
     # Once more than enough, never fewer: each number is a compilation.
-    stiffen(params, "0", 0.2)
+    stiffen(params, "0", 0.08)
     grown.check(params)
     assert grown.counts == counts
     stiffen(params, "0", 3000.0)
@@ -433,7 +437,7 @@ def test_a_net_of_float32_has_a_series_with_fewer_digits() -> None:
     counts = []
     for precision in ("float32", "float64"):
         grown, params = spectrum(0.9, precision=precision)
-        stiffen(params, "0", 5.0)
+        stiffen(params, "0", 12.0)
         grown.check(params)
         counts.append(grown.counts)
     for zone in FEWEST:
@@ -445,7 +449,7 @@ def test_a_net_of_float32_has_a_series_with_fewer_digits() -> None:
 
 def test_a_state_says_all_that_was_found() -> None:
     grown, _ = spectrum(distances([2.8, 1.0], [1.0, np.inf]))
-    grown.counts = {"near": 104, "far": 56}
+    grown.restore({"nearest": grown.nearest, "counts": {"near": 104, "far": 56}})
     state = grown.state()
     assert state == {"nearest": [[2.5, 0.75], [0.75, -1.0]], "counts": {"near": 104, "far": 56}}
     # What goes on later does not change what was written.
@@ -457,7 +461,7 @@ def test_a_state_says_all_that_was_found() -> None:
     first, second = grown.basis_for(FAR * np.inf, never), again.basis_for(FAR * np.inf, never)
     assert first is not None
     assert second is not None
-    same(second, first, rtol=0.0)
+    same(second.host, first.host, rtol=0.0)
 
 
 def test_what_is_larger_is_kept() -> None:
@@ -470,7 +474,7 @@ def test_what_is_larger_is_kept() -> None:
     basis = now.basis_for(FAR * np.inf, never)
     assert basis is not None
     assert sizes(basis) == now.counts
-    assert basis["near"]["reach"][0, 1] > basis["near"]["reach"][0, 0]
+    assert basis.host["near"]["reach"][0, 1] > basis.host["near"]["reach"][0, 0]
 
 
 def test_atoms_at_the_same_place_are_remembered() -> None:
@@ -518,6 +522,6 @@ def test_empty_near_slots_of_types_without_near_pairs_are_exact() -> None:
     assert basis is not None
     assert grown.counts["far"] > grown.counts["near"]
     plain = evaluate(NUMPY, model, params, batch)
-    found = evaluate(NUMPY, model, params, {**batch, "basis": basis})
+    found = evaluate(NUMPY, model, params, {**batch, "basis": basis.host})
     same(found["energy"], plain["energy"], rtol=1e-12)
     same(found["force"], plain["force"], rtol=0.0, atol=1e-10 * np.abs(plain["force"]).max())

@@ -71,7 +71,7 @@ PUBLIC = {
         *("DOS_RULES", "DOS_TERMS", "ENERGY_RULES", "ENERGY_TERMS", "LABELS"),
     },
     "multifit.model": {
-        "compared_atoms",
+        *("compared_atoms", "prepared"),
         *("KINDS", "Kind", "Model", "Preset", "init", "trainable_names"),
         *("evaluate", "evaluate_energy", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),

@@ -1,0 +1,221 @@
+r"""What the descriptor needs to know of the neighbours: nothing of it depends on a network.
+
+It is computed once for a batch, outside of what is differentiated, and for frames that come again
+once in a run. For N atoms and P slots for pairs, the tables of all types of neighbours side by
+side, it is a tree of
+
+===================== ===================== =====================================================
+key                   shape                 what it is
+===================== ===================== =====================================================
+``rij``, ``index``    (N, 3, P), (N, P)     the pairs, if there are any, as all that follows
+``rows``              (N, 4, P)             R̃
+``factors``                                 of :func:`~._environment.to_vectors`
+``widths.b``          (k,)                  the columns of type b; the values mean nothing
+``series.b.z.cheb``   (N, K, k)             T(x) of the pairs of type b in zone z
+``series.b.z.factor`` (N, 8, 1)             ∂/∂R from ∂/∂R̃, and (2/s_max) from ∂/∂x, four of each
+``moments.a``         (4n, ΣK)              A of the atoms of type a, over all of ``series``
+===================== ===================== =====================================================
+
+of which the last three are there only with a basis for the series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..tree import Tree
+from ._environment import local_frames
+from ._se_e2_a import SeE2A
+from ._spectral import chebyshev
+
+Array = Any
+Rows = dict[int, slice]  #: the type of the centres → their rows
+
+#: Near pairs, which have columns and a series of their own, and the others.
+ZONES = ("near", "far")
+
+
+def rows_of(counts: Mapping[int, int]) -> Rows:
+    """Return the rows of each type from the number of atoms of each, in order."""
+    rows, start = {}, 0
+    for a, n in counts.items():
+        rows[a] = slice(start, start + n)
+        start += n
+    return rows
+
+
+def join(xp: Any, tables: Mapping[str, Tree]) -> Tree:
+    """Return the tables of all types of neighbours side by side: ``rij``, ``index``, ``mask``."""
+    found = [tables[b] for b in sorted(tables, key=int)]
+    keys = ("rij", "index", "mask")
+    if len(found) == 1:
+        return {key: found[0][key] for key in keys}
+    return {key: xp.concat([table[key] for table in found], axis=-1) for key in keys}
+
+
+def geometry(
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    atype: Array,
+    counts: Mapping[int, int],
+    tables: Mapping[str, Tree],
+    basis: Tree | None = None,
+) -> Tree:
+    """Return what is to be known of the neighbours of N atoms.
+
+    Parameters
+    ----------
+    params
+        ``davg`` and ``dstd``, (ntypes, ntypes, 4).
+    atype
+        (N,) integers.
+    counts
+        How many atoms of each type that occurs, in order.
+    tables
+        For each neighbour type that occurs, under its number: ``rij`` (N, 3, k) in Å, ``mask`` and
+        ``index`` (N, k). Slots of ``sel`` that a table lacks count as empty, those that it has too
+        many as not there. With ``near`` (m,) the first m columns are those of near pairs.
+    basis
+        ``near`` and ``far`` from :func:`multifit.descriptor.chebyshev_basis`, as arrays of xp.
+    """
+    rows = rows_of(counts)
+    mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
+    columns = _columns(config, tables)
+    made: Tree = {}
+    s: Array = None
+    if tables:
+        made, s = _pairs(xp, config, rows, tables, mean, deviation, columns)
+    if basis is None:
+        return made
+    slots = list(_slots(xp, config, tables, columns))
+    return made | _series(xp, made, s, slots, basis, atype, rows, mean, deviation)
+
+
+def _columns(config: SeE2A, tables: Mapping[str, Tree]) -> dict[int, slice]:
+    """Return the columns of each type of neighbours that has slots and occurs."""
+    found, start = {}, 0
+    for b in sorted(map(int, tables)):
+        width = tables[str(b)]["mask"].shape[1]
+        found[b] = slice(start, start + width)
+        start += width
+    return found
+
+
+def _pairs(
+    xp: Any,
+    config: SeE2A,
+    rows: Rows,
+    tables: Mapping[str, Tree],
+    mean: Array,
+    deviation: Array,
+    columns: Mapping[int, slice],
+) -> tuple[Tree, Array]:
+    """Return the part that every embedding needs, and s (N, P)."""
+    pairs = join(xp, tables)
+    raw, factors = local_frames(xp, config.environment, pairs["rij"], pairs["mask"])
+    parts = [
+        (raw[:, :, span] - mean[:, b, :, None]) / deviation[:, b, :, None]
+        for b, span in columns.items()
+    ]
+    scaled = parts[0] if len(parts) == 1 else xp.concat(parts, axis=2)
+    seen = _seen(xp, config, rows, columns, pairs["mask"])
+    if seen is not None:
+        scaled = scaled * seen[:, None, :]
+        there = {key: x * seen for key, x in factors.items() if key != "unit"}
+        factors = {**there, "unit": factors["unit"]}
+    widths = {
+        str(b): xp.zeros((span.stop - span.start,), dtype=xp.float64) for b, span in columns.items()
+    }
+    made = {"rij": pairs["rij"], "index": pairs["index"], "rows": scaled}
+    return {**made, "factors": factors, "widths": widths}, raw[:, 0, :]
+
+
+def _seen(
+    xp: Any, config: SeE2A, rows: Rows, columns: Mapping[int, slice], mask: Array
+) -> Array | None:
+    """Return 0 for pairs of types that are excluded, else 1, (N, P); None if all are seen."""
+    if not any((a, b) in config.excluded for a in rows for b in columns):
+        return None
+    bands = []
+    for a, span in rows.items():
+        parts = [
+            1.0 - mask[span, here] if (a, b) in config.excluded else xp.ones_like(mask[span, here])
+            for b, here in columns.items()
+        ]
+        bands.append(parts[0] if len(parts) == 1 else xp.concat(parts, axis=1))
+    return bands[0] if len(bands) == 1 else xp.concat(bands, axis=0)
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """The slots for neighbours of one type in one zone."""
+
+    neighbour: int
+    zone: str
+    columns: slice | None  #: of those that are stored
+    mask: Array = None  #: 1 for a pair, (N, k), where only pairs count
+    missing: Array | float = 0.0  #: empty ones that no column stands for; negative if it must
+
+
+def _slots(
+    xp: Any, config: SeE2A, tables: Mapping[str, Tree], columns: Mapping[int, slice]
+) -> Iterator[_Slots]:
+    """Yield what has a series, in the order of types of neighbours and of :data:`ZONES`.
+
+    Empty slots lie at s = 0, which the series of near pairs does not hold.
+    """
+    for b, sel in enumerate(config.sel):
+        if not sel:
+            continue
+        span = columns.get(b, slice(0, 0))
+        table = tables.get(str(b), {})
+        near = table["near"].shape[0] if "near" in table else 0
+        others = slice(span.start + near, span.stop)
+        missing: Array | float = float(sel - (others.stop - others.start))
+        if near:
+            mask = table["mask"][:, :near]
+            yield _Slots(b, "near", slice(span.start, span.start + near), mask)
+            missing = missing - xp.sum(mask, axis=1)[:, None, None]
+        yield _Slots(b, "far", others if others.stop > others.start else None, None, missing)
+
+
+def _series(
+    xp: Any,
+    pairs: Tree,
+    s: Array,
+    slots: list[_Slots],
+    basis: Tree,
+    atype: Array,
+    rows: Rows,
+    mean: Array,
+    deviation: Array,
+) -> Tree:
+    """Return the part that series need."""
+    moments: list[Array] = []
+    made: dict[str, Tree] = {}
+    for each in slots:
+        b, own = each.neighbour, basis[each.zone]
+        start, reach = (xp.take(own[key], atype, axis=0)[:, b, None] for key in ("start", "reach"))
+        stretch, sigma = 2.0 / (reach - start), deviation[:, b, :, None]
+        by_x = xp.broadcast_to(stretch[:, :, None], sigma.shape)
+        # The order of what a product with C and its derivative returns: by turns.
+        factor = xp.reshape(xp.stack([1.0 / sigma, by_x], axis=2), (sigma.shape[0], 8, 1))
+        entry: Tree = {"factor": factor}
+        empty = (each.missing * (-mean[:, b, :, None] / sigma)) * own["signs"][None, None, :]
+        if each.columns is None:
+            moments.append(empty)
+        else:
+            x, r = (s[:, each.columns] - start) * stretch, pairs["rows"][:, :, each.columns]
+            if each.mask is not None:
+                x, r = x * each.mask, r * each.mask[:, None, :]
+            entry["cheb"] = chebyshev(xp, x - 1.0, own["nodes"].shape[0])
+            found = xp.matmul(r, xp.matrix_transpose(entry["cheb"]))
+            moments.append(found if each.zone == "near" else found + empty)
+        made.setdefault(str(b), {})[each.zone] = entry
+    joined = moments[0] if len(moments) == 1 else xp.concat(moments, axis=2)
+    total = joined.shape[2]
+    split = {str(a): xp.reshape(joined[span, :, :], (-1, total)) for a, span in rows.items()}
+    return {"series": made, "moments": split}

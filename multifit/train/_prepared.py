@@ -1,0 +1,112 @@
+"""Batches on the device, and what of them can be computed once for all steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from .. import model as mdl
+from ..backend import Backend, get_backend
+from ..spectrum import Basis, Spectrum
+from ..tree import Tree, map_leaves, walk
+from ._memory import available
+from ._profile import OFF, Recorder
+from ._source import Source, Work
+
+#: Part of the free memory for batches of one frame, which come again in the next epoch, and the
+#: least of it in bytes.
+KEPT_PART, KEPT = 8, 1 << 30
+
+#: Works on what the host holds.
+NUMPY = get_backend("numpy")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A batch whose arrays are those of the backend."""
+
+    work: Work  #: what it was made of, as NumPy arrays
+    batch: Tree
+    label: dict[str, Any]
+    basis: Basis | None  #: the series for which it was made
+
+
+@dataclass
+class Batches:
+    """The batches of a source on the device; those of one frame are made once, while they fit.
+
+    On a CPU, all that depends on where the atoms are, and on nothing that is trained, is computed
+    here rather than in every step.
+
+    Parameters
+    ----------
+    params
+        Nested NumPy arrays; only what is never trained matters.
+    """
+
+    source: Source
+    backend: Backend
+    params: Tree
+    spectrum: Spectrum
+    recorder: Recorder = OFF
+    _kept: dict[tuple[int, int], Prepared] = field(default_factory=dict)
+    _used: int = 0
+    _lock: Lock = field(default_factory=Lock)  #: a thread draws, and the loop may renew
+
+    def __post_init__(self) -> None:
+        """Look how much memory there is."""
+        self._limit = max(KEPT, available() // KEPT_PART)
+
+    def draw(self, system: int, frames: np.ndarray) -> Prepared:
+        """Return the batch of some frames of a system, for the series as it is now."""
+        key = (system, int(frames[0]))
+        if len(frames) > 1 or key not in self._kept:
+            return self._keep(self._prepare(self.source.work(system, frames, self.recorder)))
+        return self.renewed(self._kept[key], self.spectrum.basis)
+
+    def renewed(self, prepared: Prepared, basis: Basis | None) -> Prepared:
+        """Return the batch for a series; it is the same one if it was made for it."""
+        if prepared.basis is basis:
+            return prepared
+        return self._keep(self._prepare(prepared.work))
+
+    def _prepare(self, work: Work) -> Prepared:
+        span, basis, host = self.recorder.span, self.spectrum.basis, work.batch
+        if self.backend.on_cpu and not self.source.loss.needs_hessian:
+            with span("geometry of the pairs"):
+                given = host if basis is None else {**host, "basis": basis.host}
+                host = mdl.prepared(NUMPY.xp, self.source.model, self.params, given)
+                host = {key: x for key, x in host.items() if key != "basis"}
+        with span("copy to the device"):
+            batch, label = (map_leaves(self.backend.asarray, x) for x in (host, work.label))
+        if basis is not None:
+            batch["basis"] = basis.device
+        return Prepared(work, batch, label, basis)
+
+    def _keep(self, prepared: Prepared) -> Prepared:
+        """Keep a batch of one frame if there is room."""
+        work = prepared.work
+        if len(work.frames) > 1:
+            return prepared
+        with self._lock:
+            key = (work.system, int(work.frames[0]))
+            size = _nbytes(prepared)
+            free = self._limit - self._used
+            if key in self._kept:
+                free += _nbytes(self._kept[key])
+            if size <= free:
+                self._used = self._limit - free + size
+                self._kept[key] = prepared
+                self.source.forget(*key)
+        return prepared
+
+
+def _nbytes(prepared: Prepared) -> int:
+    """Return the memory that a batch holds, on the host and on the device."""
+    own = {key: x for key, x in prepared.batch.items() if key != "basis"}
+    trees = (prepared.work.batch, prepared.work.label, own, prepared.label)
+    return sum(8 * math.prod(x.shape) for tree in trees for _, x in walk(tree))
