@@ -178,10 +178,11 @@ class Spectrum:
 
         Where one zone does, the other gets its headroom, too: what compiles does so once.
         """
-        if not self.usable or all(self._holds(params, *each) for each in self.counts.items()):
+        enough = {zone: self._holds(params, zone, count) for zone, count in self.counts.items()}
+        if not self.usable or all(enough.values()):
             return
-        for zone in self.counts:
-            needed = FINER
+        for zone, count in self.counts.items():
+            needed = FINER if enough[zone] else count
             while needed <= MOST and not self._holds(params, zone, needed):
                 needed += FINER
             self.counts[zone] = max(self.counts[zone], _enlarged(zone, needed, self.headroom))
