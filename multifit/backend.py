@@ -71,6 +71,14 @@ class Backend(Arithmetic, Protocol):
         """Whether a new shape costs a compilation, so that tables are padded."""
         ...
 
+    @property
+    def eager(self) -> bool:
+        """Whether a training step is done operation by operation.
+
+        Values can then be looked at within, and arrays be changed.
+        """
+        ...
+
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return the same values, of the same dtype, on this backend's device."""
         ...

@@ -178,8 +178,10 @@ class Spectrum:
 
         Where one zone does, the other gets its headroom, too: what compiles does so once.
         """
+        if not self.usable:
+            return
         enough = {zone: self._holds(params, zone, count) for zone, count in self.counts.items()}
-        if not self.usable or all(enough.values()):
+        if all(enough.values()):
             return
         for zone, count in self.counts.items():
             needed = FINER if enough[zone] else count

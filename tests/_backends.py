@@ -36,6 +36,7 @@ class StrictBackend:
     xp: Any = array_api_strict
     can_train: bool = False
     static_shapes: bool = True
+    eager: bool = False
     on_cpu: bool = True
 
     def asarray(self, x: np.ndarray, /) -> Any:

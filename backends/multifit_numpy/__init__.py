@@ -24,6 +24,7 @@ class NumpyBackend:
     xp: Any = xp
     can_train: bool = False
     static_shapes: bool = False
+    eager: bool = True
     on_cpu: bool = True
 
     def asarray(self, x: np.ndarray, /) -> Array:

@@ -39,6 +39,7 @@ class PaddleBackend:
     xp: Any = xp
     can_train: bool = True
     static_shapes: bool = False
+    eager: bool = True
     device: str = field(default_factory=_default_device)
 
     def __post_init__(self) -> None:

@@ -41,6 +41,7 @@ class TensorFlowBackend:
     xp: Any = xp
     can_train: bool = True
     static_shapes: bool = True
+    eager: bool = False
     device: str = field(default_factory=_default_device)
     xla: bool = field(default_factory=lambda: os.environ.get("MULTIFIT_XLA") != "0")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,14 +36,23 @@ def _default_device() -> str:
     return os.environ.get("MULTIFIT_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def _wants_inductor() -> bool:
+    return os.environ.get("MULTIFIT_TORCH_COMPILE", "") not in ("", "0")
+
+
 @dataclass(frozen=True)
 class TorchBackend:
-    """Tensors on one device, eager: ``$MULTIFIT_DEVICE``, else CUDA if there is any."""
+    """Tensors on one device: ``$MULTIFIT_DEVICE``, else CUDA if there is any.
+
+    With ``$MULTIFIT_TORCH_COMPILE`` predictions and gradients are compiled by ``torch.compile``;
+    else, and what updates parameters always, all is eager.
+    """
 
     name: str = "torch"
     can_train: bool = True
-    static_shapes: bool = False
+    eager: bool = True
     device: str = field(default_factory=_default_device)
+    inductor: bool = field(default_factory=_wants_inductor)
 
     def __post_init__(self) -> None:
         """Refuse a device that is not there."""
@@ -55,6 +65,17 @@ class TorchBackend:
                 f"PyTorch has no device {self.device!r} here; set MULTIFIT_DEVICE to one of: "
                 f"{known}"
             ) from exc
+
+        if self.inductor and not shutil.which(os.environ.get("CXX", "g++")):
+            raise BackendError(
+                "MULTIFIT_TORCH_COMPILE is set, but torch.compile needs a C++ compiler, and there "
+                "is no g++: install one, or name it in CXX"
+            )
+
+    @property
+    def static_shapes(self) -> bool:
+        """Whether each new shape is compiled."""
+        return self.inductor
 
     @property
     def xp(self) -> Any:
@@ -77,11 +98,14 @@ class TorchBackend:
 
     def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
         """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
+        if n == 1:  # Inductor (2.13) has no code for adding up at one place
+            return torch.sum(x, dim=0, keepdim=True)
         zeros = torch.zeros((n, *x.shape[1:]), dtype=x.dtype, device=x.device)
         return zeros.index_add(0, index, x)
 
     def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
         """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient)."""
+        f = self._compiled(f)
 
         def run(params: dict[str, Array], *rest: Any) -> Any:
             with torch.enable_grad():
@@ -94,7 +118,15 @@ class TorchBackend:
 
     def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f without recording gradients; eager mode starts at once."""
-        return torch.no_grad()(f)
+        # A step differentiates, which Inductor can not see through: its gradient is compiled alone.
+        return torch.no_grad()(f if donate else self._compiled(f))
+
+    def _compiled(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        if not self.inductor:
+            return f
+        # A function of its own: not every callable object is one that can be compiled.
+        made: Callable[..., Any] = torch.compile(lambda *args: f(*args), dynamic=False)
+        return made
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

@@ -67,7 +67,7 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
         lr = scalars["lr"]
         (loss, metrics), grads = differentiate(params, frozen, batch, label, lr)
         finite = backend.xp.isfinite(loss)
-        if not backend.static_shapes:  # nothing is compiled: the value is there
+        if backend.eager:  # the value is there
             if not bool(finite):
                 return params, state, metrics
             finite = None

@@ -42,7 +42,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[int]]]:
     def watched(run: Any, step: Any, works: Any, number: int) -> Any:
         def noted() -> Any:
             for ready in works:
-                seen.append((ready.work.system, ready.work.frames.tolist()))
+                seen.append((ready.prepared.work.system, ready.prepared.work.frames.tolist()))
                 yield ready
 
         return advance(run, step, noted(), number)
