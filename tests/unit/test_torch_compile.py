@@ -44,7 +44,7 @@ def gradients(backend: TorchBackend) -> tuple[float, dict[str, np.ndarray]]:
     return float(value), {name: backend.to_numpy(x) for name, x in grads.items()}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("default")  # PyTorch warns of itself
 @pytest.mark.skipif(COMPILER is None, reason="torch.compile needs g++")
 def test_compiled_gradients_are_those_of_eager_mode() -> None:
     value, grads = gradients(TorchBackend(inductor=True))
