@@ -44,9 +44,6 @@ Array = Any
 #: Activations that are analytic, so that a series converges geometrically.
 SMOOTH = frozenset({"tanh", "gelu", "gelu_tf", "softplus", "sigmoid", "silu", "linear", "none"})
 
-#: L: so many polynomials are made one by one; the others are sums of products.
-BLOCK = 8
-
 
 def _cosine(m: np.ndarray, k: int) -> np.ndarray:
     """Return cos(π m/2k) for integers m.
@@ -95,36 +92,17 @@ def chebyshev_basis(
 
 
 def chebyshev(xp: Any, x: Array, count: int) -> Array:
-    """Return T_0 … T_{count−1} of x (n, k) as (n, count, k).
+    """Return T_0 … T_{count−1} of x (n, k) as (n, count, k), by T_{m+1} = 2x T_m − T_{m−1}.
 
-    The first L by the recurrence of three terms, and each L-th with its own; the others are
-    T_{m+l} = T_m T_l − (1 − x²) U_{m−1} U_{l−1}: few operations on large arrays.
+    One after the other, each a small array that stays in the cache, and put together at the end:
+    building them in blocks takes fewer operations, and up to five times as long.
     """
-    first, first_u = _recurrence(xp, x, 2.0 * x, min(count, BLOCK))
-    low = xp.stack(first, axis=1)
-    if count <= BLOCK:
-        return low
-    low_u = xp.stack(first_u, axis=1)
-    step = 2.0 * x * first[-1] - first[-2]  # T_L
-    steps, steps_u = _recurrence(xp, step, 2.0 * step, -(-count // BLOCK))
-    # U_{mL−1} = U_{L−1} · U_{m−1}(T_L)
-    factor = (x * x - 1.0) * (2.0 * x * first_u[-1] - first_u[-2])
-    blocks = [low]
-    for t, u in zip(steps[1:], steps_u[1:], strict=True):
-        block = t[:, None, :] * low
-        block += (factor * u)[:, None, :] * low_u
-        blocks.append(block)
-    return xp.concat(blocks, axis=1)[:, :count, :]
-
-
-def _recurrence(xp: Any, x: Array, twice: Array, count: int) -> tuple[list[Array], list[Array]]:
-    """Return T_0 … T_{count−1}, and U_{−1} = 0 … U_{count−2}."""
-    one, nothing = xp.ones_like(x), xp.zeros_like(x)
-    t, u = [one, x], [nothing, one]
-    while len(t) < count:
-        t.append(twice * t[-1] - t[-2])
-        u.append(twice * u[-1] - u[-2])
-    return t[:count], u[:count]
+    found, twice = [xp.ones_like(x), x], 2.0 * x
+    while len(found) < count:
+        following = twice * found[-1]
+        following -= found[-2]
+        found.append(following)
+    return xp.stack(found[:count], axis=1)
 
 
 class Scale(NamedTuple):
