@@ -1,0 +1,113 @@
+"""Batches whose geometry is computed before the step: the same numbers, made once if they fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from _backends import TRAINABLE
+from _cases import assemble, build, crystal, draw, molecule, series
+from _compare import same
+from _water import curve, fit, labelled, recipe, write
+
+from multifit import config
+from multifit import model as mdl
+from multifit.backend import get_backend
+from multifit.train import Start, _prepared
+from multifit.train._begin import begin
+from multifit.train._prepared import Batches
+from multifit.train._setup import set_up
+from multifit.tree import map_leaves
+
+NUMPY = get_backend("numpy")
+FRAME = np.array([0])
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "one side": {},
+    "two sides, excluded": {"type_one_side": False, "exclude_types": ((0, 1),)},
+    "hidden pairs, no slots": {"pair_exclude_types": ((1, 1),), "sel": (0, 12)},
+    "densities of states": {"numb_dos": 3},
+}
+
+
+@pytest.mark.parametrize("name", ["numpy", *TRAINABLE])
+@pytest.mark.parametrize("count", [0, 48], ids=["direct", "series"])
+@pytest.mark.parametrize("key", OPTIONS)
+def test_what_is_prepared_on_numpy_changes_nothing(key: str, count: int, name: str) -> None:
+    backend, model = get_backend(name), build(**OPTIONS[key])
+    params, systems = draw(model), [crystal(), molecule()]
+    batch, _ = assemble(model, systems, True)
+    if count:
+        batch["basis"] = series(model, systems, count)
+    ready = mdl.prepared(NUMPY.xp, model, params, batch)
+    assert "tables" not in ready
+    assert mdl.prepared(NUMPY.xp, model, params, ready) is ready
+    outputs = []
+    for given in (batch, ready):
+        arrays = [map_leaves(backend.asarray, x) for x in (params, given)]
+        outputs.append(map_leaves(backend.to_numpy, mdl.evaluate(backend, model, *arrays)))
+    same(outputs[1], outputs[0], rtol=1e-12)
+
+
+def batches(folder: Path, backend: str = "numpy") -> Batches:
+    """Return the batches of a run that has not begun."""
+    (folder / "input.json").write_text(json.dumps(recipe(training__training_data__batch_size=1)))
+    setup = set_up(config.load(folder / "input.json"), get_backend(backend), folder)
+    run, _ = begin(setup, Start(), folder)
+    return Batches(setup.training, setup.backend, run.numpy_params(), run.spectrum)
+
+
+def test_a_frame_is_prepared_once(tmp_path: Path) -> None:
+    write(tmp_path / "data", labelled(4))
+    found = batches(tmp_path)
+    first = found.draw(0, FRAME)
+    assert "geometry" in first.batch
+    assert found.draw(0, FRAME) is first
+    assert found.draw(0, np.array([1])) is not first
+    # Batches of several frames hardly come again.
+    both = np.array([0, 1])
+    assert found.draw(0, both) is not found.draw(0, both)
+
+
+def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
+    write(tmp_path / "data", labelled(4))
+    found = batches(tmp_path)
+    first = found.draw(0, FRAME)
+    found.spectrum.include(np.full((2, 2), 0.5))
+    second = found.draw(0, FRAME)
+    assert second is not first
+    assert second.basis is found.spectrum.basis
+    assert second.batch["basis"] is found.spectrum.basis.device
+    # The one that was drawn before is made anew when it is used.
+    assert found.renewed(first, found.spectrum.basis).basis is found.spectrum.basis
+    used = found._used
+    assert found.draw(0, FRAME).basis is found.spectrum.basis
+    assert found._used == used
+
+
+def test_what_does_not_fit_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "data", labelled(4))
+    one = _prepared._nbytes(batches(tmp_path).draw(0, FRAME))
+    monkeypatch.setattr(_prepared, "KEPT", int(1.5 * one))
+    monkeypatch.setattr(_prepared, "available", lambda: 0)
+    found = batches(tmp_path)
+    first = found.draw(0, FRAME)
+    assert found.draw(0, np.array([1])) is not found.draw(0, np.array([1]))
+    assert found.draw(0, FRAME) is first
+    assert found._used == one
+
+
+@pytest.mark.parametrize("backend", TRAINABLE[:2])
+def test_runs_that_keep_nothing_are_the_same(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "data", labelled(3))
+    given = recipe(steps=8, training__training_data__batch_size=1)
+    kept = fit(tmp_path, given, output=tmp_path / "kept", backend=backend)
+    monkeypatch.setattr(_prepared, "KEPT", 0)
+    monkeypatch.setattr(_prepared, "available", lambda: 0)
+    fresh = fit(tmp_path, given, output=tmp_path / "fresh", backend=backend)
+    np.testing.assert_array_equal(curve(kept)[1], curve(fresh)[1])
