@@ -157,10 +157,14 @@ class Spectrum:
         params
             What returns the nested NumPy arrays; called only if a pair is closer or of new types.
         """
-        if (nearest < self.nearest).any():
+        if not self.holds(nearest):
             self.include(nearest)
             self.check(params())
         return self._basis
+
+    def holds(self, nearest: np.ndarray) -> bool:
+        """Return whether pairs of these distances in Å, (ntypes, ntypes), are in the intervals."""
+        return not (nearest < self.nearest).any()
 
     def include(self, nearest: np.ndarray) -> None:
         """Let the intervals hold pairs of these distances in Å, (ntypes, ntypes), and closer ones.
@@ -200,7 +204,8 @@ class Spectrum:
         basis, worst, own = self._host(zone, count), 0.0, params["descriptor"]
         within = NEAR * self.config.rcut if zone == "near" else np.inf
         for a, b in np.argwhere(self.nearest < within).tolist():
-            if not self.config.sel[b] or (a, b) in self.config.excluded:
+            # Excluded pairs count for nothing, but their empty slots at s = 0 do.
+            if not self.config.sel[b] or (zone == "near" and (a, b) in self.config.excluded):
                 continue
             net = own["embeddings"][str(self.config.network_index(a, b))]
             scale = dsc.scale_of(basis, own, a, b)
@@ -218,7 +223,7 @@ class Spectrum:
         if nearest.shape != self.nearest.shape or counts.keys() != self.counts.keys():
             return
         self.nearest = np.minimum(self.nearest, np.where(nearest >= 0, nearest, np.inf))
-        self.counts = {zone: max(n, int(counts[zone])) for zone, n in self.counts.items()}
+        self.counts = {z: max(n, min(int(counts[z]), MOST)) for z, n in self.counts.items()}
         self._renew()
 
 

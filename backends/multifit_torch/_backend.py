@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ Array = torch.Tensor
 
 #: Functions that make arrays out of nothing, which torch would put on the CPU.
 _CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"})
+
+#: Programs that torch.compile may make in a process.
+MOST_SHAPES = 256
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class TorchBackend:
     inductor: bool = field(default_factory=_wants_inductor)
 
     def __post_init__(self) -> None:
-        """Refuse a device that is not there."""
+        """Refuse a device or a compiler that is not there."""
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError, ImportError) as exc:  # the last two without support
@@ -66,11 +70,13 @@ class TorchBackend:
                 f"{known}"
             ) from exc
 
-        if self.inductor and not shutil.which(os.environ.get("CXX", "g++")):
-            raise BackendError(
-                "MULTIFIT_TORCH_COMPILE is set, but torch.compile needs a C++ compiler, and there "
-                "is no g++: install one, or name it in CXX"
-            )
+        if self.inductor:
+            compiler = shlex.split(os.environ.get("CXX") or "g++")[0]
+            if not shutil.which(compiler):
+                raise BackendError(
+                    "MULTIFIT_TORCH_COMPILE is set, but torch.compile needs a C++ compiler, and "
+                    f"there is no {compiler}: install one, or name it in CXX"
+                )
 
     @property
     def static_shapes(self) -> bool:
@@ -117,13 +123,15 @@ class TorchBackend:
         return run
 
     def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """Return f without recording gradients; eager mode starts at once."""
+        """Return f without recording gradients, compiled if that was asked for."""
         # A step differentiates, which Inductor can not see through: its gradient is compiled alone.
         return torch.no_grad()(f if donate else self._compiled(f))
 
     def _compiled(self, f: Callable[..., Any]) -> Callable[..., Any]:
         if not self.inductor:
             return f
+        # Beyond so many shapes, eight if nobody says otherwise, PyTorch would silently be eager.
+        torch._dynamo.config.recompile_limit = MOST_SHAPES
         # A function of its own: not every callable object is one that can be compiled.
         made: Callable[..., Any] = torch.compile(lambda *args: f(*args), dynamic=False)
         return made

@@ -12,7 +12,7 @@ key                   shape                 what it is
 ``factors``                                 of :func:`~._environment.to_vectors`
 ``widths.b``          (k,)                  the columns of type b; the values mean nothing
 ``series.b.z.cheb``   (N, K, k)             T(x) of the pairs of type b in zone z
-``series.b.z.factor`` (N, 8, 1)             ∂/∂R from ∂/∂R̃, and (2/s_max) from ∂/∂x, four of each
+``series.b.z.factor`` (N, 8, 1)             ∂R̃/∂R and ∂x/∂s = 2/(s₁ − s₀), by turns, four of each
 ``moments.a``         (4n, ΣK)              A of the atoms of type a, over all of ``series``
 ===================== ===================== =====================================================
 
@@ -95,7 +95,7 @@ def geometry(
 
 
 def _columns(config: SeE2A, tables: Mapping[str, Tree]) -> dict[int, slice]:
-    """Return the columns of each type of neighbours that has slots and occurs."""
+    """Return the columns of each type of neighbours that occurs."""
     found, start = {}, 0
     for b in sorted(map(int, tables)):
         width = tables[str(b)]["mask"].shape[1]
@@ -204,16 +204,17 @@ def _series(
         # The order of what a product with C and its derivative returns: by turns.
         factor = xp.reshape(xp.stack([1.0 / sigma, by_x], axis=2), (sigma.shape[0], 8, 1))
         entry: Tree = {"factor": factor}
-        empty = (each.missing * (-mean[:, b, :, None] / sigma)) * own["signs"][None, None, :]
-        if each.columns is None:
-            moments.append(empty)
-        else:
+        parts = []
+        if each.zone == "far":
+            empty = -mean[:, b, :, None] / sigma
+            parts.append((each.missing * empty) * own["signs"][None, None, :])
+        if each.columns is not None:
             x, r = (s[:, each.columns] - start) * stretch, pairs["rows"][:, :, each.columns]
             if each.mask is not None:
                 x, r = x * each.mask, r * each.mask[:, None, :]
             entry["cheb"] = chebyshev(xp, x - 1.0, own["nodes"].shape[0])
-            found = xp.matmul(r, xp.matrix_transpose(entry["cheb"]))
-            moments.append(found if each.zone == "near" else found + empty)
+            parts.append(xp.matmul(r, xp.matrix_transpose(entry["cheb"])))
+        moments.append(parts[0] if len(parts) == 1 else parts[0] + parts[1])
         made.setdefault(str(b), {})[each.zone] = entry
     joined = moments[0] if len(moments) == 1 else xp.concat(moments, axis=2)
     total = joined.shape[2]

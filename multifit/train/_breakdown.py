@@ -112,20 +112,25 @@ def _copies(backend: Backend, flat: Flat) -> Flat:
     return {name: backend.asarray(np.array(backend.to_numpy(x))) for name, x in flat.items()}
 
 
+def _spare(backend: Backend) -> Flat:
+    """Return a variable that nobody misses."""
+    return {"x": backend.asarray(np.asarray(1.0))}
+
+
 def _alone(backend: Backend, f: Callable[..., Tree], *args: Any) -> Callable[[], None]:
     """Return a call of f, compiled as it is in a step: where a gradient is taken.
 
-    Some adapters compile only that with all their means; f does not depend on this variable.
+    Some adapters compile only that with all their means; f does not depend on this variable, which
+    is given away as a step gives its parameters.
     """
 
     def beside(variable: Flat, *rest: Any) -> tuple[Array, Tree]:
         return variable["x"] * 1.0, f(*rest)
 
-    compiled = backend.compile(backend.value_and_grad(beside))
-    variable = {"x": backend.asarray(np.asarray(1.0))}
+    compiled = backend.compile(backend.value_and_grad(beside), donate=(0,))
 
     def call() -> None:
-        (_, found), _ = compiled(variable, *args)
+        (_, found), _ = compiled(_spare(backend), *args)
         _wait(backend, found)
 
     return call
@@ -149,12 +154,13 @@ def _gradient(run: Run, batch: Tree, label: Tree, lr: Array) -> Callable[[], Non
     setup = run.setup
     backend = setup.backend
     differentiate = backend.value_and_grad(Objective(backend, setup.model, setup.loss))
-    # Adapters compile a function, which this is only by name where it is an object with one.
-    compiled = backend.compile(lambda *args: differentiate(*args))
+    # Compiled as a step is, which gives something away.
+    compiled = backend.compile(lambda spare, *args: differentiate(*args), donate=(0,))
     trainable = _copies(backend, run.trainable)
 
     def call() -> None:
-        (_, metrics), _ = compiled(trainable, run.frozen, batch, label, lr)
+        spare = _spare(backend)
+        (_, metrics), _ = compiled(spare, trainable, run.frozen, batch, label, lr)
         _wait(backend, metrics)
 
     return call

@@ -17,9 +17,9 @@ from ._memory import available
 from ._profile import OFF, Recorder
 from ._source import Source, Work
 
-#: Part of the free memory for batches of one frame, which come again in the next epoch, and the
-#: least of it in bytes.
-KEPT_PART, KEPT = 8, 1 << 30
+#: Part of the host's free memory for batches of one frame, which come again in the next epoch, and
+#: the least and the most of it in bytes; the least is all of it on other devices.
+KEPT_PART, KEPT, KEPT_MOST = 8, 1 << 30, 8 << 30
 
 #: Works on what the host holds.
 NUMPY = get_backend("numpy")
@@ -33,6 +33,7 @@ class Prepared:
     batch: Tree
     label: dict[str, Any]
     basis: Basis | None  #: the series for which it was made
+    ready: bool = True  #: whether it was made at all
 
 
 @dataclass
@@ -59,23 +60,32 @@ class Batches:
 
     def __post_init__(self) -> None:
         """Look how much memory there is."""
-        self._limit = max(KEPT, available() // KEPT_PART)
+        more = available() // KEPT_PART if self.backend.on_cpu else 0
+        self._limit = max(KEPT, min(more, KEPT_MOST))
 
     def draw(self, system: int, frames: np.ndarray) -> Prepared:
         """Return the batch of some frames of a system, for the series as it is now."""
-        key = (system, int(frames[0]))
-        if len(frames) > 1 or key not in self._kept:
-            return self._keep(self._prepare(self.source.work(system, frames, self.recorder)))
-        return self.renewed(self._kept[key], self.spectrum.basis)
+        known = self._kept.get((system, int(frames[0]))) if len(frames) == 1 else None
+        if known is not None:
+            return self.renewed(known, self.spectrum.basis)
+        made = self._prepare(self.source.work(system, frames, self.recorder))
+        if self._keep(made):
+            self.source.forget(system, int(frames[0]))
+        return made
 
     def renewed(self, prepared: Prepared, basis: Basis | None) -> Prepared:
         """Return the batch for a series; it is the same one if it was made for it."""
-        if prepared.basis is basis:
+        if prepared.ready and prepared.basis is basis:
             return prepared
-        return self._keep(self._prepare(prepared.work))
+        made = self._prepare(prepared.work)
+        self._keep(made)
+        return made
 
     def _prepare(self, work: Work) -> Prepared:
         span, basis, host = self.recorder.span, self.spectrum.basis, work.batch
+        if not self.spectrum.holds(work.nearest):
+            # Polynomials would be of points far outside: the loop lets the intervals grow first.
+            return Prepared(work, {}, {}, basis, ready=False)
         if self.backend.on_cpu and not self.source.loss.needs_hessian:
             with span("geometry of the pairs"):
                 given = host if basis is None else {**host, "basis": basis.host}
@@ -87,22 +97,20 @@ class Batches:
             batch["basis"] = basis.device
         return Prepared(work, batch, label, basis)
 
-    def _keep(self, prepared: Prepared) -> Prepared:
-        """Keep a batch of one frame if there is room."""
+    def _keep(self, prepared: Prepared) -> bool:
+        """Keep a batch of one frame if there is room, and say whether; what was kept makes way."""
         work = prepared.work
-        if len(work.frames) > 1:
-            return prepared
+        if len(work.frames) > 1 or not prepared.ready:
+            return False
+        key, size = (work.system, int(work.frames[0])), _nbytes(prepared)
         with self._lock:
-            key = (work.system, int(work.frames[0]))
-            size = _nbytes(prepared)
-            free = self._limit - self._used
-            if key in self._kept:
-                free += _nbytes(self._kept[key])
-            if size <= free:
-                self._used = self._limit - free + size
-                self._kept[key] = prepared
-                self.source.forget(*key)
-        return prepared
+            old = self._kept.pop(key, None)
+            self._used -= 0 if old is None else _nbytes(old)
+            if self._used + size > self._limit:
+                return False
+            self._used += size
+            self._kept[key] = prepared
+        return True
 
 
 def _nbytes(prepared: Prepared) -> int:

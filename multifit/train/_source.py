@@ -30,7 +30,7 @@ FRAMES = 1024
 
 @dataclass(frozen=True)
 class Work:
-    """One batch, as NumPy arrays or on a backend's device, and where it came from."""
+    """One batch, as NumPy arrays, and where it came from."""
 
     batch: Tree
     label: dict[str, Any]

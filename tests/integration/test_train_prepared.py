@@ -77,6 +77,7 @@ def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
     found.spectrum.include(np.full((2, 2), 0.5))
+    assert first.basis is not found.spectrum.basis
     second = found.draw(0, FRAME)
     assert second is not first
     assert second.basis is found.spectrum.basis
@@ -111,3 +112,34 @@ def test_runs_that_keep_nothing_are_the_same(
     monkeypatch.setattr(_prepared, "available", lambda: 0)
     fresh = fit(tmp_path, given, output=tmp_path / "fresh", backend=backend)
     np.testing.assert_array_equal(curve(kept)[1], curve(fresh)[1])
+
+
+def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -> None:
+    write(tmp_path / "data", labelled(4))
+    found = batches(tmp_path)
+    spectrum = found.spectrum
+    spectrum.nearest = np.full((2, 2), 3.0)  # as if only pairs farther apart had been seen
+    drawn = found.draw(0, FRAME)
+    assert not drawn.ready
+    assert found._used == 0
+    basis = spectrum.basis_for(drawn.work.nearest, lambda: found.params)
+    now = found.renewed(drawn, basis)
+    assert now.ready
+    assert now.basis is basis
+    assert (spectrum.nearest < 3.0).all()
+    assert found.draw(0, FRAME) is now
+
+
+def test_a_batch_that_has_become_too_large_makes_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "data", labelled(4))
+    one = _prepared._nbytes(batches(tmp_path).draw(0, FRAME))
+    monkeypatch.setattr(_prepared, "KEPT", one)
+    monkeypatch.setattr(_prepared, "available", lambda: 0)
+    found = batches(tmp_path)
+    first = found.draw(0, FRAME)
+    spectrum = found.spectrum
+    spectrum.restore({"nearest": spectrum.nearest, "counts": {"near": 104, "far": 104}})
+    assert found.draw(0, FRAME) is not first
+    assert (found._used, found._kept) == (0, {})

@@ -524,3 +524,22 @@ def test_empty_near_slots_of_types_without_near_pairs_are_exact() -> None:
     found = evaluate(NUMPY, model, params, {**batch, "basis": basis.host})
     same(found["energy"], plain["energy"], rtol=1e-12)
     same(found["force"], plain["force"], rtol=0.0, atol=1e-10 * np.abs(plain["force"]).max())
+
+
+def test_nets_of_excluded_pairs_are_looked_at_where_slots_are_empty() -> None:
+    """Their empty slots count, at s = 0; their pairs do not."""
+    grown, params = spectrum(0.9, type_one_side=False, exclude_types=((0, 1),))
+    params["descriptor"]["davg"][:, :, 0] = 0.1
+    stiffen(params, str(grown.config.network_index(0, 1)), 20.0)
+    grown.check(params)
+    assert grown.counts["far"] > FEWEST["far"]
+    assert grown.counts["near"] == FEWEST["near"]
+
+
+def test_a_run_that_gave_up_before_is_looked_at_again() -> None:
+    again, params = spectrum()
+    state = again.state()
+    again.restore({**state, "counts": {"near": MOST + STEP, "far": FEWEST["far"]}})
+    again.check(params)
+    assert again.usable
+    assert again.counts == {"near": MOST, "far": FEWEST["far"]}
