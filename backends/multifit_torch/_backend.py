@@ -69,7 +69,6 @@ class TorchBackend:
                 f"PyTorch has no device {self.device!r} here; set MULTIFIT_DEVICE to one of: "
                 f"{known}"
             ) from exc
-
         if self.inductor:
             compiler = shlex.split(os.environ.get("CXX") or "g++")[0]
             if not shutil.which(compiler):

@@ -8,7 +8,7 @@ from typing import Any
 from ..tree import Tree
 from ._direct import direct
 from ._environment import to_vectors
-from ._geometry import geometry, rows_of
+from ._geometry import geometry, spans
 from ._se_e2_a import SeE2A
 from ._series import series
 
@@ -56,7 +56,7 @@ def of_geometry(
     basis: Tree | None = None,
 ) -> tuple[Descriptors, Callable[[Descriptors], Array]]:
     """Return what :func:`describe` does, from the :func:`~multifit.descriptor.geometry`."""
-    rows = rows_of(counts)
+    rows = spans(counts)
     if basis is None:
         t, embed_pullback = direct(xp, config, params, rows, known)
     else:

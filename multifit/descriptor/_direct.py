@@ -8,7 +8,7 @@ from typing import Any
 from .. import precision as prec
 from ..networks import Network, apply_network
 from ..tree import Tree
-from ._geometry import Rows
+from ._geometry import Spans, concat, spans
 from ._se_e2_a import SeE2A
 
 Array = Any
@@ -17,7 +17,7 @@ Bars = tuple[Array, Array]  #: derivatives by R₀ (N, P) and by the other rows 
 
 
 def direct(
-    xp: Any, config: SeE2A, params: Tree, rows: Rows, geometry: Tree
+    xp: Any, config: SeE2A, params: Tree, rows: Spans, geometry: Tree
 ) -> tuple[Sums, Callable[[Sums], Bars]]:
     """Return Σ_j R̃_ij ⊗ N_ab(R̃_ij,0) for each type a, and the pullback to R.
 
@@ -34,7 +34,8 @@ def direct(
         T̄ → the derivatives by R, float64.
     """
     precision = prec.canonical(config.precision)
-    columns = _columns(geometry)
+    widths = geometry.get("widths", {})
+    columns = spans({b: widths[str(b)].shape[0] for b in sorted(map(int, widths))})
     sums: Sums = {}
     pullbacks = {}
     for a, span in rows.items():
@@ -63,22 +64,11 @@ def direct(
                 / params["dstd"][a, b, :][None, :, None]
                 for b in columns
             ]
-            bands.append(parts[0] if len(parts) == 1 else xp.concat(parts, axis=2))
-        found = bands[0] if len(bands) == 1 else xp.concat(bands, axis=0)
+            bands.append(concat(xp, parts, axis=2))
+        found = concat(xp, bands, axis=0)
         return found[:, 0, :], found[:, 1:, :]
 
     return sums, pullback
-
-
-def _columns(geometry: Tree) -> dict[int, slice]:
-    """Return the columns of each type of neighbours."""
-    found, start = {}, 0
-    widths = geometry.get("widths", {})
-    for b in sorted(map(int, widths)):
-        width = widths[str(b)].shape[0]
-        found[b] = slice(start, start + width)
-        start += width
-    return found
 
 
 def of_pairs(

@@ -21,7 +21,7 @@ of which the last three are there only with a basis for the series.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,28 +31,31 @@ from ._se_e2_a import SeE2A
 from ._spectral import chebyshev
 
 Array = Any
-Rows = dict[int, slice]  #: the type of the centres → their rows
+Spans = dict[int, slice]  #: a type → the rows of its centres, or the columns of its neighbours
 
 #: Near pairs, which have columns and a series of their own, and the others.
 ZONES = ("near", "far")
 
 
-def rows_of(counts: Mapping[int, int]) -> Rows:
-    """Return the rows of each type from the number of atoms of each, in order."""
-    rows, start = {}, 0
-    for a, n in counts.items():
-        rows[a] = slice(start, start + n)
+def spans(sizes: Mapping[int, int]) -> Spans:
+    """Return where each type lies, from how many there are of each, in their order."""
+    found, start = {}, 0
+    for kind, n in sizes.items():
+        found[kind] = slice(start, start + n)
         start += n
-    return rows
+    return found
+
+
+def concat(xp: Any, parts: Sequence[Array], axis: int) -> Array:
+    """Return arrays one after the other; a single one as it is, which copies nothing."""
+    return parts[0] if len(parts) == 1 else xp.concat(list(parts), axis=axis)
 
 
 def join(xp: Any, tables: Mapping[str, Tree]) -> Tree:
     """Return the tables of all types of neighbours side by side: ``rij``, ``index``, ``mask``."""
     found = [tables[b] for b in sorted(tables, key=int)]
     keys = ("rij", "index", "mask")
-    if len(found) == 1:
-        return {key: found[0][key] for key in keys}
-    return {key: xp.concat([table[key] for table in found], axis=-1) for key in keys}
+    return {key: concat(xp, [table[key] for table in found], axis=-1) for key in keys}
 
 
 def geometry(
@@ -81,9 +84,9 @@ def geometry(
     basis
         ``near`` and ``far`` from :func:`multifit.descriptor.chebyshev_basis`, as arrays of xp.
     """
-    rows = rows_of(counts)
+    rows = spans(counts)
     mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
-    columns = _columns(config, tables)
+    columns = spans({b: tables[str(b)]["mask"].shape[1] for b in sorted(map(int, tables))})
     made: Tree = {}
     s: Array = None
     if tables:
@@ -94,24 +97,14 @@ def geometry(
     return made | _series(xp, made, s, slots, basis, atype, rows, mean, deviation)
 
 
-def _columns(config: SeE2A, tables: Mapping[str, Tree]) -> dict[int, slice]:
-    """Return the columns of each type of neighbours that occurs."""
-    found, start = {}, 0
-    for b in sorted(map(int, tables)):
-        width = tables[str(b)]["mask"].shape[1]
-        found[b] = slice(start, start + width)
-        start += width
-    return found
-
-
 def _pairs(
     xp: Any,
     config: SeE2A,
-    rows: Rows,
+    rows: Spans,
     tables: Mapping[str, Tree],
     mean: Array,
     deviation: Array,
-    columns: Mapping[int, slice],
+    columns: Spans,
 ) -> tuple[Tree, Array]:
     """Return the part that every embedding needs, and s (N, P)."""
     pairs = join(xp, tables)
@@ -120,7 +113,7 @@ def _pairs(
         (raw[:, :, span] - mean[:, b, :, None]) / deviation[:, b, :, None]
         for b, span in columns.items()
     ]
-    scaled = parts[0] if len(parts) == 1 else xp.concat(parts, axis=2)
+    scaled = concat(xp, parts, axis=2)
     seen = _seen(xp, config, rows, columns, pairs["mask"])
     if seen is not None:
         scaled = scaled * seen[:, None, :]
@@ -133,9 +126,7 @@ def _pairs(
     return {**made, "factors": factors, "widths": widths}, raw[:, 0, :]
 
 
-def _seen(
-    xp: Any, config: SeE2A, rows: Rows, columns: Mapping[int, slice], mask: Array
-) -> Array | None:
+def _seen(xp: Any, config: SeE2A, rows: Spans, columns: Spans, mask: Array) -> Array | None:
     """Return 0 for pairs of types that are excluded, else 1, (N, P); None if all are seen."""
     if not any((a, b) in config.excluded for a in rows for b in columns):
         return None
@@ -145,8 +136,8 @@ def _seen(
             1.0 - mask[span, here] if (a, b) in config.excluded else xp.ones_like(mask[span, here])
             for b, here in columns.items()
         ]
-        bands.append(parts[0] if len(parts) == 1 else xp.concat(parts, axis=1))
-    return bands[0] if len(bands) == 1 else xp.concat(bands, axis=0)
+        bands.append(concat(xp, parts, axis=1))
+    return concat(xp, bands, axis=0)
 
 
 @dataclass(frozen=True)
@@ -160,9 +151,7 @@ class _Slots:
     missing: Array | float = 0.0  #: empty ones that no column stands for; negative if it must
 
 
-def _slots(
-    xp: Any, config: SeE2A, tables: Mapping[str, Tree], columns: Mapping[int, slice]
-) -> Iterator[_Slots]:
+def _slots(xp: Any, config: SeE2A, tables: Mapping[str, Tree], columns: Spans) -> Iterator[_Slots]:
     """Yield what has a series, in the order of types of neighbours and of :data:`ZONES`.
 
     Empty slots lie at s = 0, which the series of near pairs does not hold.
@@ -189,7 +178,7 @@ def _series(
     slots: list[_Slots],
     basis: Tree,
     atype: Array,
-    rows: Rows,
+    rows: Spans,
     mean: Array,
     deviation: Array,
 ) -> Tree:
@@ -216,7 +205,7 @@ def _series(
             parts.append(xp.matmul(r, xp.matrix_transpose(entry["cheb"])))
         moments.append(parts[0] if len(parts) == 1 else parts[0] + parts[1])
         made.setdefault(str(b), {})[each.zone] = entry
-    joined = moments[0] if len(moments) == 1 else xp.concat(moments, axis=2)
+    joined = concat(xp, moments, axis=2)
     total = joined.shape[2]
     split = {str(a): xp.reshape(joined[span, :, :], (-1, total)) for a, span in rows.items()}
     return {"series": made, "moments": split}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..tree import Tree
-from ._geometry import ZONES, Rows
+from ._geometry import ZONES, Spans, concat
 from ._se_e2_a import SeE2A
 from ._spectral import coefficients, scale_of
 
@@ -24,7 +24,7 @@ class _Part(NamedTuple):
 
 
 def series(
-    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Rows, geometry: Tree
+    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Spans, geometry: Tree
 ) -> tuple[Sums, Callable[[Sums], Bars]]:
     """Return Σ_j R̃_ij ⊗ N_ab(s_ij) for each type a, and the pullback to R.
 
@@ -56,8 +56,7 @@ def series(
             both = xp.matrix_transpose(xp.concat(nets[a], axis=0))
             bars = xp.matmul(xp.reshape(bar, (-1, bar.shape[2])), both)
             found.append(xp.reshape(bars, (bar.shape[0], 8, bars.shape[1] // 2)))
-        bars = found[0] if len(found) == 1 else xp.concat(found, axis=0)
-        return _rows_bar(xp, basis, geometry, parts, bars)
+        return _rows_bar(xp, basis, geometry, parts, concat(xp, found, axis=0))
 
     return sums, pullback
 
@@ -80,7 +79,7 @@ def _rows_bar(xp: Any, basis: Tree, geometry: Tree, parts: list[_Part], bars: Ar
             own = bars[:, :, start:stop] * part.arrays["factor"]
             found.append(xp.matmul(own, part.arrays["cheb"]))
         start = stop
-    joined = found[0] if len(found) == 1 else xp.concat(found, axis=2)
+    joined = concat(xp, found, axis=2)
     n, _, pairs = joined.shape
     joined = xp.reshape(joined, (n, 4, 2, pairs))
     by_rows, by_x = joined[:, :, 0, :], joined[:, :, 1, :]
@@ -88,7 +87,7 @@ def _rows_bar(xp: Any, basis: Tree, geometry: Tree, parts: list[_Part], bars: Ar
 
 
 def _stacked(
-    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Rows, parts: list[_Part]
+    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Spans, parts: list[_Part]
 ) -> dict[int, tuple[Array, Array]]:
     """Return C and D C for each type a of centres, (ΣK, M), those of all parts below each other."""
     found: dict[tuple[int, int, str], tuple[Array, Array]] = {}
@@ -102,13 +101,13 @@ def _stacked(
     stacks = {}
     for a in rows:
         both = zip(*(found[a, part.neighbour, part.zone] for part in parts), strict=True)
-        c, slope = (xp.concat(list(each), axis=0) if len(each) > 1 else each[0] for each in both)
+        c, slope = (concat(xp, each, axis=0) for each in both)
         stacks[a] = c, slope
     return stacks
 
 
 def _users(
-    config: SeE2A, rows: Rows, parts: list[_Part]
+    config: SeE2A, rows: Spans, parts: list[_Part]
 ) -> list[tuple[int, str, list[tuple[int, int]]]]:
     """Return which pairs of types use each net in each zone."""
     users: dict[tuple[int, str], list[tuple[int, int]]] = {}

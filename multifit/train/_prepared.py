@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
+import array_api_compat.numpy as xp
 import numpy as np
 
 from .. import model as mdl
-from ..backend import Backend, get_backend
+from ..backend import Backend
 from ..spectrum import Basis, Spectrum
 from ..tree import Tree, map_leaves, walk
 from ._memory import available
@@ -20,9 +21,6 @@ from ._source import Source, Work
 #: Part of the host's free memory for batches of one frame, which come again in the next epoch, and
 #: the least and the most of it in bytes; the least is all of it on other devices.
 KEPT_PART, KEPT, KEPT_MOST = 8, 1 << 30, 8 << 30
-
-#: Works on what the host holds.
-NUMPY = get_backend("numpy")
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Batches:
         if self.backend.on_cpu and not self.source.loss.needs_hessian:
             with span("geometry of the pairs"):
                 given = host if basis is None else {**host, "basis": basis.host}
-                host = mdl.prepared(NUMPY.xp, self.source.model, self.params, given)
+                host = mdl.prepared(xp, self.source.model, self.params, given)
                 host = {key: x for key, x in host.items() if key != "basis"}
         with span("copy to the device"):
             batch, label = (map_leaves(self.backend.asarray, x) for x in (host, work.label))
