@@ -20,6 +20,7 @@ from ._allocator import keep_freed_memory
 from ._frameworks import INSTALL_HINT, is_installed, refusal, too_old
 from ._frameworks import UnusableError as UnusableError
 from .errors import BackendError, MultifitError, did_you_mean
+from .optimizer import Kernel
 
 Array = Any  #: an array of whichever framework runs
 
@@ -83,6 +84,13 @@ class Backend(Arithmetic, Protocol):
         """Return the same values, of the same dtype, on this backend's device."""
         ...
 
+    def as_input(self, x: np.ndarray, /) -> Array:
+        """Return what functions from :meth:`compile` take for the values; :meth:`asarray` will do.
+
+        It may share the memory of x, which nobody changes any more.
+        """
+        ...
+
     @property
     def on_cpu(self) -> bool:
         """Whether arrays are in the memory of the host."""
@@ -105,6 +113,11 @@ class Backend(Arithmetic, Protocol):
         The caller does not use the arguments whose places are in ``donate`` again: results may
         take their memory.
         """
+        ...
+
+    @property
+    def adam(self) -> Kernel | None:
+        """The framework's kernel for an update in place, if it is ``eager`` and has one."""
         ...
 
     def describe(self) -> dict[str, str]:

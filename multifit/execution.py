@@ -107,7 +107,7 @@ class Networks:
             some = np.zeros((natoms, size))  # the last ones move nothing: one shape for compilers
             part = every[:, start : start + size]
             some[:, : part.shape[1]] = part
-            moved = {**batch, "directions": self.backend.asarray(some)}
+            moved = {**batch, "directions": self.backend.as_input(some)}
             out = self._functions["hessian"](self.params, moved)["hessian"]
             flat = self.backend.to_numpy(out)[:, :, : 3 * part.shape[1]]
             columns.append(layout.gather(flat, nframes, natoms))

@@ -8,14 +8,16 @@ r"""Adam and AdamW, gradient clipping and moving averages, as functions of flat 
 
 where λ is AdamW's; Adam adds λθ to the gradient g instead.
 
-Parameters and moments are updated with operators such as ``*=``: where arrays can be changed they
-are, which saves most of the time that such large arrays take, and elsewhere compilers do as much.
+Where a framework has a kernel for all of that it is taken: it passes over such large arrays once.
+Else parameters and moments are updated with operators such as ``*=``, which compilers fuse.
 
 Sources: Kingma & Ba, arXiv:1412.6980; Loshchilov & Hutter, arXiv:1711.05101 (λ, AdamW).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,9 @@ import numpy as np
 from .tree import Flat
 
 Array = Any
+
+#: f(x, g, m, v, rate, β₁, β₂, ε): changes m, v and then x, by −rate · m/(√v + ε).
+Kernel = Callable[[Array, Array, Array, Array, float, float, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def update(
     correction1: Array,
     correction2: Array,
     apply: Array | None = None,
+    kernel: Kernel | None = None,
 ) -> tuple[Flat, dict[str, Flat]]:
     """Return the parameters and moments after one update; those given may be changed.
 
@@ -82,14 +88,19 @@ def update(
         The learning rate and :meth:`Adam.corrections`, as 0-d arrays so that nothing recompiles.
     apply
         0-d; all stays as it was where this is false. Not for arrays that can be changed.
+    kernel
+        What does the update in the arrays that are given, if the framework has it.
     """
     if config.max_norm > 0:
         grads = clip(xp, grads, config.max_norm)
+    if config.weight_decay and not config.decoupled:
+        grads = {name: grads[name] + config.weight_decay * x for name, x in params.items()}
+    if kernel is not None:
+        scalars = (float(lr), float(correction1), float(correction2))
+        return _updated_by(kernel, config, params, grads, state, *scalars), state
     new, m, v = {}, {}, {}
     for name, x in params.items():
         g = grads[name]
-        if config.weight_decay and not config.decoupled:
-            g = g + config.weight_decay * x
         rate, c1, c2 = (xp.astype(s, x.dtype, copy=False) for s in (lr, correction1, correction2))
         before = (x, state["m"][name], state["v"][name])
         after = _updated(xp, config, *before, g, rate, c1, c2)
@@ -98,6 +109,28 @@ def update(
             after = tuple(xp.where(apply, one, other) for one, other in pairs)
         new[name], m[name], v[name] = after
     return new, {"m": m, "v": v}
+
+
+def _updated_by(
+    kernel: Kernel,
+    config: Adam,
+    params: Flat,
+    grads: Flat,
+    state: dict[str, Flat],
+    lr: float,
+    c1: float,
+    c2: float,
+) -> Flat:
+    """Return the parameters after an update in the arrays that are given."""
+    root, new = math.sqrt(c2), {}
+    for name, x in params.items():
+        if config.weight_decay and config.decoupled:
+            x *= 1.0 - lr * config.weight_decay
+        # lr c₁ m/(√(c₂ v) + ε) without the corrections, which kernels round in many ways
+        settings = (lr * c1 / root, config.beta1, config.beta2, config.epsilon / root)
+        kernel(x, grads[name], state["m"][name], state["v"][name], *settings)
+        new[name] = x
+    return new
 
 
 def _updated(

@@ -140,7 +140,7 @@ class Runner:
         host, layout = self.batcher.assemble(
             frames, np.stack(fparam) if fparam else None, aparam or None
         )
-        batch = map_leaves(self.backend.asarray, host)
+        batch = map_leaves(self.backend.as_input, host)
         nearest = np.min([frame.nearest for frame in frames], axis=0)
         out = self.networks.start(batch, nearest, "atom_virial" if wanted.atom_virial else "")
 
@@ -179,7 +179,7 @@ class Runner:
             own = None if aparam is None else [aparam[start:stop]]
             outside = self._outside(len(piece.others))
             host, layout = self.batcher.assemble([piece.frame], fparam, own, outside)
-            batch = map_leaves(self.backend.asarray, host)
+            batch = map_leaves(self.backend.as_input, host)
             out = self.networks.start(batch, frame.nearest, what)
             place = (len(order.atoms), start, stop)
             yield partial(self._add, sums, out, layout, place, piece.others)

@@ -37,10 +37,13 @@ class StrictBackend:
     can_train: bool = False
     static_shapes: bool = True
     eager: bool = False
+    adam: None = None
     on_cpu: bool = True
 
     def asarray(self, x: np.ndarray, /) -> Any:
         return array_api_strict.asarray(np.asarray(x))
+
+    as_input = asarray
 
     def to_numpy(self, x: Any, /) -> np.ndarray:
         return np.asarray(x._array)

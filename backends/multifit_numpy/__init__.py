@@ -25,11 +25,14 @@ class NumpyBackend:
     can_train: bool = False
     static_shapes: bool = False
     eager: bool = True
+    adam: None = None
     on_cpu: bool = True
 
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return the array itself."""
         return np.asarray(x)
+
+    as_input = asarray
 
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return the array itself."""

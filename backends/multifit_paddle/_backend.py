@@ -56,6 +56,8 @@ class PaddleBackend:
         """Return a tensor of the same values and dtype on the device."""
         return paddle.to_tensor(np.asarray(x))
 
+    as_input = asarray
+
     @property
     def on_cpu(self) -> bool:
         """Whether arrays are in the memory of the host."""
@@ -97,6 +99,25 @@ class PaddleBackend:
         compiled loss crashes (Paddle 3.3.1).
         """
         return paddle.no_grad()(f)
+
+    def adam(
+        self,
+        x: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+    ) -> None:
+        """Update x and its moments in place: by −rate · m/(√v + ε)."""
+        step = paddle.full([1], rate, x.dtype)
+        powers = (paddle.zeros([1], x.dtype), paddle.zeros([1], x.dtype))  # corrects nothing
+        kernel: Callable[..., Any] = paddle._C_ops.adam_  # its types are declared wrongly
+        state = (m, v, None, *powers, None, None)
+        flags = (False, 1000, False, False, False)  # lazy, its rows, mixed, shared powers, AMSGrad
+        kernel(x, g, step, *state, beta1, beta2, epsilon, *flags)
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

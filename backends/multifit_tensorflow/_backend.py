@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,11 @@ from multifit.errors import BackendError
 from . import _namespace as xp
 
 Array = Any  #: a tf.Tensor
+
+#: What XLA is told for CPUs, and by which TensorFlow: an XLA that does not know a flag ends the
+#: process. Its older emitters and less of LLVM compile in three quarters of the time, and a step
+#: takes a tenth less.
+CPU_FLAGS, TOLD = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false", "2.21."
 
 
 def _gpus() -> list[Any]:
@@ -30,6 +36,22 @@ def _default_device() -> str:
     return f"{kind.upper().replace('CUDA', 'GPU')}:{number or 0}"
 
 
+@functools.cache
+def _tell_xla() -> None:
+    """Let XLA read our flags, as it does when it compiles first; what the user says goes before."""
+    if not tf.__version__.startswith(TOLD):
+        return
+    given = os.environ.get("XLA_FLAGS")
+    os.environ["XLA_FLAGS"] = f"{CPU_FLAGS} {given or ''}"
+    try:
+        with tf.device("CPU:0"):
+            tf.function(tf.negative, jit_compile=True)(tf.constant(1.0))
+    finally:  # JAX reads it, too, and may be of another version
+        del os.environ["XLA_FLAGS"]
+        if given is not None:
+            os.environ["XLA_FLAGS"] = given
+
+
 @dataclass(frozen=True)
 class TensorFlowBackend:
     """Tensors on one device: ``$MULTIFIT_DEVICE``, else a GPU if there is any.
@@ -42,6 +64,7 @@ class TensorFlowBackend:
     can_train: bool = True
     static_shapes: bool = True
     eager: bool = False
+    adam: None = None
     device: str = field(default_factory=_default_device)
     xla: bool = field(default_factory=lambda: os.environ.get("MULTIFIT_XLA") != "0")
 
@@ -58,6 +81,8 @@ class TensorFlowBackend:
         """Return a tensor of the same values and dtype on the device."""
         with tf.device(self.device):
             return tf.constant(x)
+
+    as_input = asarray
 
     @property
     def on_cpu(self) -> bool:
@@ -102,7 +127,10 @@ class TensorFlowBackend:
         water model of DeePMD-kit (192 atoms, two cores). A prediction takes two thirds of the time
         with XLA, but seconds to compile: the few of a validation would never pay them back.
         """
-        graph = tf.function(f, autograph=False, jit_compile=self.xla and bool(donate))
+        xla = self.xla and bool(donate)
+        if xla and self.on_cpu:
+            _tell_xla()
+        graph = tf.function(f, autograph=False, jit_compile=xla)
 
         def run(*args: Any) -> Any:
             with tf.device(self.device):

@@ -91,6 +91,11 @@ class TorchBackend:
         """Return a tensor of the same values and dtype on the device."""
         return torch.tensor(np.asarray(x), device=self.device)
 
+    def as_input(self, x: np.ndarray, /) -> Array:
+        """Return a tensor in the array's own memory, where torch can have it."""
+        shared = self.on_cpu and x.flags.c_contiguous and x.flags.writeable
+        return torch.from_numpy(x) if shared else self.asarray(x)
+
     @property
     def on_cpu(self) -> bool:
         """Whether arrays are in the memory of the host."""
@@ -134,6 +139,25 @@ class TorchBackend:
         # A function of its own: not every callable object is one that can be compiled.
         made: Callable[..., Any] = torch.compile(lambda *args: f(*args), dynamic=False)
         return made
+
+    def adam(
+        self,
+        x: Array,
+        g: Array,
+        m: Array,
+        v: Array,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+    ) -> None:
+        """Update x and its moments in place: by −rate · m/(√v + ε)."""
+        forever = [torch.full((), torch.inf, device=x.device)]  # steps: β^∞ = 0 corrects nothing
+        torch._fused_adam_(
+            [x], [g.contiguous()], [m], [v], [], forever,  # it takes no notice of strides
+            lr=rate, beta1=beta1, beta2=beta2, eps=epsilon,
+            weight_decay=0.0, amsgrad=False, maximize=False,
+        )  # fmt: skip
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

@@ -38,7 +38,7 @@ def ahead(batches: Batches, sampler: Sampler, scalars: Iterator[Tree]) -> Genera
                 drawn = sampler.next()
             prepared = batches.draw(*drawn)
             with span("copy to the device"):
-                values = map_leaves(batches.backend.asarray, next(scalars))
+                values = map_leaves(batches.backend.as_input, next(scalars))
             return Ready(prepared, values, sampler.state())
 
     backend = batches.backend

@@ -90,7 +90,7 @@ class Batches:
                 host = mdl.prepared(xp, self.source.model, self.params, given)
                 host = {key: x for key, x in host.items() if key != "basis"}
         with span("copy to the device"):
-            batch, label = (map_leaves(self.backend.asarray, x) for x in (host, work.label))
+            batch, label = (map_leaves(self.backend.as_input, x) for x in (host, work.label))
         if basis is not None:
             batch["basis"] = basis.device
         return Prepared(work, batch, label, basis)

@@ -73,7 +73,9 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
             finite = None
         moments = {name: state[name] for name in ("m", "v")}
         values = (lr, scalars["correction1"], scalars["correction2"])
-        new, moments = opt.update(backend.xp, adam, params, grads, moments, *values, finite)
+        new, moments = opt.update(
+            backend.xp, adam, params, grads, moments, *values, finite, backend.adam
+        )
         if ema_decay is not None:
             moments["ema"] = opt.moving_average(backend.xp, state["ema"], new, ema_decay, finite)
         return new, moments, metrics

@@ -47,7 +47,7 @@ class Evaluator:
 
     def metrics(self, params: Tree, work: Work, lr: float) -> dict[str, float]:
         """Return the metrics of one batch; ``params`` are nested, arrays of the backend."""
-        arrays = map_leaves(self.backend.asarray, work.batch)
+        arrays = map_leaves(self.backend.as_input, work.batch)
         basis = self.spectrum.basis_for(
             work.nearest, lambda: map_leaves(self.backend.to_numpy, params)
         )

@@ -95,7 +95,8 @@ def _updates(optimizer: str, name: str) -> Any:
         average = {k: x + 0.0 for k, x in params.items()}  # what is given may be changed
         for t in sorted(grads):
             some = (values[t][key] for key in ("lr", "correction1", "correction2"))
-            params, state = opt.update(backend.xp, adam, params, grads[t], state, *some)
+            given = (adam, params, grads[t], state, *some)
+            params, state = opt.update(backend.xp, *given, kernel=backend.adam)
             average = opt.moving_average(backend.xp, average, params, decay or 0.0)
         return {"params": params, **state, "ema": average}
 

@@ -37,7 +37,8 @@ def _run(
     for t in range(1, STEPS + 1):
         grads = {name: backend.asarray(x.astype(dtype)) for name, x in _numbers(t).items()}
         scalars = [backend.asarray(np.asarray(x)) for x in (_rate(t), *config.corrections(t))]
-        arrays, state = opt.update(backend.xp, config, arrays, grads, state, *scalars)
+        given = (config, arrays, grads, state, *scalars)
+        arrays, state = opt.update(backend.xp, *given, kernel=backend.adam)
     return {name: backend.to_numpy(x) for name, x in arrays.items()}, state
 
 
@@ -87,6 +88,41 @@ def test_updates_are_the_same_on_every_backend(name: str) -> None:
 def test_updates_need_no_more_than_the_standard(strict: StrictBackend) -> None:
     config = opt.Adam(weight_decay=0.05, max_norm=2.0, decoupled=True)
     same(_run(config, strict), _run(config, get_backend("numpy")), rtol=1e-13)
+
+
+KERNELS = [name for name in INSTALLED if get_backend(name).adam is not None]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_takes_gradients_in_any_order(name: str, dtype: str) -> None:
+    backend = get_backend(name)
+    config, xp = opt.Adam(weight_decay=0.02, decoupled=True), backend.xp
+
+    def updated(kernel: opt.Kernel | None) -> Any:
+        rng = np.random.default_rng(2)
+        shapes = [(7, 41), (41, 7), (41, 7), (41, 7)]
+        drawn = (np.abs(rng.normal(size=shape)).astype(dtype) for shape in shapes)
+        g, x, m, v = (backend.asarray(values) for values in drawn)
+        state = {"m": {"x": m}, "v": {"x": v}}
+        values = (1e-3, *config.corrections(3))
+        scalars = [backend.asarray(np.asarray(value)) for value in values]
+        grads = {"x": xp.matrix_transpose(g)}
+        params, state = opt.update(xp, config, {"x": x}, grads, state, *scalars, kernel=kernel)
+        return [backend.to_numpy(y["x"]) for y in (params, state["m"], state["v"])]
+
+    rtol = 1e-13 if dtype == "float64" else 1e-5
+    same(updated(backend.adam), updated(None), rtol=rtol)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_without_a_rate_changes_nothing(name: str) -> None:
+    backend, config = get_backend(name), opt.Adam()
+    x = {"x": backend.asarray(np.ones(5))}
+    state = {key: {"x": backend.asarray(np.zeros(5))} for key in ("m", "v")}
+    scalars = [backend.asarray(np.asarray(value)) for value in (0.0, *config.corrections(1))]
+    got, _ = opt.update(backend.xp, config, x, x, state, *scalars, kernel=backend.adam)
+    same(backend.to_numpy(got["x"]), np.ones(5), rtol=0.0)
 
 
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED])
