@@ -17,7 +17,7 @@ from .document import write_docs
 from .figures import draw
 from .processes import run
 from .programs import FRAMEWORK, SAME, Peer, environment, installed, peers, versions
-from .results import InferenceCase, Report, TrainingCase, read
+from .results import InferenceCase, Report, TrainingCase, merged, read
 from .tables import markdown
 
 HERE = Path(__file__).resolve().parent
@@ -53,7 +53,10 @@ def parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, help="to spend on one size of one program")
     add("--limit", type=float, help="seconds of a prediction above which a size is left out")
     add("--output", type=Path, default=HERE / "results", metavar="DIR")
-    add("--write-docs", type=Path, metavar="JSON", help="put results into docs/, measure nothing")
+    add(
+        "--write-docs", nargs="+", type=Path, metavar="JSON",
+        help="put the results of one or more runs into docs/, measure nothing",
+    )  # fmt: skip
     return made
 
 
@@ -68,6 +71,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         made.error("--steps must be at least three times --interval: the first one is left out")
     if args.device == "cuda" and not machine.has_gpu():
         made.error("--device cuda, but nvidia-smi shows no GPU; leave it out to run on the CPU")
+    files = [path / "type.raw" for path in args.systems or ()] + (args.write_docs or [])
+    for path in [*files, *([args.model] if args.model else [])]:
+        if not path.is_file():
+            made.error(f"there is no {path}")
     args.sizes = sorted(args.sizes)
     args.batch_size = sorted(args.batch_size)
     return args
@@ -77,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the report."""
     args = parse(argv)
     if args.write_docs:
-        print(f"wrote {write_docs(read(args.write_docs), HERE.parent / 'docs')}")
+        report = merged([read(path) for path in args.write_docs])
+        print(f"wrote {write_docs(report, HERE.parent / 'docs')}")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that programs are ended, too
     backends, notes = installed(args.backends)
@@ -96,10 +104,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"left out: {note}")
     with tempfile.TemporaryDirectory() as scratch:
         suite = Suite(args, report, backends, found, Path(scratch))
-        if args.only != "inference":
-            suite.train()
-        if args.only != "training" and args.task == "ener":
-            suite.predict()
+        try:
+            if args.only != "inference":
+                suite.train()
+            if args.only != "training" and args.task == "ener":
+                suite.predict()
+        finally:  # what was measured until then is not lost
+            suite.write()
     print(f"\n{markdown(report)}\nin {args.output}: report.md, results.json, figures")
     return 0
 
@@ -165,7 +176,6 @@ class Suite:
                     limit_s=120 + 10 * args.steps,
                     environment=self.environment,
                 )
-                self.write()
 
     def predict(self) -> None:
         """Time inference for each precision, or with the one model that was given."""
@@ -188,7 +198,6 @@ class Suite:
                 case, programs, plan,
                 system=self.systems[0], folder=folder, environment=self.environment,
             )  # fmt: skip
-            self.write()
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """Return (atoms, frames): each size with one frame, the smallest in batches too."""

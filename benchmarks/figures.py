@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .results import InferenceCase, Report, TrainingCase, median
-from .tables import call_ms, floors, inference_key, inference_title, training_key, training_title
+from .tables import call_ms, floors, inference_keys, inference_title, training_keys, training_title
 
 #: Of a framework; deepmd-kit's bars and lines have the same, paler and dashed.
 COLOUR = {"numpy": "#555555", "jax": "#1b7837", "torch": "#d95f0e", "tensorflow": "#e7a500"} | {
@@ -25,10 +25,9 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
     matplotlib.use("Agg")
     made: list[Path] = []
-    for case in report.training:
-        made += _save(_training(case), folder / f"bench-training-{training_key(case)}.png")
-    for one in report.inference:
-        key = inference_key(one)
+    for case, key in training_keys(report):
+        made += _save(_training(case), folder / f"bench-training-{key}.png")
+    for one, key in inference_keys(report):
         made += _save(_inference(one), folder / f"bench-inference-{key}.png")
         made += _save(_scaling(one), folder / f"bench-scaling-{key}.png")
     return made

@@ -153,6 +153,29 @@ def read(path: Path) -> Report:
     return Report(**content)
 
 
+def merged(reports: Sequence[Report]) -> Report:
+    """Return one report of several runs on one machine, case after case."""
+    first, *others = reports
+    processor = first.machine.get("processor")
+    for other in others:
+        if other.machine.get("processor") != processor:
+            raise SystemExit(
+                f"these results are of two machines ({processor}; "
+                f"{other.machine.get('processor')}), so that no ratio between them means anything; "
+                "run the suite on one"
+            )
+    return Report(
+        created=max(report.created for report in reports),
+        command="; ".join(dict.fromkeys(report.command for report in reports)),
+        machine=first.machine,
+        versions={name: found for report in reports for name, found in report.versions.items()},
+        caution=next((report.caution for report in reports if report.caution), ""),
+        notes=list(dict.fromkeys(note for report in reports for note in report.notes)),
+        training=[case for report in reports for case in report.training],
+        inference=[case for report in reports for case in report.inference],
+    )
+
+
 def _inference_run(content: dict[str, Any]) -> InferenceRun:
     return InferenceRun(**{**content, "points": [Point(**p) for p in content["points"]]})
 

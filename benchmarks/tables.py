@@ -26,13 +26,13 @@ def markdown(report: Report, figures: Sequence[str] = (), level: int = 2) -> str
     """
     heading = "#" * level
     parts = [_conditions(report)]
-    for case in report.training:
+    for case, key in training_keys(report):
         parts += [f"{heading} {training_title(case)}", _training(case)]
-        parts += _pictures(figures, "training", training_key(case))
-    for one in report.inference:
+        parts += _pictures(figures, "training", key)
+    for one, key in inference_keys(report):
         parts += [f"{heading} {inference_title(one)}", *_inference(one)]
-        parts += _pictures(figures, "inference", inference_key(one))
-        parts += _pictures(figures, "scaling", inference_key(one))
+        parts += _pictures(figures, "inference", key)
+        parts += _pictures(figures, "scaling", key)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -49,14 +49,22 @@ def inference_title(case: InferenceCase) -> str:
     return f"Energy and forces: {words}"
 
 
-def training_key(case: TrainingCase) -> str:
-    """Return what tells a case of training from others, for file names."""
-    return f"{case.task}-{case.precision}-{case.batch}"
+def training_keys(report: Report) -> list[tuple[TrainingCase, str]]:
+    """Return the cases of training, each with what tells it from others, for file names."""
+    keys = [f"{case.task}-{case.precision}-{case.batch}" for case in report.training]
+    return list(zip(report.training, _numbered(keys), strict=True))
 
 
-def inference_key(case: InferenceCase) -> str:
-    """Return what tells a case of inference from others, for file names."""
-    return case.precision if case.precision.startswith("float") else "model"
+def inference_keys(report: Report) -> list[tuple[InferenceCase, str]]:
+    """Return the cases of inference, each with what tells it from others, for file names."""
+    words = [case.precision for case in report.inference]
+    keys = [word if word.startswith("float") else "model" for word in words]
+    return list(zip(report.inference, _numbered(keys), strict=True))
+
+
+def _numbered(keys: Sequence[str]) -> list[str]:
+    """Return the keys, those that come again with a number."""
+    return [f"{key}-{n + 1}" if (n := keys[:k].count(key)) else key for k, key in enumerate(keys)]
 
 
 def _pictures(figures: Sequence[str], kind: str, key: str) -> list[str]:

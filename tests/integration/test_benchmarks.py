@@ -100,6 +100,34 @@ def test_docs_are_written_between_the_marks_only(suite: Any, report: Any, tmp_pa
     assert page.read_text() == first
 
 
+def test_runs_of_one_machine_are_merged(suite: Any, report: Any, tmp_path: Path) -> None:
+    results, document = suite("results"), suite("document")
+    report.write(tmp_path / "results.json")
+    again = results.read(tmp_path / "results.json")
+    again.command, again.versions = "python benchmarks --only training", {"deepmd-kit": {}}
+    both = results.merged([report, again])
+    assert both.command == "python benchmarks; python benchmarks --only training"
+    assert list(both.versions) == ["multifit", "deepmd-kit"]
+    assert len(both.notes) == 1
+    page = tmp_path / document.PAGE
+    page.write_text(f"{document.BEGIN}{document.END}")
+    document.write_docs(both, tmp_path)
+    linked = re.findall(r"\]\((images/.*\.png)\)", page.read_text())
+    assert len(linked) == len(set(linked)) == 6
+    again.machine = {"processor": "another"}
+    with pytest.raises(SystemExit, match="two machines"):
+        results.merged([report, again])
+
+
+def test_files_that_are_not_there(
+    suite: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["--systems"], ["--model"], ["--write-docs"]):
+        with pytest.raises(SystemExit):
+            suite("cli").parse([*words, str(tmp_path / "nowhere")])
+        assert "there is no" in capsys.readouterr().err
+
+
 def test_presets_and_refused_arguments(suite: Any, capsys: pytest.CaptureFixture[str]) -> None:
     cli = suite("cli")
     assert cli.parse([]).sizes[-1] == 98304
