@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -112,10 +113,9 @@ class PaddleBackend:
         epsilon: float,
     ) -> None:
         """Update x and its moments in place: by −rate · m/(√v + ε)."""
-        step = paddle.full([1], rate, x.dtype)
-        powers = (paddle.zeros([1], x.dtype), paddle.zeros([1], x.dtype))  # corrects nothing
+        step, first, second = _steps(rate, x.dtype)
         kernel: Callable[..., Any] = paddle._C_ops.adam_  # its types are declared wrongly
-        state = (m, v, None, *powers, None, None)
+        state = (m, v, None, first, second, None, None)
         flags = (False, 1000, False, False, False)  # lazy, its rows, mixed, shared powers, AMSGrad
         kernel(x, g, step, *state, beta1, beta2, epsilon, *flags)
 
@@ -125,6 +125,12 @@ class PaddleBackend:
             "version": paddle.version.full_version,
             "devices": ", ".join(_gpus()) or "cpu",
         }
+
+
+@functools.lru_cache(maxsize=4)
+def _steps(rate: float, dtype: Any) -> tuple[Array, Array, Array]:
+    """Return the rate and powers of β that correct nothing; all parameters of a step take them."""
+    return paddle.full([1], rate, dtype), paddle.zeros([1], dtype), paddle.zeros([1], dtype)
 
 
 def _leaf(x: Array) -> Array:
