@@ -116,8 +116,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def described(argv: Sequence[str]) -> str:
-    """Return the command without the folders of this machine."""
-    words = [Path(word).name if "/" in word else word for word in argv]
+    """Return the command without the folders of this machine, nor where results go."""
+    given = list(argv)
+    if "--output" in given:
+        place = given.index("--output")
+        del given[place : place + 2]
+    words = [Path(word).name if "/" in word else word for word in given]
     return " ".join(["python benchmarks", *words])
 
 
