@@ -31,9 +31,9 @@ STEP = 16
 #: Steps in which it is looked how many coefficients are needed.
 FINER = 4
 
-#: How many times the coefficients that nets need are taken where nets will be trained on: each
-#: increase costs a compilation.
-HEADROOM = 1.5
+#: How many times the coefficients that nets need are taken where nets will be trained on, and the
+#: STEP there: each increase costs a compilation of every shape.
+HEADROOM, STRIDE = 1.5, 48
 
 #: The interval reaches to this part of the smallest distance that was seen.
 MARGIN = 0.9
@@ -90,8 +90,9 @@ class Spectrum:
     ----------
     wanted
         Whether what is evaluated takes a series at all: Hessians do not.
-    headroom
-        How many times the coefficients that are needed are taken when there are to be more.
+    headroom, step
+        How many times the coefficients that are needed are taken when there are to be more, and
+        by how many their number grows.
     """
 
     backend: Backend
@@ -99,6 +100,7 @@ class Spectrum:
     counts: dict[str, int] = field(default_factory=FEWEST.copy)
     wanted: bool = True
     headroom: float = 1.0
+    step: int = STEP
     _basis: Basis | None = None
 
     def __post_init__(self) -> None:
@@ -191,7 +193,7 @@ class Spectrum:
             needed = FINER if enough[zone] else count
             while needed <= MOST and not self._holds(params, zone, needed):
                 needed += FINER
-            self.counts[zone] = max(self.counts[zone], _enlarged(zone, needed, self.headroom))
+            self.counts[zone] = max(self.counts[zone], self._enlarged(zone, needed))
         self._renew()
 
     def _holds(self, params: Tree, zone: str, count: int) -> bool:
@@ -212,6 +214,13 @@ class Spectrum:
             worst = max(worst, dsc.tail(self.config.double_network, net, basis, scale))
         return worst
 
+    def _enlarged(self, zone: str, needed: int) -> int:
+        """Return a number of coefficients with that headroom; unusable ones stay so."""
+        if needed > MOST:
+            return needed
+        steps = math.ceil((needed * self.headroom - FEWEST[zone]) / self.step)
+        return min(FEWEST[zone] + max(steps, 0) * self.step, MOST)
+
     def state(self) -> dict[str, Any]:
         """Return what a run that goes on needs: numbers and lists, with −1 for types not met."""
         nearest = np.where(np.isfinite(self.nearest), self.nearest, -1.0)
@@ -225,11 +234,3 @@ class Spectrum:
         self.nearest = np.minimum(self.nearest, np.where(nearest >= 0, nearest, np.inf))
         self.counts = {z: max(n, min(int(counts[z]), MOST)) for z, n in self.counts.items()}
         self._renew()
-
-
-def _enlarged(zone: str, needed: int, headroom: float) -> int:
-    """Return a number of coefficients of the lattice with that headroom; unusable ones stay so."""
-    if needed > MOST:
-        return needed
-    steps = math.ceil((needed * headroom - FEWEST[zone]) / STEP)
-    return min(FEWEST[zone] + max(steps, 0) * STEP, MOST)

@@ -18,7 +18,7 @@ from ..data import System, batch_sizes, open_systems
 from ..learning_rate import LearningRate, learning_rate
 from ..loss import LossConfig
 from ..optimizer import Adam
-from ..spectrum import HEADROOM, Spectrum, takes_series
+from ..spectrum import HEADROOM, STRIDE, Spectrum, takes_series
 from ..surroundings import surroundings
 from ._grid import build_grid
 from ._labels import check_labels
@@ -167,6 +167,8 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
         )
     series = takes_series(section.embedding, setup.model.descriptor)
     wanted = series and not setup.loss.needs_hessian
-    spectrum = Spectrum(setup.backend, setup.model.descriptor, wanted=wanted, headroom=HEADROOM)
+    spectrum = Spectrum(
+        setup.backend, setup.model.descriptor, wanted=wanted, headroom=HEADROOM, step=STRIDE
+    )
     spectrum.include(nearest)
     return spectrum, note

@@ -140,6 +140,6 @@ def test_a_batch_that_has_become_too_large_makes_way(
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
     spectrum = found.spectrum
-    spectrum.restore({"nearest": spectrum.nearest, "counts": {"near": 104, "far": 104}})
+    spectrum.restore({"nearest": spectrum.nearest, "counts": {"near": 264, "far": 264}})
     assert found.draw(0, FRAME) is not first
     assert (found._used, found._kept) == (0, {})
