@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"left out: {note}")
     with tempfile.TemporaryDirectory() as scratch:
         suite = Suite(args, report, backends, found, Path(scratch))
-        try:
-            if args.only != "inference":
-                suite.train()
-            if args.only != "training" and args.task == "ener":
-                suite.predict()
-        finally:  # what was measured until then is not lost
-            suite.write()
+        if args.only != "inference":
+            suite.train()
+        if args.only != "training" and args.task == "ener":
+            suite.predict()
     print(f"\n{markdown(report)}\nin {args.output}: report.md, results.json, figures")
     return 0
 
@@ -170,16 +168,17 @@ class Suite:
                 case = TrainingCase(args.task, precision, batch, atoms, names)
                 self.report.training.append(case)
                 sections = systems.model(args.task, precision, system)
-                training.time_case(
-                    case,
-                    training.trainers([b for b in self.backends if b in SAME], self.peers),
-                    systems.products(sections[0], args.task, system, batch),
-                    source=self.folder(precision, batch),
-                    rounds=args.rounds,
-                    interval=args.interval,
-                    limit_s=120 + 10 * args.steps,
-                    environment=self.environment,
-                )
+                with self._written():
+                    training.time_case(
+                        case,
+                        training.trainers([b for b in self.backends if b in SAME], self.peers),
+                        systems.products(sections[0], args.task, system, batch),
+                        source=self.folder(precision, batch),
+                        rounds=args.rounds,
+                        interval=args.interval,
+                        limit_s=120 + 10 * args.steps,
+                        environment=self.environment,
+                    )
 
     def predict(self) -> None:
         """Time inference for each precision, or with the one model that was given."""
@@ -198,10 +197,11 @@ class Suite:
                 self.backends, self.peers, model, self.environment
             )
             self.report.notes += notes
-            inference.time_case(
-                case, programs, plan,
-                system=self.systems[0], folder=folder, environment=self.environment,
-            )  # fmt: skip
+            with self._written():
+                inference.time_case(
+                    case, programs, plan,
+                    system=self.systems[0], folder=folder, environment=self.environment,
+                )  # fmt: skip
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """Return (atoms, frames): each size with one frame, the smallest in batches too."""
@@ -221,6 +221,14 @@ class Suite:
         if not path.exists():
             raise SystemExit("no backend trained a model for inference; give one with --model")
         return path
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """Write the report when a case has been measured, or as far as it was if it is stopped."""
+        try:
+            yield
+        finally:
+            self.write()
 
     def write(self) -> None:
         """Write what is known so far."""

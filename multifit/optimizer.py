@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,18 @@ from .tree import Flat
 
 Array = Any
 
-#: f(x, g, m, v, rate, β₁, β₂, ε): changes m, v and then x, by −rate · m/(√v + ε).
-Kernel = Callable[[Array, Array, Array, Array, float, float, float, float], None]
+
+class Step(NamedTuple):
+    """The numbers of an update whose bias corrections are in the rate and in ε."""
+
+    rate: float
+    beta1: float
+    beta2: float
+    epsilon: float
+
+
+#: f(x, g, m, v, step): changes m, v and then x, by −rate · m/(√v + ε).
+Kernel = Callable[[Array, Array, Array, Array, Step], None]
 
 
 @dataclass(frozen=True)
@@ -95,15 +105,19 @@ def update(
         grads = clip(xp, grads, config.max_norm)
     if config.weight_decay and not config.decoupled:
         grads = {name: grads[name] + config.weight_decay * x for name, x in params.items()}
+    scalars = (lr, correction1, correction2)
     if kernel is not None:
-        scalars = (float(lr), float(correction1), float(correction2))
-        return _updated_by(kernel, config, params, grads, state, *scalars), state
+        step = _uncorrected(config, *map(float, scalars))
     new, m, v = {}, {}, {}
     for name, x in params.items():
-        g = grads[name]
-        rate, c1, c2 = (xp.astype(s, x.dtype, copy=False) for s in (lr, correction1, correction2))
         before = (x, state["m"][name], state["v"][name])
-        after = _updated(xp, config, *before, g, rate, c1, c2)
+        if config.weight_decay and config.decoupled:
+            x *= 1.0 - config.weight_decay * xp.astype(lr, x.dtype, copy=False)
+        after: tuple[Array, ...] = (x, *before[1:])
+        if kernel is not None:
+            kernel(x, grads[name], *before[1:], step)
+        else:
+            after = _updated(xp, config, *after, grads[name], *scalars)
         if apply is not None:
             pairs = zip(after, before, strict=True)
             after = tuple(xp.where(apply, one, other) for one, other in pairs)
@@ -111,32 +125,17 @@ def update(
     return new, {"m": m, "v": v}
 
 
-def _updated_by(
-    kernel: Kernel,
-    config: Adam,
-    params: Flat,
-    grads: Flat,
-    state: dict[str, Flat],
-    lr: float,
-    c1: float,
-    c2: float,
-) -> Flat:
-    """Return the parameters after an update in the arrays that are given."""
-    root, new = math.sqrt(c2), {}
-    for name, x in params.items():
-        if config.weight_decay and config.decoupled:
-            x *= 1.0 - lr * config.weight_decay
-        # lr c₁ m/(√(c₂ v) + ε) without the corrections, which kernels round in many ways
-        settings = (lr * c1 / root, config.beta1, config.beta2, config.epsilon / root)
-        kernel(x, grads[name], state["m"][name], state["v"][name], *settings)
-        new[name] = x
-    return new
+def _uncorrected(config: Adam, lr: float, c1: float, c2: float) -> Step:
+    """Return lr c₁ m/(√(c₂ v) + ε) without its corrections, which kernels round in many ways."""
+    root = math.sqrt(c2)
+    return Step(lr * c1 / root, config.beta1, config.beta2, config.epsilon / root)
 
 
 def _updated(
-    xp: Any, config: Adam, x: Array, m: Array, v: Array, g: Array, rate: Array, c1: Array, c2: Array
+    xp: Any, config: Adam, x: Array, m: Array, v: Array, g: Array, *scalars: Array
 ) -> tuple[Array, ...]:
     """Return x, m and v after one update, in their old places where that is possible."""
+    rate, c1, c2 = (xp.astype(s, x.dtype, copy=False) for s in scalars)
     step = g * (1.0 - config.beta1)
     m *= config.beta1
     m += step
@@ -148,8 +147,6 @@ def _updated(
     root += config.epsilon
     step = m / root
     step *= rate * c1
-    if config.weight_decay and config.decoupled:
-        x *= 1.0 - rate * config.weight_decay
     x -= step
     return x, m, v
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from multifit.errors import BackendError
+from multifit.optimizer import Step
 
 from . import _namespace as xp
 from ._start import paddle
@@ -101,23 +102,13 @@ class PaddleBackend:
         """
         return paddle.no_grad()(f)
 
-    def adam(
-        self,
-        x: Array,
-        g: Array,
-        m: Array,
-        v: Array,
-        rate: float,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-    ) -> None:
+    def adam(self, x: Array, g: Array, m: Array, v: Array, step: Step) -> None:
         """Update x and its moments in place: by −rate · m/(√v + ε)."""
-        step, first, second = _steps(rate, x.dtype)
+        rate, first, second = _numbers(step.rate, x.dtype)
         kernel: Callable[..., Any] = paddle._C_ops.adam_  # its types are declared wrongly
         state = (m, v, None, first, second, None, None)
         flags = (False, 1000, False, False, False)  # lazy, its rows, mixed, shared powers, AMSGrad
-        kernel(x, g, step, *state, beta1, beta2, epsilon, *flags)
+        kernel(x, g, rate, *state, step.beta1, step.beta2, step.epsilon, *flags)
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""
@@ -128,7 +119,7 @@ class PaddleBackend:
 
 
 @functools.lru_cache(maxsize=4)
-def _steps(rate: float, dtype: Any) -> tuple[Array, Array, Array]:
+def _numbers(rate: float, dtype: Any) -> tuple[Array, Array, Array]:
     """Return the rate and powers of β that correct nothing; all parameters of a step take them."""
     return paddle.full([1], rate, dtype), paddle.zeros([1], dtype), paddle.zeros([1], dtype)
 

@@ -38,7 +38,7 @@ def _default_device() -> str:
 
 @functools.cache
 def _tell_xla() -> None:
-    """Let XLA read our flags, as it does when it compiles first; what the user says goes before."""
+    """Let XLA read our flags, as it does when it compiles first; what the user says counts more."""
     if not tf.__version__.startswith(TOLD):
         return
     given = os.environ.get("XLA_FLAGS")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from multifit.errors import BackendError
+from multifit.optimizer import Step
 
 Array = torch.Tensor
 
@@ -140,22 +141,12 @@ class TorchBackend:
         made: Callable[..., Any] = torch.compile(lambda *args: f(*args), dynamic=False)
         return made
 
-    def adam(
-        self,
-        x: Array,
-        g: Array,
-        m: Array,
-        v: Array,
-        rate: float,
-        beta1: float,
-        beta2: float,
-        epsilon: float,
-    ) -> None:
+    def adam(self, x: Array, g: Array, m: Array, v: Array, step: Step) -> None:
         """Update x and its moments in place: by −rate · m/(√v + ε)."""
         forever = [torch.full((), torch.inf, device=x.device)]  # steps: β^∞ = 0 corrects nothing
         torch._fused_adam_(
             [x], [g.contiguous()], [m], [v], [], forever,  # it takes no notice of strides
-            lr=rate, beta1=beta1, beta2=beta2, eps=epsilon,
+            lr=step.rate, beta1=step.beta1, beta2=step.beta2, eps=step.epsilon,
             weight_decay=0.0, amsgrad=False, maximize=False,
         )  # fmt: skip
 
