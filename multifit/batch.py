@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,6 +95,7 @@ class Batcher:
     pair_exclude_types: tuple[tuple[int, int], ...] = ()
     static_shapes: bool = False
     _widths: dict[tuple[int, bool], int] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Begin without shapes."""
@@ -116,10 +118,11 @@ class Batcher:
         needs = [max((each.widths[zone] for each in found), default=0) for zone in range(2)]
         if not self.static_shapes:
             return needs[0], needs[1]
-        for zone, need in enumerate(needs):
-            width = min(bucket(need + spare), self.sel[b]) if need else 0
-            self._widths[b, zone == 0] = max(width, self._widths.get((b, zone == 0), 0))
-        return self._widths[b, True], self._widths[b, False]
+        with self._lock:
+            for zone, need in enumerate(needs):
+                width = min(bucket(need + spare), self.sel[b]) if need else 0
+                self._widths[b, zone == 0] = max(width, self._widths.get((b, zone == 0), 0))
+            return self._widths[b, True], self._widths[b, False]
 
     def learn(self, frames: Sequence[Frame]) -> None:
         """Let tables be as wide as these frames need and a little more, for static shapes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +34,21 @@ class _Kept:
         return same and fresh and np.array_equal(self.atype, s.atype)
 
 
+class _Own(threading.local):
+    """What a thread keeps: two of them follow two trajectories."""
+
+    kept: _Kept | None = None
+
+
 class Following:
-    """Frames of structures; with a skin, the list of neighbours of the last one is used again."""
+    """Frames of structures; with a skin, the list of neighbours of the last one is used again.
+
+    Each thread has a list of its own.
+    """
 
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
-        self._kept: _Kept | None = None
+        self._own = _Own()
 
     def frame(self, s: Structure, skin: float = 0.0) -> Frame:
         """Return a structure with its neighbours; ``skin`` in Å."""
@@ -71,10 +81,11 @@ class Following:
 
     def _list(self, s: Structure, size: int, skin: float) -> _Kept:
         """Return the list that is kept, or a new one if it is of no use here."""
-        if self._kept is None or not self._kept.serves(s, size, skin):
+        kept = self._own.kept
+        if kept is None or not kept.serves(s, size, skin):
             b = self._batcher
-            self._kept = None  # two lists of a large frame may not fit
+            self._own.kept = None  # two lists of a large frame may not fit
             order = pieces.in_order(s.coord, s.cell, s.pbc, s.atype, size) if size else None
             made = VerletList(b.rcut, b.sel, b.pair_exclude_types, skin)
-            self._kept = _Kept(made, s.atype.copy(), size, order)
-        return self._kept
+            kept = self._own.kept = _Kept(made, s.atype.copy(), size, order)
+        return kept

@@ -69,7 +69,7 @@ class Potential:
     @property
     def params(self) -> Tree:
         """The parameters as nested arrays of the backend."""
-        return self.runner.networks.params
+        return self.runner.networks.current.device
 
     @property
     def type_map(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from . import model as mdl
 from . import pieces
 from .backend import Backend
 from .batch import Batcher, Layout
-from .execution import Networks
+from .execution import Networks, Parameters
 from .following import Following
 from .frames import Frame
 from .rooms import Rooms
@@ -48,6 +49,8 @@ class Wanted:
 
 class Runner:
     """A model on a backend, and what is kept between calls: shapes, widths of tables, the series.
+
+    Threads may call :meth:`run` and :meth:`set_params` of one runner at the same time.
 
     Parameters
     ----------
@@ -83,6 +86,7 @@ class Runner:
         self._following = Following(self.batcher)
         self._rooms = Rooms(self.batcher.shapes)
         self._learned, self._places_outside = False, 0
+        self._lock = Lock()  #: held while shapes are planned
 
     def set_params(self, params: Tree) -> None:
         """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
@@ -93,9 +97,11 @@ class Runner:
 
         While the device works on some atoms, the next are prepared.
         """
+        # The same for all batches and pieces, whatever other threads set meanwhile.
+        params = self.networks.current
         found: list[Outputs] = [{} for _ in structures]
         waiting: Finish | None = None
-        for finish in self._started(structures, wanted, found):
+        for finish in self._started(params, structures, wanted, found):
             if waiting is not None:
                 waiting()
             waiting = finish
@@ -104,7 +110,11 @@ class Runner:
         return found
 
     def _started(
-        self, structures: Sequence[Structure], wanted: Wanted, found: list[Outputs]
+        self,
+        params: Parameters,
+        structures: Sequence[Structure],
+        wanted: Wanted,
+        found: list[Outputs],
     ) -> Iterator[Finish]:
         """Start one batch or piece after the other, and yield how each is finished."""
         sizes = [int((s.atype >= 0).sum()) for s in structures]
@@ -116,16 +126,17 @@ class Runner:
             for group in together([sizes[k] for k in small], self.at_once, alike)
         ]
         ntypes = self.model.ntypes
-        self._rooms.make([_need([structures[k] for k in group], ntypes) for group in groups])
+        self._make_room([_need([structures[k] for k in group], ntypes) for group in groups])
         for group in (
             groups if wanted.skin else reversed(groups)
         ):  # the largest first: tables need not become wider later
-            yield self._start(structures, group, wanted, found)
+            yield self._start(params, structures, group, wanted, found)
         for k in large:
-            yield from self._start_pieces(structures[k], wanted, found[k])
+            yield from self._start_pieces(params, structures[k], wanted, found[k])
 
     def _start(
         self,
+        params: Parameters,
         structures: Sequence[Structure],
         group: Sequence[int],
         wanted: Wanted,
@@ -142,13 +153,14 @@ class Runner:
         )
         batch = map_leaves(self.backend.as_input, host)
         nearest = np.min([frame.nearest for frame in frames], axis=0)
-        out = self.networks.start(batch, nearest, "atom_virial" if wanted.atom_virial else "")
+        what = "atom_virial" if wanted.atom_virial else ""
+        out = self.networks.start(batch, nearest, params, what)
 
         def finish() -> None:
             arrays = self.networks.fetched(out)
             natoms = max(len(s.atype) for s in some)
             if wanted.hessian:
-                arrays["hessian"] = self.networks.hessians(batch, layout, len(some), natoms)
+                arrays["hessian"] = self.networks.hessians(params, batch, layout, len(some), natoms)
             for key, x in arrays.items():
                 atoms = key not in (*PER_FRAME, "hessian")
                 rows = layout.gather(x, len(some), natoms) if atoms else x
@@ -158,14 +170,14 @@ class Runner:
         return finish
 
     def _start_pieces(
-        self, structure: Structure, wanted: Wanted, found: Outputs
+        self, params: Parameters, structure: Structure, wanted: Wanted, found: Outputs
     ) -> Iterator[Finish]:
         """Start one piece of a structure after the other; to be finished by adding what it says."""
         order, frame = self._following.ordered(structure, self.at_once, wanted.skin)
         ends = list(pairwise(order.edges.tolist()))
         counts = [np.bincount(frame.atype[a:b], minlength=self.model.ntypes) for a, b in ends]
         need = Shape(1, tuple(np.max(counts, axis=0).tolist()))
-        self._rooms.make([need] * len(ends))
+        self._make_room([need] * len(ends))
         self._learn(frame)
         zero = self.model.fitting.tot_ener_zero
         what = "unbalanced" if zero else "atom_virial" if wanted.atom_virial else ""
@@ -180,7 +192,7 @@ class Runner:
             outside = self._outside(len(piece.others))
             host, layout = self.batcher.assemble([piece.frame], fparam, own, outside)
             batch = map_leaves(self.backend.as_input, host)
-            out = self.networks.start(batch, frame.nearest, what)
+            out = self.networks.start(batch, frame.nearest, params, what)
             place = (len(order.atoms), start, stop)
             yield partial(self._add, sums, out, layout, place, piece.others)
 
@@ -226,10 +238,16 @@ class Runner:
         """Return how many places there are for atoms outside a piece."""
         if not self.backend.static_shapes:
             return need
-        if need > self._places_outside:
-            enough = max(OUTSIDE * self.at_once, int(SPARE_OUTSIDE * need))
-            self._places_outside = bucket(enough)
-        return self._places_outside
+        with self._lock:
+            if need > self._places_outside:
+                enough = max(OUTSIDE * self.at_once, int(SPARE_OUTSIDE * need))
+                self._places_outside = bucket(enough)
+            return self._places_outside
+
+    def _make_room(self, needs: Sequence[Shape]) -> None:
+        """Let there be shapes for batches that are about to come."""
+        with self._lock:
+            self._rooms.make(needs)
 
     def _learn(self, frame: Frame) -> None:
         """Begin with tables that are a little wider than the first frame needs."""

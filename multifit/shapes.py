@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 
@@ -50,11 +51,12 @@ def bucket(n: int) -> int:
 class Shapes:
     """The shapes that batches get: planned ones, and others as they are needed.
 
-    Without ``static`` each batch gets the shape that it needs.
+    Without ``static`` each batch gets the shape that it needs. Threads may share the object.
     """
 
     static: bool
     known: list[Shape] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def plan(self, needs: Sequence[Shape], weights: Sequence[float], most: int = MOST) -> None:
         """Choose at most so many shapes for batches that are drawn with these weights."""
@@ -65,10 +67,11 @@ class Shapes:
         """Return the shape for a batch that needs one."""
         if not self.static:
             return need
-        room = [shape for shape in self.known if shape.holds(need)]
-        if not room:
-            room = [Shape(need.nframes, tuple(bucket(n) if n else 0 for n in need.counts))]
-            self.known += room
+        with self._lock:
+            room = [shape for shape in self.known if shape.holds(need)]
+            if not room:
+                room = [Shape(need.nframes, tuple(bucket(n) if n else 0 for n in need.counts))]
+                self.known += room
         return min(room, key=lambda shape: (shape.natoms, shape.nframes))
 
 
