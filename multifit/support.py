@@ -13,7 +13,7 @@ from .errors import UnsupportedError
 from .precision import canonical
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .models import Model
 
 ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}

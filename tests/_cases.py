@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from multifit import descriptor as dsc
-from multifit import model as mdl
+from multifit import descriptors as dsc
+from multifit import models as mdl
 from multifit.backend import Backend, get_backend
-from multifit.batch import Batcher, Layout
-from multifit.descriptor import SeE2A
+from multifit.batching.batch import Batcher, Layout
+from multifit.descriptors import SeE2A
 from multifit.dos import Grid
 from multifit.fitting import Fitting
-from multifit.frames import Frame
-from multifit.potential import PER_FRAME
+from multifit.inference.potential import PER_FRAME
+from multifit.neighbors.frame import Frame
 from multifit.tree import Tree, map_leaves
 
 RCUT, SMOOTH = 3.6, 1.5

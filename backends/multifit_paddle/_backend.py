@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from multifit.errors import BackendError
-from multifit.optimizer import Step
+from multifit.optim.adam import Step
 
 from . import _namespace as xp
 from ._start import paddle

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from multifit.errors import BackendError
-from multifit.optimizer import Step
+from multifit.optim.adam import Step
 
 Array = torch.Tensor
 

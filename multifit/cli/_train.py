@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = load(args.input)
     backend = _backend(args, config.backend)
-    from ..tables import console
+    from ..console.tables import console
     from ..train import Start, train
     from . import BEGAN
 

@@ -10,11 +10,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from .._native import native
-from ..backend import Backend, get_backend
+from ..backend import Backend, get_backend, native
 from ..data import real_types
 from ..errors import ConfigError, FileFormatError
-from ..networks import Seed
+from ..nn.networks import Seed
 from ..support import require_precision
 from ..tree import Tree, flatten, map_leaves
 from ._arguments import given_bias, settings

@@ -10,7 +10,7 @@ from _batches import case
 from _check import Cell, run
 from _rows import DESCRIPTORS, cells
 
-from multifit import descriptor as dsc
+from multifit import descriptors as dsc
 from multifit.backend import get_backend
 from multifit.tree import Tree
 

@@ -13,7 +13,7 @@ from _backends import INSTALLED
 from _cases import System, build, crystal, draw, molecule
 from _compare import same
 
-from multifit.potential import Potential
+from multifit.inference.potential import Potential
 from multifit.tree import map_leaves
 
 BACKENDS = ("numpy", *INSTALLED)

@@ -13,14 +13,14 @@ from _cli_files import dos_model, frames, write_dos, write_labelled, write_model
 
 from multifit import dos, plots
 from multifit.cli import main
-from multifit.comparison import predictions
 from multifit.data import open_systems
 from multifit.dos import Grid, even_grid
 from multifit.errors import DataError
-from multifit.per_frame import atom_errors, filling, frame_errors
+from multifit.evaluation.per_frame import atom_errors, filling, frame_errors
+from multifit.evaluation.predictions import predictions
+from multifit.inference.potential import Potential
+from multifit.inference.runner import Runner
 from multifit.plots import Spectra
-from multifit.potential import Potential
-from multifit.running import Runner
 
 GRID = Grid(even_grid(-3.0, 3.0, 13), electrons=(0.25, 0.5))
 

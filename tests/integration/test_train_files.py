@@ -233,7 +233,7 @@ def test_tensorboard_gets_its_steps(data: Path, tmp_path: Path) -> None:
 def test_statistics_are_read_from_their_file(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from multifit.train import _statistics
+    from multifit.train.setup import statistics
 
     given = recipe(steps=3, training__stat_file="stat")
     first = fit(data, given, output=tmp_path)
@@ -243,7 +243,7 @@ def test_statistics_are_read_from_their_file(
     def again(setup: object) -> None:
         raise AssertionError("statistics are computed again")
 
-    monkeypatch.setattr(_statistics, "collect_statistics", again)
+    monkeypatch.setattr(statistics, "collect_statistics", again)
     text = io.StringIO()
     out = fit(data, given, output=tmp_path, console=Console(file=text, width=200))
     np.testing.assert_array_equal(curve(out)[1], before)

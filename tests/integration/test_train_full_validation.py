@@ -12,7 +12,7 @@ from _water import fit, labelled, put, recipe, write
 from rich.console import Console
 
 from multifit.errors import DataError
-from multifit.train._full_validation import COLUMNS
+from multifit.train.validation.full_validation import COLUMNS
 
 FRAMES = labelled(3)
 
@@ -103,9 +103,9 @@ def test_errors_without_labels_are_nan(data: Path, tmp_path: Path) -> None:
 def test_an_error_that_is_nan_is_never_the_best(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from multifit.train import _full_validation
+    from multifit.train.validation import full_validation
 
-    genuine = _full_validation._numbers
+    genuine = full_validation._numbers
 
     def spoiled(errors: Any) -> list[float]:
         spoiled.calls += 1  # type: ignore[attr-defined]
@@ -113,7 +113,7 @@ def test_an_error_that_is_nan_is_never_the_best(
         return [float("nan")] * len(COLUMNS) if nan else genuine(errors)
 
     spoiled.calls = 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(_full_validation, "_numbers", spoiled)
+    monkeypatch.setattr(full_validation, "_numbers", spoiled)
     text = io.StringIO()
     console = Console(file=text, width=200)
     out = fit(data, given(steps=4), output=tmp_path, console=console)

@@ -9,8 +9,8 @@ import pytest
 from _backends import INSTALLED, StrictBackend
 from _compare import same
 
-from multifit import optimizer as opt
 from multifit.backend import Backend, get_backend
+from multifit.optim import adam as opt
 
 STEPS = 30
 SHAPES = {"a.w": (3, 2), "a.b": (2,), "c": (1,)}

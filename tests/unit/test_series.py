@@ -11,10 +11,10 @@ from _cases import System, assemble, build, crystal, draw, evaluate, molecule, s
 from _compare import same
 from _derivatives import by_differences_of, by_framework, contracted, pulled
 
-from multifit import descriptor as dsc
-from multifit import model as mdl
+from multifit import descriptors as dsc
+from multifit import models as mdl
 from multifit.backend import Backend, get_backend
-from multifit.spectrum import FEWEST as ZONES
+from multifit.descriptors.se_e2_a._basis import FEWEST as ZONES
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 
 NUMPY = get_backend("numpy")

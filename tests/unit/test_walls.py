@@ -16,7 +16,7 @@ import multifit.dos
 import multifit.files
 import multifit.fitting
 import multifit.loss
-import multifit.model
+import multifit.models
 from multifit.backend import KNOWN, Backend, get_backend
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ PUBLIC = {
         *("dos_loss", "energy_loss", "evaluate", "broken", "has", "huber_deltas"),
         *("DOS_RULES", "DOS_TERMS", "ENERGY_RULES", "ENERGY_TERMS", "LABELS"),
     },
-    "multifit.model": {
+    "multifit.models": {
         *("compared_atoms", "prepared"),
         *("KINDS", "Kind", "Model", "Preset", "init", "trainable_names"),
         *("evaluate", "evaluate_energy", "deserialize", "serialize"),
@@ -112,7 +112,7 @@ print(sorted(set({HEAVY!r}) & set(sys.modules)), len(set(sys.modules) - before) 
 def test_the_command_line_starts_without_heavy_imports() -> None:
     code = f"""
 import sys
-from multifit.potential import Potential
+from multifit.inference.potential import Potential
 import multifit.cli
 print(sorted(set({HEAVY[:4]!r}) & set(sys.modules)))
 """

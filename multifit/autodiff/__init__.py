@@ -1,0 +1,1 @@
+"""Automatic differentiation within the Array API."""

@@ -1,0 +1,1 @@
+"""Neural networks: activation functions, dense networks and their serial form."""
