@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from multifit.batching.batch import Batcher, Layout
 from multifit.descriptors import SeE2A
 from multifit.dos import Grid
 from multifit.fitting import Fitting
-from multifit.inference.potential import PER_FRAME
 from multifit.neighbors.frame import Frame
 from multifit.tree import Tree, map_leaves
 
 RCUT, SMOOTH = 3.6, 1.5
+
+#: Outputs of frames; the others are of atoms.
+PER_FRAME = ("energy", "virial", "dos")
 
 
 def build(
@@ -220,3 +223,17 @@ def energy(model: mdl.Model, params: Tree, system: System, **extra: np.ndarray) 
     batch, _ = assemble(model, [system], **extra)
     out = mdl.evaluate(get_backend("numpy"), model, params, batch, forces=False)
     return float(out["energy"][0])
+
+
+def describe(
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    atype: Any,
+    counts: Mapping[int, int],
+    tables: Mapping[str, Tree],
+    basis: Tree | None = None,
+) -> tuple[dict[int, Any], Any]:
+    """Return the descriptors of the atoms of each type and their pullback, as a model has them."""
+    known = dsc.geometry(xp, config, params, atype, counts, tables, basis)
+    return dsc.of_geometry(xp, config, params, counts, known, basis)

@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable
 
-from .._allocator import keep_freed_memory
 from ..errors import BackendError, MultifitError, did_you_mean
 from ._protocol import Backend
 from ._versions import INSTALL_HINT, UnusableError, is_installed, refusal, too_old
@@ -67,7 +66,6 @@ def _load(key: str) -> Backend:
             f"this version of multifit has no adapter for backend {key!r} yet; "
             f"registered are {', '.join(sorted(_entry_points()))}"
         )
-    keep_freed_memory()
     began = time.monotonic()
     try:
         backend = point.load()()

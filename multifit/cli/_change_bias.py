@@ -63,11 +63,13 @@ def run(args: argparse.Namespace) -> int:
     from ..console.tables import console
     from ..evaluation.bias import fit_bias, type_bias, with_type_bias
     from ..inference.potential import Potential, read_model
+    from ._allocator import keep_freed_memory
     from ._coefficients import note, trained_with
 
     model, params, content = read_model(args.model)
     bias_data, about = None, ""
     if args.system or args.datafile:
+        keep_freed_memory()
         potential, weighted = Potential(model, params, args.backend), trained_with(content)
         systems = open_data(args, model.type_map)
         bias_data = _bias_data(potential, systems, args.numb_batch, weighted)

@@ -104,10 +104,12 @@ def run(args: argparse.Namespace) -> int:
     from ..console.tables import console
     from ..inference.potential import Potential, read_model
     from . import _picture
+    from ._allocator import keep_freed_memory
     from ._coefficients import trained_with
     from ._detail import Details
     from ._frames import Frames
 
+    keep_freed_memory()
     backend = get_backend(args.backend)
     model, params, content = read_model(args.model)
     if args.hessian and not model.has_forces:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ._environment import Environment as Environment
 from ._environment import environment as environment
 from ._environment import radial as radial
-from .se_e2_a._describe import describe as describe
 from .se_e2_a._describe import of_geometry as of_geometry
 from .se_e2_a._geometry import ZONES as ZONES
 from .se_e2_a._geometry import geometry as geometry

@@ -14,11 +14,10 @@ from .. import models as mdl
 from ..backend import Backend, get_backend
 from ..data import real_types
 from ..errors import DataError, FileFormatError
-from ..support import require_model
+from ..support import Asked, require_all, require_model
 from ..tree import Tree
 from . import arguments as args
 from . import structure as sts
-from .runner import PER_FRAME as PER_FRAME
 from .runner import Outputs, Request, Runner
 from .structure import Structure
 
@@ -152,13 +151,15 @@ class Potential:
         ------
         DataError
             If shapes do not fit, a value is not finite, or a cell is singular (which frame).
+        UnsupportedError
+            If the backend has no Hessians.
 
         Examples
         --------
         >>> model = multifit.load("model.dp")  # doctest: +SKIP
         >>> model.predict(atoms.positions, atoms.symbols, atoms.cell)["energy"]  # doctest: +SKIP
         """
-        self._require_sense(atom_virial or hessian, electrons)
+        self._require_sense(atom_virial, hessian, electrons)
         given = self._frames(coord, types, cell, fparam, aparam, pbc)
         if not (math.isfinite(skin) and skin >= 0):
             raise DataError(f"skin is {skin}, but must be a finite number of Å ≥ 0")
@@ -198,13 +199,15 @@ class Potential:
         ------
         DataError
             If a structure is not right (which one, and why).
+        UnsupportedError
+            If the backend has no Hessians.
 
         Examples
         --------
         >>> water, ice = ase.io.read("water.xyz"), ase.io.read("ice.xyz")  # doctest: +SKIP
         >>> [found["energy"] for found in model.predict_many([water, ice])]  # doctest: +SKIP
         """
-        self._require_sense(atom_virial or hessian, electrons)
+        self._require_sense(atom_virial, hessian, electrons)
         given = [self._structure(one, f"structure {k}") for k, one in enumerate(structures)]
         rows = self.runner.run(given, Request(atom_virial, hessian))
         if self.model.grid is None or not rows:
@@ -260,10 +263,12 @@ class Potential:
             raise DataError(f"{where}: coord has {len(found)} frames; give each as a structure")
         return found[0]
 
-    def _require_sense(self, derivatives: bool, electrons: float | np.ndarray | None) -> None:
-        """Raise DataError for a request that does not go with the model."""
+    def _require_sense(
+        self, atom_virial: bool, hessian: bool, electrons: float | np.ndarray | None
+    ) -> None:
+        """Raise for a request that does not go with the model or the backend."""
         kind = self.model.kind
-        if derivatives and not self.model.has_forces:
+        if (atom_virial or hessian) and not self.model.has_forces:
             raise DataError(
                 f"the model predicts a {kind.title}, of which it has no derivatives; leave out "
                 "atom_virial and hessian"
@@ -273,6 +278,7 @@ class Potential:
                 "electrons was given, but the model does not know the energies of a density of "
                 "states; leave it out"
             )
+        require_all(Asked(hessian=hessian), self.backend.name)
 
     def _levels(
         self,

@@ -26,7 +26,7 @@ def native_parameters(
     Raises
     ------
     UnsupportedError
-        If the backend does not have the precision of a net.
+        If the backend does not have all that the model needs.
     """
     require_model(model, backend.name)
     trainable = set(trainable_names(model))

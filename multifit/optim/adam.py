@@ -41,6 +41,37 @@ class Step(NamedTuple):
 Kernel = Callable[[Array, Array, Array, Array, Step], None]
 
 
+#: One update of one number, by which :func:`is_usable` tries a kernel: x, g, m and v.
+_TRIAL = (1.0, 0.5, 0.25, 0.0625)
+_TRIAL_STEP = Step(rate=0.125, beta1=0.75, beta2=0.5, epsilon=0.25)
+
+
+def is_usable(
+    kernel: Kernel,
+    asarray: Callable[[np.ndarray], Array],
+    to_numpy: Callable[[Array], np.ndarray],
+) -> bool:
+    """Return whether a kernel runs and updates a number as :data:`Kernel` says.
+
+    Kernels are private functions of frameworks, which another version may lack or may call
+    otherwise; then the update of this module serves.
+    """
+    x, g, m, v = _TRIAL
+    rate, beta1, beta2, epsilon = _TRIAL_STEP
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+    want = np.array([x - rate * m / (math.sqrt(v) + epsilon), m, v])
+    for dtype in (np.float64, np.float32):
+        try:
+            one, slope, *moments = (asarray(np.full(3, value, dtype=dtype)) for value in _TRIAL)
+            kernel(one, slope, moments[0], moments[1], _TRIAL_STEP)
+            got = np.stack([to_numpy(array) for array in (one, *moments)])
+        except Exception:  # a function that has changed raises anything
+            return False
+        if not np.allclose(got, want[:, None], rtol=1e-5, atol=0.0):
+            return False
+    return True
+
+
 @dataclass(frozen=True)
 class Adam:
     """The settings; ``weight_decay`` is λ, added to the gradient or (AdamW) to the step."""

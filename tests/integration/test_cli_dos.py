@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -254,6 +256,19 @@ def test_a_figure_that_can_not_be_written_is_an_error(tmp_path) -> None:
     figure = plots.new_figure(1, 1)
     with pytest.raises(DataError, match=r"p\.png can not be written"):
         plots.save(figure, tmp_path / "gone" / "p.png")
+
+
+def test_a_full_disk_leaves_the_figure_that_was_there(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "p.png"
+    path.write_bytes(b"before")
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match=r"p\.png could not be .*No space.*unchanged"):
+        plots.save(plots.new_figure(1, 1), path)
+    assert path.read_bytes() == b"before"
 
 
 def spectra(potential: Potential, *paths: str) -> Spectra:

@@ -8,7 +8,7 @@ import _brute as brute
 import numpy as np
 import pytest
 from _backends import TRAINABLE, StrictBackend
-from _cases import RCUT, SMOOTH, System, assemble, build, crystal, draw, molecule
+from _cases import RCUT, SMOOTH, System, assemble, build, crystal, describe, draw, molecule
 from _compare import same
 from _derivatives import by_differences_of, by_framework, contracted, pulled
 
@@ -119,7 +119,7 @@ def _described(
     """Return the descriptors of the atoms of each type, and their pullback."""
     counts = {int(a): atoms["mask"].shape[0] for a, atoms in batch["centres"].items()}
     own = map_leaves(backend.asarray, params["descriptor"])
-    return dsc.describe(backend.xp, model.descriptor, own, batch["atype"], counts, batch["tables"])
+    return describe(backend.xp, model.descriptor, own, batch["atype"], counts, batch["tables"])
 
 
 def _describe_block(model: mdl.Model, params: Tree, batch: Tree) -> Any:

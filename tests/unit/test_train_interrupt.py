@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -87,3 +89,24 @@ def test_nobody_listening_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(module.os, "write", closed)
         signal.raise_signal(signal.SIGINT)
         assert interrupt.exit_code == 130
+
+
+def test_training_starts_where_there_is_no_sigusr1() -> None:
+    code = """
+import enum, signal
+
+names = [s for s in signal.Signals if s.name != "SIGUSR1"]
+signal.Signals = enum.IntEnum("Signals", [(s.name, s.value) for s in names])
+del signal.SIGUSR1  # as on Windows
+
+import multifit.train
+from multifit.train.loop.interrupt import Interrupt
+
+with Interrupt(quiet=True) as interrupt:
+    signal.raise_signal(signal.SIGTERM)
+    print(interrupt.exit_code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "75\n", done.stderr

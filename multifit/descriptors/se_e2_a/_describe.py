@@ -8,7 +8,7 @@ from typing import Any
 from ...tree import Tree
 from .._environment import to_vectors
 from ._direct import direct
-from ._geometry import geometry, spans
+from ._geometry import spans
 from ._series import series
 from ._settings import SeE2A
 
@@ -16,21 +16,22 @@ Array = Any
 Descriptors = dict[int, Array]  #: the type of the centres → (n, M·axis_neuron)
 
 
-def describe(
+def of_geometry(
     xp: Any,
     config: SeE2A,
     params: Tree,
-    atype: Array,
     counts: Mapping[int, int],
-    tables: Mapping[str, Tree],
+    known: Tree,
     basis: Tree | None = None,
 ) -> tuple[Descriptors, Callable[[Descriptors], Array]]:
     """Return the descriptors of N atoms that lie in the order of their types, and their pullback.
 
     Parameters
     ----------
-    atype, counts, tables
-        As in :func:`multifit.descriptors.geometry`.
+    counts
+        Type of the centres → how many there are, as in :func:`multifit.descriptors.geometry`.
+    known
+        What that returns.
     basis
         ``near`` and ``far`` from :func:`multifit.descriptors.chebyshev_basis`, as arrays of xp: the
         embedding nets are then evaluated at their nodes and interpolated; without it, at every
@@ -43,19 +44,6 @@ def describe(
     pullback
         D̄ → ∂/∂r_ij (N, 3, Σk), for the tables as :func:`multifit.descriptors.join` puts them.
     """
-    known = geometry(xp, config, params, atype, counts, tables, basis)
-    return of_geometry(xp, config, params, counts, known, basis)
-
-
-def of_geometry(
-    xp: Any,
-    config: SeE2A,
-    params: Tree,
-    counts: Mapping[int, int],
-    known: Tree,
-    basis: Tree | None = None,
-) -> tuple[Descriptors, Callable[[Descriptors], Array]]:
-    """Return what :func:`describe` does, from the :func:`~multifit.descriptors.geometry`."""
     rows = spans(counts)
     if basis is None:
         t, embed_pullback = direct(xp, config, params, rows, known)

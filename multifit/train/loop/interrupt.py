@@ -9,8 +9,13 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-#: signal → exit code. 75 tells queue systems that the job may be started again.
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 75, signal.SIGUSR1: 75}
+#: signal → exit code, of the signals that the system has: SIGUSR1 is not on Windows. 75 tells queue
+#: systems that the job may be started again.
+EXIT_CODES = {
+    signal.Signals[name]: code
+    for name, code in {"SIGINT": 130, "SIGTERM": 75, "SIGUSR1": 75}.items()
+    if name in signal.Signals.__members__
+}
 
 #: Seconds in which a second signal is taken for the first one: people press Ctrl-C twice.
 PATIENCE = 1.0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ...errors import ConfigError, TrainingError
+from ...files._atomic import write_atomically
 
 #: DeePMD-kit prints 3 digits; with 11 two runs can be compared.
 _NUMBER = "{:18.10e}"
@@ -43,10 +44,10 @@ class LearningCurve:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             kept = _lines_until(path, head, after) if after else []
-            self._file: TextIO = path.open("w", encoding="utf-8")
+            rewrite(path, "".join([head, _NOTE, *kept]))
+            self._file: TextIO = path.open("a", encoding="utf-8")
         except OSError as exc:
             raise self._error(exc) from exc
-        self._append("".join([head, _NOTE, *kept]))
 
     def write(
         self,
@@ -83,6 +84,23 @@ class LearningCurve:
         # All lines were flushed when they were written; one that failed has been complained about.
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Replace the text of a file in one step: what was there stays until the new text is on disk.
+
+    Raises
+    ------
+    FileFormatError
+        If the text cannot be written; the file is unchanged.
+    OSError
+        If it is a device or a pipe, which takes text and has none, and does not take this.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as device:
+            device.write(text)
+    else:
+        write_atomically(path, text.encode())
 
 
 def _lines_until(path: Path, head: str, step: int) -> list[str]:

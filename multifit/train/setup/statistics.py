@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from ... import statistics as stat
 from ...neighbors.frame import Frame
 from ...tree import Tree
 from .setup import Setup
-from .stat_file import StatFile
 
 
 def _seed(seed: int | None) -> int:
@@ -22,16 +21,11 @@ def _seed(seed: int | None) -> int:
     return secrets.randbits(63) if seed is None else seed
 
 
-def init_params(setup: Setup, stat_file: Path | None) -> Tree:
-    """Return random nets with the statistics of the training data, as NumPy arrays."""
+def init_params(setup: Setup, found: Mapping[str, np.ndarray]) -> Tree:
+    """Return random nets with statistics from :func:`collect_statistics`, as NumPy arrays."""
     model, config = setup.model, setup.config
     seeds = (_seed(config.model.descriptor.seed), _seed(config.model.fitting_net.seed))
     params = mdl.init(model, *seeds)
-    cache = StatFile(stat_file, setup)
-    found = cache.read()
-    if found is None:
-        found = collect_statistics(setup)
-        cache.write(found)
     for name, value in found.items():
         stat.check_finite(name, value)
         if name in ("davg", "dstd"):

@@ -24,7 +24,7 @@ from ..setup.dos_grid import about_grid, given_up
 from ..setup.labels import missing
 from ..setup.setup import Setup, survey
 from ..setup.stat_file import StatFile
-from ..setup.statistics import init_params
+from ..setup.statistics import collect_statistics, init_params
 from . import changes as changes
 from . import checkpoint as ckpt
 from .finetune import finetune, init_model, require_davg
@@ -106,10 +106,9 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         state = ckpt.State(params)
         notes += [f"starting from the parameters of {start.init_model}", *more]
     else:
-        stored = StatFile(cache, setup)
-        if stored.read() is not None:
-            notes.append(f"statistics read from {stored.path}")
-        state = ckpt.State(init_params(setup, cache))
+        found, more = _statistics(setup, cache)
+        notes += more
+        state = ckpt.State(init_params(setup, found))
         if start.finetune is not None:
             state.params, more = finetune(model, state.params, start.finetune)
             if _has_place(setup):
@@ -133,6 +132,17 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         spectrum.restore(state.series)
     spectrum.check(state.params)
     return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
+
+
+def _statistics(setup: Setup, cache: Path | None) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the statistics of the training data, and where they come from if not from these."""
+    stored = StatFile(cache, setup)
+    found = stored.read()
+    if found is not None:
+        return found, [f"statistics read from {stored.path}"]
+    found = collect_statistics(setup)
+    stored.write(found)
+    return found, []
 
 
 def _has_place(setup: Setup) -> bool:

@@ -14,7 +14,7 @@ from ...evaluation.metrics import Errors
 from ...evaluation.predictions import compare
 from ...inference.potential import Potential
 from ...tree import Tree
-from ..report.lcurve import is_row
+from ..report.lcurve import is_row, rewrite
 from ..setup.outputs import BEST_CKPT, best_folder
 from ..setup.setup import Setup
 from ..start import checkpoint as ckpt
@@ -57,7 +57,7 @@ class FullValidation:
         try:
             kept = _rows(self._file, self.after)
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text("\n".join([_HEAD, _NOTE, *kept]) + "\n", encoding="utf-8")
+            rewrite(self._file, "\n".join([_HEAD, _NOTE, *kept]) + "\n")
         except OSError as exc:
             raise self._error(exc) from exc
         if self._settings.save_best:

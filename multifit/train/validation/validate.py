@@ -17,9 +17,6 @@ from ..setup.source import HostBatch, Source
 from ..step.shapes import Shapes, atoms
 from ..step.step import prediction
 
-#: The loss of a few frames is cheap, and never worth compiling.
-NUMPY = get_backend("numpy")
-
 #: How many frames the error is taken from that chooses the best model.
 FRAMES = 64
 
@@ -42,6 +39,8 @@ class MetricEvaluator:
 
     def __post_init__(self) -> None:
         """Compile the prediction once."""
+        # The loss of a few frames is cheap, and never worth compiling.
+        self._numpy = get_backend("numpy")
         self._shapes = Shapes(self.backend.static_shapes)
         self._predict = self.backend.compile(prediction(self.backend, self.model, self.loss))
 
@@ -57,10 +56,10 @@ class MetricEvaluator:
             self.tell(atoms(self.backend, arrays))
         out = self._predict(params, arrays)
         found = {key: self.backend.to_numpy(value) for key, value in out.items()}
-        places, rate = mdl.compared_atoms(NUMPY, self.model, work.batch), np.asarray(lr)
+        places = mdl.compared_atoms(self._numpy, self.model, work.batch)
         # What is not finite is for the caller to judge; NumPy's warning would say nothing.
         with np.errstate(over="ignore", invalid="ignore"):
-            _, metrics = evaluate(NUMPY, self.loss, rate, found, work.label, places)
+            _, metrics = evaluate(self._numpy, self.loss, np.asarray(lr), found, work.label, places)
         return {name: float(value) for name, value in metrics.items()}
 
 
