@@ -42,7 +42,7 @@ def test_what_is_prepared_on_numpy_changes_nothing(key: str, count: int, name: s
     params, systems = draw(model), [crystal(), molecule()]
     batch, _ = assemble(model, systems, True)
     if count:
-        batch["basis"] = series(model, systems, count)
+        batch["plan"] = series(model, systems, count)
     ready = mdl.prepared(NUMPY.xp, model, params, batch)
     assert "tables" not in ready
     assert mdl.prepared(NUMPY.xp, model, params, ready) is ready
@@ -58,7 +58,7 @@ def batches(folder: Path, backend: str = "numpy") -> BatchCache:
     (folder / "input.json").write_text(json.dumps(recipe(training__training_data__batch_size=1)))
     setup = set_up(config.load(folder / "input.json"), get_backend(backend), folder)
     run, _ = begin(setup, Start(), folder)
-    return BatchCache(setup.training, setup.backend, run.numpy_params(), run.spectrum)
+    return BatchCache(setup.training, setup.backend, run.numpy_params(), run.planner)
 
 
 def test_a_frame_is_prepared_once(tmp_path: Path) -> None:
@@ -78,15 +78,15 @@ def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
     found.spectrum.include(np.full((2, 2), 0.5))
-    assert first.basis is not found.spectrum.basis
+    assert first.plan is not found.spectrum.plan
     second = found.draw(0, FRAME)
     assert second is not first
-    assert second.basis is found.spectrum.basis
-    assert second.batch["basis"] is found.spectrum.basis.device
+    assert second.plan is found.spectrum.plan
+    assert second.batch["plan"] is found.spectrum.plan.device
     # The one that was drawn before is made anew when it is used.
-    assert found.renewed(first, found.spectrum.basis).basis is found.spectrum.basis
+    assert found.renewed(first, found.spectrum.plan).plan is found.spectrum.plan
     used = found._used
-    assert found.draw(0, FRAME).basis is found.spectrum.basis
+    assert found.draw(0, FRAME).plan is found.spectrum.plan
     assert found._used == used
 
 
@@ -123,10 +123,10 @@ def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -
     drawn = found.draw(0, FRAME)
     assert not drawn.ready
     assert found._used == 0
-    basis = spectrum.basis_for(drawn.work.nearest, lambda: found.params)
+    basis = spectrum.plan_for(drawn.work.nearest, lambda: found.params)
     now = found.renewed(drawn, basis)
     assert now.ready
-    assert now.basis is basis
+    assert now.plan is basis
     assert (spectrum.nearest < 3.0).all()
     assert found.draw(0, FRAME) is now
 

@@ -41,7 +41,7 @@ def raise_nonfinite(run: Run, work: HostBatch, number: int) -> NoReturn:
     """
     require_finite(run)
     setup = run.setup
-    one = MetricEvaluator(setup.backend, setup.model, setup.loss, run.spectrum)
+    one = MetricEvaluator(setup.backend, setup.model, setup.loss, run.planner)
     bad = []
     for frame in work.frames:
         alone = setup.training.work(work.system, np.array([frame]))

@@ -21,7 +21,7 @@ from ...batching.batch import Batcher
 from ...config import Config
 from ...console.words import counted
 from ...data import Sampler, system_probabilities
-from ...descriptors.se_e2_a._basis import Spectrum
+from ...descriptors import Planner
 from ...errors import TrainingError
 from ..profile.breakdown import StepRecorder, break_down
 from ..profile.recorder import OFF, STEP, Recorder
@@ -149,7 +149,7 @@ def _sampler(source: Source, sizes: list[int], section: Any, seed: int, where: s
 
 
 def _validator(
-    setup: Setup, spectrum: Spectrum, seed: int, tell: Callable[[str, int], None]
+    setup: Setup, planner: Planner, seed: int, tell: Callable[[str, int], None]
 ) -> Validator | None:
     if setup.validation is None:
         return None
@@ -157,7 +157,7 @@ def _validator(
     assert section is not None
     batcher = setup.training.batcher
     # A batcher of its own, and not the one that a thread uses meanwhile: runs stay reproducible.
-    own = Batcher(batcher.rcut, batcher.sel, batcher.pair_exclude_types, batcher.static_shapes)
+    own = Batcher(batcher.needs, batcher.pair_exclude_types, batcher.static_shapes)
     setup.validation.batcher = own
     setup.validation.plan(setup.validation_sizes, VALIDATION_SHAPES)
     for k, frames in setup.validation.spread_frames(FRAMES):
@@ -166,7 +166,7 @@ def _validator(
         setup.backend,
         setup.model,
         setup.loss,
-        spectrum,
+        planner,
         lambda natoms: tell("the validation", natoms),
     )
     sampler = _sampler(setup.validation, setup.validation_sizes, section, seed + 1, VALIDATION_DATA)
@@ -198,7 +198,7 @@ def _loop(
         display.compiling(what, natoms, in_step)
 
     with recorder.span("prepare the validation"):
-        validator = _validator(setup, run.spectrum, seed, compiling)
+        validator = _validator(setup, run.planner, seed, compiling)
     if validator is not None:
         _continue(validator, run.state.validation_sampler)
     after = run.state.step
@@ -254,7 +254,7 @@ def _step(
     decay = training.ema_decay if training.enable_ema else None
     step = train_step(objective, setup.adam, decay)
     watched = announced(setup.backend, step if recorded is None else recorded.of(step), tell)
-    batches = BatchCache(setup.training, setup.backend, run.numpy_params(), run.spectrum, recorder)
+    batches = BatchCache(setup.training, setup.backend, run.numpy_params(), run.planner, recorder)
     return _Step(watched, batches, recorder)
 
 
@@ -266,8 +266,8 @@ def _advance(
     with span("wait for the batch"):
         prepared, values, drawn = next(works)
     with span("check the series"):
-        basis = run.spectrum.basis_for(prepared.work.nearest, run.numpy_params)
-    prepared = step.batches.renewed(prepared, basis)
+        plan = run.planner.plan_for(prepared.work.nearest, run.numpy_params)
+    prepared = step.batches.renewed(prepared, plan)
     lr = setup.rate.at(number - 1)
     state = (run.trainable, run.frozen, run.moments)
     with span("update"):
@@ -286,7 +286,7 @@ def _advance(
     run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
         with span("check the series"):
-            run.spectrum.check(run.numpy_params())
+            run.planner.refine(run.numpy_params())
     return metrics, lr
 
 

@@ -15,7 +15,7 @@ from ...backend import Backend
 from ...batching.batch import Batcher
 from ...config import Config, check_types
 from ...data import System, batch_sizes, open_systems
-from ...descriptors.se_e2_a._basis import HEADROOM, STRIDE, Spectrum, takes_series
+from ...descriptors import Planner
 from ...loss import LossConfig
 from ...neighbors.statistics import neighbor_statistics
 from ...optim.adam import Adam
@@ -91,9 +91,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
     rate = learning_rate(config.learning_rate.model_dump(), steps)
     loss = build_loss(config, rate.start_lr)
-    batcher = Batcher(
-        model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types, backend.static_shapes
-    )
+    batcher = Batcher(model.descriptor.requires(), model.pair_exclude_types, backend.static_shapes)
     validation, validation_sizes = None, []
     if training.validation_data is not None:
         held_out = open_systems(training.validation_data.systems, type_map, base=base)
@@ -136,13 +134,13 @@ def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[i
     return max(1, round(epochs * batches))
 
 
-def survey(setup: Setup) -> tuple[Spectrum, str]:
+def survey(setup: Setup) -> tuple[Planner, str]:
     """Look at the frames that statistics are taken from.
 
     Returns
     -------
-    spectrum
-        The Chebyshev series with an interval that holds these frames.
+    planner
+        The descriptor's planner, with a plan that covers these frames.
     note
         What to say about neighbours beyond ``sel``; empty if there are none.
     """
@@ -162,13 +160,12 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
     if dropped:
         enough = fullest.tolist()
         note = (
-            f"warning: sel {list(setup.model.descriptor.sel)} is too small: in {looked} frames "
+            f"warning: sel {list(source.batcher.sel)} is too small: in {looked} frames "
             f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
         )
-    series = takes_series(section.embedding, setup.model.descriptor)
-    wanted = series and not setup.loss.needs_hessian
-    spectrum = Spectrum(
-        setup.backend, setup.model.descriptor, wanted=wanted, headroom=HEADROOM, step=STRIDE
+    enabled = not setup.loss.needs_hessian
+    planner = setup.model.descriptor.planner(
+        setup.backend, section.embedding, enabled=enabled, train=True
     )
-    spectrum.include(nearest)
-    return spectrum, note
+    planner.include(nearest)
+    return planner, note

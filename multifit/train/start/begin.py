@@ -12,7 +12,7 @@ import numpy as np
 from ... import models as mdl
 from ...config import notes as config_notes
 from ...console.words import counted
-from ...descriptors.se_e2_a._basis import Spectrum
+from ...descriptors import Planner
 from ...errors import TrainingError
 from ...loss import DosLossConfig
 from ...optim import adam as opt
@@ -52,7 +52,7 @@ class Run:
     trainable: Flat
     frozen: Flat
     moments: dict[str, Flat]
-    spectrum: Spectrum
+    planner: Planner
 
     @property
     def params(self) -> Tree:
@@ -70,7 +70,7 @@ class Run:
     def content(self, params: Tree) -> dict[str, Any]:
         """Return a model file's content."""
         script = self.setup.config.model.model_dump(mode="json")
-        script["descriptor"]["sel"] = list(self.setup.model.descriptor.sel)
+        script["descriptor"]["sel"] = list(self.setup.model.descriptor.requires().sel)
         del script["embedding"]  # how a run computes says nothing about the model
         script["type_map"] = list(self.setup.model.type_map)
         name, coefficients = self.setup.backend.name, self.setup.loss.coefficients
@@ -82,9 +82,9 @@ class Run:
         Checkpoints of later steps are of a run that was given up: they make way.
         """
         prefix = self.setup.config.training.save_ckpt
-        state, spectrum = self.state, self.spectrum
+        state, planner = self.state, self.planner
         state.moments = {name: self.to_numpy(flat) for name, flat in self.moments.items()}
-        state.series = spectrum.state()
+        state.series = planner.state()
         path = self.output / ckpt.name(prefix, state.step)
         ckpt.write(path, self.content(self.numpy_params()), state)
         log.info("wrote %s", path)
@@ -126,12 +126,12 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         raise TrainingError("nothing is trainable: set trainable in descriptor or fitting_net")
     frozen = {name: x for name, x in flat.items() if name not in names}
     moments = _moments(setup, state, trainable)
-    spectrum, note = survey(setup)
+    planner, note = survey(setup)
     notes += [note] if note else []
     if state.series:
-        spectrum.restore(state.series)
-    spectrum.check(state.params)
-    return Run(setup, state, output, trainable, frozen, moments, spectrum), notes
+        planner.restore(state.series)
+    planner.refine(state.params)
+    return Run(setup, state, output, trainable, frozen, moments, planner), notes
 
 
 def _statistics(setup: Setup, cache: Path | None) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -228,11 +228,11 @@ def introduce(display: Display, setup: Setup, notes: list[str]) -> None:
     frames = sum(system.nframes for system in systems)
     flat, names = flatten(mdl.init(model, 0, 0)), set(mdl.trainable_names(model))
     count = sum(np.size(x) for name, x in flat.items() if name in names)
-    version = setup.backend.describe()["version"]
+    version, needs = setup.backend.describe()["version"], model.descriptor.requires()
     display.say(
         f"{setup.backend.name} {version}: {count:,} trainable parameters, "
-        f"types {' '.join(model.type_map)}, sel {list(model.descriptor.sel)}, "
-        f"rcut {model.descriptor.rcut} Å"
+        f"types {' '.join(model.type_map)}, sel {list(needs.sel)}, "
+        f"rcut {needs.rcut} Å"
     )
     display.say(
         f"training on {counted(frames, 'frame')} in {counted(len(systems), 'system')}, "
