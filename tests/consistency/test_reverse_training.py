@@ -1,0 +1,151 @@
+"""A descriptor that has a forward pass only: its forces, and training on them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+from _attention_descriptor import (
+    Pairs,
+    atom_energies,
+    crystals,
+    energy_and_forces,
+    init_model,
+)
+from _backends import INSTALLED, TRAINABLE, StrictBackend
+from _check import on, run, to_numpy
+from _compare import same
+from _derivatives import along
+
+from multifit import optimizer as opt
+from multifit.autodiff import ForwardArithmetic
+from multifit.backend import get_backend
+from multifit.tangents import Dual
+from multifit.tree import Tree, flatten, map_leaves, unflatten
+
+NUMPY = get_backend("numpy")
+PAIRS, PARAMS = crystals(), init_model(1)
+STEPS, RATE = 50, 3e-3
+
+
+def _energy(name: str, params: Any, coord: Any, pairs: Pairs = PAIRS) -> Any:
+    """Return the energy of all atoms as a function of coordinates, in the framework's functions."""
+    backend, rest = get_backend(name), on(get_backend(name), pairs.rest)
+    xp, offset = backend.xp, backend.asarray(pairs.offset)
+    rij = pairs.rij(xp, coord, offset, rest["index"], rest["mask"])
+    each = atom_energies(xp, params, rij, rest["index"], rest["mask"], rest["types"])
+    return xp.sum(each)
+
+
+def _rij(pairs: Pairs = PAIRS) -> np.ndarray:
+    rest = pairs.rest
+    found: np.ndarray = pairs.rij(NUMPY.xp, pairs.coord, pairs.offset, rest["index"], rest["mask"])
+    return found
+
+
+@functools.cache
+def _reference() -> Tree:
+    return energy_and_forces(NUMPY, PARAMS, _rij(), PAIRS.rest)
+
+
+def test_forces_are_the_slope_of_the_energy() -> None:
+    force = _reference()["force"]
+    assert np.abs(force).max() > 1e-3
+    assert not force[-1].any()  # the lonely atom
+    same(force.sum(axis=0), np.zeros(3), rtol=0.0, atol=1e-14)
+    rng = np.random.default_rng(5)
+    for _ in range(5):
+        move = rng.normal(size=PAIRS.coord.shape)
+        slope = along(lambda x: float(_energy("numpy", PARAMS, x)), PAIRS.coord, move, 1e-3)
+        same(-np.sum(force * move), slope, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_forces_are_what_the_framework_derives(name: str) -> None:
+    backend = get_backend(name)
+    params = map_leaves(backend.asarray, PARAMS)
+    differentiate = backend.compile(
+        backend.value_and_grad(lambda p: (_energy(name, params, p["coord"]), {}))
+    )
+    (energy, _), grads = differentiate({"coord": backend.asarray(PAIRS.coord)})
+    same(_reference()["energy"].sum(), backend.to_numpy(energy), rtol=1e-12)
+    same(_reference()["force"], -backend.to_numpy(grads["coord"]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_energies_and_forces_are_those_of_numpy(name: str, compiled: bool) -> None:
+    evaluate = functools.partial(energy_and_forces, get_backend(name))
+    found = run(get_backend(name), evaluate, PARAMS, _rij(), PAIRS.rest, compiled=compiled)
+    same(found, _reference(), rtol=1e-12)
+
+
+def test_only_the_standard_is_used(strict: StrictBackend) -> None:
+    given = (on(strict, x) for x in (PARAMS, _rij(), PAIRS.rest))
+    found = energy_and_forces(strict, *given)
+    same(map_leaves(strict.to_numpy, found), _reference(), rtol=1e-13)
+
+
+def test_the_hessian_is_the_slope_of_the_forces() -> None:
+    rng, xp, rest = np.random.default_rng(6), NUMPY.xp, PAIRS.rest
+    moves = rng.normal(size=(3, *_rij().shape)) * rest["mask"][:, None, :]
+
+    def constant(x: np.ndarray) -> Any:
+        return Dual(xp, x) if xp.isdtype(x.dtype, "real floating") else x
+
+    duals = map_leaves(constant, {"params": PARAMS, "rest": rest})
+    out = energy_and_forces(
+        ForwardArithmetic(NUMPY), duals["params"], Dual(xp, _rij(), moves), duals["rest"]
+    )
+    same(out["force"].value, _reference()["force"], rtol=1e-13)
+    for move, slope in zip(moves, out["force"].tangent, strict=True):
+        some = rng.normal(size=slope.shape)
+
+        def component(x: np.ndarray, some: np.ndarray = some) -> float:
+            return float(np.sum(energy_and_forces(NUMPY, PARAMS, x, rest)["force"] * some))
+
+        same(np.sum(slope * some), along(component, _rij(), move, 1e-3), rtol=1e-8)
+
+
+@functools.cache
+def _curve(name: str) -> Tree:
+    """Return the losses of a training run, and the parameters behind it."""
+    backend = get_backend(name)
+    adam, rij = opt.Adam(), _rij()
+    labels = energy_and_forces(NUMPY, init_model(2), rij, PAIRS.rest)
+
+    def loss(params: Tree, rij: Any, rest: Tree, labels: Tree) -> Any:
+        out = energy_and_forces(backend, unflatten(params), rij, rest)
+        xp = backend.xp
+        energy, force = (out[key] - labels[key] for key in ("energy", "force"))
+        return 0.1 * xp.sum(energy * energy) + xp.mean(force * force), {}
+
+    differentiate = backend.value_and_grad(loss)
+
+    def step(params: Tree, state: Tree, given: Tree, numbers: Tree) -> Any:
+        (value, _), grads = differentiate(params, given["rij"], given["rest"], given["labels"])
+        some = (numbers[key] for key in ("lr", "c1", "c2"))
+        params, state = opt.update(
+            backend.xp, adam, params, grads, state, *some, kernel=backend.adam
+        )
+        return value, params, state
+
+    step, losses = backend.compile(step), []
+    first = flatten(PARAMS)
+    params, state = on(backend, first), on(backend, opt.init(first))
+    given = on(backend, {"rij": rij, "rest": PAIRS.rest, "labels": labels})
+    for t in range(1, STEPS + 1):
+        c1, c2 = adam.corrections(t)
+        numbers = on(backend, {k: np.asarray(v) for k, v in (("lr", RATE), ("c1", c1), ("c2", c2))})
+        value, params, state = step(params, state, given, numbers)
+        losses.append(float(backend.to_numpy(value)))
+    return {"loss": np.asarray(losses), "params": to_numpy(backend, params)}
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_training_gives_the_same_curve(name: str) -> None:
+    want = _curve(TRAINABLE[0])
+    assert want["loss"][-1] < 0.1 * want["loss"][0]
+    same(_curve(name), want, rtol=1e-8)
