@@ -99,8 +99,9 @@ def _padded(xp: Any, g: Array, axis: int, before: int, after: int) -> Array:
 
 def getitem(xp: Any, x: Array, key: Any, /) -> Result:
     """Return a part of x; its cotangent is that of the part with zeros around, without scatter."""
-    shape = tuple(x.shape)
-    whole, spans = _whole_key(key, len(shape)), []
+    shape, spans = tuple(x.shape), []
+    whole = _whole_key(key, len(shape))
+    part = x[tuple(whole)]
     for k, n in zip([k for k in whole if k is not None], shape, strict=True):
         start, stop, step = (k % n, k % n + 1, 1) if isinstance(k, int) else k.indices(n)
         if step != 1:
@@ -113,7 +114,7 @@ def getitem(xp: Any, x: Array, key: Any, /) -> Result:
             g = _padded(xp, g, axis, start, n - stop)
         return g
 
-    return x[tuple(whole)], (rule,)
+    return part, (rule,)
 
 
 def _axes(axis: Axis, rank: int) -> tuple[int, ...]:

@@ -130,10 +130,14 @@ def minimum(xp: Any, x: Any, y: Any, /) -> tuple[Array, tuple[Rule, ...]]:
     return _selected(xp, x <= y, x, y, xp.minimum(x, y))
 
 
+def _refused(g: Array) -> Array:
+    raise TypeError("the condition of xp.where has no derivative: compare, or take constant(x)")
+
+
 def where(xp: Any, condition: Array, x: Any, y: Any, /) -> tuple[Array, tuple[Rule, ...]]:
     """Return x where the condition holds, else y; the condition has no derivative."""
     value, rules = _selected(xp, condition, x, y, xp.where(condition, x, y))
-    return value, (lambda g: None, *rules)
+    return value, (_refused, *rules)
 
 
 def logaddexp(xp: Any, x: Array, y: Array, /) -> tuple[Array, tuple[Rule, ...]]:

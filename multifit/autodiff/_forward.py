@@ -46,8 +46,12 @@ class Forward(tangents.Forward):
         """Return a constant."""
         return self.lift(self.xp.eye(n, dtype=dtype))
 
+    def full_like(self, x: Dual, /, value: float) -> Dual:
+        """Return a constant."""
+        return Dual(self.xp, self.xp.full_like(x.value, value))
+
     def abs(self, x: Dual, /) -> Dual:
-        """Return |x|."""
+        """Return the absolute value."""
         return self._scaled(x, self.xp.abs(x.value), lambda: self.xp.sign(x.value))
 
     def sign(self, x: Dual, /) -> Dual:
@@ -85,7 +89,8 @@ class Forward(tangents.Forward):
     def mean(self, x: Dual, /, *, axis: Axis = None, keepdims: bool = False) -> Dual:
         """Return the mean over some axes."""
         count = math.prod(x.shape[k] for k in _axes(axis, _rank(x)))
-        return self.sum(x, axis=axis, keepdims=keepdims) / count
+        total = self.sum(x, axis=axis, keepdims=keepdims)
+        return total / count
 
     def max(self, x: Dual, /, *, axis: Axis = None, keepdims: bool = False) -> Dual:
         """Return the largest element over some axes; equal ones share the derivative."""

@@ -109,22 +109,22 @@ class Node:
 
     # A comparison selects a branch and has no derivative: the result is a plain array.
     def __lt__(self, other: Any) -> Array:
-        return self.value < value_of(other)
+        return plain_of(self) < plain_of(other)
 
     def __le__(self, other: Any) -> Array:
-        return self.value <= value_of(other)
+        return plain_of(self) <= plain_of(other)
 
     def __gt__(self, other: Any) -> Array:
-        return self.value > value_of(other)
+        return plain_of(self) > plain_of(other)
 
     def __ge__(self, other: Any) -> Array:
-        return self.value >= value_of(other)
+        return plain_of(self) >= plain_of(other)
 
     def __eq__(self, other: object) -> Array:
-        return self.value == value_of(other)
+        return plain_of(self) == plain_of(other)
 
     def __ne__(self, other: object) -> Array:
-        return self.value != value_of(other)
+        return plain_of(self) != plain_of(other)
 
     __hash__ = object.__hash__
 
@@ -132,6 +132,12 @@ class Node:
 def value_of(x: Any) -> Any:
     """Return the array of a :class:`Node`; anything else as it is."""
     return x.value if isinstance(x, Node) else x
+
+
+def plain_of(x: Any) -> Any:
+    """Return the array of a :class:`Node` without tangents; anything else as it is."""
+    value = value_of(x)
+    return value.value if isinstance(value, Dual) else value
 
 
 def constant(x: Any) -> Any:

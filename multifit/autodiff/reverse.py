@@ -14,9 +14,9 @@ a framework can compile the result and differentiate it by parameters, and
 ``Reverse(Forward(xp))`` gives second derivatives.
 
 Plain arrays, such as parameters, are constants: nothing is recorded for them. An operator with a
-plain array on the left and a :class:`Node` on the right works in NumPy, PyTorch and JAX only;
-:meth:`ReverseArithmetic.lift` turns constants into nodes that record nothing, so that operators
-work on every backend and in any order.
+plain array on the left and a :class:`Node` on the right works in NumPy, PyTorch and JAX, but not
+everywhere; :meth:`ReverseArithmetic.lift` turns constants into nodes that record nothing, so that
+operators work on every backend and in any order.
 
 =====================  ============================================================================
 kind                   functions
@@ -57,7 +57,7 @@ from ..tree import Tree, map_leaves
 from ._arrays import JOINING, WHOLE, getitem
 from ._elementwise import ELEMENTWISE, Block
 from ._forward import Forward
-from ._node import Node, value_of
+from ._node import Node, plain_of, value_of
 
 Array = Any
 
@@ -149,7 +149,7 @@ class Reverse:
         return self._record(getitem, x, key)
 
     def _discrete(self, function: Callable[..., Array], /, *args: Any, **options: Any) -> Array:
-        return function(*map(self._value, args), **options)
+        return function(*map(plain_of, args), **options)
 
     def _held(self, function: Callable[..., Array], /, *args: Any, **options: Any) -> Any:
         return self.lift(function(*map(self._value, args), **options))
@@ -311,7 +311,7 @@ Pullback = Callable[[Any], list[Array]]
 def with_pullback(
     base: Arithmetic, f: Callable[..., Any], /, *inputs: Array
 ) -> tuple[Any, Pullback]:
-    """Return y = f(arithmetic, *inputs) as plain arrays, and its pullback ȳ → [x̄, …].
+    """Return y = ``f(arithmetic, *inputs)`` as plain arrays, and its pullback ȳ → [x̄, …].
 
     This is the form in which blocks of the core return their values.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -243,6 +245,33 @@ def test_comparisons_are_plain_arrays() -> None:
     assert (x.shape, x.ndim, x.dtype) == ((2,), 1, np.float64)
 
 
+def test_comparisons_are_plain_arrays_under_forward_mode() -> None:
+    a = ReverseArithmetic(ForwardArithmetic(NUMPY))
+    x = a.xp.variable(Dual(NUMPY.xp, np.asarray([1.0, 2.0]), np.ones((3, 2))))
+    assert (x == x).tolist() == [True, True]
+    assert (x > np.asarray([1.0, 1.0])).tolist() == [False, True]
+    assert a.xp.isfinite(x).tolist() == [True, True]
+    assert a.xp.full_like(x, 2.0).value.value.tolist() == [2.0, 2.0]
+
+
+def test_intermediate_results_are_released_at_once() -> None:
+    def f(a: Any, x: Any) -> Any:
+        y = a.xp.exp(x)
+        values.append(weakref.ref(y.value))
+        return a.xp.sum(y * y)
+
+    values: list[Any] = []
+    gc.disable()
+    try:
+        y, pull = with_pullback(NUMPY, f, np.ones(3))
+        pull(np.ones_like(y))
+        assert values[0]() is not None
+        del pull
+        assert values[0]() is None
+    finally:
+        gc.enable()
+
+
 def test_what_it_cannot_do_it_says() -> None:
     a, (x,) = _inputs([[1.0, 2.0]])
     with pytest.raises(TypeError, match=r"xp\.take"):
@@ -264,6 +293,10 @@ def test_what_it_cannot_do_it_says() -> None:
         Reverse(a.xp)
     with pytest.raises(TypeError, match="not a NumPy array"):
         np.asarray(x)
+    with pytest.raises(TypeError, match="condition"):
+        pullback(a.xp.where(x, x, x), [x])
+    with pytest.raises(IndexError):
+        _ = x[0, 0, 0]
     with pytest.raises(AttributeError):
         _ = a.xp.no_such_function
 

@@ -12,11 +12,13 @@ import pytest
 from _backends import FRAMEWORKS, INSTALLED
 
 import multifit
+import multifit.autodiff
 import multifit.dos
 import multifit.files
 import multifit.fitting
 import multifit.loss
 import multifit.model
+import multifit.nn
 from multifit.backend import KNOWN, Backend, get_backend
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ MODULES = sorted(
 #: What the packages of the numerical core give away.
 PUBLIC = {
     "multifit": {"Potential", "__version__", "load"},
+    "multifit.autodiff": {
+        *("Forward", "ForwardArithmetic", "Reverse", "ReverseArithmetic", "Node"),
+        *("constant", "pullback", "value_of", "with_pullback"),
+    },
     "multifit.dos": {
         *("Grid", "even_grid", "read_energies", "from_content", "to_content"),
         *("check_labels", "common_energies", "keys", "labels_on_grid"),
@@ -76,6 +82,7 @@ PUBLIC = {
         *("evaluate", "evaluate_energy", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
+    "multifit.nn": {"layer_norm", "softmax"},
     "multifit.files": {"check_version", "read", "remove_stale", "write"},
 }
 
