@@ -137,12 +137,13 @@ class Pairs:
     offset: np.ndarray  #: (N, K, 3): the lattice vectors to the neighbours' images
     rest: Tree  #: index, mask, types, frame, counts
 
-    def rij(self, xp: Any, coord: Array, offset: Array, index: Array, mask: Array) -> Array:
-        """Return the pair vectors (N, 3, K) of coordinates."""
-        n, slots = index.shape
-        there = xp.reshape(xp.take(coord, xp.reshape(index, (-1,)), axis=0), (n, slots, 3))
-        vectors = there + offset - xp.reshape(coord, (n, 1, 3))
-        return xp.matrix_transpose(vectors * xp.reshape(mask, (n, slots, 1)))
+
+def pair_vectors(xp: Any, coord: Array, offset: Array, index: Array, mask: Array) -> Array:
+    """Return the pair vectors (N, 3, K) of coordinates (N, 3)."""
+    n, slots = index.shape
+    there = xp.reshape(xp.take(coord, xp.reshape(index, (-1,)), axis=0), (n, slots, 3))
+    vectors = there + offset - xp.reshape(coord, (n, 1, 3))
+    return xp.matrix_transpose(vectors * xp.reshape(mask, (n, slots, 1)))
 
 
 def crystals(frames: int = 2, seed: int = 0, slots: int = 20) -> Pairs:

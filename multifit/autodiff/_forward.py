@@ -88,9 +88,8 @@ class Forward(tangents.Forward):
 
     def mean(self, x: Dual, /, *, axis: Axis = None, keepdims: bool = False) -> Dual:
         """Return the mean over some axes."""
-        count = math.prod(x.shape[k] for k in _axes(axis, _rank(x)))
-        total = self.sum(x, axis=axis, keepdims=keepdims)
-        return total / count
+        count: int = math.prod(x.shape[k] for k in _axes(axis, _rank(x)))
+        return self.sum(x, axis=axis, keepdims=keepdims) / count
 
     def max(self, x: Dual, /, *, axis: Axis = None, keepdims: bool = False) -> Dual:
         """Return the largest element over some axes; equal ones share the derivative."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from _attention_descriptor import (
-    Pairs,
     atom_energies,
     crystals,
     energy_and_forces,
     init_model,
+    pair_vectors,
 )
 from _backends import INSTALLED, TRAINABLE, StrictBackend
 from _check import on, run, to_numpy
@@ -30,18 +30,18 @@ PAIRS, PARAMS = crystals(), init_model(1)
 STEPS, RATE = 50, 3e-3
 
 
-def _energy(name: str, params: Any, coord: Any, pairs: Pairs = PAIRS) -> Any:
+def _energy(xp: Any, params: Tree, coord: Any, offset: Any, rest: Tree) -> Any:
     """Return the energy of all atoms as a function of coordinates, in the framework's functions."""
-    backend, rest = get_backend(name), on(get_backend(name), pairs.rest)
-    xp, offset = backend.xp, backend.asarray(pairs.offset)
-    rij = pairs.rij(xp, coord, offset, rest["index"], rest["mask"])
+    rij = pair_vectors(xp, coord, offset, rest["index"], rest["mask"])
     each = atom_energies(xp, params, rij, rest["index"], rest["mask"], rest["types"])
     return xp.sum(each)
 
 
-def _rij(pairs: Pairs = PAIRS) -> np.ndarray:
-    rest = pairs.rest
-    found: np.ndarray = pairs.rij(NUMPY.xp, pairs.coord, pairs.offset, rest["index"], rest["mask"])
+def _rij() -> np.ndarray:
+    rest = PAIRS.rest
+    found: np.ndarray = pair_vectors(
+        NUMPY.xp, PAIRS.coord, PAIRS.offset, rest["index"], rest["mask"]
+    )
     return found
 
 
@@ -56,21 +56,27 @@ def test_forces_are_the_slope_of_the_energy() -> None:
     assert not force[-1].any()  # the lonely atom
     same(force.sum(axis=0), np.zeros(3), rtol=0.0, atol=1e-14)
     rng = np.random.default_rng(5)
+
+    def energy(coord: np.ndarray) -> float:
+        return float(_energy(NUMPY.xp, PARAMS, coord, PAIRS.offset, PAIRS.rest))
+
     for _ in range(5):
         move = rng.normal(size=PAIRS.coord.shape)
         # A short step: the third derivative of the switch jumps at the cut-off.
-        slope = along(lambda x: float(_energy("numpy", PARAMS, x)), PAIRS.coord, move, 3e-4)
+        slope = along(energy, PAIRS.coord, move, 3e-4)
         same(-np.sum(force * move), slope, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_forces_are_what_the_framework_derives(name: str) -> None:
     backend = get_backend(name)
-    params = map_leaves(backend.asarray, PARAMS)
-    differentiate = backend.compile(
-        backend.value_and_grad(lambda p: (_energy(name, params, p["coord"]), {}))
-    )
-    (energy, _), grads = differentiate({"coord": backend.asarray(PAIRS.coord)})
+    given = [on(backend, x) for x in (PARAMS, PAIRS.offset, PAIRS.rest)]
+
+    def energy(p: Tree, params: Tree, offset: Any, rest: Tree) -> Any:
+        return _energy(backend.xp, params, p["coord"], offset, rest), {}
+
+    differentiate = backend.compile(backend.value_and_grad(energy))
+    (energy, _), grads = differentiate({"coord": backend.asarray(PAIRS.coord)}, *given)
     same(_reference()["energy"].sum(), backend.to_numpy(energy), rtol=1e-12)
     same(_reference()["force"], -backend.to_numpy(grads["coord"]), rtol=1e-12)
 

@@ -67,6 +67,14 @@ def test_only_the_standard_is_used(row: Row, strict: StrictBackend) -> None:
     same(tuple(map(strict.to_numpy, got)), tuple(pull(y_bar)), rtol=1e-14)
 
 
+@pytest.mark.parametrize("key", sorted(set(ROWS) - {"astype", "a network"}))
+def test_precision_is_that_of_the_inputs(key: str, strict: StrictBackend) -> None:
+    inputs = [strict.asarray(x.astype(np.float32)) for x in ROWS[key].inputs()]
+    y, pull = with_pullback(strict, ROWS[key].function, *inputs)
+    bars = pull(strict.xp.ones_like(y))
+    assert {each.dtype for each in (y, *bars)} == {strict.xp.float32}
+
+
 def _second(base: Any, row: Row, directions: Any, y_bar: np.ndarray) -> list[Any]:
     """Return x̄ with their derivatives along directions of the inputs."""
     duals = [
