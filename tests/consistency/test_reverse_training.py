@@ -138,7 +138,7 @@ def _curve(name: str) -> Tree:
         )
         return value, params, state
 
-    step, losses = backend.compile(step), []
+    step, losses = backend.compile(step, donate=(0, 1)), []
     first = flatten(PARAMS)
     params, state = on(backend, first), on(backend, opt.init(first))
     given = on(backend, {"rij": rij, "rest": PAIRS.rest, "labels": labels})
