@@ -51,7 +51,9 @@ def flops(products: Products) -> float:
 def main(backend: str, precision: str, text: str) -> None:
     """Time the products and print the result."""
     from multifit.backend import get_backend
+    from multifit.cli._allocator import keep_freed_memory
 
+    keep_freed_memory()
     adapter = get_backend(backend)  # the threads, precision and device of a training run
     content = json.loads(text)
     products = Products(

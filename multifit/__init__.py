@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .potential import Potential as Potential
-    from .potential import load as load
+    from .inference.potential import Potential as Potential
+    from .inference.potential import load as load
 
-_LAZY = {"load": "potential", "Potential": "potential"}
-_MODULES = ("backend", "config", "data", "files", "fitting", "loss", "model", "support")
+_LAZY = {"load": "inference.potential", "Potential": "inference.potential"}
+_MODULES = ("backend", "config", "data", "files", "fitting", "loss", "models", "support")
 
 __all__ = ["Potential", "__version__", "load"]
 

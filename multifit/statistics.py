@@ -14,9 +14,9 @@ from typing import Any
 import array_api_compat.numpy as xp
 import numpy as np
 
-from .descriptor import SeE2A, environment
+from .descriptors import SeE2A, environment
 from .errors import DataError
-from .frames import Frame
+from .neighbors.frame import Frame
 
 
 @dataclass(frozen=True)

@@ -1,58 +1,138 @@
-"""The support matrix: which backend has which feature.
+"""The support matrix: which backend has which feature, and who asks for it.
 
-One table; :func:`require` guards with it, the documentation prints it, the tests have one case per
-cell.
+One table; :func:`require` and :func:`require_all` guard with it, the documentation prints it, the
+tests have one case per cell.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import UnsupportedError
 from .precision import canonical
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .models import Model
 
 ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a backend is asked for; parts that are not there are None.
+
+    The parts are settings of the core, or the sections of an input, which have the same names.
+    """
+
+    descriptor: Any = None
+    fitting: Any = None
+    loss: Any = None
+    hessian: bool = False  #: the second derivatives of the energy
+    train: bool = False
+
+
+@dataclass(frozen=True)
 class Feature:
-    """One row of the matrix."""
+    """One row of the matrix.
+
+    Attributes
+    ----------
+    title
+        The feature, in messages and tables.
+    backends
+        Those that have it.
+    asked
+        Whether somebody asks for it.
+    """
 
     title: str
     backends: frozenset[str]
+    asked: Callable[[Asked], bool]
+
+
+def _fits(name: str) -> Callable[[Asked], bool]:
+    """Return whether there is a fitting net for the quantity of this ``var_name``."""
+    return lambda asked: asked.fitting is not None and asked.fitting.var_name == name
+
+
+def _has_fitting_options(asked: Asked) -> bool:
+    net = asked.fitting
+    return net is not None and bool(
+        net.numb_fparam
+        or net.numb_aparam
+        or any(energy is not None for energy in net.atom_ener or ())
+        or net.layer_name
+        or net.tot_ener_zero
+        or net.use_aparam_as_mask
+        or net.dim_case_embd
+    )
+
+
+def _computes_in(name: str) -> Callable[[Asked], bool]:
+    """Return whether there is a net of this precision."""
+
+    def asked(by: Asked) -> bool:
+        nets = (part for part in (by.descriptor, by.fitting) if part is not None)
+        return any(canonical(net.precision) == name for net in nets)
+
+    return asked
+
+
+def _has_term(loss: Any, *terms: str) -> bool:
+    """Return whether a loss has one of the terms; None and a loss of something else have not."""
+    prefactors = [f"{when}_pref_{term}" for term in terms for when in ("start", "limit")]
+    return any(getattr(loss, prefactor, 0.0) for prefactor in prefactors)
 
 
 FEATURES: dict[str, Feature] = {
-    "energy": Feature("energy, atomic energy", ALL),
-    "force": Feature("force, virial, atomic virial", ALL),
-    "hessian": Feature("Hessian of the energy", ALL),
-    "se_e2_a": Feature("descriptor se_e2_a", ALL),
-    "ener": Feature("fitting net for energies", ALL),
+    "energy": Feature("energy, atomic energy", ALL, _fits("energy")),
+    "force": Feature(
+        "force, virial, atomic virial",
+        ALL,
+        lambda asked: asked.descriptor is not None and _fits("energy")(asked),
+    ),
+    "hessian": Feature(
+        "Hessian of the energy", ALL, lambda asked: asked.hessian or _has_term(asked.loss, "h")
+    ),
+    # The only descriptor that there is.
+    "se_e2_a": Feature("descriptor se_e2_a", ALL, lambda asked: asked.descriptor is not None),
+    "ener": Feature("fitting net for energies", ALL, _fits("energy")),
     "fitting_options": Feature(
         "its options: fparam, aparam, atom_ener, layer_name, tot_ener_zero, use_aparam_as_mask, "
         "dim_case_embd",
         ALL,
+        _has_fitting_options,
     ),
-    "dos": Feature("densities of states, global and atomic, and a fitting net for them", ALL),
-    "float32": Feature("networks in float32", ALL),
-    "float16": Feature("networks in float16", ALL - {"paddle"}),
-    "bfloat16": Feature("networks in bfloat16", ALL - {"numpy", "paddle"}),
-    "energy_loss": Feature("energy loss and its metrics", ALL),
+    "dos": Feature(
+        "densities of states, global and atomic, and a fitting net for them", ALL, _fits("dos")
+    ),
+    "float32": Feature("networks in float32", ALL, _computes_in("float32")),
+    "float16": Feature("networks in float16", ALL - {"paddle"}, _computes_in("float16")),
+    "bfloat16": Feature(
+        "networks in bfloat16", ALL - {"numpy", "paddle"}, _computes_in("bfloat16")
+    ),
+    "energy_loss": Feature(
+        "energy loss and its metrics", ALL, lambda asked: hasattr(asked.loss, "start_pref_e")
+    ),
     "loss_terms": Feature(
         "its terms e, f, v, ae, pf, gf, h, with relative_f, enable_atom_ener_coeff, mae and huber",
         ALL,
+        lambda asked: _has_term(asked.loss, "e", "f", "v", "ae", "pf", "gf", "h"),
     ),
     "use_default_pf": Feature(
         "loss option use_default_pf (weight 1 where atom_pref.npy is missing)",
         frozenset({"numpy", "torch"}),
+        lambda asked: getattr(asked.loss, "use_default_pf", False),
     ),
-    "dos_loss": Feature("DOS loss and its metrics, with mae, huber and shift_agnostic", ALL),
-    "train": Feature("training, fine-tuning and restart", GRADIENTS),
+    "dos_loss": Feature(
+        "DOS loss and its metrics, with mae, huber and shift_agnostic",
+        ALL,
+        lambda asked: hasattr(asked.loss, "start_pref_dos"),
+    ),
+    "train": Feature("training, fine-tuning and restart", GRADIENTS, lambda asked: asked.train),
 }
 
 
@@ -72,29 +152,28 @@ def require(feature: str, backend: str) -> None:
         raise UnsupportedError(f"the {backend} backend does not support {row.title}; use {who}")
 
 
-def require_precision(name: str, backend: str) -> None:
-    """Raise unless the backend computes networks of this precision, as ``input.json`` spells it.
+def require_all(asked: Asked, backend: str) -> None:
+    """Raise unless the backend has all that it is asked for.
 
     Raises
     ------
     UnsupportedError
         As :func:`require`.
     """
-    key = canonical(name)
-    if key in FEATURES:  # float64 is everywhere
-        require(key, backend)
+    for feature, row in FEATURES.items():
+        if row.asked(asked):
+            require(feature, backend)
 
 
 def require_model(model: Model, backend: str) -> None:
-    """Raise unless the backend computes both nets of a model in their precisions.
+    """Raise unless the backend has all that a model needs to be evaluated.
 
     Raises
     ------
     UnsupportedError
         As :func:`require`.
     """
-    for part in (model.descriptor, model.fitting):
-        require_precision(part.precision, backend)
+    require_all(Asked(descriptor=model.descriptor, fitting=model.fitting), backend)
 
 
 def markdown() -> str:

@@ -48,7 +48,7 @@ def numbered(items: list[Any] | tuple[Any, ...]) -> Tree:
     return {str(k): item for k, item in enumerate(items)}
 
 
-def in_order(tree: Mapping[str, Any]) -> list[Any]:
+def numbered_values(tree: Mapping[str, Any]) -> list[Any]:
     """Return the values of a dict with numbers as keys, by number.
 
     Compilers rebuild dicts in the alphabetical order of their keys ("10" before "2"), so that the

@@ -28,10 +28,10 @@ from typing import Any
 
 import numpy as np
 
-from multifit import networks as net
 from multifit.autodiff import ReverseArithmetic, with_pullback
 from multifit.backend import Arithmetic
-from multifit.nn import layer_norm, softmax
+from multifit.nn import networks as net
+from multifit.nn.attention import layer_norm, softmax
 from multifit.tree import Tree
 
 Array = Any

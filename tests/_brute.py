@@ -11,8 +11,8 @@ import math
 import numpy as np
 from _cases import System
 
-from multifit import model as mdl
-from multifit.descriptor import SeE2A
+from multifit import models as mdl
+from multifit.descriptors import SeE2A
 from multifit.tree import Tree
 
 
@@ -72,13 +72,13 @@ def descriptor(
     params: Tree,
     system: System,
     i: int,
-    blind: tuple[tuple[int, int], ...] = (),
+    exclude_pairs: tuple[tuple[int, int], ...] = (),
 ) -> np.ndarray:
     """Return D of atom i, (M·axis_neuron,); ``blind`` are the model's ``pair_exclude_types``."""
     a = int(system.atype[i])
     slots: list[tuple[int, np.ndarray | None]] = []
     for b in range(config.ntypes):
-        hidden = (a, b) in blind or (b, a) in blind
+        hidden = (a, b) in exclude_pairs or (b, a) in exclude_pairs
         near = [one for one in neighbours(system, i, config.rcut) if one[1] == b and not hidden]
         rows = [environment_row(config, length, r) for length, _, r in near[: config.sel[b]]]
         slots += [(b, row) for row in rows]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from multifit import descriptor as dsc
-from multifit import model as mdl
+from multifit import descriptors as dsc
+from multifit import models as mdl
 from multifit.backend import Backend, get_backend
-from multifit.batch import Batcher, Layout
-from multifit.descriptor import SeE2A
+from multifit.batching.batch import Batcher, Layout
+from multifit.descriptors import SeE2A
 from multifit.dos import Grid
 from multifit.fitting import Fitting
-from multifit.frames import Frame
-from multifit.potential import PER_FRAME
+from multifit.neighbors.frame import Frame
 from multifit.tree import Tree, map_leaves
 
 RCUT, SMOOTH = 3.6, 1.5
+
+#: Outputs of frames; the others are of atoms.
+PER_FRAME = ("energy", "virial", "dos")
 
 
 def build(
@@ -220,3 +223,17 @@ def energy(model: mdl.Model, params: Tree, system: System, **extra: np.ndarray) 
     batch, _ = assemble(model, [system], **extra)
     out = mdl.evaluate(get_backend("numpy"), model, params, batch, forces=False)
     return float(out["energy"][0])
+
+
+def describe(
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    atype: Any,
+    counts: Mapping[int, int],
+    tables: Mapping[str, Tree],
+    basis: Tree | None = None,
+) -> tuple[dict[int, Any], Any]:
+    """Return the descriptors of the atoms of each type and their pullback, as a model has them."""
+    known = dsc.geometry(xp, config, params, atype, counts, tables, basis)
+    return dsc.of_geometry(xp, config, params, counts, known, basis)

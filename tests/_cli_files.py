@@ -9,9 +9,9 @@ import numpy as np
 from _cases import System, build, crystal, draw
 
 from multifit import files
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.dos import Grid
-from multifit.potential import Potential
+from multifit.inference.potential import Potential
 from multifit.tree import Tree
 
 NAMES = ("O", "H")

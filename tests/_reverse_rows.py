@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from multifit import networks as net
-from multifit.activations import NAMES, activation
-from multifit.nn import layer_norm, softmax
+from multifit.nn import networks as net
+from multifit.nn.activations import NAMES, activation
+from multifit.nn.attention import layer_norm, softmax
 from multifit.tree import Tree, map_leaves
 
 #: f(arithmetic, *inputs) → y

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from multifit import config
 from multifit.backend import Backend, get_backend
-from multifit.neighbors import find_pairs
+from multifit.neighbors.search import find_pairs
 from multifit.train import Start, train
 
 #: eV that each type has on its own.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.support import require_model
 from multifit.tree import Tree
 
@@ -25,18 +25,18 @@ def functions(model: mdl.Model, params: Tree) -> tuple[Tree, Apply]:
     model
         The settings.
     params
-        The parameters as a nested dict of arrays, as from :func:`multifit.model.init` or
-        :func:`multifit.potential.read_model`.
+        The parameters as a nested dict of arrays, as from :func:`multifit.models.init` or
+        :func:`multifit.inference.potential.read_model`.
 
     Returns
     -------
     params
         The same nested dict, a pytree: ``params["fitting"]["nets"]["0"]…``. Statistics are part of
-        it; :func:`multifit.model.trainable_names` names what training may change.
+        it; :func:`multifit.models.trainable_names` names what training may change.
     apply
-        ``apply(params, batch)`` returns the outputs of :func:`multifit.model.evaluate`: ``energy``
+        ``apply(params, batch)`` returns the outputs of :func:`multifit.models.evaluate`: ``energy``
         (nframes,), ``atom_energy`` (N,), ``force`` (N, 3) and ``virial`` (nframes, 3, 3) for a
-        batch of :class:`multifit.batch.Batcher`, as NumPy or JAX arrays. It has no state:
+        batch of :class:`multifit.batching.batch.Batcher`, as NumPy or JAX arrays. It has no state:
         ``jax.jit`` and ``jax.grad`` work on it.
 
     Examples

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from multifit.errors import BackendError
-from multifit.optimizer import Step
+from multifit.optim.adam import Kernel, Step, is_usable
 
 from . import _namespace as xp
 from ._start import paddle
@@ -102,13 +102,10 @@ class PaddleBackend:
         """
         return paddle.no_grad()(f)
 
-    def adam(self, x: Array, g: Array, m: Array, v: Array, step: Step) -> None:
-        """Update x and its moments in place: by −rate · m/(√v + ε)."""
-        rate, first, second = _numbers(step.rate, x.dtype)
-        kernel: Callable[..., Any] = paddle._C_ops.adam_  # its types are declared wrongly
-        state = (m, v, None, first, second, None, None)
-        flags = (False, 1000, False, False, False)  # lazy, its rows, mixed, shared powers, AMSGrad
-        kernel(x, g, rate, *state, step.beta1, step.beta2, step.epsilon, *flags)
+    @functools.cached_property
+    def adam(self) -> Kernel | None:
+        """Paddle's kernel, a private function; None where it is missing or another."""
+        return _adam if is_usable(_adam, self.asarray, self.to_numpy) else None
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""
@@ -116,6 +113,15 @@ class PaddleBackend:
             "version": paddle.version.full_version,
             "devices": ", ".join(_gpus()) or "cpu",
         }
+
+
+def _adam(x: Array, g: Array, m: Array, v: Array, step: Step) -> None:
+    """Update x and its moments in place: by −rate · m/(√v + ε)."""
+    rate, first, second = _numbers(step.rate, x.dtype)
+    kernel: Callable[..., Any] = paddle._C_ops.adam_  # its types are declared wrongly
+    state = (m, v, None, first, second, None, None)
+    flags = (False, 1000, False, False, False)  # lazy, its rows, mixed, shared powers, AMSGrad
+    kernel(x, g, rate, *state, step.beta1, step.beta2, step.epsilon, *flags)
 
 
 @functools.lru_cache(maxsize=4)

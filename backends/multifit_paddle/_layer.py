@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.tree import unflatten
 
 from ._backend import Array, PaddleBackend
@@ -19,7 +19,7 @@ class Layer(paddle.nn.Layer):
     model
         The settings.
     params
-        The parameters as a nested dict of NumPy arrays, as from :func:`multifit.model.init`.
+        The parameters as a nested dict of NumPy arrays, as from :func:`multifit.models.init`.
 
     Raises
     ------
@@ -51,6 +51,6 @@ class Layer(paddle.nn.Layer):
             owner.register_buffer(last, value)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, Array]:
-        """Return the outputs of :func:`multifit.model.evaluate` for a batch of tensors."""
+        """Return the outputs of :func:`multifit.models.evaluate` for a batch of tensors."""
         params = unflatten(dict(self.named_parameters()) | dict(self.named_buffers()))
         return mdl.evaluate(self._backend, self.model, params, batch)

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.tree import Flat, unflatten
 
 from ._backend import TensorFlowBackend
@@ -20,7 +20,7 @@ class Module(tf.Module):  # type: ignore[misc]
     model
         The settings.
     params
-        The parameters as a nested dict of NumPy arrays, as from :func:`multifit.model.init`.
+        The parameters as a nested dict of NumPy arrays, as from :func:`multifit.models.init`.
 
     Raises
     ------
@@ -43,7 +43,7 @@ class Module(tf.Module):  # type: ignore[misc]
         return f"<Module {self.model}>"
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
-        """Return the outputs of :func:`multifit.model.evaluate` for a batch of tensors."""
+        """Return the outputs of :func:`multifit.models.evaluate` for a batch of tensors."""
         # A variable lacks some attributes of a tensor, and a tape records the conversion.
         flat = {name: tf.convert_to_tensor(value) for name, value in self.parameters.items()}
         return mdl.evaluate(self._backend, self.model, unflatten(flat), batch)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from multifit.errors import BackendError
-from multifit.optimizer import Step
+from multifit.optim.adam import Kernel, Step, is_usable
 
 Array = torch.Tensor
 
@@ -141,19 +141,25 @@ class TorchBackend:
         made: Callable[..., Any] = torch.compile(lambda *args: f(*args), dynamic=False)
         return made
 
-    def adam(self, x: Array, g: Array, m: Array, v: Array, step: Step) -> None:
-        """Update x and its moments in place: by −rate · m/(√v + ε)."""
-        forever = [torch.full((), torch.inf, device=x.device)]  # steps: β^∞ = 0 corrects nothing
-        torch._fused_adam_(
-            [x], [g.contiguous()], [m], [v], [], forever,  # it takes no notice of strides
-            lr=step.rate, beta1=step.beta1, beta2=step.beta2, eps=step.epsilon,
-            weight_decay=0.0, amsgrad=False, maximize=False,
-        )  # fmt: skip
+    @functools.cached_property
+    def adam(self) -> Kernel | None:
+        """PyTorch's kernel, a private function; None where it is missing or another."""
+        return _fused_adam if is_usable(_fused_adam, self.asarray, self.to_numpy) else None
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""
         gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
         return {"version": torch.__version__, "devices": ", ".join(gpus) or "cpu"}
+
+
+def _fused_adam(x: Array, g: Array, m: Array, v: Array, step: Step) -> None:
+    """Update x and its moments in place: by −rate · m/(√v + ε)."""
+    forever = [torch.full((), torch.inf, device=x.device)]  # steps: β^∞ = 0 corrects nothing
+    torch._fused_adam_(
+        [x], [g.contiguous()], [m], [v], [], forever,  # it takes no notice of strides
+        lr=step.rate, beta1=step.beta1, beta2=step.beta2, eps=step.epsilon,
+        weight_decay=0.0, amsgrad=False, maximize=False,
+    )  # fmt: skip
 
 
 def _detached(aux: Any) -> Any:

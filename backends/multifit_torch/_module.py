@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.tree import unflatten
 
 from ._backend import TorchBackend
@@ -20,7 +20,7 @@ class Module(torch.nn.Module):
     model
         The settings.
     params
-        The parameters as a nested dict of NumPy arrays, as from :func:`multifit.model.init`.
+        The parameters as a nested dict of NumPy arrays, as from :func:`multifit.models.init`.
 
     Raises
     ------
@@ -52,6 +52,6 @@ class Module(torch.nn.Module):
         return str(self.model)
 
     def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
-        """Return the outputs of :func:`multifit.model.evaluate` for a batch of tensors."""
+        """Return the outputs of :func:`multifit.models.evaluate` for a batch of tensors."""
         params = unflatten(dict(self.named_parameters()) | dict(self.named_buffers()))
         return mdl.evaluate(self._backend, self.model, params, batch)

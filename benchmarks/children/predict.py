@@ -25,7 +25,9 @@ FEWEST, MOST = 3, 40
 def multifit(backend, model, options):
     """Return a function of coordinates, cells and types, and where it runs."""
     from multifit import load
+    from multifit.cli._allocator import keep_freed_memory
 
+    keep_freed_memory()  # as the commands do
     potential = load(model, backend, **options)
 
     def predict(coord, cell, types):

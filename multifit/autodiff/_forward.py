@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import tangents
-from ..tangents import Dual, _aligned, _behind, _combine, _rank
+from . import forward
+from .forward import Dual, _aligned, _behind, _combine, _rank
 
 Array = Any
 Axis = int | tuple[int, ...] | None
@@ -21,8 +21,8 @@ def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Forward(tangents.Forward):
-    """The functions of :class:`multifit.tangents.Forward`, and more."""
+class Forward(forward.Forward):
+    """The functions of :class:`multifit.autodiff.forward.Forward`, and more."""
 
     def lift(self, x: Any, /) -> Any:
         """Return a plain floating-point array as a constant, anything else as it is."""
@@ -133,8 +133,8 @@ class Forward(tangents.Forward):
 
 
 @dataclass(frozen=True)
-class ForwardArithmetic(tangents.ForwardArithmetic):
-    """A backend's arithmetic on :class:`multifit.tangents.Dual`."""
+class ForwardArithmetic(forward.ForwardArithmetic):
+    """A backend's arithmetic on :class:`multifit.autodiff.forward.Dual`."""
 
     @property
     def xp(self) -> Forward:

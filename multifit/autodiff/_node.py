@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..tangents import Dual
+from .forward import Dual
 
 Array = Any
 

@@ -37,7 +37,7 @@ To add a function:
    or ``_arrays.py``, and add it to the table at the end of that file. A function of single elements
    is one row of ``SLOPES``.
 2. Use functions that ``xp`` and the namespaces of all backends have, also in the rule, and those of
-   ``_forward.py`` or ``multifit/tangents.py`` (add it there, too).
+   ``_forward.py`` or ``forward.py`` (add it there, too).
 3. Follow the rules of the core in ``docs/design.md``. A rule does not change its argument, and it
    returns the shape and dtype of its operand; ``summed_to`` undoes a broadcast.
 4. Add one row to ``tests/_reverse_rows.py``, which the tests of all backends read.

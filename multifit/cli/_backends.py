@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the backends and the support matrix, and return the exit code."""
     del args
     from ..backend import KNOWN, available
-    from ..tables import NOTHING, console, plain_table
+    from ..console.tables import NOTHING, console, plain_table
 
     names = list(dict.fromkeys([*KNOWN, *available()]))
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -123,8 +123,8 @@ def find(name: str) -> Found:
 
 def _matrix() -> Table:
     """Return the support matrix as a table."""
+    from ..console.tables import NOTHING, plain_table
     from ..support import ALL, FEATURES
-    from ..tables import NOTHING, plain_table
 
     names = sorted(ALL)
     table = plain_table("Features")

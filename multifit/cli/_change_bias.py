@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._words import counted, few
+from ..console.words import counted, few
 from ..errors import ConfigError, DataError
 from ._data import add_backend_argument, add_data_arguments, open_data, positive
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from .._evidence import Evidence
     from ..data import System
-    from ..model import Model
-    from ..potential import Potential
+    from ..evaluation.bias_data import BiasData
+    from ..inference.potential import Potential
+    from ..models import Model
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,41 +60,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the model with its new bias, and return the exit code."""
     from .. import files
-    from .._bias import fit_bias, type_bias, with_type_bias
-    from ..potential import Potential, read_model
-    from ..tables import console
+    from ..console.tables import console
+    from ..evaluation.bias import fit_bias, type_bias, with_type_bias
+    from ..inference.potential import Potential, read_model
+    from ._allocator import keep_freed_memory
     from ._coefficients import note, trained_with
 
     model, params, content = read_model(args.model)
-    evidence, about = None, ""
+    bias_data, about = None, ""
     if args.system or args.datafile:
+        keep_freed_memory()
         potential, weighted = Potential(model, params, args.backend), trained_with(content)
         systems = open_data(args, model.type_map)
-        evidence = _evidence(potential, systems, args.numb_batch, weighted)
+        bias_data = _bias_data(potential, systems, args.numb_batch, weighted)
         about = note(systems, weighted)
     old = type_bias(model, params)
     if args.bias_value is not None:
         new = _given(model, args.bias_value)
-    elif evidence is None:
+    elif bias_data is None:
         raise DataError("change-bias needs data to fit to (-s DATA) or the biases (-b EV …)")
     else:
-        new = fit_bias(model, params, evidence, args.mode)
+        new = fit_bias(model, params, bias_data, args.mode)
     out_bias = with_type_bias(model, params, new)
     content["model"]["@variables"]["out_bias"] = out_bias[None, :, :]
     output = args.output or args.model.with_stem(f"{args.model.stem}_updated")
     files.write(output, content)
     out = console()
-    out.print(_table(model, old, new, evidence, fitted=args.bias_value is None))
+    out.print(_table(model, old, new, bias_data, fitted=args.bias_value is None))
     mode = args.mode if args.bias_value is None else "given"
-    for line in filter(None, [*_remarks(model, old, new, evidence, mode), about]):
+    for line in filter(None, [*_remarks(model, old, new, bias_data, mode), about]):
         out.print(line, markup=False, soft_wrap=True)
     out.print(f"wrote {output}", markup=False, soft_wrap=True)
     return 0
 
 
-def _evidence(
+def _bias_data(
     potential: Potential, systems: list[System], limit: int, coefficients: bool
-) -> Evidence:
+) -> BiasData:
     """Return labels and predictions of frames, with a bar meanwhile.
 
     Parameters
@@ -102,18 +104,18 @@ def _evidence(
     limit
         How many frames of each system; 0 for all.
     coefficients
-        As for :func:`multifit.comparison.predictions`.
+        As for :func:`multifit.evaluation.predictions.predictions`.
 
     Raises
     ------
     DataError
         If no system has the model's labels.
     """
-    from .._evidence import collect, evident
-    from ..comparison import spread_frames
-    from ..tables import progress
+    from ..console.tables import progress
+    from ..evaluation.bias_data import collect, known_atoms
+    from ..evaluation.predictions import spread_frames
 
-    keys = evident(potential.model)
+    keys = known_atoms(potential.model)
     labelled = [system for system in systems if system.labels.intersection(keys)]
     if not labelled:
         raise DataError(
@@ -149,12 +151,12 @@ def _table(
     model: Model,
     old: np.ndarray,
     new: np.ndarray,
-    evidence: Evidence | None,
+    bias_data: BiasData | None,
     *,
     fitted: bool,
 ) -> Table:
     """Return the biases before and after; of many components their mean."""
-    from ..tables import plain_table
+    from ..console.tables import plain_table
 
     kind = model.kind
     title = "Energy" if model.has_forces else f"Mean {kind.title}"
@@ -163,7 +165,7 @@ def _table(
     for name in ("old", "new", "change"):
         found.add_column(name, justify="right", no_wrap=True)
     found.add_column("")
-    absent = None if evidence is None or not fitted else evidence.absent()
+    absent = None if bias_data is None or not fitted else bias_data.absent()
     for a, name in enumerate(model.type_map):
         note = "not in the data" if absent is not None and absent[a] else ""
         if fitted and model.preset_out_bias and model.preset_out_bias[a] is not None:
@@ -179,33 +181,33 @@ def _remarks(
     model: Model,
     old: np.ndarray,
     new: np.ndarray,
-    evidence: Evidence | None,
+    bias_data: BiasData | None,
     mode: str,
 ) -> list[str]:
     """Return what the data say about the new biases."""
-    if evidence is None:
+    if bias_data is None:
         return []
     kind, remarks, shift = model.kind, [], new - old
-    if len(evidence.label):
-        before, after = evidence.rmse_per_atom(), evidence.rmse_per_atom(shift)
+    if len(bias_data.label):
+        before, after = bias_data.rmse_per_atom(), bias_data.rmse_per_atom(shift)
         remarks.append(
-            f"rmse of the {kind.title}/atom over {counted(len(evidence.label), 'frame')}: "
+            f"rmse of the {kind.title}/atom over {counted(len(bias_data.label), 'frame')}: "
             f"{before:.3e} {kind.unit} before, {after:.3e} {kind.unit} after"
         )
-    if evidence.atoms is not None:
-        before, after = evidence.atoms.rmse(), evidence.atoms.rmse(shift)
-        number = counted(int(evidence.atoms.number.sum()), "atom")
+    if bias_data.atoms is not None:
+        before, after = bias_data.atoms.rmse(), bias_data.atoms.rmse(shift)
+        number = counted(int(bias_data.atoms.number.sum()), "atom")
         remarks.append(
             f"rmse of the atomic {kind.title} over {number}: "
             f"{before:.3e} {kind.unit} before, {after:.3e} {kind.unit} after"
         )
     what = "changes" if mode == "change" else "values"
-    present = int((~evidence.absent()).sum())
-    open_ = bool((~evidence.absent() & ~evidence.known()).any())
-    if mode != "given" and open_ and evidence.rank < present:
+    present = int((~bias_data.absent()).sum())
+    open_ = bool((~bias_data.absent() & ~bias_data.known()).any())
+    if mode != "given" and open_ and bias_data.rank < present:
         remarks.append(
-            f"the frames have {evidence.rank} independent composition"
-            f"{'s' * (evidence.rank != 1)} of {present} types, so that they fix only sums of the "
+            f"the frames have {bias_data.rank} independent composition"
+            f"{'s' * (bias_data.rank != 1)} of {present} types, so that they fix only sums of the "
             f"biases: of all that fit equally well, the smallest {what} were taken"
         )
     return remarks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._words import few
+from ..console.words import few
 
 if TYPE_CHECKING:
     from ..data import System

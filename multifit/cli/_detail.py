@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..comparison import Chunk
 from ..data import System
 from ..errors import DataError
-from ..evaluation import pairs
+from ..evaluation.metrics import pairs
+from ..evaluation.predictions import Chunk
 
 _XYZ = ("x", "y", "z")
 _COLUMNS = {

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import per_frame
-from .._words import counted
-from ..comparison import Chunk
+from ..console.tables import NOTHING, heading, plain_table, short_names
+from ..console.words import counted
 from ..data import System
-from ..model import Model
-from ..per_frame import OF_FRAMES, Filling
-from ..tables import NOTHING, heading, plain_table, short_names
+from ..evaluation import per_frame
+from ..evaluation.per_frame import OF_FRAMES, Filling
+from ..evaluation.predictions import Chunk
+from ..models import Model
 from ._detail import Details
 
 if TYPE_CHECKING:

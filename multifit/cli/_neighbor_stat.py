@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .._words import counted
+from ..console.words import counted
 from ._data import add_data_arguments, open_data
 
 
@@ -30,16 +30,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the statistics, and return the exit code."""
+    from ..console.tables import console, plain_table, progress
+    from ..neighbors.statistics import neighbor_statistics
     from ..statistics import choose_sel
-    from ..surroundings import surroundings
-    from ..tables import console, plain_table, progress
 
     systems = open_data(args, args.type_map)
     names = systems[0].type_map
     total = sum(system.nframes for system in systems)
     bar, task = progress("counting", total)
     with bar:
-        found = surroundings(systems, args.rcut, lambda n: bar.advance(task, n), masked=args.mask)
+        found = neighbor_statistics(
+            systems, args.rcut, lambda n: bar.advance(task, n), masked=args.mask
+        )
     sel = choose_sel(found.fullest)
     table = plain_table(f"Neighbours within {args.rcut:g} Å")
     table.add_column("type")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import plots
-from ..comparison import Chunk, predictions
 from ..errors import ConfigError, DataError
+from ..evaluation.predictions import Chunk, predictions
 
 if TYPE_CHECKING:
     from ..data import System
-    from ..model import Model
-    from ..potential import Potential
+    from ..inference.potential import Potential
+    from ..models import Model
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..errors import ConfigError, FileFormatError, did_you_mean
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..model import Model
+    from ..models import Model
     from ..tree import Tree
 
 Lines = Iterator[tuple[str, str]]
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the file holds, and return the exit code."""
-    from ..potential import read_model
+    from ..inference.potential import read_model
 
     for name in args.attributes:
         if name not in PARTS:
@@ -168,7 +168,7 @@ def _range(energies: np.ndarray) -> str:
 
 
 def _size(shown: Shown) -> Lines:
-    from ..model import trainable_names
+    from ..models import trainable_names
     from ..tree import flatten
 
     flat = flatten(shown.params)
@@ -184,7 +184,7 @@ def _size(shown: Shown) -> Lines:
 
 
 def _bias(shown: Shown) -> Lines:
-    from .._bias import type_bias
+    from ..evaluation.bias import type_bias
 
     bias = type_bias(shown.model, shown.params)
     pairs = zip(shown.model.type_map, bias, strict=True)

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._words import few
+from ..console.words import few
 from ..errors import ConfigError
 from ._data import add_backend_argument, add_data_arguments, open_data, positive
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..comparison import Chunk
+    from ..console.tables import Row
     from ..data import System
-    from ..model import Model
-    from ..potential import Potential
-    from ..tables import Row
+    from ..evaluation.predictions import Chunk
+    from ..inference.potential import Potential
+    from ..models import Model
 
     Watch = Callable[[System, Chunk], None]
 
@@ -101,13 +101,15 @@ def run(args: argparse.Namespace) -> int:
     """Print the errors, and return the exit code."""
     from .. import dos
     from ..backend import get_backend
-    from ..potential import Potential, read_model
-    from ..tables import console
+    from ..console.tables import console
+    from ..inference.potential import Potential, read_model
     from . import _picture
+    from ._allocator import keep_freed_memory
     from ._coefficients import trained_with
     from ._detail import Details
     from ._frames import Frames
 
+    keep_freed_memory()
     backend = get_backend(args.backend)
     model, params, content = read_model(args.model)
     if args.hessian and not model.has_forces:
@@ -160,11 +162,11 @@ def evaluate(
     watch
         Called with predictions and labels of some frames of a system at a time.
     coefficients, hessian
-        As for :func:`multifit.comparison.predictions`.
+        As for :func:`multifit.evaluation.predictions.predictions`.
     """
-    from ..comparison import first_frames, predictions
-    from ..evaluation import Errors
-    from ..tables import progress
+    from ..console.tables import progress
+    from ..evaluation.metrics import Errors
+    from ..evaluation.predictions import first_frames, predictions
 
     chosen = [first_frames(system, limit) for system in systems]
     bar, task = progress("testing", sum(map(len, chosen)))
@@ -184,7 +186,7 @@ def evaluate(
 
 
 def _print_tables(out: Console, model: Model, rows: Sequence[Row]) -> None:
-    from ..tables import table
+    from ..console.tables import table
 
     tables = TABLES[model.fitting.var_name].items()
     shown = [(title, keys) for title, keys in tables if title not in OPTIONAL or _has(rows, keys)]

@@ -92,10 +92,12 @@ def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
 def run(args: argparse.Namespace) -> int:
     """Train, and return the exit code."""
     from ..config import load
+    from ._allocator import keep_freed_memory
 
     config = load(args.input)
+    keep_freed_memory()
     backend = _backend(args, config.backend)
-    from ..tables import console
+    from ..console.tables import console
     from ..train import Start, train
     from . import BEGAN
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import MinLen
 from pydantic import Field, model_validator
 
-from ..descriptor import SeE2A
+from ..descriptors import SeE2A
 from ..errors import ConfigError
 from ..fitting import Fitting
 from . import _types as t

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..learning_rate import DEFAULT_STOP_LR
+from ..optim.learning_rate import DEFAULT_STOP_LR
 from . import _aliases, _compat, _errors, _unsupported
 from ._config import Config
 from ._draft import Draft, Problem, draft

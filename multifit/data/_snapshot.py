@@ -12,7 +12,7 @@ from ._system import System, where
 
 
 class Snapshot(NamedTuple):
-    """Atoms at one moment: the arguments of :meth:`multifit.batch.Batcher.frame`, in order."""
+    """One frame of a system: the arguments of ``multifit.batching.batch.Batcher.frame``."""
 
     coord: Array  #: (natoms, 3) in Å
     cell: Array | None  #: (3, 3) in Å

@@ -56,6 +56,10 @@ def _target(path: Path) -> Path:
         target = Path(os.path.realpath(path))
         if target.is_dir():
             raise FileFormatError(f"{path} is a folder; give the name of a file in it")
+        if target.exists() and not target.is_file():  # renaming would put a file in its place
+            raise FileFormatError(
+                f"{path} cannot be written: it is a device or a pipe; give the name of a file"
+            )
         if not target.parent.is_dir():
             raise FileFormatError(
                 f"{path} can not be written: {target.parent} is not a folder; create it first"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import precision as prec
-from ..activations import activation
 from ..errors import ConfigError, UnsupportedError
+from ..nn.activations import activation
 from ._invar import Fitting, energies
 from ._ranges import require_flag
 

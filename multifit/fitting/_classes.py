@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from .._native import native
-from ..backend import Backend, get_backend
+from ..backend import Backend, get_backend, native
 from ..data import real_types
 from ..errors import ConfigError, FileFormatError
-from ..networks import Seed
-from ..support import require_precision
+from ..nn.networks import Seed
+from ..support import Asked, require_all
 from ..tree import Tree, flatten, map_leaves
 from ._arguments import given_bias, settings
 from ._invar import Fitting, fit, init
@@ -53,7 +52,7 @@ class GeneralFitting:
         self.config = config
         self.type_map = None if type_map is None else list(type_map)
         self.backend = get_backend(backend)
-        require_precision(config.precision, self.backend.name)
+        require_all(Asked(fitting=config), self.backend.name)
         self.params = map_leaves(self.backend.asarray, params)
 
     def __repr__(self) -> str:

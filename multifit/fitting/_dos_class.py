@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Backend
-from ..networks import Seed
+from ..nn.networks import Seed
 from ._arguments import given_bias
 from ._classes import InvarFitting
 from ._ranges import require_count

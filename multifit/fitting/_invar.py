@@ -22,8 +22,8 @@ import numpy as np
 
 from .. import precision as prec
 from ..errors import ConfigError
-from ..networks import Network, Seed, apply_network, child_seed, fitting_network, init_network
-from ..networks import trainable_names as network_names
+from ..nn.networks import Network, Seed, apply_network, child_seed, fitting_network, init_network
+from ..nn.networks import trainable_names as network_names
 from ..tree import Tree, numbered
 from ._ranges import require_ranges
 from ._rules import broken

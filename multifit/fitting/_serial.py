@@ -7,14 +7,10 @@ from typing import Any
 import numpy as np
 
 from .. import precision as prec
-from .._serial_networks import (
-    collection_params,
-    collection_to_dict,
-    network_to_dict,
-)
 from ..errors import FileFormatError, UnsupportedError
 from ..files import check_version
-from ..tree import Tree, in_order
+from ..nn.serial import collection_params, collection_to_dict, network_to_dict
+from ..tree import Tree, numbered_values
 from ._invar import Fitting, energies
 from ._shared import in_full, require_equal, without_repetitions
 
@@ -35,7 +31,10 @@ def _nets(config: Fitting, params: Tree) -> dict[str, Any]:
         "bias_out": True,
     }
     full = in_full(params["nets"], config.owners, config.n_networks)
-    nets = [network_to_dict(config.network, net, "FittingNetwork", head) for net in in_order(full)]
+    nets = [
+        network_to_dict(config.network, net, "FittingNetwork", head)
+        for net in numbered_values(full)
+    ]
     ndim = 0 if config.mixed_types else 1
     return collection_to_dict(nets, config.ntypes, ndim, "fitting_network")
 

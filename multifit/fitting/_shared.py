@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, FileFormatError
-from ..networks import Layer, Network
-from ..tree import Tree, flatten, in_order, numbered
+from ..nn.networks import Layer, Network
+from ..tree import Tree, flatten, numbered, numbered_values
 
 #: For each layer the first one of its name, which may be itself; None for one without a name.
 Owners = tuple[int | None, ...]
@@ -72,7 +72,7 @@ def has_own(own: Owners, net: int, layer: int) -> bool:
 
 
 def network_params(nets: Tree, own: Owners, net: int) -> Tree:
-    """Return all layers of a net, shared or not, as :func:`multifit.networks.apply_network` does.
+    """Return all layers of a net, shared or not, for :func:`multifit.nn.networks.apply_network`.
 
     Parameters
     ----------
@@ -98,19 +98,19 @@ def without_repetitions(full: Tree, own: Owners) -> Tree:
         str(net): {
             "layers": {
                 str(k): layer
-                for k, layer in enumerate(in_order(tree["layers"]))
+                for k, layer in enumerate(numbered_values(tree["layers"]))
                 if has_own(own, net, k)
             }
         }
-        for net, tree in enumerate(in_order(full))
+        for net, tree in enumerate(numbered_values(full))
         if net == 0 or any(j is None for j in own)
     }
 
 
 def require_equal(full: Tree, own: Owners, names: Sequence[Any], where: str) -> None:
     """Raise FileFormatError unless layers of one name are equal in a file that has all of them."""
-    for net, tree in enumerate(in_order(full)):
-        for k, layer in enumerate(in_order(tree["layers"])):
+    for net, tree in enumerate(numbered_values(full)):
+        for k, layer in enumerate(numbered_values(tree["layers"])):
             if own[k] is None:
                 continue
             first = flatten(full["0"]["layers"][str(own[k])])

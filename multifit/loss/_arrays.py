@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._native import native
-from .._words import counted
-from ..backend import Backend
+from ..backend import Backend, native
+from ..console.words import counted
 from ._config import LossConfig
 from ._terms import Table, labels, predictions
 

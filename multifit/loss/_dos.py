@@ -29,7 +29,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ..backend import Backend
-from ..batch import Atoms
+from ..batching.batch import BatchAtoms
 from ._dos_config import DosLossConfig
 from ._mean import Mean
 from ._penalty import penalty
@@ -93,7 +93,7 @@ def dos_loss(
     learning_rate: Array,
     prediction: dict[str, Array],
     label: dict[str, Array],
-    atoms: Atoms,
+    atoms: BatchAtoms,
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss (a 0-d array) and the metrics.
 
@@ -107,7 +107,7 @@ def dos_loss(
         The same, and for each ``find_<label>``, a 0-d array, 1 if the data has the label. Without
         its label a term is off, and its metric is NaN.
     atoms
-        From :func:`multifit.batch.flat_atoms`.
+        From :func:`multifit.batching.batch.flat_atoms`.
     """
     mean = Mean(backend, atoms)
     xp, absolute = mean.xp, config.loss_func == "mae"

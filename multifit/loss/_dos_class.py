@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..backend import Backend, get_backend
+from ..support import Asked, require_all
 from ._dos_config import DosLossConfig
 from ._whole import compare, describe, refuse_unknown
 
@@ -43,6 +44,8 @@ class DOSLoss:
     ------
     ConfigError
         If an option is unknown, out of range, or could only be ignored beside the others.
+    UnsupportedError
+        If the backend does not have this loss.
 
     Examples
     --------
@@ -92,6 +95,7 @@ class DOSLoss:
             huber_delta=huber_delta,
             shift_agnostic=shift_agnostic,
         )
+        require_all(Asked(loss=self.config), self.backend.name)
 
     def __repr__(self) -> str:
         """Return the prefactors of all terms that count, and the backend."""

@@ -30,7 +30,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Backend
-from ..batch import Atoms
+from ..batching.batch import BatchAtoms
 from ._energy_config import EnergyLossConfig
 from ._mean import Mean
 from ._penalty import Penalty, penalty
@@ -91,7 +91,7 @@ def energy_loss(
     learning_rate: Array,
     prediction: dict[str, Array],
     label: dict[str, Array],
-    atoms: Atoms,
+    atoms: BatchAtoms,
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss (a 0-d array) and the metrics.
 
@@ -110,7 +110,7 @@ def energy_loss(
         are NaN; what has a default (``atom_ener_coeff``, with ``use_default_pf`` also
         ``atom_pref``) is taken as it is.
     atoms
-        From :func:`multifit.batch.flat_atoms`.
+        From :func:`multifit.batching.batch.flat_atoms`.
     """
     mean = Mean(backend, atoms)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..backend import Backend, get_backend
-from ..support import require
+from ..support import Asked, require_all
 from ._energy_config import EnergyLossConfig, huber_deltas
 from ._whole import compare, describe, refuse_unknown
 
@@ -126,8 +126,7 @@ class EnergyLoss:
             use_default_pf=use_default_pf,
             intensive_ener_virial=intensive_ener_virial,
         )
-        if self.config.use_default_pf:
-            require("use_default_pf", self.backend.name)
+        require_all(Asked(loss=self.config), self.backend.name)
 
     def __repr__(self) -> str:
         """Return the prefactors of all terms that count, and the backend."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import Backend
-from ..batch import Atoms
+from ..batching.batch import BatchAtoms
 from ._config import LossConfig
 from ._dos import dos_loss
 from ._dos_config import DosLossConfig
@@ -28,7 +28,7 @@ def evaluate(
     learning_rate: Array,
     prediction: dict[str, Array],
     label: dict[str, Array],
-    atoms: Atoms,
+    atoms: BatchAtoms,
 ) -> tuple[Array, dict[str, Array]]:
     """Return the loss (a 0-d array) and the metrics.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..backend import Backend
-from ..batch import Atoms
+from ..batching.batch import BatchAtoms
 
 Array = Any
 
@@ -17,7 +17,7 @@ class Mean:
     """How errors are averaged: over frames, or over the atoms that are real."""
 
     backend: Backend
-    of: Atoms
+    of: BatchAtoms
 
     @property
     def xp(self) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import Backend
-from ..batch import Atoms
+from ..batching.batch import BatchAtoms
 from ..errors import ConfigError, did_you_mean
 from ._arrays import Fold, frames, places, real_atoms
 from ._config import LossConfig
@@ -63,7 +63,7 @@ def compare(
     width = width or int(counts.max())
     mask = np.arange(width)[None, :] < counts[:, None]
     flat, target = _fold_all(Fold(backend, config, nframes, mask), prediction, label)
-    atoms = Atoms(
+    atoms = BatchAtoms(
         backend.asarray(counts.astype(np.float64)),
         backend.asarray(mask.reshape(-1).astype(np.float64)),
         backend.asarray(np.repeat(np.arange(nframes), width)),

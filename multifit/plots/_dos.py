@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..comparison import Chunk
-from ..model import Model
-from ..per_frame import atom_errors
-from ..tables import short_names
+from ..console.tables import short_names
+from ..evaluation.per_frame import atom_errors
+from ..evaluation.predictions import Chunk
+from ..models import Model
 from ._figure import new_figure, write_error
 from ._spectra import Spectrum
 

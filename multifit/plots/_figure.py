@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, did_you_mean
+from ..errors import DataError, FileFormatError, did_you_mean
+from ..files._atomic import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,16 +62,16 @@ def write_error(axes: Any, rmse: float, unit: str) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure; the path's ending chooses the format.
+    """Write a figure, whose format the path's ending chooses; what was there stays until then.
 
     Raises
     ------
     DataError
         If that is not possible.
     """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=DPI, format=path.suffix.removeprefix("."))
     try:
-        figure.savefig(path, dpi=DPI)
-    except OSError as exc:
-        raise DataError(
-            f"{path} can not be written ({exc.strerror or exc}); check space and permissions"
-        ) from exc
+        write_atomically(path, drawn.getvalue())
+    except FileFormatError as exc:
+        raise DataError(str(exc)) from exc

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..comparison import Chunk
 from ..data import System
+from ..evaluation.predictions import Chunk
 from ._figure import new_figure, write_error
 
 #: How many intervals the axes of labels and predictions have at most.

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import per_frame
-from ..comparison import Chunk
 from ..data import System
-from ..model import Model
+from ..evaluation import per_frame
+from ..evaluation.predictions import Chunk
+from ..models import Model
 
 Array = np.ndarray
 

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-from ._begin import Start as Start
-from ._run import train as train
+from .loop.run import train as train
+from .start.begin import Start as Start

@@ -12,7 +12,7 @@ from _cases import assemble, draw, parameters, series
 from _derivatives import by_differences
 from _rows import MASKED, SYSTEMS, Row
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.loss import LABELS, DosLossConfig, EnergyLossConfig, LossConfig
 from multifit.tree import Flat, Tree, flatten, unflatten

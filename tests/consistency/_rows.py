@@ -15,10 +15,10 @@ import pytest
 from _backends import INSTALLED, TRAINABLE
 from _cases import System, build, crystal
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import Backend, get_backend
 from multifit.loss import ENERGY_TERMS
-from multifit.optimizer import Adam
+from multifit.optim.adam import Adam
 from multifit.support import FEATURES
 from multifit.tree import Tree, map_leaves
 

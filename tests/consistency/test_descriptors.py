@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from _batches import case
+from _cases import describe
 from _check import Cell, run
 from _rows import DESCRIPTORS, cells
 
-from multifit import descriptor as dsc
 from multifit.backend import get_backend
 from multifit.tree import Tree
 
@@ -24,7 +24,7 @@ def _outputs(key: str, name: str) -> dict[str, Any]:
     counts = {int(a): len(atoms["mask"]) for a, atoms in one.batch["centres"].items()}
 
     def evaluate(params: Tree, batch: Tree, d_bar: Any) -> Any:
-        d, pullback = dsc.describe(
+        d, pullback = describe(
             backend.xp,
             config,
             params,

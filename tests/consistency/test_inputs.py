@@ -15,12 +15,12 @@ from _water import labelled, recipe, write
 
 from multifit import config
 from multifit.backend import get_backend
-from multifit.learning_rate import learning_rate
-from multifit.optimizer import Adam
+from multifit.optim.adam import Adam
+from multifit.optim.learning_rate import learning_rate
 from multifit.train import Start
-from multifit.train._begin import begin
-from multifit.train._setup import set_up
-from multifit.train._step import scalars
+from multifit.train.setup.setup import set_up
+from multifit.train.start.begin import begin
+from multifit.train.step.step import scalars
 from multifit.tree import flatten
 
 STEPS = 40

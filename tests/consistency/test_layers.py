@@ -10,10 +10,10 @@ import pytest
 from _backends import INSTALLED
 from _check import Cell, run
 
-from multifit import networks as net
 from multifit import precision as prec
-from multifit.activations import NAMES
 from multifit.backend import get_backend
+from multifit.nn import networks as net
+from multifit.nn.activations import NAMES
 from multifit.support import FEATURES
 from multifit.tree import Tree, map_leaves
 

@@ -13,7 +13,7 @@ from _rows import LOSSES, TRAINS, cells
 from _rows_dos import DOS_LOSSES, POINTS
 
 from multifit.backend import Backend, get_backend
-from multifit.batch import Atoms
+from multifit.batching.batch import BatchAtoms
 from multifit.loss import DosLossConfig, EnergyLossConfig, LossConfig, evaluate
 
 ROWS = LOSSES | DOS_LOSSES
@@ -24,7 +24,7 @@ LR, START = 4e-4, 1e-3
 NATOMS = 4
 FRAME = np.array([0, 0, 0, 0, 1, 1, 1, 0])
 MASK = np.array([1.0] * 7 + [0.0])
-ATOMS = Atoms(np.array([4.0, 3.0]), MASK, FRAME)
+ATOMS = BatchAtoms(np.array([4.0, 3.0]), MASK, FRAME)
 
 
 def _is_dos(key: str) -> bool:
@@ -67,7 +67,7 @@ def _objective(key: str, backend: Backend) -> Any:
     config = _config(key)
 
     def objective(prediction: Any, label: Any, natoms: Any, mask: Any, frame: Any, lr: Any) -> Any:
-        return evaluate(backend, config, lr, prediction, label, Atoms(natoms, mask, frame))
+        return evaluate(backend, config, lr, prediction, label, BatchAtoms(natoms, mask, frame))
 
     return objective
 

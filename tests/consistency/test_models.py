@@ -12,7 +12,7 @@ from _derivatives import along
 from _rows import HESSIANS, MODELS, TRAINS, Row, cells
 from _rows_dos import DENSITIES
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import Backend, get_backend
 from multifit.tree import Flat, Tree
 

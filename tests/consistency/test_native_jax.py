@@ -13,7 +13,7 @@ from _compare import same
 from _derivatives import by_differences
 from _rows_dos import DENSITIES
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.tree import flatten, unflatten
 

@@ -16,12 +16,12 @@ from _derivatives import by_differences
 from _rows import MODELS
 from _rows_dos import DENSITIES
 
-from multifit import model as mdl
-from multifit import optimizer as opt
+from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.errors import BackendError
 from multifit.loss import EnergyLossConfig
-from multifit.train._step import Objective, scalars, train_step
+from multifit.optim import adam as opt
+from multifit.train.step.step import Objective, scalars, train_step
 from multifit.tree import flatten, map_leaves, unflatten
 
 # In this order: the adapter keeps TensorFlow quiet.

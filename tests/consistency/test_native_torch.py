@@ -10,7 +10,7 @@ from _compare import same
 from _rows import MODELS
 from _rows_dos import DENSITIES
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.tree import flatten, map_leaves
 

@@ -15,12 +15,12 @@ from _rows_dos import POINTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multifit import model as mdl
-from multifit.activations import NAMES
+from multifit import models as mdl
 from multifit.backend import Backend, get_backend
-from multifit.batch import flat_atoms
+from multifit.batching.batch import flat_atoms
 from multifit.loss import DOS_TERMS, EnergyLossConfig, LossConfig
 from multifit.loss import evaluate as loss_of
+from multifit.nn.activations import NAMES
 from multifit.tree import Tree
 
 #: Few, and the same in every run.

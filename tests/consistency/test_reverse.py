@@ -13,8 +13,8 @@ from _compare import same
 from _reverse_rows import ROWS, Row
 
 from multifit.autodiff import ForwardArithmetic, with_pullback
+from multifit.autodiff.forward import Dual
 from multifit.backend import get_backend
-from multifit.tangents import Dual
 from multifit.tree import Tree
 
 NUMPY = get_backend("numpy")

@@ -19,10 +19,10 @@ from _check import on, run, to_numpy
 from _compare import same
 from _derivatives import along
 
-from multifit import optimizer as opt
 from multifit.autodiff import ForwardArithmetic
+from multifit.autodiff.forward import Dual
 from multifit.backend import get_backend
-from multifit.tangents import Dual
+from multifit.optim import adam as opt
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 
 NUMPY = get_backend("numpy")

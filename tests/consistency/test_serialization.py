@@ -15,10 +15,10 @@ from _cases import build, crystal, draw, molecule
 from _check import Cell
 
 from multifit import files
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.dos import Grid
-from multifit.potential import Potential, load
+from multifit.inference.potential import Potential, load
 from multifit.tree import flatten, map_leaves
 
 BACKENDS = ("numpy", *INSTALLED)

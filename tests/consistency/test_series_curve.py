@@ -11,11 +11,11 @@ from _batches import labels, loss_config
 from _cases import assemble, build, crystal, draw, series
 from _check import on, to_numpy
 
-from multifit import model as mdl
-from multifit import optimizer as opt
+from multifit import models as mdl
 from multifit.backend import get_backend
-from multifit.spectrum import FEWEST
-from multifit.train._step import Objective, scalars, train_step
+from multifit.descriptors.se_e2_a._basis import FEWEST
+from multifit.optim import adam as opt
+from multifit.train.step.step import Objective, scalars, train_step
 from multifit.tree import flatten
 
 STEPS, START, STOP = 200, 2e-3, 2e-4

@@ -18,8 +18,8 @@ from multifit import config
 from multifit.backend import get_backend
 from multifit.errors import UnsupportedError
 from multifit.fitting import DOSFittingNet, EnergyFittingNet
+from multifit.inference.potential import Potential
 from multifit.loss import EnergyLoss
-from multifit.potential import Potential
 from multifit.support import FEATURES
 from multifit.train import train
 

@@ -13,9 +13,9 @@ from _compare import same
 from _rows import OPTIMIZERS, TRAINED, TRAINS, cells
 from _rows_dos import DOS_TRAINED
 
-from multifit import optimizer as opt
 from multifit.backend import get_backend
-from multifit.train._step import Objective, scalars, train_step
+from multifit.optim import adam as opt
+from multifit.train.step.step import Objective, scalars, train_step
 
 ROWS = TRAINED | DOS_TRAINED
 

@@ -15,7 +15,7 @@ from _cli_files import write_system
 from multifit import backend
 from multifit.cli import COMMANDS, main
 from multifit.cli._backends import find
-from multifit.tables import short_names
+from multifit.console.tables import short_names
 
 #: O at the origin of a cube, H beside it: 1 Å to the next, 3 Å through the boundary.
 DIMER = System(np.array([[0.0, 0, 0], [1.0, 0, 0]]), np.array([0, 1]), 4.0 * np.eye(3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +15,14 @@ from _cli_files import dos_model, frames, write_dos, write_labelled, write_model
 
 from multifit import dos, plots
 from multifit.cli import main
-from multifit.comparison import predictions
 from multifit.data import open_systems
 from multifit.dos import Grid, even_grid
 from multifit.errors import DataError
-from multifit.per_frame import atom_errors, filling, frame_errors
+from multifit.evaluation.per_frame import atom_errors, filling, frame_errors
+from multifit.evaluation.predictions import predictions
+from multifit.inference.potential import Potential
+from multifit.inference.runner import Runner
 from multifit.plots import Spectra
-from multifit.potential import Potential
-from multifit.running import Runner
 
 GRID = Grid(even_grid(-3.0, 3.0, 13), electrons=(0.25, 0.5))
 
@@ -254,6 +256,19 @@ def test_a_figure_that_can_not_be_written_is_an_error(tmp_path) -> None:
     figure = plots.new_figure(1, 1)
     with pytest.raises(DataError, match=r"p\.png can not be written"):
         plots.save(figure, tmp_path / "gone" / "p.png")
+
+
+def test_a_full_disk_leaves_the_figure_that_was_there(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "p.png"
+    path.write_bytes(b"before")
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match=r"p\.png could not be .*No space.*unchanged"):
+        plots.save(plots.new_figure(1, 1), path)
+    assert path.read_bytes() == b"before"
 
 
 def spectra(potential: Potential, *paths: str) -> Spectra:

@@ -13,11 +13,11 @@ from _cases import build, draw, molecule
 from _cli_files import frames, write_labelled, write_model, write_system
 
 from multifit import files
-from multifit import model as mdl
-from multifit._bias import collect, fit_bias, shifted_bias, type_bias, with_type_bias
+from multifit import models as mdl
 from multifit.cli import main
 from multifit.data import open_systems
-from multifit.potential import Potential, load
+from multifit.evaluation.bias import collect, fit_bias, shifted_bias, type_bias, with_type_bias
+from multifit.inference.potential import Potential, load
 from multifit.tree import flatten
 
 
@@ -300,14 +300,14 @@ def test_types_without_atoms_or_with_a_preset_stay(folder) -> None:
     params = draw(model)
     potential = Potential(model, params)
     write_labelled(folder / "data", potential, 4, energy=0.4)
-    evidence = collect(potential, open_systems(str(folder / "data"), model.type_map))
+    bias_data = collect(potential, open_systems(str(folder / "data"), model.type_map))
     old = type_bias(model, params)
     for mode in ("change", "set"):
-        new = fit_bias(model, params, evidence, mode)
+        new = fit_bias(model, params, bias_data, mode)
         assert new[0] == pytest.approx(-3.0)
         assert new[2] == old[2]
-    change = fit_bias(model, params, evidence, "change")
-    assert evidence.rmse_per_atom(change - old) == pytest.approx(0.0, abs=1e-9)
+    change = fit_bias(model, params, bias_data, "change")
+    assert bias_data.rmse_per_atom(change - old) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_excluded_types_are_not_given_what_they_do_not_show(folder) -> None:

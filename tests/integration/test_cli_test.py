@@ -15,11 +15,11 @@ from _cli_files import frames, write_labelled, write_model, write_system
 
 from multifit.backend import get_backend
 from multifit.cli import main
-from multifit.comparison import compare, predictions, spread_frames
 from multifit.data import open_systems
 from multifit.errors import DataError
-from multifit.evaluation import Errors
-from multifit.potential import Potential
+from multifit.evaluation.metrics import Errors
+from multifit.evaluation.predictions import compare, predictions, spread_frames
+from multifit.inference.potential import Potential
 
 
 def numbers(line: str) -> list[str]:
@@ -170,7 +170,7 @@ def test_a_compiler_meets_one_number_of_frames(case, monkeypatch) -> None:
     fparam = np.arange(10.0).reshape(5, 2)
     write_system(folder / "data", coord, system, fparam=fparam)
     met = []
-    networks = potential.runner.networks
+    networks = potential.runner.evaluator
     start = networks.start
 
     def watch(batch, *rest):

@@ -31,7 +31,7 @@ from multifit.config._config import sections
 from multifit.config._types import Section
 from multifit.config._unsupported import INERT
 from multifit.errors import MultifitError
-from multifit.potential import read_model
+from multifit.inference.potential import read_model
 from multifit.train import train
 from multifit.tree import flatten
 
@@ -122,7 +122,7 @@ def _behaviour(folder: Path, text: str) -> dict[str, Any]:
     screen = io.StringIO()
     try:
         # Drawing takes longer than training, and no key is about it.
-        with mock.patch("multifit.train._report.plot"):
+        with mock.patch("multifit.train.report.report.save_training_plot"):
             settings, torch = config.parse(given), get_backend("torch")
             train(settings, torch, base=folder, output=out, console=Console(file=screen, width=200))
     except MultifitError as error:

@@ -30,11 +30,11 @@ from _water import (
 from rich.console import Console
 
 import multifit
-from multifit.comparison import compare
 from multifit.data import open_systems
 from multifit.dos import Grid, even_grid, levels
 from multifit.errors import DataError
-from multifit.potential import Potential, read_model
+from multifit.evaluation.predictions import compare
+from multifit.inference.potential import Potential, read_model
 from multifit.tree import flatten
 
 EVERY = {f"loss__start_pref_{term}": 1.0 for term in ("dos", "cdf", "ados", "acdf")}

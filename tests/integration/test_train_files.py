@@ -7,6 +7,7 @@ import io
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import multifit
 from multifit import files
 from multifit.backend import get_backend
 from multifit.cli import main
+from multifit.data import System
 from multifit.errors import FileFormatError, TrainingError
 
 HELD_OUT = {"training__validation_data": {"systems": "valid", "batch_size": 1}}
@@ -233,7 +235,7 @@ def test_tensorboard_gets_its_steps(data: Path, tmp_path: Path) -> None:
 def test_statistics_are_read_from_their_file(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from multifit.train import _statistics
+    from multifit.train.start import begin
 
     given = recipe(steps=3, training__stat_file="stat")
     first = fit(data, given, output=tmp_path)
@@ -243,11 +245,29 @@ def test_statistics_are_read_from_their_file(
     def again(setup: object) -> None:
         raise AssertionError("statistics are computed again")
 
-    monkeypatch.setattr(_statistics, "collect_statistics", again)
+    monkeypatch.setattr(begin, "collect_statistics", again)
     text = io.StringIO()
     out = fit(data, given, output=tmp_path, console=Console(file=text, width=200))
     np.testing.assert_array_equal(curve(out)[1], before)
     assert f"statistics read from {tmp_path}/stat/multifit-stat.h5" in text.getvalue()
+
+
+def test_data_are_read_once_to_know_them_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = System.load, []
+
+    def load(self: System, frames: np.ndarray, keys: Iterable[str] = ()) -> dict[str, np.ndarray]:
+        keys = tuple(keys)
+        calls.append("efermi" in keys)  # of which an energy model has no use
+        return real(self, frames, keys)
+
+    monkeypatch.setattr(System, "load", load)
+    given = recipe(steps=1, training__stat_file="stat.h5")
+    fit(data, given, output=tmp_path)
+    assert sum(calls) == 1
+    fit(data, given, output=tmp_path)
+    assert sum(calls) == 2
 
 
 @pytest.mark.parametrize(

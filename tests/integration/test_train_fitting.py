@@ -14,12 +14,13 @@ from rich.console import Console
 from test_train_restart import agree
 
 import multifit
-from multifit import _bias, config, files
+from multifit import config, files
 from multifit.backend import get_backend
 from multifit.cli import main
-from multifit.comparison import compare
 from multifit.data import open_systems
 from multifit.errors import DataError, TrainingError, UnsupportedError
+from multifit.evaluation import bias
+from multifit.evaluation.predictions import compare
 from multifit.train import train
 
 STEPS, NET = 8, "model__fitting_net__"
@@ -221,9 +222,9 @@ def test_virtual_atoms_are_not_there(folder: Path, tmp_path: Path) -> None:
         want = _first(fewer / "model.dp")["descriptor"]["@variables"][name]
         np.testing.assert_allclose(node["descriptor"]["@variables"][name], want, rtol=1e-12)
     (system,) = open_systems(str(tmp_path / "data"), ("O", "H"))
-    evidence = _bias.collect(multifit.load(masked / "model.dp"), [system])
-    np.testing.assert_array_equal(evidence.natoms, len(less.atype))
-    np.testing.assert_array_equal(evidence.counts.sum(axis=1), len(less.atype))
+    bias_data = bias.collect(multifit.load(masked / "model.dp"), [system])
+    np.testing.assert_array_equal(bias_data.natoms, len(less.atype))
+    np.testing.assert_array_equal(bias_data.counts.sum(axis=1), len(less.atype))
     with pytest.raises(DataError, match="less has no aparam, but the model takes 1 for each atom"):
         fit(tmp_path, recipe("less", **options, **MASK), output=tmp_path / "no")
 

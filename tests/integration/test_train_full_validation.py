@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import pytest
 from _water import fit, labelled, put, recipe, write
 from rich.console import Console
 
-from multifit.errors import DataError
-from multifit.train._full_validation import COLUMNS
+from multifit.errors import DataError, FileFormatError
+from multifit.train.validation.full_validation import COLUMNS
 
 FRAMES = labelled(3)
 
@@ -103,9 +105,9 @@ def test_errors_without_labels_are_nan(data: Path, tmp_path: Path) -> None:
 def test_an_error_that_is_nan_is_never_the_best(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from multifit.train import _full_validation
+    from multifit.train.validation import full_validation
 
-    genuine = _full_validation._numbers
+    genuine = full_validation._numbers
 
     def spoiled(errors: Any) -> list[float]:
         spoiled.calls += 1  # type: ignore[attr-defined]
@@ -113,9 +115,27 @@ def test_an_error_that_is_nan_is_never_the_best(
         return [float("nan")] * len(COLUMNS) if nan else genuine(errors)
 
     spoiled.calls = 0  # type: ignore[attr-defined]
-    monkeypatch.setattr(_full_validation, "_numbers", spoiled)
+    monkeypatch.setattr(full_validation, "_numbers", spoiled)
     text = io.StringIO()
     console = Console(file=text, width=200)
     out = fit(data, given(steps=4), output=tmp_path, console=console)
     assert best(out) == ["best.ckpt-4.dp"]
     assert "at step 2: E:MAE nan\n" in text.getvalue()
+
+
+def test_a_full_disk_leaves_the_errors_of_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = fit(data, given(), output=tmp_path)
+    before = (out / "val.log").read_text()
+    real = os.fsync
+
+    def full(number: int) -> None:
+        if (out / f"val.log.tmp.{os.getpid()}").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileFormatError, match=r"val\.log could not .*No space .*unchanged"):
+        fit(data, given(8), output=out, restart=out / "model.ckpt")
+    assert (out / "val.log").read_text() == before

@@ -16,7 +16,7 @@ from rich.console import Console
 import multifit
 from multifit.cli import main
 from multifit.errors import ConfigError, DataError, TrainingError
-from multifit.train import _run
+from multifit.train.loop import run
 from multifit.tree import flatten
 
 VIRIAL = {"loss__start_pref_v": 1.0, "loss__limit_pref_v": 1.0}
@@ -37,7 +37,7 @@ def said(folder: Path, given: dict[str, Any], **more: Any) -> str:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[int]]]:
     """Return a list that fills with (system, frames) of each step."""
     seen: list[tuple[int, list[int]]] = []
-    advance = _run._advance
+    advance = run._advance
 
     def watched(run: Any, step: Any, works: Any, number: int) -> Any:
         def noted() -> Any:
@@ -47,7 +47,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[int]]]:
 
         return advance(run, step, noted(), number)
 
-    monkeypatch.setattr(_run, "_advance", watched)
+    monkeypatch.setattr(run, "_advance", watched)
     return seen
 
 
@@ -273,7 +273,7 @@ def test_epochs_count_frames(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_sel_can_be_found_in_the_data(data: Path) -> None:
     frames = labelled(6)
     counts = np.zeros(2, dtype=int)
-    from multifit.neighbors import find_pairs
+    from multifit.neighbors.search import find_pairs
 
     for coord in frames.coord:
         pairs = find_pairs(coord, frames.cell, [True] * 3, 3.6)

@@ -14,12 +14,13 @@ from _compare import same
 from _water import curve, fit, labelled, recipe, write
 
 from multifit import config
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import get_backend
-from multifit.train import Start, _prepared
-from multifit.train._begin import begin
-from multifit.train._prepared import Batches
-from multifit.train._setup import set_up
+from multifit.train import Start
+from multifit.train.setup.setup import set_up
+from multifit.train.start.begin import begin
+from multifit.train.step import batch_cache
+from multifit.train.step.batch_cache import BatchCache
 from multifit.tree import map_leaves
 
 NUMPY = get_backend("numpy")
@@ -52,12 +53,12 @@ def test_what_is_prepared_on_numpy_changes_nothing(key: str, count: int, name: s
     same(outputs[1], outputs[0], rtol=1e-12)
 
 
-def batches(folder: Path, backend: str = "numpy") -> Batches:
+def batches(folder: Path, backend: str = "numpy") -> BatchCache:
     """Return the batches of a run that has not begun."""
     (folder / "input.json").write_text(json.dumps(recipe(training__training_data__batch_size=1)))
     setup = set_up(config.load(folder / "input.json"), get_backend(backend), folder)
     run, _ = begin(setup, Start(), folder)
-    return Batches(setup.training, setup.backend, run.numpy_params(), run.spectrum)
+    return BatchCache(setup.training, setup.backend, run.numpy_params(), run.spectrum)
 
 
 def test_a_frame_is_prepared_once(tmp_path: Path) -> None:
@@ -91,9 +92,9 @@ def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
 
 def test_what_does_not_fit_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "data", labelled(4))
-    one = _prepared._nbytes(batches(tmp_path).draw(0, FRAME))
-    monkeypatch.setattr(_prepared, "KEPT", int(1.5 * one))
-    monkeypatch.setattr(_prepared, "available", lambda: 0)
+    one = batch_cache._nbytes(batches(tmp_path).draw(0, FRAME))
+    monkeypatch.setattr(batch_cache, "KEPT", int(1.5 * one))
+    monkeypatch.setattr(batch_cache, "available", lambda: 0)
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
     assert found.draw(0, np.array([1])) is not found.draw(0, np.array([1]))
@@ -108,8 +109,8 @@ def test_runs_that_keep_nothing_are_the_same(
     write(tmp_path / "data", labelled(3))
     given = recipe(steps=8, training__training_data__batch_size=1)
     kept = fit(tmp_path, given, output=tmp_path / "kept", backend=backend)
-    monkeypatch.setattr(_prepared, "KEPT", 0)
-    monkeypatch.setattr(_prepared, "available", lambda: 0)
+    monkeypatch.setattr(batch_cache, "KEPT", 0)
+    monkeypatch.setattr(batch_cache, "available", lambda: 0)
     fresh = fit(tmp_path, given, output=tmp_path / "fresh", backend=backend)
     np.testing.assert_array_equal(curve(kept)[1], curve(fresh)[1])
 
@@ -134,9 +135,9 @@ def test_a_batch_that_has_become_too_large_makes_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "data", labelled(4))
-    one = _prepared._nbytes(batches(tmp_path).draw(0, FRAME))
-    monkeypatch.setattr(_prepared, "KEPT", one)
-    monkeypatch.setattr(_prepared, "available", lambda: 0)
+    one = batch_cache._nbytes(batches(tmp_path).draw(0, FRAME))
+    monkeypatch.setattr(batch_cache, "KEPT", one)
+    monkeypatch.setattr(batch_cache, "available", lambda: 0)
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
     spectrum = found.spectrum

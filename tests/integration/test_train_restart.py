@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -371,3 +373,18 @@ def test_a_curve_with_other_columns_is_kept_apart(whole: Path, tmp_path: Path) -
     fit(whole, recipe(steps=STEPS, **without), output=out, restart=out / "model.ckpt")
     assert (out / "lcurve.out.old").read_text() == before
     assert curve(out)[1][0, 0] == 12
+
+
+def full(*args: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_leaves_the_curve_of_the_run(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = killed(whole, tmp_path / "out")
+    before = (out / "lcurve.out").read_text()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FileFormatError, match=r"lcurve\.out could not .*No space .*unchanged"):
+        fit(whole, recipe(steps=STEPS, **OPTIONS), output=out, restart=out / "model.ckpt")
+    assert (out / "lcurve.out").read_text() == before

@@ -13,7 +13,7 @@ from _water import curve, fit, labelled, recipe, write
 
 import multifit
 from multifit import files
-from multifit.spectrum import FEWEST, GRID, MARGIN, Spectrum
+from multifit.descriptors.se_e2_a._basis import FEWEST, GRID, MARGIN, Spectrum
 from multifit.tree import Tree, flatten
 
 HELD_OUT = {"training__validation_data": {"systems": "data", "batch_size": 1}}

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import multifit
 from multifit.errors import TrainingError
-from multifit.potential import Potential
+from multifit.inference.potential import Potential
 
 NO_STEP = {"learning_rate__start_lr": 1e-9, "learning_rate__stop_lr": 1e-9}
 SHIFT = np.array([7.0, -2.0])  #: eV that the new data have more for each atom of a type

@@ -24,14 +24,14 @@ PROGRAM = """
 import os, sys
 from multifit.train import _run
 
-advance = _run._advance
+advance = run._advance
 
 def disturbed(run, step, works, number):
     if number == 6:
         os.kill(os.getpid(), int(sys.argv[1]))
     return advance(run, step, works, number)
 
-_run._advance = disturbed
+run._advance = disturbed
 from multifit.cli import main
 sys.exit(main(["train", "input.json", "-b", "torch", "-o", "out"]))
 """
@@ -121,7 +121,7 @@ def test_an_energy_that_is_absurd_names_its_frame(tmp_path: Path) -> None:
 def test_parameters_that_overflow_do_not_replace_a_good_checkpoint(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from multifit.train import _run
+    from multifit.train.loop import run
 
     def poisoned(run, step, works, number):
         found = advance(run, step, works, number)
@@ -129,8 +129,8 @@ def test_parameters_that_overflow_do_not_replace_a_good_checkpoint(
             run.trainable = {name: x * float("nan") for name, x in run.trainable.items()}
         return found
 
-    advance = _run._advance
-    monkeypatch.setattr(_run, "_advance", poisoned)
+    advance = run._advance
+    monkeypatch.setattr(run, "_advance", poisoned)
     given = recipe(steps=8, training__save_freq=2, training__max_ckpt_keep=1)
     with pytest.raises(TrainingError) as caught:
         fit(data, given, output=tmp_path)
@@ -142,15 +142,15 @@ def test_parameters_that_overflow_do_not_replace_a_good_checkpoint(
 def test_the_loss_after_parameters_overflow_blames_them(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from multifit.train import _run
+    from multifit.train.loop import run
 
     def poisoned(run, step, works, number):
         if number == 4:
             run.trainable = {name: x * float("nan") for name, x in run.trainable.items()}
         return advance(run, step, works, number)
 
-    advance = _run._advance
-    monkeypatch.setattr(_run, "_advance", poisoned)
+    advance = run._advance
+    monkeypatch.setattr(run, "_advance", poisoned)
     with pytest.raises(TrainingError, match="parameters are not finite after step 3"):
         fit(data, recipe(steps=8), output=tmp_path)
     assert not list(tmp_path.glob("*.dp"))
@@ -178,7 +178,9 @@ def test_a_validation_error_that_is_unknown_is_never_the_best(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([float("nan"), 2.0, float("nan"), 1.0])
-    monkeypatch.setattr("multifit.train._validate.Validator.score", lambda *_: next(scores))
+    monkeypatch.setattr(
+        "multifit.train.validation.validate.Validator.score", lambda *_: next(scores)
+    )
     held_out = {"training__validation_data": {"systems": "data", "batch_size": 1}}
     fit(data, recipe(steps=4, training__save_freq=1, **held_out), output=tmp_path)
     states = [files.read(tmp_path / f"model.ckpt-{k}.dp")["training"] for k in range(1, 5)]

@@ -17,7 +17,7 @@ from _compare import same
 
 import multifit
 from multifit import files
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.dos import Grid
 
 PEER = os.environ.get("MULTIFIT_PEER_PYTHON", "")

@@ -11,8 +11,8 @@ import array_api_compat.numpy as xnp
 import numpy as np
 import pytest
 
-from multifit.activations import NAMES, activation
 from multifit.errors import ConfigError
+from multifit.nn.activations import NAMES, activation
 
 CASES = (*NAMES, "silut:1.5", "custom_silu:10", "silut:-0.5")
 POINTS = (-40.0, -7.3, -3.0, -1.1, -0.2, 0.3, 1.7, 2.99, 3.5, 5.9, 6.2, 40.0)

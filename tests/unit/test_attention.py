@@ -7,7 +7,7 @@ import pytest
 from _compare import same
 
 from multifit.backend import get_backend
-from multifit.nn import layer_norm, softmax
+from multifit.nn.attention import layer_norm, softmax
 
 XP = get_backend("numpy").xp
 X = np.random.default_rng(4).normal(size=(2, 3, 5))

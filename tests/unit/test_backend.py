@@ -17,8 +17,8 @@ from _backends import INSTALLED, TRAINABLE, StrictBackend
 from _compare import same
 
 from multifit import backend as bk
-from multifit._frameworks import FRAMEWORKS
-from multifit.backend import Backend, get_backend
+from multifit.backend import Backend, _discovery, get_backend
+from multifit.backend._versions import FRAMEWORKS
 from multifit.errors import BackendError, ConfigError, MultifitError, UnsupportedError
 
 ROOT = Path(__file__).parents[2]
@@ -52,10 +52,10 @@ def _point(name: str, value: str) -> importlib.metadata.EntryPoint:
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """Return a registry of adapters that a test may change."""
     points: dict[str, Any] = {}
-    monkeypatch.setattr(bk, "_entry_points", lambda: points)
-    bk._load.cache_clear()
+    monkeypatch.setattr(_discovery, "_entry_points", lambda: points)
+    _discovery._load.cache_clear()
     yield points
-    bk._load.cache_clear()
+    _discovery._load.cache_clear()
 
 
 def test_a_third_party_adds_an_adapter_by_an_entry_point(registered: dict[str, Any]) -> None:
@@ -197,7 +197,7 @@ def test_the_versions_are_those_of_pyproject() -> None:
 def test_the_next_framework_is_taken_and_that_is_said(
     registered: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bk, "is_installed", lambda name: True)
+    monkeypatch.setattr(_discovery, "is_installed", lambda name: True)
     monkeypatch.setitem(sys.modules, "jax", _Version("0.4.1"))
     monkeypatch.setitem(sys.modules, "torch", _Version("2.1"))
     _fails(monkeypatch, "")
@@ -226,7 +226,7 @@ def test_without_any_framework_there_is_what_to_type(
     ):
         bk.choose_training_backend(None)
     registered["jax"] = _point("jax", "an_adapter:backend")
-    monkeypatch.setattr(bk, "is_installed", lambda name: False)
+    monkeypatch.setattr(_discovery, "is_installed", lambda name: False)
     with pytest.raises(BackendError, match="can train is installed"):
         bk.choose_training_backend(None)
 

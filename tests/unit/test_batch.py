@@ -12,8 +12,8 @@ from _compare import same
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multifit.batch import SPARE, Batcher, flat_atoms
-from multifit.shapes import Shape, bucket
+from multifit.batching.batch import SPARE, Batcher, flat_atoms
+from multifit.batching.shapes import Shape, bucket
 from multifit.tree import Tree, walk
 
 PERIODIC = [True] * 3
@@ -164,7 +164,7 @@ def test_tables_of_a_compiling_backend_never_shrink() -> None:
 def test_tables_are_as_wide_as_what_was_learned_and_a_little_more() -> None:
     b = Batcher(RCUT, (30, 40), static_shapes=True)
     ready = [frame(b, system) for system in (crystal(), molecule())]
-    b.learn(ready)
+    b.reserve(ready)
     batch, _ = b.assemble(ready[1:])
     for k, table in batch["tables"].items():
         found = [f.tables[int(k)].columns(RCUT).widths for f in ready]
@@ -172,7 +172,7 @@ def test_tables_are_as_wide_as_what_was_learned_and_a_little_more() -> None:
         assert len(table["near"]) == (bucket(near + SPARE) if near else 0)
         assert table["mask"].shape[1] == len(table["near"]) + bucket(others + SPARE)
     tight = Batcher(RCUT, (2, 3), static_shapes=True)
-    tight.learn([frame(tight, crystal())])
+    tight.reserve([frame(tight, crystal())])
     batch, _ = tight.assemble([frame(tight, crystal())])
     assert [table["mask"].shape[1] for table in batch["tables"].values()] == [2, 3]
 
@@ -181,7 +181,7 @@ def test_without_static_shapes_nothing_pads() -> None:
     b = Batcher(RCUT, (8, 12))
     b.shapes.plan([Shape(4, (50, 50))], [1.0])
     ready = [frame(b, system) for system in (crystal(), molecule())]
-    b.learn(ready)
+    b.reserve(ready)
     _, layout = b.assemble(ready)
     assert layout.real.all()
     batch, layout = b.assemble(ready[1:])

@@ -8,14 +8,14 @@ import _brute as brute
 import numpy as np
 import pytest
 from _backends import TRAINABLE, StrictBackend
-from _cases import RCUT, SMOOTH, System, assemble, build, crystal, draw, molecule
+from _cases import RCUT, SMOOTH, System, assemble, build, crystal, describe, draw, molecule
 from _compare import same
 from _derivatives import by_differences_of, by_framework, contracted, pulled
 
-from multifit import descriptor as dsc
-from multifit import model as mdl
+from multifit import descriptors as dsc
+from multifit import models as mdl
 from multifit.backend import Backend, get_backend
-from multifit.descriptor import Environment, SeE2A
+from multifit.descriptors import Environment, SeE2A
 from multifit.errors import UnsupportedError
 from multifit.tree import Tree, map_leaves
 
@@ -119,7 +119,7 @@ def _described(
     """Return the descriptors of the atoms of each type, and their pullback."""
     counts = {int(a): atoms["mask"].shape[0] for a, atoms in batch["centres"].items()}
     own = map_leaves(backend.asarray, params["descriptor"])
-    return dsc.describe(backend.xp, model.descriptor, own, batch["atype"], counts, batch["tables"])
+    return describe(backend.xp, model.descriptor, own, batch["atype"], counts, batch["tables"])
 
 
 def _describe_block(model: mdl.Model, params: Tree, batch: Tree) -> Any:
@@ -164,9 +164,9 @@ def test_descriptors_follow_the_formula(make: Any, options: dict[str, Any]) -> N
     assert list(found) == [0, 1]
     for a, d in found.items():
         atoms = layout.atom[system.atype[layout.atom] == a]
-        blind = model.pair_exclude_types
+        exclude_pairs = model.pair_exclude_types
         own = params["descriptor"]
-        want = [brute.descriptor(model.descriptor, own, system, i, blind) for i in atoms]
+        want = [brute.descriptor(model.descriptor, own, system, i, exclude_pairs) for i in atoms]
         same(d, np.array(want), rtol=1e-12)
 
 

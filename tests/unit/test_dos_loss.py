@@ -15,7 +15,7 @@ from _compare import same
 from _derivatives import by_differences
 
 from multifit.backend import Backend, get_backend
-from multifit.batch import Atoms
+from multifit.batching.batch import BatchAtoms
 from multifit.errors import ConfigError
 from multifit.loss import (
     DOS_RULES,
@@ -77,10 +77,10 @@ def _labels(seed: int, missing: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     return found | {f"find_{key}": np.asarray(float(key not in missing)) for key in found}
 
 
-def _atoms(backend: Backend) -> Atoms:
+def _atoms(backend: Backend) -> BatchAtoms:
     mask = np.array([float(f is not None) for f in FRAME])
     frame = np.array([f or 0 for f in FRAME])
-    return Atoms(*map(backend.asarray, (np.array(NATOMS, dtype=np.float64), mask, frame)))
+    return BatchAtoms(*map(backend.asarray, (np.array(NATOMS, dtype=np.float64), mask, frame)))
 
 
 def _run(
@@ -336,7 +336,7 @@ def _differentiate(name: str, config: DosLossConfig, label: dict[str, Any]) -> C
     theirs = {key: backend.asarray(x) for key, x in label.items()}
 
     def loss(p: dict[str, Any], target: dict[str, Any], lr: Any, atoms: Any) -> tuple[Any, Any]:
-        return dos_loss(backend, config, lr, p, target, Atoms(*atoms))
+        return dos_loss(backend, config, lr, p, target, BatchAtoms(*atoms))
 
     run = backend.compile(backend.value_and_grad(loss))
 
@@ -445,7 +445,7 @@ def test_the_class_computes_the_loss(name: str, form: str) -> None:
     value, metrics = loss(LR, mine, theirs)
     flat = [d | {"atom_dos": d["atom_dos"].reshape(8, N)} for d in (prediction, label)]
     found = {f"find_{key}": np.asarray(1.0) for key in label}
-    atoms = Atoms(np.full(2, 4.0), np.ones(8), np.arange(8) // 4)
+    atoms = BatchAtoms(np.full(2, 4.0), np.ones(8), np.arange(8) // 4)
     want = dos_loss(NUMPY, loss.config, np.asarray(LR), flat[0], flat[1] | found, atoms)
     same(value, want[0])
     same(metrics, want[1])

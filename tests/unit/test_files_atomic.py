@@ -198,3 +198,13 @@ def test_a_leftover_with_our_own_number_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / f"model.dp.tmp.{os.getpid()}").write_bytes(b"from a process of the past")
     write(tmp_path / "model.dp", model(1.0))
     assert [p.name for p in tmp_path.iterdir()] == ["model.dp"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe with a name")
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "model.dp").symlink_to(pipe)
+    with pytest.raises(FileFormatError, match=r"model\.dp cannot be .*: it is a device or a pipe"):
+        write(tmp_path / "model.dp", model(1.0))
+    assert pipe.is_fifo()

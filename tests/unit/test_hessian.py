@@ -10,11 +10,11 @@ from _backends import StrictBackend
 from _cases import System, assemble, build, crystal, draw, molecule, parameters
 from _compare import same
 
-from multifit import execution
-from multifit import model as mdl
+from multifit import models as mdl
+from multifit.autodiff.forward import Dual, Forward
 from multifit.backend import get_backend
-from multifit.potential import Potential
-from multifit.tangents import Dual, Forward
+from multifit.inference import evaluator
+from multifit.inference.potential import Potential
 from multifit.tree import map_leaves
 
 NUMPY = get_backend("numpy")
@@ -43,11 +43,11 @@ def _by_differences(model: mdl.Model, system: System, step: float) -> np.ndarray
     columns = []
     for direction in np.eye(system.coord.size):
         move = step * direction.reshape(system.coord.shape)
-        ahead, behind = (
+        prefetch, behind = (
             _predict(model, system.moved(system.coord + sign * move))["force"]
             for sign in (1.0, -1.0)
         )
-        columns.append((behind - ahead).reshape(-1) / (2.0 * step))
+        columns.append((behind - prefetch).reshape(-1) / (2.0 * step))
     return np.stack(columns, axis=1)
 
 
@@ -72,7 +72,7 @@ def test_rows_sum_to_zero_where_everything_moves_together() -> None:
 
 def test_a_few_columns_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _predict(build(), molecule(), hessian=True)["hessian"]
-    monkeypatch.setattr(execution, "TANGENTS_AT_ONCE", 1)
+    monkeypatch.setattr(evaluator, "TANGENTS_AT_ONCE", 1)
     same(_predict(build(), molecule(), hessian=True)["hessian"], whole, rtol=0.0)
 
 
@@ -131,10 +131,10 @@ def test_the_chain_rule_of_every_function() -> None:
     same(out.value, _chain(NUMPY.xp, x, y), rtol=0.0)
     step = 1e-6
     for k in range(4):
-        ahead, behind = (
+        prefetch, behind = (
             _chain(NUMPY.xp, x + s * step * dx[k], y + s * step * dy[k]) for s in (1.0, -1.0)
         )
-        same(out.tangent[k], (ahead - behind) / (2 * step), rtol=1e-7)
+        same(out.tangent[k], (prefetch - behind) / (2 * step), rtol=1e-7)
 
 
 def test_constants_stay_constants() -> None:

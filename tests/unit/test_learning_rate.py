@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multifit.errors import ConfigError
-from multifit.learning_rate import DEFAULT_STOP_LR, learning_rate
+from multifit.optim.learning_rate import DEFAULT_STOP_LR, learning_rate
 
 BASE = {"start_lr": 1e-3, "stop_lr": 1e-5}
 

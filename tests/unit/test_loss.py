@@ -16,7 +16,7 @@ from _compare import same
 from test_config_parse import MINIMAL, with_
 
 from multifit.backend import Backend, get_backend
-from multifit.batch import Atoms
+from multifit.batching.batch import BatchAtoms
 from multifit.config import parse
 from multifit.errors import ConfigError
 from multifit.loss import ENERGY_RULES, EnergyLoss, EnergyLossConfig, broken, energy_loss
@@ -132,10 +132,10 @@ def _run(
     )
 
 
-def _atoms(backend: Backend) -> Atoms:
+def _atoms(backend: Backend) -> BatchAtoms:
     mask = np.array([float(f is not None) for f in FRAME])
     frame = np.array([f or 0 for f in FRAME])
-    return Atoms(*map(backend.asarray, (np.array(NATOMS, dtype=np.float64), mask, frame)))
+    return BatchAtoms(*map(backend.asarray, (np.array(NATOMS, dtype=np.float64), mask, frame)))
 
 
 # The same in loops.
@@ -342,7 +342,7 @@ def _differentiate(name: str, form: dict[str, Any], label: dict[str, Any]) -> Ca
     theirs = {key: backend.asarray(x) for key, x in label.items()}
 
     def loss(p: dict[str, Any], target: dict[str, Any], lr: Any, atoms: Any) -> tuple[Any, Any]:
-        return energy_loss(backend, config, lr, p, target, Atoms(*atoms))
+        return energy_loss(backend, config, lr, p, target, BatchAtoms(*atoms))
 
     run = backend.compile(backend.value_and_grad(loss))
 
@@ -512,7 +512,7 @@ def test_the_class_computes_the_loss(name: str, form: str) -> None:
     rows |= dict.fromkeys(("atom_energy", "atom_ener", "atom_pref", "atom_ener_coeff"), (8,))
     flat = [{k: x.reshape(rows.get(k, x.shape)) for k, x in d.items()} for d in (prediction, label)]
     found = {f"find_{key}": np.asarray(1.0) for key in label}
-    atoms = Atoms(np.full(2, 4.0), np.ones(8), np.arange(8) // 4)
+    atoms = BatchAtoms(np.full(2, 4.0), np.ones(8), np.arange(8) // 4)
     want = energy_loss(NUMPY, loss.config, np.asarray(LR), flat[0], flat[1] | found, atoms)
     same(value, want[0])
     same(metrics, want[1])

@@ -25,10 +25,10 @@ from _derivatives import by_differences
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multifit import descriptor as dsc
-from multifit import model as mdl
+from multifit import descriptors as dsc
+from multifit import models as mdl
 from multifit.backend import get_backend
-from multifit.descriptor._spectral import Scale
+from multifit.descriptors.se_e2_a._spectral import Scale
 from multifit.errors import FileFormatError, UnsupportedError
 from multifit.tree import flatten, map_leaves
 

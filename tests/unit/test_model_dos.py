@@ -14,7 +14,7 @@ from _compare import same
 
 import multifit
 from multifit import files
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.dos import Grid
 from multifit.errors import ConfigError, FileFormatError, UnsupportedError

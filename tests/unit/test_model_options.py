@@ -15,10 +15,11 @@ from _compare import same
 from _derivatives import by_differences
 
 import multifit
-from multifit import _bias, files
-from multifit import model as mdl
+from multifit import files
+from multifit import models as mdl
 from multifit.errors import ConfigError, DataError, FileFormatError, UnsupportedError
-from multifit.potential import Potential
+from multifit.evaluation import bias
+from multifit.inference.potential import Potential
 from multifit.support import FEATURES
 from multifit.tree import Tree, flatten
 
@@ -128,15 +129,15 @@ def test_the_bias_of_such_a_type_stays() -> None:
     rng = np.random.default_rng(0)
     counts = rng.integers(1, 5, size=(8, 2)).astype(float)
     energy = counts @ np.array([[-7.0], [2.0]])
-    evidence = _bias.Evidence(counts, energy, rng.normal(size=(8, 1)), counts.sum(axis=1))
+    bias_data = bias.BiasData(counts, energy, rng.normal(size=(8, 1)), counts.sum(axis=1))
     for mode in ("change", "set"):
-        new = _bias.fit_bias(model, params, evidence, mode)  # type: ignore[arg-type]
-        out_bias = _bias.with_type_bias(model, params, new)
+        new = bias.fit_bias(model, params, bias_data, mode)  # type: ignore[arg-type]
+        out_bias = bias.with_type_bias(model, params, new)
         assert out_bias[0, 0] == 0.0
         assert out_bias[1, 0] != params["out_bias"][1, 0]
     assert new[0] == -3.0
     with pytest.raises(ConfigError, match=r"energy of O can not become -2 eV: .* fixed it at -3"):
-        _bias.with_type_bias(model, params, np.array([[-2.0], [1.0]]))
+        bias.with_type_bias(model, params, np.array([[-2.0], [1.0]]))
 
 
 def test_fixed_energies_are_one_list() -> None:
@@ -197,10 +198,10 @@ def test_the_total_is_zero_and_does_not_move(name: str) -> None:
 
 def test_a_total_that_is_zero_says_nothing_about_the_bias() -> None:
     model, params = _model(tot_ener_zero=True)
-    evidence = _bias.Evidence(np.ones((3, 2)), np.ones((3, 1)), np.zeros((3, 1)), np.full(3, 2.0))
+    bias_data = bias.BiasData(np.ones((3, 2)), np.ones((3, 1)), np.zeros((3, 1)), np.full(3, 2.0))
     with pytest.raises(ConfigError, match="always zero"):
-        _bias.fit_bias(model, params, evidence, "change")
-    same(_bias.shifted_bias(Potential(model, params), []), params["out_bias"], rtol=0.0)
+        bias.fit_bias(model, params, bias_data, "change")
+    same(bias.shifted_bias(Potential(model, params), []), params["out_bias"], rtol=0.0)
 
 
 # Half precision.

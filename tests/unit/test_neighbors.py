@@ -3,10 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from multifit import neighbors
-from multifit._cells import complete_cell, occupied_grid
 from multifit.errors import DataError
-from multifit.neighbors import Pairs, find_pairs
+from multifit.neighbors.cells import complete_cell, occupied_grid
+from multifit.neighbors.search import Pairs, find_pairs
 
 CUBE = 10.0 * np.eye(3)
 ALL_PBC = list(itertools.product([False, True], repeat=3))
@@ -16,11 +15,11 @@ ALL_PBC = list(itertools.product([False, True], repeat=3))
 def search(request, monkeypatch):
     """Run a test with the search that is chosen, and with each of those for many atoms."""
     if request.param != "chosen":
-        monkeypatch.setattr(neighbors, "is_one_block", lambda images, rcut: False)
+        monkeypatch.setattr("multifit.neighbors.search.is_one_block", lambda images, rcut: False)
     if request.param == "blocks":
-        monkeypatch.setattr("multifit._blocks.FEW", 0)
+        monkeypatch.setattr("multifit.neighbors.blocks.FEW", 0)
     if request.param == "thin":
-        monkeypatch.setattr("multifit._blocks.FEW", 1e9)
+        monkeypatch.setattr("multifit.neighbors.blocks.FEW", 1e9)
     return request.param
 
 
@@ -90,18 +89,18 @@ def test_equals_brute_force(seed, search):
 def test_all_searches_give_the_same_arrays(seed, monkeypatch):
     coord, cell, pbc, rcut = random_system(seed)
     first = find_pairs(coord, cell, pbc, rcut)
-    monkeypatch.setattr(neighbors, "is_one_block", lambda images, rcut: False)
+    monkeypatch.setattr("multifit.neighbors.search.is_one_block", lambda images, rcut: False)
     for few in (0, 1e9):
-        monkeypatch.setattr("multifit._blocks.FEW", few)
+        monkeypatch.setattr("multifit.neighbors.blocks.FEW", few)
         second = find_pairs(coord, cell, pbc, rcut)
         for name in ("i", "j", "shift", "rij", "distance"):
             assert np.array_equal(getattr(first, name), getattr(second, name)), name
 
 
 def test_larger_system_in_several_chunks(search, monkeypatch):
-    monkeypatch.setattr("multifit._cells.CHUNK", 1000)
-    monkeypatch.setattr("multifit._blocks.PRODUCT", 1000)
-    monkeypatch.setattr("multifit.neighbors.CHUNK", 1000)
+    monkeypatch.setattr("multifit.neighbors.cells.CHUNK", 1000)
+    monkeypatch.setattr("multifit.neighbors.blocks.PRODUCT", 1000)
+    monkeypatch.setattr("multifit.neighbors.search.CHUNK", 1000)
     rng = np.random.default_rng(0)
     coord = rng.uniform(0, 12, (150, 3))
     pairs = find_pairs(coord, 12 * np.eye(3), True, 5.0)
@@ -190,7 +189,7 @@ def test_atoms_far_apart_need_no_memory(name, search):
 
 def test_blocks_are_for_dense_systems(monkeypatch):
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(neighbors, "cell_pairs", None)
+    monkeypatch.setattr("multifit.neighbors.search.cell_pairs", None)
     assert find_pairs(rng.uniform(0, 30, (2700, 3)), 30 * np.eye(3), True, 4.0).i.size > 50_000
     with pytest.raises(TypeError, match="not callable"):
         find_pairs(rng.uniform(0, 300, (1000, 3)), None, False, 4.0)

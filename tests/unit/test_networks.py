@@ -10,9 +10,9 @@ from _backends import INSTALLED, TRAINABLE, StrictBackend
 from _compare import same
 from _derivatives import by_differences_of, by_framework, contracted, pulled
 
-from multifit import networks as net
-from multifit.activations import NAMES
 from multifit.backend import Backend, get_backend
+from multifit.nn import networks as net
+from multifit.nn.activations import NAMES
 from multifit.support import FEATURES
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 

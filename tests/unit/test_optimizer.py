@@ -9,8 +9,8 @@ import pytest
 from _backends import INSTALLED, StrictBackend
 from _compare import same
 
-from multifit import optimizer as opt
 from multifit.backend import Backend, get_backend
+from multifit.optim import adam as opt
 
 STEPS = 30
 SHAPES = {"a.w": (3, 2), "a.b": (2,), "c": (1,)}
@@ -157,3 +157,33 @@ def test_a_moving_average_lags_behind() -> None:
     average, params = {"x": np.array([1.0, 0.0])}, {"x": np.array([3.0, 10.0])}
     xp = get_backend("numpy").xp
     same(opt.moving_average(xp, average, params, 0.9), {"x": np.array([1.2, 1.0])}, rtol=1e-15)
+
+
+def _other_arguments(*args: Any, **options: Any) -> None:
+    raise TypeError("takes 12 arguments, not 18")
+
+
+def _does_nothing(*args: Any, **options: Any) -> None:
+    return None
+
+
+@pytest.mark.parametrize("instead", [None, _other_arguments, _does_nothing])
+@pytest.mark.parametrize("name", KERNELS)
+def test_without_the_kernel_of_a_framework_the_core_updates(
+    name: str, instead: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = get_backend(name)
+    owner, kernel = {"torch": ("torch", "_fused_adam_"), "paddle": ("paddle._C_ops", "adam_")}[name]
+    if instead is None:
+        monkeypatch.delattr(f"{owner}.{kernel}")
+    else:
+        monkeypatch.setattr(f"{owner}.{kernel}", instead)
+    fresh = type(loaded)()
+    assert fresh.adam is None
+    x = fresh.asarray(np.ones(3))
+    state = {moment: {"x": fresh.asarray(np.zeros(3))} for moment in ("m", "v")}
+    scalars = (fresh.asarray(np.asarray(n)) for n in (0.1, *opt.Adam().corrections(1)))
+    got, _ = opt.update(
+        fresh.xp, opt.Adam(), {"x": x}, {"x": x + 0.0}, state, *scalars, kernel=fresh.adam
+    )
+    same(fresh.to_numpy(got["x"]), np.full(3, 0.9), rtol=1e-6)

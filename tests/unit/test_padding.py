@@ -11,9 +11,10 @@ from _backends import TRAINABLE
 from _cases import System, batcher, build, crystal, draw, evaluate, frame, parameters, series
 from _compare import same
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import get_backend
-from multifit.batch import Layout
+from multifit.batching.batch import Layout
+from multifit.batching.shapes import Shape
 from multifit.loss import (
     DOS_TERMS,
     ENERGY_TERMS,
@@ -23,8 +24,7 @@ from multifit.loss import (
     LossConfig,
 )
 from multifit.loss import evaluate as evaluate_loss
-from multifit.shapes import Shape
-from multifit.train._step import Objective
+from multifit.train.step.step import Objective
 from multifit.tree import Tree, flatten, map_leaves
 
 BACKEND = get_backend(TRAINABLE[0])

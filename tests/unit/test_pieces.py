@@ -13,14 +13,15 @@ from _compare import same
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multifit import following, pieces, running
 from multifit.backend import get_backend
+from multifit.batching import partition
+from multifit.batching.adaptive import COMPILATION, AdaptiveShapes
+from multifit.batching.shapes import Shape, Shapes
 from multifit.dos import Grid, even_grid
 from multifit.errors import DataError
-from multifit.potential import Potential
-from multifit.rooms import COMPILATION, Rooms
-from multifit.running import together
-from multifit.shapes import Shape, Shapes
+from multifit.inference import neighbor_lists, runner
+from multifit.inference.potential import Potential
+from multifit.inference.runner import group_by_size
 
 EXACT = 1e-12
 
@@ -107,7 +108,7 @@ def test_a_compiler_meets_one_shape_of_pieces(options: dict[str, Any]) -> None:
     met = []
     backend = replace(get_backend("numpy"), static_shapes=True)  # type: ignore[type-var]
     potential = Potential(model, draw(model), backend, atoms_at_once=9)
-    networks, start = potential.runner.networks, potential.runner.networks.start
+    networks, start = potential.runner.evaluator, potential.runner.evaluator.start
 
     def watch(batch: Any, *rest: Any) -> Any:
         widths = tuple(table["mask"].shape for table in batch["tables"].values())
@@ -132,7 +133,7 @@ def test_derivatives_of_the_second_order_are_made_of_the_whole() -> None:
 
 def test_pieces_hold_every_real_atom_once_and_the_same_composition() -> None:
     system = cluster(200, 9)
-    order = pieces.in_order(system.coord, None, [False] * 3, system.atype, 30)
+    order = partition.spatial_order(system.coord, None, [False] * 3, system.atype, 30)
     assert sorted(order.atoms) == np.flatnonzero(system.atype >= 0).tolist()
     parts = np.split(system.atype[order.atoms], order.edges[1:-1])
     assert len(parts) == 7
@@ -152,7 +153,9 @@ def test_atoms_that_are_near_through_a_face_are_near_in_the_order() -> None:
     coord, cell = rng.uniform(0, 20, size=(4000, 3)), np.diag([20.0] * 3)
     out = coord + rng.integers(-2, 3, size=coord.shape) * 20.0
     atype = np.zeros(4000, dtype=int)
-    inside, outside = (pieces.in_order(x, cell, [True] * 3, atype, 500).atoms for x in (coord, out))
+    inside, outside = (
+        partition.spatial_order(x, cell, [True] * 3, atype, 500).atoms for x in (coord, out)
+    )
     # Rounding may exchange two atoms.
     assert (inside == outside).mean() > 0.9
     first = coord[inside[:500]]
@@ -162,7 +165,7 @@ def test_atoms_that_are_near_through_a_face_are_near_in_the_order() -> None:
 @pytest.mark.parametrize("coord", [np.zeros((5, 3)), np.full((5, 3), np.nan), np.eye(5)[:, :3]])
 @pytest.mark.parametrize("cell", [None, np.zeros((3, 3)), np.eye(3)])
 def test_any_atoms_can_be_put_in_order(coord: np.ndarray, cell: np.ndarray | None) -> None:
-    order = pieces.in_order(coord, cell, [cell is not None] * 3, np.zeros(5, dtype=int), 2)
+    order = partition.spatial_order(coord, cell, [cell is not None] * 3, np.zeros(5, dtype=int), 2)
     assert sorted(order.atoms) == list(range(5))
 
 
@@ -172,7 +175,7 @@ def test_a_piece_sees_whom_its_atoms_see() -> None:
     met = []
     for start in range(0, natoms, 12):
         stop = min(start + 12, natoms)
-        piece = pieces.cut(whole, start, stop)
+        piece = partition.cut(whole, start, stop)
         back = np.concatenate([np.arange(start, stop), piece.others])
         for b, table in piece.frame.tables.items():
             met += [(start + i, back[j], b) for i, j in zip(table.i, table.j, strict=True)]
@@ -201,25 +204,25 @@ def test_a_trajectory_keeps_its_list(at_once: int) -> None:
         coord = system.coord + step * 0.02 * rng.normal(size=system.coord.shape)
         given = (coord, system.atype, system.cell)
         same(potential.predict(*given, skin=0.8), plain.predict(*given), rtol=1e-11)
-    kept = potential.runner._following._kept
+    kept = potential.runner._neighbor_lists._own.kept
     assert kept is not None
     assert 1 <= kept.neighbours.searches < 6
     assert kept.neighbours.searches + kept.neighbours.reuses == 8
     potential.predict(system.coord, system.atype[::-1], system.cell, skin=0.8)
-    assert potential.runner._following._kept is not kept
+    assert potential.runner._neighbor_lists._own.kept is not kept
     with pytest.raises(DataError, match="skin is -1"):
         potential.predict(*given, skin=-1)
 
 
 def test_orders_do_not_last_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "ORDER_LASTS", 2)
+    monkeypatch.setattr(neighbor_lists, "ORDER_LASTS", 2)
     model, system = build(), cluster(40, 2)
     potential = Potential(model, draw(model), atoms_at_once=9)
     lists = []
     for step in range(5):
         given = (system.coord * (1 + 0.2 * step), system.atype)
         same(potential.predict(*given, skin=0.3), Potential(model, draw(model)).predict(*given))
-        kept = potential.runner._following._kept
+        kept = potential.runner._neighbor_lists._own.kept
         assert kept is not None
         lists.append(kept.neighbours)
     assert lists[0] is lists[1] is not lists[-1]
@@ -290,7 +293,7 @@ def test_wrong_structures_are_named(wrong: Any, message: str) -> None:
 
 @given(sizes=st.lists(st.integers(0, 30), max_size=30), limit=st.integers(1, 40))
 def test_batches_are_full_and_not_too_full(sizes: list[int], limit: int) -> None:
-    groups = together(sizes, limit, [0] * len(sizes))
+    groups = group_by_size(sizes, limit, [0] * len(sizes))
     assert sorted(k for group in groups for k in group) == list(range(len(sizes)))
     totals = [sum(max(sizes[k], 1) for k in group) for group in groups]
     assert all(n <= limit or len(group) == 1 for n, group in zip(totals, groups, strict=True))
@@ -299,11 +302,11 @@ def test_batches_are_full_and_not_too_full(sizes: list[int], limit: int) -> None
 
 
 def test_kinds_are_kept_apart() -> None:
-    assert together([3, 2, 3, 2], 100, [3, 2, 3, 2]) == [[1, 3], [0, 2]]
+    assert group_by_size([3, 2, 3, 2], 100, [3, 2, 3, 2]) == [[1, 3], [0, 2]]
 
 
 def test_shapes_are_few_until_better_ones_pay() -> None:
-    rooms = Rooms(Shapes(static=True))
+    rooms = AdaptiveShapes(Shapes(static=True))
     rooms.make([Shape(1, (100, 200))])
     known = rooms.shapes.known[0]
     assert known.holds(Shape(1, (100, 200)))
@@ -316,16 +319,16 @@ def test_shapes_are_few_until_better_ones_pay() -> None:
     assert rooms.shapes.fit(small) == small
     rooms.make([Shape(2, (10, 20)), Shape(1, (11, 20))])
     assert rooms.shapes.fit(Shape(2, (11, 20))) == known or len(rooms.shapes.known) == 3
-    none = Rooms(Shapes(static=False))
+    none = AdaptiveShapes(Shapes(static=False))
     none.make([small])
     assert none.shapes.known == []
 
 
 def test_memory_does_not_grow_with_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "ATOMS_AT_ONCE", 8)
+    monkeypatch.setattr(runner, "ATOMS_AT_ONCE", 8)
     sizes = []
     potential = Potential(build(), draw(build()))
-    networks, start = potential.runner.networks, potential.runner.networks.start
+    networks, start = potential.runner.evaluator, potential.runner.evaluator.start
 
     def watch(batch: Any, *rest: Any) -> Any:
         sizes.append(len(batch["atype"]))

@@ -13,10 +13,10 @@ from _compare import same
 
 import multifit
 from multifit import files
-from multifit import model as mdl
+from multifit import models as mdl
+from multifit.descriptors.se_e2_a._basis import EMBEDDINGS
 from multifit.errors import BackendError, ConfigError, DataError, FileFormatError, UnsupportedError
-from multifit.potential import Potential, read_model
-from multifit.spectrum import EMBEDDINGS
+from multifit.inference.potential import Potential, read_model
 
 SYSTEM = crystal()
 MODEL = build(type_one_side=False, numb_fparam=1, numb_aparam=2)
@@ -247,7 +247,7 @@ def test_series_and_nets_agree(tmp_path: Path, name: str) -> None:
     for embedding in EMBEDDINGS:
         potential = multifit.load(tmp_path / "m.dp", name, embedding=embedding)
         batches: list[Any] = []
-        functions = potential.runner.networks._functions
+        functions = potential.runner.evaluator._functions
         run = functions[""]
 
         def watch(params: Any, batch: Any, run: Any = run, batches: Any = batches) -> Any:

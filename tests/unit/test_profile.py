@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from multifit.train._breakdown import Breakdown, Floor
-from multifit.train._profile import BATCH, BESIDE, EVENTS, MAIN, OFF, STEP, Recorder
-from multifit.train._profile_report import REST, report, steps, trace, with_rest
+from multifit.train.profile.breakdown import Breakdown, Floor
+from multifit.train.profile.recorder import BATCH, BESIDE, EVENTS, MAIN, OFF, STEP, Recorder
+from multifit.train.profile.report import REST, report, steps, trace, with_rest
 
 
 class Clock:

@@ -22,8 +22,8 @@ from multifit.autodiff import (
     value_of,
     with_pullback,
 )
+from multifit.autodiff.forward import Dual
 from multifit.backend import Arithmetic, get_backend
-from multifit.tangents import Dual
 
 NUMPY = get_backend("numpy")
 rows = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

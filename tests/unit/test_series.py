@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from _backends import INSTALLED, TRAINABLE, StrictBackend
-from _cases import System, assemble, build, crystal, draw, evaluate, molecule, series
+from _cases import System, assemble, build, crystal, describe, draw, evaluate, molecule, series
 from _compare import same
 from _derivatives import by_differences_of, by_framework, contracted, pulled
 
-from multifit import descriptor as dsc
-from multifit import model as mdl
+from multifit import descriptors as dsc
+from multifit import models as mdl
 from multifit.backend import Backend, get_backend
-from multifit.spectrum import FEWEST as ZONES
+from multifit.descriptors.se_e2_a._basis import FEWEST as ZONES
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 
 NUMPY = get_backend("numpy")
@@ -49,7 +49,7 @@ def described(
     starts = [0, *ends[:-1]]
     kinds = [int(a) for a in batch["centres"]]
     counts = {a: j - i for a, i, j in zip(kinds, starts, ends, strict=True)}
-    d, pullback = dsc.describe(
+    d, pullback = describe(
         backend.xp,
         model.descriptor,
         map_leaves(array, params["descriptor"]),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multifit.shapes import FINEST, MOST, WASTE, Shape, Shapes, bucket, planned, union
+from multifit.batching.shapes import FINEST, MOST, WASTE, Shape, Shapes, bucket, planned, union
 
 _shape = st.builds(
     Shape, st.integers(1, 8), st.tuples(*[st.integers(0, 300)] * 3).filter(lambda c: sum(c) > 0)

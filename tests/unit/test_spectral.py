@@ -11,13 +11,13 @@ from _cases import RCUT, System, assemble, batcher, build, draw, frame
 from _compare import same
 from numpy.polynomial import chebyshev as reference
 
-from multifit import descriptor as dsc
+from multifit import descriptors as dsc
 from multifit.backend import Backend, get_backend
-from multifit.descriptor._spectral import Scale, chebyshev, coefficients
-from multifit.frames import NEAR
-from multifit.model import evaluate
-from multifit.networks import apply_network
-from multifit.spectrum import FEWEST, GRID, MARGIN, MOST, STEP, Basis, Spectrum
+from multifit.descriptors.se_e2_a._basis import FEWEST, GRID, MARGIN, MOST, STEP, Basis, Spectrum
+from multifit.descriptors.se_e2_a._spectral import Scale, chebyshev, coefficients
+from multifit.models import evaluate
+from multifit.neighbors.frame import NEAR
+from multifit.nn.networks import apply_network
 from multifit.tree import Tree, map_leaves
 
 NUMPY = get_backend("numpy")

@@ -11,9 +11,9 @@ from _cases import System, batcher, build, crystal, frame, molecule
 from _compare import same
 
 from multifit import statistics as stat
-from multifit.descriptor import SeE2A
+from multifit.descriptors import SeE2A
 from multifit.errors import DataError
-from multifit.model import Model
+from multifit.models import Model
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},

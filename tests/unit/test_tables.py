@@ -7,8 +7,8 @@ import io
 import numpy as np
 from rich.console import Console
 
-from multifit.evaluation import Errors
-from multifit.tables import plain_table, table
+from multifit.console.tables import plain_table, table
+from multifit.evaluation.metrics import Errors
 
 
 def printed(what: object, **options: object) -> str:

@@ -11,7 +11,7 @@ from _backends import INSTALLED
 from _cases import assemble, build, crystal, draw, series
 from _compare import same
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.errors import BackendError
 from multifit.tree import flatten, map_leaves, unflatten

@@ -6,7 +6,7 @@ import pytest
 from _backends import INSTALLED
 from _cases import assemble, build, crystal, draw
 
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.errors import BackendError
 from multifit.tree import map_leaves
 

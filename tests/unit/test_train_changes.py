@@ -12,8 +12,8 @@ from _water import put, recipe
 
 from multifit import config
 from multifit.errors import TrainingError
-from multifit.train import _changes as changes
-from multifit.train._mismatch import INIT_MODEL, require_same
+from multifit.train.start import changes as changes
+from multifit.train.start.mismatch import INIT_MODEL, require_same
 
 
 def full(**given: Any) -> dict[str, Any]:

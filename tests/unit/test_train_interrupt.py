@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from multifit.train import _interrupt
-from multifit.train._interrupt import NOTICE, Interrupt
+from multifit.train.loop import interrupt as module
+from multifit.train.loop.interrupt import NOTICE, Interrupt
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's"
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     """Give the signals back after each test, whatever it noted."""
-    before = {number: signal.getsignal(number) for number in _interrupt.EXIT_CODES}
+    before = {number: signal.getsignal(number) for number in module.EXIT_CODES}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -42,7 +44,7 @@ def test_pressing_twice_is_pressing_once(capfd: pytest.CaptureFixture[str]) -> N
 def test_a_later_one_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with Interrupt(quiet=True) as interrupt:
         signal.raise_signal(signal.SIGINT)
-        monkeypatch.setattr(_interrupt, "PATIENCE", 0.0)
+        monkeypatch.setattr(module, "PATIENCE", 0.0)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         assert interrupt.exit_code == 130
@@ -73,7 +75,7 @@ def test_the_second_of_two_quick_ones_may_come_after_the_end(
     with Interrupt(quiet=True):
         signal.raise_signal(signal.SIGINT)
     signal.raise_signal(signal.SIGINT)
-    monkeypatch.setattr(_interrupt, "PATIENCE", 0.0)
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == before
@@ -84,6 +86,27 @@ def test_nobody_listening_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None
         raise OSError(9, "Bad file descriptor")
 
     with Interrupt() as interrupt:
-        monkeypatch.setattr(_interrupt.os, "write", closed)
+        monkeypatch.setattr(module.os, "write", closed)
         signal.raise_signal(signal.SIGINT)
         assert interrupt.exit_code == 130
+
+
+def test_training_starts_where_there_is_no_sigusr1() -> None:
+    code = """
+import enum, signal
+
+names = [s for s in signal.Signals if s.name != "SIGUSR1"]
+signal.Signals = enum.IntEnum("Signals", [(s.name, s.value) for s in names])
+del signal.SIGUSR1  # as on Windows
+
+import multifit.train
+from multifit.train.loop.interrupt import Interrupt
+
+with Interrupt(quiet=True) as interrupt:
+    signal.raise_signal(signal.SIGTERM)
+    print(interrupt.exit_code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout == "75\n", done.stderr

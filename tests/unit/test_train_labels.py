@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from _compare import same
 
-from multifit.batch import Batcher
+from multifit.batching.batch import Batcher
+from multifit.batching.shapes import Shape
 from multifit.errors import DataError
 from multifit.loss import EnergyLossConfig
-from multifit.shapes import Shape
-from multifit.train._labels import as_batch, check_labels, check_weights, missing
+from multifit.train.setup.labels import as_batch, check_labels, check_weights, missing
 
 LOSS = EnergyLossConfig(
     1.0,

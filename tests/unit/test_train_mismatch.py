@@ -9,7 +9,7 @@ from _cases import build
 
 from multifit.dos import Grid, even_grid
 from multifit.errors import TrainingError
-from multifit.train._mismatch import require_same
+from multifit.train.start.mismatch import require_same
 
 
 def test_long_lists_are_shown_whole_unless_they_are_energies() -> None:

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from multifit.dos import Grid
 from multifit.plots import Parity, Spectra, Spectrum, draw_parity
-from multifit.train import _plot
-from multifit.train._plot import plot
+from multifit.train.report import plot
+from multifit.train.report.plot import save_training_plot
 
 
 @pytest.mark.parametrize(("low", "high"), [(-52.4437, -52.4219), (-1e3, 1e3), (-13.0, -12.0)])
@@ -29,7 +29,7 @@ def test_ticks_do_not_run_into_each_other(low: float, high: float) -> None:
 
 
 def test_a_plot_without_a_curve(tmp_path: Path) -> None:
-    plot(tmp_path / "training.png", tmp_path / "none.out", Parity())
+    save_training_plot(tmp_path / "training.png", tmp_path / "none.out", Parity())
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -40,13 +40,13 @@ def spectrum(frame: int, error: float) -> Spectrum:
 
 def test_a_run_on_densities_of_states_shows_the_median_frame(tmp_path: Path, monkeypatch) -> None:
     figures = []
-    monkeypatch.setattr(_plot, "save", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(plot, "save", lambda figure, path: figures.append(figure))
     grid = Grid((-1.0, 0.0, 1.0), fermi_aligned=True)
     found = Spectra(dos_model(3, grid), [spectrum(0, 0.5), spectrum(1, 0.125), spectrum(2, 0.25)])
     curve = tmp_path / "lcurve.out"
     names = "rmse_global_cdf_val rmse_global_cdf_trn"
     curve.write_text(f"# step {names} lr\n1 0.5 0.4 0.1\n2 0.25 0.2 0.1\n")
-    plot(tmp_path / "p.png", curve, found)
+    save_training_plot(tmp_path / "p.png", curve, found)
     figures[0].draw_without_rendering()
     left, middle, right = figures[0].axes
     legend = left.get_legend()
@@ -60,5 +60,5 @@ def test_a_run_on_densities_of_states_shows_the_median_frame(tmp_path: Path, mon
 
 
 def test_a_run_without_labels_of_the_whole_says_so(tmp_path: Path) -> None:
-    plot(tmp_path / "training.png", tmp_path / "none.out", Spectra(dos_model()))
+    save_training_plot(tmp_path / "training.png", tmp_path / "none.out", Spectra(dos_model()))
     assert (tmp_path / "training.png").exists()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from multifit.train import _progress
-from multifit.train._progress import Display, brief, describe
-from multifit.train._shapes import Shapes
+from multifit.train.report import progress
+from multifit.train.report.progress import Display, brief, describe
+from multifit.train.step.shapes import Shapes
 
 NAN = float("nan")
 
@@ -48,7 +48,7 @@ def test_few_terms_fit_into_eighty_columns(terms: str) -> None:
 
 
 def test_what_compiles_is_said_and_left_out_of_the_speed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_progress.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 100.0)
     text = io.StringIO()
     shown = display(text)
     shown.compiling("the training step", 24)
@@ -67,7 +67,7 @@ def test_what_compiles_is_said_and_left_out_of_the_speed(monkeypatch: pytest.Mon
 def test_shapes_that_are_still_new_count_for_the_time_that_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_progress.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: 100.0)
     text = io.StringIO()
     shown = display(text)
     shown.compiling("the training step", 24)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multifit.errors import DataError
-from multifit.frames import frame
-from multifit.verlet import VerletList
+from multifit.neighbors.frame import frame
+from multifit.neighbors.verlet import VerletList
 
 SEL = (40, 60)
 
@@ -47,7 +47,7 @@ def test_random_walk(seed, pbc, edge, rcut, skin, sel, strained, wrapped):
     neighbours = VerletList(rcut, sel, ((0, 1),) if seed % 3 == 0 else (), skin)
     for _ in range(6):
         got = neighbours.frame(coord, cell, pbc, atype)
-        same(got, frame(coord, cell, pbc, atype, rcut, sel, neighbours.blind))
+        same(got, frame(coord, cell, pbc, atype, rcut, sel, neighbours.exclude_pairs))
         coord = coord + rng.normal(0, 0.1 * skin + 0.002, coord.shape)
         if strained:
             deform = np.eye(3) + rng.normal(0, 0.003, (3, 3))

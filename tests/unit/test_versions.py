@@ -13,7 +13,7 @@ from _cases import build, crystal, draw
 
 import multifit
 from multifit import files
-from multifit import model as mdl
+from multifit import models as mdl
 from multifit.errors import FileFormatError
 
 #: Class → the versions that are read; the last one is written.
@@ -174,7 +174,7 @@ def test_unknown_versions_are_refused_by_name(tmp_path: Path, name: str, version
 
 
 def test_a_newer_training_is_refused_by_name(tmp_path: Path) -> None:
-    from multifit.train import _checkpoint as ckpt
+    from multifit.train.start import checkpoint as ckpt
 
     path = tmp_path / "model.ckpt-3.dp"
     ckpt.write(path, mdl.to_content(MODEL, PARAMS), ckpt.State(PARAMS, step=3))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import _contract
 import pytest
 from _backends import FRAMEWORKS, INSTALLED
 
@@ -17,30 +19,8 @@ import multifit.dos
 import multifit.files
 import multifit.fitting
 import multifit.loss
-import multifit.model
-import multifit.nn
+import multifit.models
 from multifit.backend import KNOWN, Backend, get_backend
-
-if TYPE_CHECKING:
-    from _backends import StrictBackend
-
-    from multifit_jax import JaxBackend
-    from multifit_numpy import NumpyBackend
-    from multifit_paddle import PaddleBackend
-    from multifit_tensorflow import TensorFlowBackend
-    from multifit_torch import TorchBackend
-
-    def _conform(
-        a: NumpyBackend,
-        b: TorchBackend,
-        c: JaxBackend,
-        d: PaddleBackend,
-        e: TensorFlowBackend,
-        f: StrictBackend,
-    ) -> tuple[Backend, ...]:
-        """Return adapters as what they claim to be, which a type checker proves."""
-        return a, b, c, d, e, f
-
 
 ROOT = Path(multifit.__file__).parent
 ADAPTERS = [
@@ -76,13 +56,12 @@ PUBLIC = {
         *("dos_loss", "energy_loss", "evaluate", "broken", "has", "huber_deltas"),
         *("DOS_RULES", "DOS_TERMS", "ENERGY_RULES", "ENERGY_TERMS", "LABELS"),
     },
-    "multifit.model": {
+    "multifit.models": {
         *("compared_atoms", "prepared"),
         *("KINDS", "Kind", "Model", "Preset", "init", "trainable_names"),
         *("evaluate", "evaluate_energy", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
-    "multifit.nn": {"layer_norm", "softmax"},
     "multifit.files": {"check_version", "read", "remove_stale", "write"},
 }
 
@@ -119,7 +98,7 @@ print(sorted(set({HEAVY!r}) & set(sys.modules)), len(set(sys.modules) - before) 
 def test_the_command_line_starts_without_heavy_imports() -> None:
     code = f"""
 import sys
-from multifit.potential import Potential
+from multifit.inference.potential import Potential
 import multifit.cli
 print(sorted(set({HEAVY[:4]!r}) & set(sys.modules)))
 """
@@ -192,9 +171,29 @@ def test_every_module_says_what_it_is() -> None:
         assert text, path
 
 
+def test_a_type_checker_sees_every_adapter_as_a_backend() -> None:
+    checked = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert _contract.__name__ in checked["modules"]
+    assert set(_contract.conforming.__annotations__) == {*KNOWN, "strict", "return"}
+    assert {f"multifit_{name}" for name in KNOWN} <= set(checked["packages"])
+
+
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED])
 def test_adapters_satisfy_the_contract(name: str) -> None:
     adapter: Backend = get_backend(name)
     assert isinstance(adapter, Backend)
     assert adapter.name == name
     assert set(adapter.describe()) >= {"version", "devices"}
+
+
+def test_contributing_names_tables_that_there_are() -> None:
+    text = (ROOT.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(\w*TERMS|LABELS)`", text))
+    assert named == {"ENERGY_TERMS", "DOS_TERMS", "LABELS"}
+    assert all(hasattr(multifit.loss, name) for name in named)
+
+
+def test_what_has_to_pass_includes_the_documentation() -> None:
+    steps = (ROOT.parent / ".ci/run").read_text(encoding="utf-8")
+    assert "check sphinx-build -q -W -n -E docs" in steps
+    assert ",docs]" in steps

@@ -1,0 +1,21 @@
+"""Backends: the protocol, and discovery of the adapters that implement it.
+
+An adapter is an object that satisfies :class:`Backend`. It is registered in the entry-point group
+``multifit.backends``, so that a third party can add one without touching this repository.
+"""
+
+from __future__ import annotations
+
+from ._discovery import ALIASES as ALIASES
+from ._discovery import ENTRY_POINTS as ENTRY_POINTS
+from ._discovery import KNOWN as KNOWN
+from ._discovery import TRAINING as TRAINING
+from ._discovery import available as available
+from ._discovery import canonical_name as canonical_name
+from ._discovery import choose_training_backend as choose_training_backend
+from ._discovery import get_backend as get_backend
+from ._native import native as native
+from ._protocol import Arithmetic as Arithmetic
+from ._protocol import Array as Array
+from ._protocol import Backend as Backend
+from ._versions import UnusableError as UnusableError

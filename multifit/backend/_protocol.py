@@ -1,0 +1,97 @@
+"""The protocol of a backend: all that multifit asks of a framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ..optim.adam import Kernel
+
+Array = Any  #: an array of the framework that runs
+
+
+class Arithmetic(Protocol):
+    """What a model is evaluated with: the Array API, and the one function that it lacks."""
+
+    @property
+    def xp(self) -> Any:
+        """The Array-API namespace that the core computes with."""
+        ...
+
+    def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
+        """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
+        ...
+
+
+@runtime_checkable
+class Backend(Arithmetic, Protocol):
+    """What multifit asks of a framework."""
+
+    @property
+    def name(self) -> str:
+        """What ``--backend`` takes."""
+        ...
+
+    @property
+    def can_train(self) -> bool:
+        """Whether :meth:`value_and_grad` exists."""
+        ...
+
+    @property
+    def static_shapes(self) -> bool:
+        """Whether a new shape costs a compilation, so that tables are padded."""
+        ...
+
+    @property
+    def eager(self) -> bool:
+        """Whether a training step is done operation by operation.
+
+        Values can then be looked at within, and arrays be changed.
+        """
+        ...
+
+    def asarray(self, x: np.ndarray, /) -> Array:
+        """Return the same values, of the same dtype, on this backend's device."""
+        ...
+
+    def as_input(self, x: np.ndarray, /) -> Array:
+        """Return what functions from :meth:`compile` take for the values; :meth:`asarray` will do.
+
+        It may share the memory of x, which nobody changes any more.
+        """
+        ...
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether arrays are in the memory of the host."""
+        ...
+
+    def to_numpy(self, x: Array, /) -> np.ndarray:
+        """Return the values as a NumPy array, cut from any gradient."""
+        ...
+
+    def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
+        """Turn ``f(params, *rest) → (scalar, aux)`` into one returning ((scalar, aux), gradient).
+
+        ``params`` is a flat dict of arrays; the gradient is a dict with the same keys.
+        """
+        ...
+
+    def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """Return the same function of nested dicts of arrays, faster; f itself will do.
+
+        The caller does not use the arguments whose places are in ``donate`` again: results may
+        take their memory.
+        """
+        ...
+
+    @property
+    def adam(self) -> Kernel | None:
+        """The framework's kernel for an update in place, if it is ``eager`` and has one."""
+        ...
+
+    def describe(self) -> dict[str, str]:
+        """Return the framework's version and devices, for ``multifit backends``."""
+        ...

@@ -1,0 +1,141 @@
+"""The frameworks behind the adapters: the versions they need, and why one can not be used."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+
+from ..errors import BackendError
+
+#: What to type to get a backend that is not installed.
+INSTALL_HINT = 'pip install "multifit[{extra}]"'
+
+#: Characters of a framework's own complaint that are quoted.
+QUOTED = 200
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What a backend is built on.
+
+    Attributes
+    ----------
+    module
+        What Python imports.
+    distributions
+        The names under which it is installed; the first is the one that the extra asks for.
+    needed
+        The oldest version that will do.
+    """
+
+    module: str
+    distributions: tuple[str, ...]
+    needed: str
+
+
+#: Backend → framework; ``pyproject.toml`` says the same.
+FRAMEWORKS = {
+    "numpy": Framework("numpy", ("numpy",), "2.0"),
+    "torch": Framework("torch", ("torch",), "2.6"),
+    "jax": Framework("jax", ("jax",), "0.5"),
+    "paddle": Framework("paddle", ("paddlepaddle", "paddlepaddle-gpu"), "3.1"),
+    "tensorflow": Framework("tensorflow", ("tensorflow-cpu", "tensorflow"), "2.19"),
+}
+
+
+class UnusableError(BackendError):
+    """A backend whose framework is not installed, too old, or broken at import.
+
+    Attributes
+    ----------
+    reason
+        What is wrong, without what to do: "jax 0.4.1 is too old (needs 0.5)".
+    remedy
+        What to do, with what to type.
+    installed
+        Whether there is a framework at all.
+    """
+
+    def __init__(self, text: str, reason: str, remedy: str, installed: bool = True) -> None:
+        super().__init__(f"{text}; {remedy}")
+        self.reason, self.remedy, self.installed = reason, remedy, installed
+
+
+def is_installed(name: str) -> bool:
+    """Tell whether a known backend's framework can be found, without importing it."""
+    return importlib.util.find_spec(FRAMEWORKS[name].module) is not None
+
+
+def too_old(name: str) -> UnusableError | None:
+    """Return the error for a framework that was imported and is too old, None for any other."""
+    framework = FRAMEWORKS.get(name)
+    if framework is None:
+        return None
+    found, distribution = _found(framework)
+    numbers = _numbers(found)
+    # Builds of a framework's next version call themselves 0.0.0.
+    if not any(numbers) or numbers >= _numbers(framework.needed):
+        return None
+    reason = f"{framework.module} {found} is too old (needs {framework.needed})"
+    remedy = f'upgrade it with: pip install --upgrade "{distribution}>={framework.needed}"'
+    return UnusableError(f"backend {name!r} can not be used: {reason}", reason, remedy)
+
+
+def refusal(name: str, cause: Exception) -> UnusableError:
+    """Return the error for an adapter whose import failed, whatever with.
+
+    Parameters
+    ----------
+    name
+        The backend.
+    cause
+        What the import raised.
+    """
+    framework = FRAMEWORKS.get(name)
+    install = f"install it with: {INSTALL_HINT.format(extra=name)}"
+    missing = isinstance(cause, ModuleNotFoundError)
+    if missing and (framework is None or repr(framework.module) in str(cause)):
+        reason = _first_line(cause)
+        text = f"backend {name!r} can not be imported ({reason})"
+        return UnusableError(text, reason, install, installed=False)
+    complaint = f"{type(cause).__name__}: {_first_line(cause)}"
+    if framework is None:
+        text = f"backend {name!r} can not be imported ({complaint})"
+        return UnusableError(text, complaint, "install the package that it comes from again")
+    old = too_old(name)
+    if old is not None:
+        return old
+    found, distribution = _found(framework)
+    reason = f"{f'{framework.module} {found}'.strip()} is broken ({complaint})"
+    wanted = f'"{distribution}>={framework.needed}"'
+    remedy = install if missing else f"repair it with: pip install --force-reinstall {wanted}"
+    return UnusableError(f"backend {name!r} can not be used: {reason}", reason, remedy)
+
+
+def _found(framework: Framework) -> tuple[str, str]:
+    """Return the version, "" if it is not known, and the name of the distribution."""
+    version, distribution = "", framework.distributions[0]
+    for candidate in framework.distributions:
+        try:
+            version, distribution = importlib.metadata.version(candidate), candidate
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        break
+    # What was imported knows better than what is installed: a folder may hide it.
+    imported = getattr(sys.modules.get(framework.module), "__version__", None)
+    return (imported if isinstance(imported, str) else version), distribution
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return (2, 6, 0) for ``2.6.0rc1+cpu``, and () for what is no version."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
+def _first_line(exc: Exception) -> str:
+    """Return the beginning of an error's text, without line breaks."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()] or ["no reason given"]
+    return lines[0] if len(lines[0]) <= QUOTED else f"{lines[0][:QUOTED]}…"

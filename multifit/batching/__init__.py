@@ -1,0 +1,1 @@
+"""Batches: frames put together, their shapes, and large frames in parts."""

@@ -1,0 +1,255 @@
+"""Frames and their neighbours as the flat arrays that the core eats.
+
+All atoms of a batch lie in one list sorted by type, whichever frame they are in. For each type of
+neighbours there is one table of pairs, one row for each centre, as wide as the batch needs:
+components before neighbours, ``rij`` (N, 3, k), so that every product of the descriptor is a matrix
+product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..neighbors import frame as frm
+from ..neighbors.frame import Columns, Frame, PairTable
+from ..tree import Tree
+from .shapes import Shape, Shapes, bucket
+
+#: Columns that tables get beyond what was seen in some frames, so that others fit in too.
+SPARE = 2
+
+
+class BatchAtoms(NamedTuple):
+    """Which atoms a batch has, for sums and means over them."""
+
+    natoms: Any  #: real atoms of each frame, (nframes,)
+    mask: Any  #: 1 for a real atom and 0 for one that pads, (N,)
+    frame: Any  #: the frame of each atom, (N,)
+    present: Any = None  #: 1 for a frame that counts, (nframes,); those with atoms if not given
+
+
+def flat_atoms(xp: Any, batch: Tree) -> BatchAtoms:
+    """Return the atoms of a batch of :meth:`Batcher.assemble`, in the order of its outputs."""
+    centres = [batch["centres"][a] for a in sorted(batch["centres"], key=int)]
+    if not centres:
+        nothing = xp.zeros((0,), dtype=xp.float64)
+        return BatchAtoms(batch["natoms"], nothing, xp.zeros((0,), dtype=xp.int64))
+    mask, frame = (xp.concat([each[key] for each in centres], axis=0) for key in ("mask", "frame"))
+    return BatchAtoms(batch["natoms"], mask, frame)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the atoms of the frames lie in the flat list."""
+
+    frame: np.ndarray  #: (N,) frame of each place; 0 for a place that pads
+    atom: np.ndarray  #: (N,) atom in its frame
+    real: np.ndarray  #: (N,) False for a place that pads
+    nframes: int  #: frames of the batch, with those that pad
+
+    def spread(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """Return (N, …) in the flat order from one (natoms, …) per frame; padding is zero."""
+        first = np.asarray(values[0])
+        flat = np.zeros((len(self.frame), *first.shape[1:]), dtype=first.dtype)
+        for f, value in enumerate(values):
+            here = self.real & (self.frame == f)
+            flat[here] = np.asarray(value)[self.atom[here]]
+        return flat
+
+    def gather(self, flat: np.ndarray, nframes: int, natoms: int) -> np.ndarray:
+        """Return (nframes, natoms, …) from (N, …); virtual atoms are zero."""
+        out = np.zeros((nframes, natoms, *flat.shape[1:]), dtype=flat.dtype)
+        out[self.frame[self.real], self.atom[self.real]] = flat[self.real]
+        return out
+
+    def padded(self, values: np.ndarray) -> np.ndarray:
+        """Return what each frame has, with zeros for frames that pad."""
+        more = self.nframes - len(values)
+        return np.concatenate([values, np.zeros((more, *values.shape[1:]), values.dtype)])
+
+
+@dataclass
+class Batcher:
+    """Cut neighbours at ``sel`` and put frames together.
+
+    Parameters
+    ----------
+    rcut
+        The cut-off in Å.
+    sel
+        The most neighbours of each type that count.
+    pair_exclude_types
+        Pairs of types that do not see each other.
+    static_shapes
+        Whether batches get few shapes, with places that stay empty, and tables never shrink again:
+        for backends that compile for each shape.
+    """
+
+    rcut: float
+    sel: tuple[int, ...]
+    pair_exclude_types: tuple[tuple[int, int], ...] = ()
+    static_shapes: bool = False
+    _widths: dict[tuple[int, bool], int] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Begin without shapes."""
+        self.shapes = Shapes(self.static_shapes)
+
+    def frame(
+        self,
+        coord: np.ndarray,
+        cell: np.ndarray | None,
+        pbc: Sequence[bool],
+        atype: np.ndarray,
+        where: str = "",
+    ) -> Frame:
+        """Return a frame with its neighbours, as ``multifit.neighbors.frame.frame`` does."""
+        exclude_pairs = self.pair_exclude_types
+        return frm.frame(coord, cell, pbc, atype, self.rcut, self.sel, exclude_pairs, where)
+
+    def _room(self, b: int, found: Sequence[Columns], spare: int = 0) -> tuple[int, int]:
+        """Return the columns that a table of neighbours of type b has: near ones, and others."""
+        needs = [max((each.widths[zone] for each in found), default=0) for zone in range(2)]
+        if not self.static_shapes:
+            return needs[0], needs[1]
+        with self._lock:
+            for zone, need in enumerate(needs):
+                width = min(bucket(need + spare), self.sel[b]) if need else 0
+                self._widths[b, zone == 0] = max(width, self._widths.get((b, zone == 0), 0))
+            return self._widths[b, True], self._widths[b, False]
+
+    def reserve(self, frames: Sequence[Frame]) -> None:
+        """Let tables be as wide as these frames need and a little more, for static shapes."""
+        for b in {b for frame in frames for b in frame.tables}:
+            tables = [frame.tables[b] for frame in frames if b in frame.tables]
+            self._room(b, [table.columns(self.rcut) for table in tables], spare=SPARE)
+
+    def assemble(
+        self,
+        frames: Sequence[Frame],
+        fparam: np.ndarray | None = None,
+        aparam: Sequence[np.ndarray] | np.ndarray | None = None,
+        others: int = 0,
+    ) -> tuple[Tree, Layout]:
+        """Return a batch of frames and the places of their atoms.
+
+        Parameters
+        ----------
+        fparam
+            (nframes, numb_fparam).
+        aparam
+            (natoms, numb_aparam) for each frame.
+        others
+            Places for atoms outside, at which pairs of a part of a frame may end
+            (:mod:`multifit.batching.partition`).
+
+        Returns
+        -------
+        batch
+            ``{"natoms": (nframes,), "atype": (N,), "centres": {a: {"frame", "atom", "mask": (n,)}},
+            "tables": {b: {"rij": (N, 3, k), "index": (N, k), "mask": (N, k), "near": (m,)}}}`` and
+            the parameters. The first m columns of a table are those of near pairs (``near`` itself
+            holds nothing). A frame that pads has no atoms.
+        layout
+            The frame and the atom of each place of the flat list.
+        """
+        layout, shape, places = self._lay_out(frames)
+        if others:
+            places = [np.append(places[0], len(layout.real) + np.arange(others))]
+        centres: dict[str, Any] = {}
+        start = 0
+        for a, n in enumerate(shape.counts):
+            if n:
+                span = slice(start, start + n)
+                centres[str(a)] = {
+                    "frame": layout.frame[span],
+                    "atom": layout.atom[span],
+                    "mask": layout.real[span].astype(np.float64),
+                }
+                start += n
+        tables = {}
+        for b in range(len(self.sel)):
+            some = [
+                (f.tables[b], place)
+                for f, place in zip(frames, places, strict=True)
+                if b in f.tables
+            ]
+            found = [table.columns(self.rcut) for table, _ in some]
+            room = self._room(b, found)
+            if any(room):
+                tables[str(b)] = _table(some, found, len(layout.real), room)
+        natoms = np.array([float((f.atype >= 0).sum()) for f in frames])
+        batch: Tree = {
+            "natoms": layout.padded(natoms),
+            "atype": np.repeat(np.arange(len(self.sel)), shape.counts),
+            "centres": centres,
+            "tables": tables,
+        }
+        if others:
+            batch["others"] = np.zeros(others)
+        if fparam is not None:
+            batch["fparam"] = layout.padded(np.asarray(fparam, dtype=np.float64))
+        if aparam is not None:
+            flat = layout.spread([np.asarray(each, dtype=np.float64) for each in aparam])
+            start = 0
+            for centre in centres.values():
+                stop = start + len(centre["mask"])
+                centre["aparam"] = flat[start:stop]
+                start = stop
+        return batch, layout
+
+    def _lay_out(self, frames: Sequence[Frame]) -> tuple[Layout, Shape, list[np.ndarray]]:
+        """Return the layout, the shape, and each frame's atoms' places."""
+        sizes = [len(f.atype) for f in frames]
+        frame = np.repeat(np.arange(len(frames)), sizes)
+        atom = np.concatenate([np.arange(n) for n in sizes])
+        atype = np.concatenate([f.atype for f in frames])
+        counts = np.bincount(atype[atype >= 0], minlength=len(self.sel))
+        shape = self.shapes.fit(Shape(len(frames), tuple(counts.tolist())))
+        source = np.full(shape.natoms, -1)
+        start = 0
+        for a, n in enumerate(shape.counts):
+            source[start : start + counts[a]] = np.flatnonzero(atype == a)
+            start += n
+        real = source >= 0
+        places = np.zeros((2, shape.natoms), dtype=np.int64)
+        places[:, real] = frame[source[real]], atom[source[real]]
+        layout = Layout(places[0], places[1], real, shape.nframes)
+        place = np.zeros(len(atype), dtype=np.int64)
+        place[source[real]] = np.flatnonzero(real)
+        return layout, shape, np.split(place, np.cumsum(sizes)[:-1])
+
+
+def _table(
+    some: Sequence[tuple[PairTable, np.ndarray]],
+    columns: Sequence[Columns],
+    n: int,
+    room: tuple[int, int],
+) -> dict[str, np.ndarray]:
+    """Return the table of the neighbours of one type around all atoms.
+
+    Parameters
+    ----------
+    some
+        The pairs of each frame, and the places of its atoms.
+    columns
+        Theirs.
+    room
+        How many columns there are for near pairs, and for the others.
+    """
+    width = sum(room)
+    rij = np.zeros((n, 3, width))
+    index = np.zeros((n, width), dtype=np.int64)
+    mask = np.zeros((n, width))
+    for (table, place), found in zip(some, columns, strict=True):
+        row, col = place[table.i], np.where(found.near, found.col, room[0] + found.col)
+        rij[row, :, col] = table.rij
+        index[row, col] = place[table.j]
+        mask[row, col] = 1.0
+    return {"rij": rij, "index": index, "mask": mask, "near": np.zeros(room[0])}

@@ -1,0 +1,75 @@
+"""Descriptors of all atoms of a batch, and the way back from them to the pair vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...tree import Tree
+from .._environment import to_vectors
+from ._direct import direct
+from ._geometry import spans
+from ._series import series
+from ._settings import SeE2A
+
+Array = Any
+Descriptors = dict[int, Array]  #: the type of the centres → (n, M·axis_neuron)
+
+
+def of_geometry(
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    counts: Mapping[int, int],
+    known: Tree,
+    basis: Tree | None = None,
+) -> tuple[Descriptors, Callable[[Descriptors], Array]]:
+    """Return the descriptors of N atoms that lie in the order of their types, and their pullback.
+
+    Parameters
+    ----------
+    counts
+        Type of the centres → how many there are, as in :func:`multifit.descriptors.geometry`.
+    known
+        What that returns.
+    basis
+        ``near`` and ``far`` from :func:`multifit.descriptors.chebyshev_basis`, as arrays of xp: the
+        embedding nets are then evaluated at their nodes and interpolated; without it, at every
+        pair.
+
+    Returns
+    -------
+    D
+        For each type its atoms' descriptors, (n, M·axis_neuron).
+    pullback
+        D̄ → ∂/∂r_ij (N, 3, Σk), for the tables as :func:`multifit.descriptors.join` puts them.
+    """
+    rows = spans(counts)
+    if basis is None:
+        t, embed_pullback = direct(xp, config, params, rows, known)
+    else:
+        t, embed_pullback = series(xp, config, params, basis, rows, known)
+    parts = {a: _contract(xp, config, each) for a, each in t.items()}
+
+    def pullback(d_bar: Descriptors) -> Array:
+        bars = embed_pullback({a: pull(d_bar[a]) for a, (_, pull) in parts.items()})
+        return to_vectors(xp, known["factors"], *bars)
+
+    return {a: d for a, (d, _) in parts.items()}, pullback
+
+
+def _contract(xp: Any, config: SeE2A, t: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """Return D (n, M·m) from Σ_j R̃ ⊗ G (n, 4, M), and its pullback."""
+    n, _, width = t.shape
+    m, share = config.axis_neuron, 1.0 / config.nnei
+    t = t * share
+    head = t[:, :, :m]
+    d = xp.reshape(xp.matmul(xp.matrix_transpose(t), head), (n, width * m))
+
+    def pullback(d_bar: Array) -> Array:
+        d_bar = xp.astype(xp.reshape(d_bar, (n, width, m)), t.dtype, copy=False)
+        t_bar = xp.matmul(share * head, xp.matrix_transpose(d_bar))
+        first = t_bar[:, :, :m] + xp.matmul(share * t, d_bar)
+        return xp.concat([first, t_bar[:, :, m:]], axis=2)
+
+    return d, pullback

@@ -1,0 +1,1 @@
+"""Predictions beside labels, error metrics, and the output bias of a trained model."""

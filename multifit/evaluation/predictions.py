@@ -1,0 +1,161 @@
+"""A model's predictions beside the labels of a data system, in chunks that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..data import System, parameters, snapshot
+from ..inference.potential import Potential
+from ..inference.runner import Request
+from ..inference.structure import Structure
+from ..models import Model
+from . import labels
+from .metrics import QUANTITIES, Errors
+
+#: The label that is compared on request only, for it is large and its prediction dear.
+HESSIAN = "hessian"
+
+
+def compared(model: Model, hessian: bool = False) -> tuple[str, ...]:
+    """Return the labels that a model's predictions are compared with."""
+    found = (q.label for q in QUANTITIES.values() if q.kind == model.fitting.var_name)
+    return tuple(dict.fromkeys(label for label in found if hessian or label != HESSIAN))
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some frames of a system.
+
+    Attributes
+    ----------
+    frames
+        Which, (n,).
+    atype
+        Types of their atoms, −1 for virtual ones, (n, natoms).
+    weight
+        What the energy of each atom counts in the energy of its frame, (n, natoms).
+    output
+        ``energy`` (n,), ``force`` (n, natoms, 3), … as :class:`multifit.Potential` returns them,
+        but for the weights in ``energy``.
+    label
+        The labels that the system has, of the same shapes.
+    """
+
+    frames: np.ndarray
+    atype: np.ndarray
+    weight: np.ndarray
+    output: dict[str, np.ndarray]
+    label: dict[str, np.ndarray]
+
+    @property
+    def real(self) -> np.ndarray:
+        """Which atoms are not virtual, (n, natoms)."""
+        return self.atype >= 0
+
+
+def compare(
+    potential: Potential,
+    system: System,
+    frames: np.ndarray | None = None,
+    *,
+    coefficients: bool = False,
+    hessian: bool = False,
+) -> Errors:
+    """Return how far a model is from the labels of a system.
+
+    Parameters
+    ----------
+    potential
+        The model.
+    system
+        The data, with the model's ``type_map``.
+    frames
+        Which frames (n,); None for all.
+    coefficients, hessian
+        As for :func:`predictions`.
+
+    Raises
+    ------
+    DataError
+        If the model needs parameters that the data lack, or the data can not be read.
+    """
+    errors = Errors()
+    chunks = predictions(potential, system, frames, coefficients=coefficients, hessian=hessian)
+    for chunk in chunks:
+        errors.add(chunk.output, chunk.label, chunk.real)
+    return errors
+
+
+def predictions(
+    potential: Potential,
+    system: System,
+    frames: np.ndarray | None = None,
+    *,
+    coefficients: bool = False,
+    hessian: bool = False,
+) -> Iterator[Chunk]:
+    """Yield predictions and labels of the frames of a system, in their order.
+
+    Parameters
+    ----------
+    frames
+        Which frames (n,); None for all.
+    coefficients
+        Whether energies are sums with the coefficients of ``atom_ener_coeff.npy``, where the data
+        have it; else with 1.
+    hessian
+        Whether Hessians are predicted too, if the system has them as labels.
+    """
+    chosen = np.arange(system.nframes) if frames is None else np.asarray(frames, dtype=np.int64)
+    size = max(1, potential.runner.at_once // max(system.natoms, 1))
+    for start in range(0, len(chosen), size):
+        chunk = _predict(potential, system, chosen[start : start + size], hessian)
+        yield _weighted(system, chunk) if coefficients else chunk
+
+
+def _weighted(system: System, chunk: Chunk) -> Chunk:
+    """Return the frames with the energy that their coefficients say."""
+    weight = system.load(chunk.frames, ["atom_ener_coeff"]).get("atom_ener_coeff")
+    if weight is None:
+        return chunk
+    energy = (weight * chunk.output["atom_energy"]).sum(axis=1)
+    return replace(chunk, weight=weight, output={**chunk.output, "energy": energy})
+
+
+def first_frames(system: System, limit: int | None) -> np.ndarray:
+    """Return the numbers of the first frames of a system, at most ``limit``."""
+    return np.arange(system.nframes if not limit else min(limit, system.nframes))
+
+
+def spread_frames(system: System, limit: int | None) -> np.ndarray:
+    """Return the numbers of at most ``limit`` frames, evenly spread over the system."""
+    if not limit or limit >= system.nframes:
+        return np.arange(system.nframes)
+    return np.arange(limit) * system.nframes // limit
+
+
+def _predict(potential: Potential, system: System, frames: np.ndarray, hessian: bool) -> Chunk:
+    """Return the predictions for some frames, which fit into memory together."""
+    model, fit = potential.model, potential.model.fitting
+    wanted = compared(model, hessian)
+    arrays = labels.load(model, system, frames, (*wanted, "fparam", "aparam"))
+    extra = parameters(system, arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam)
+    given = [
+        Structure(
+            *snapshot(system, int(frame), arrays, k, fit.use_aparam_as_mask),
+            *(None if x is None else x[k] for x in extra),
+        )
+        for k, frame in enumerate(frames)
+    ]
+    rows = potential.runner.run(given, Request(hessian=HESSIAN in arrays))
+    atype = np.stack([one.atype for one in given])
+    return Chunk(
+        frames,
+        atype,
+        np.ones(atype.shape),
+        {key: np.stack([row[key] for row in rows]) for key in rows[0]},
+        {key: arrays[key] for key in wanted if key in arrays},
+    )

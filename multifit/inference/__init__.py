@@ -1,0 +1,1 @@
+"""Prediction: structures, the compiled evaluator, and the public ``Potential``."""

@@ -1,0 +1,147 @@
+"""A model on a backend: compiled functions, parameters on the device, and the series."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import models as mdl
+from ..backend import Backend
+from ..batching.batch import Layout
+from ..descriptors.se_e2_a._basis import Spectrum, takes_series
+from ..errors import UnsupportedError
+from ..tree import Tree, map_leaves
+
+#: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
+TANGENTS_AT_ONCE = 1 << 23
+
+
+class Parameters(NamedTuple):
+    """The parameters of a model; never changed, but replaced as a whole."""
+
+    host: Tree  #: nested NumPy arrays
+    device: Tree  #: the same, of the backend
+
+
+class Evaluator:
+    """What evaluates batches; threads may share it.
+
+    Parameters
+    ----------
+    model
+        The settings.
+    params
+        The parameters as a nested dict of NumPy arrays.
+    backend
+        The adapter.
+    embedding
+        One of :data:`multifit.descriptors.se_e2_a._basis.EMBEDDINGS`.
+    """
+
+    def __init__(
+        self, model: mdl.Model, params: Tree, backend: Backend, embedding: str = "auto"
+    ) -> None:
+        self.model, self.backend = model, backend
+        self._must = embedding == "spectral"
+        series = takes_series(embedding, model.descriptor)
+        self._spectrum = Spectrum(backend, model.descriptor, wanted=series)
+        #: Held while the series and the parameters that it is made for are read or replaced.
+        self._lock = threading.Lock()
+        self._current = Parameters(params, map_leaves(backend.asarray, params))
+        # The mean over a frame's atoms is nothing that a piece of it knows.
+        fitting = replace(model.fitting, tot_ener_zero=False)
+        self._unbalanced = replace(model, fitting=fitting)
+        self._functions = {
+            "": backend.compile(self._outputs),
+            "atom_virial": backend.compile(self._outputs_with_atom_virial),
+            "hessian": backend.compile(self._outputs_with_hessian),
+            "unbalanced": backend.compile(self._unbalanced_energies),
+        }
+
+    def set_params(self, params: Tree) -> None:
+        """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
+        new = Parameters(params, map_leaves(self.backend.asarray, params))
+        with self._lock:
+            self._spectrum.check(params)
+            self._current = new
+
+    @property
+    def current(self) -> Parameters:
+        """The parameters as they are now."""
+        return self._current
+
+    def _outputs(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate(self.backend, self.model, params, batch)
+
+    def _outputs_with_atom_virial(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate(self.backend, self.model, params, batch, atom_virial=True)
+
+    def _outputs_with_hessian(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate_hessian(self.backend, self.model, params, batch)
+
+    def _unbalanced_energies(self, params: Tree, batch: Tree) -> dict[str, Any]:
+        return mdl.evaluate(self.backend, self._unbalanced, params, batch, forces=False)
+
+    def start(
+        self, batch: Tree, nearest: np.ndarray, params: Parameters, what: str = ""
+    ) -> dict[str, Any]:
+        """Return the outputs for a batch on the device, perhaps before they are there.
+
+        Parameters
+        ----------
+        batch
+            As arrays of the backend.
+        nearest
+            The smallest distance of each pair of types in Å, (ntypes, ntypes).
+        params
+            The value of :attr:`current` when the call began to which the batch belongs.
+        what
+            ``atom_virial`` for these, too; ``unbalanced`` for atomic energies alone, from which
+            no mean is subtracted (``tot_ener_zero``).
+        """
+        basis = self._basis(params, nearest)
+        if basis is None and self._must:
+            raise UnsupportedError(
+                "embedding 'spectral': the embedding nets vary too quickly with the distance for a "
+                "series; choose 'auto' or 'direct'"
+            )
+        given = batch if basis is None else {**batch, "basis": basis}
+        out: dict[str, Any] = self._functions[what](params.device, given)
+        return out
+
+    def _basis(self, params: Parameters, nearest: np.ndarray) -> Tree | None:
+        """Return the series for a batch, as arrays of the backend, or None."""
+        with self._lock:
+            known = self._spectrum.holds(nearest)
+            basis = self._spectrum.basis_for(nearest, lambda: params.host)
+            if not known and params is not self._current:
+                self._spectrum.check(self._current.host)
+                basis = self._spectrum.basis
+        return None if basis is None else basis.device
+
+    def fetched(self, out: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Return outputs as NumPy arrays, when they are there."""
+        return {key: self.backend.to_numpy(value) for key, value in out.items()}
+
+    def hessians(
+        self, params: Parameters, batch: Tree, layout: Layout, nframes: int, natoms: int
+    ) -> np.ndarray:
+        """Return the Hessians of a batch, a few columns at a time: memory is bounded."""
+        pairs = sum(math.prod(table["mask"].shape) for table in batch["tables"].values())
+        numbers = 3 * self.model.descriptor.neuron[-1] * pairs
+        size = min(natoms, max(1, TANGENTS_AT_ONCE // max(numbers, 1)))
+        every = mdl.directions(natoms)
+        columns = []
+        for start in range(0, natoms, size):
+            some = np.zeros((natoms, size))  # the last ones move nothing: one shape for compilers
+            part = every[:, start : start + size]
+            some[:, : part.shape[1]] = part
+            moved = {**batch, "directions": self.backend.as_input(some)}
+            out = self._functions["hessian"](params.device, moved)["hessian"]
+            flat = self.backend.to_numpy(out)[:, :, : 3 * part.shape[1]]
+            columns.append(layout.gather(flat, nframes, natoms))
+        return np.concatenate(columns, axis=3).reshape(nframes, 3 * natoms, 3 * natoms)

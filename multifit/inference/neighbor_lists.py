@@ -1,0 +1,91 @@
+"""Neighbours of structures, found anew or kept from one structure of a trajectory to the next."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..batching import partition
+from ..batching.batch import Batcher
+from ..errors import DataError
+from ..neighbors.frame import Frame
+from ..neighbors.verlet import VerletList
+from .structure import Structure
+
+#: Searches after which a large frame's atoms get a new order: they move about, and pieces tatter.
+ORDER_LASTS = 20
+
+
+@dataclass
+class _Kept:
+    """The list of a trajectory, and the order in which it has the atoms."""
+
+    neighbours: VerletList
+    atype: np.ndarray  #: as in the structure, (natoms,)
+    size: int  #: of pieces; 0 for a frame that is evaluated whole
+    order: partition.Order | None
+
+    def serves(self, s: Structure, size: int, skin: float) -> bool:
+        """Return whether the list is one of these atoms, and its order is good enough."""
+        same = self.size == size and self.neighbours.skin == skin
+        fresh = self.order is None or self.neighbours.searches < ORDER_LASTS
+        return same and fresh and np.array_equal(self.atype, s.atype)
+
+
+class _Own(threading.local):
+    """What a thread keeps: two of them follow two trajectories."""
+
+    kept: _Kept | None = None
+
+
+class NeighborLists:
+    """Frames of structures; with a skin, the list of neighbours of the last one is used again.
+
+    Each thread has a list of its own.
+    """
+
+    def __init__(self, batcher: Batcher) -> None:
+        self._batcher = batcher
+        self._own = _Own()
+
+    def frame(self, s: Structure, skin: float = 0.0) -> Frame:
+        """Return a structure with its neighbours; ``skin`` in Å."""
+        if not skin:
+            return self._batcher.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
+        kept = self._list(s, 0, skin)
+        return kept.neighbours.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
+
+    def ordered(self, s: Structure, size: int, skin: float = 0.0) -> tuple[partition.Order, Frame]:
+        """Return the order in which a large structure is evaluated, and its atoms in this order.
+
+        Parameters
+        ----------
+        size
+            Of pieces, in atoms.
+        """
+        find, order = self._batcher.frame, None
+        if skin:
+            kept = self._list(s, size, skin)
+            find, order = kept.neighbours.frame, kept.order
+        if order is None:
+            order = partition.spatial_order(s.coord, s.cell, s.pbc, s.atype, size)
+        atoms = order.atoms
+        try:
+            return order, find(s.coord[atoms], s.cell, s.pbc, s.atype[atoms], s.where)
+        except DataError:
+            # The same again, in the order in which the caller numbers the atoms.
+            self._batcher.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
+            raise
+
+    def _list(self, s: Structure, size: int, skin: float) -> _Kept:
+        """Return the list that is kept, or a new one if it is of no use here."""
+        kept = self._own.kept
+        if kept is None or not kept.serves(s, size, skin):
+            b = self._batcher
+            self._own.kept = None  # two lists of a large frame may not fit
+            order = partition.spatial_order(s.coord, s.cell, s.pbc, s.atype, size) if size else None
+            made = VerletList(b.rcut, b.sel, b.pair_exclude_types, skin)
+            kept = self._own.kept = _Kept(made, s.atype.copy(), size, order)
+        return kept

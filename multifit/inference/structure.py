@@ -1,0 +1,149 @@
+"""Structures that are to be evaluated, whoever gives them: mappings, ASE's Atoms, data systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, did_you_mean
+from ..fitting import Fitting
+from . import arguments as args
+
+#: What a mapping may hold.
+KEYS = ("coord", "types", "cell", "pbc", "fparam", "aparam")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The atoms of one frame and the parameters that the model takes."""
+
+    coord: np.ndarray  #: (natoms, 3) in Å
+    cell: np.ndarray | None  #: (3, 3) in Å
+    pbc: Sequence[bool]
+    atype: np.ndarray  #: (natoms,); −1 is a virtual atom
+    where: str  #: its name in error messages
+    fparam: np.ndarray | None = None  #: (numb_fparam,)
+    aparam: np.ndarray | None = None  #: (natoms, numb_aparam)
+
+
+def type_indices(
+    type_map: Sequence[str], types: Sequence[int] | Sequence[str] | np.ndarray
+) -> np.ndarray:
+    """Return types or element symbols as numbers, (natoms,) int64.
+
+    Raises
+    ------
+    DataError
+        If a type is outside ``type_map`` (which atom).
+    """
+    try:
+        given = np.asarray(types)
+    except ValueError:
+        given = np.zeros(0, dtype=object)
+    if given.size == 0 and given.dtype.kind == "f":  # an empty list
+        given = given.astype(np.int64)
+    if given.dtype.kind in "US" and given.ndim == 1:
+        return _from_symbols(type_map, given)
+    if given.dtype.kind not in "iu" or given.ndim != 1:
+        raise DataError("types must be integers or element symbols, one for each atom")
+    wrong = np.flatnonzero((given < -1) | (given >= len(type_map)))
+    if wrong.size:
+        raise DataError(
+            f"atom {wrong[0]} has the type {given[wrong[0]]}, but the model has "
+            f"{len(type_map)} types ({', '.join(type_map)})"
+        )
+    return given.astype(np.int64)
+
+
+def _from_symbols(type_map: Sequence[str], symbols: np.ndarray) -> np.ndarray:
+    index = {name: k for k, name in enumerate(type_map)}
+    names, inverse = np.unique(symbols.astype(np.str_), return_inverse=True)
+    unknown = [k for k, name in enumerate(names) if str(name) not in index]
+    if unknown:
+        atom = int(np.flatnonzero(np.isin(inverse, unknown))[0])
+        name = str(symbols.astype(np.str_)[atom])
+        raise DataError(
+            f"atom {atom} is {name!r}, but the model knows "
+            f"{', '.join(type_map)}{did_you_mean(name, index)}"
+        )
+    return np.array([index[str(name)] for name in names], dtype=np.int64)[inverse]
+
+
+def parameters(
+    fitting: Fitting,
+    fparam: np.ndarray | None,
+    aparam: np.ndarray | None,
+    nframes: int,
+    natoms: int,
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return fparam (nframes, n) and aparam (nframes, natoms, n), or None where not used."""
+    if fparam is None and fitting.default_fparam is not None:
+        fparam = np.asarray(fitting.default_fparam)
+    given = {"fparam": (fparam, fitting.numb_fparam), "aparam": (aparam, fitting.numb_aparam)}
+    shapes = {"fparam": (nframes,), "aparam": (nframes, natoms)}
+    found: dict[str, np.ndarray | None] = {}
+    for name, (value, n) in given.items():
+        found[name] = _checked(name, value, (*shapes[name], n))
+    return found["fparam"], found["aparam"]
+
+
+def _checked(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return parameters in the wanted shape, or None if the model takes none."""
+    n = shape[-1]
+    if n == 0 and value is not None:
+        raise DataError(f"{name} was given, but the model has numb_{name} = 0")
+    if n == 0:
+        return None
+    if value is None:
+        raise DataError(f"the model needs {name}, {n} numbers each; give {name}=")
+    value = args.numbers(name, value)
+    if not np.isfinite(value).all():
+        bad = value[~np.isfinite(value)][0]
+        raise DataError(f"{name} holds {bad}; give finite numbers")
+    if value.size == np.prod(shape):
+        return np.asarray(value.reshape(shape))
+    if value.size == np.prod(shape[1:]):
+        return np.broadcast_to(value.reshape(shape[1:]), shape)
+    raise DataError(f"{name} has the shape {value.shape}, but must have {shape}")
+
+
+def fields_of(structure: Any) -> Mapping[str, Any]:
+    """Return what describes a structure under :data:`KEYS`.
+
+    Parameters
+    ----------
+    structure
+        Such a mapping, or an object with ``positions``, ``symbols``, ``cell`` and ``pbc`` as
+        ``ase.Atoms`` has them.
+
+    Raises
+    ------
+    DataError
+        If it is neither.
+    """
+    if isinstance(structure, Mapping):
+        for key in structure:
+            if key not in KEYS:
+                raise DataError(
+                    f"unknown key {key!r}{did_you_mean(str(key), KEYS)}; known are "
+                    f"{', '.join(KEYS)}"
+                )
+        lacking = [key for key in KEYS[:2] if key not in structure]
+        if lacking:
+            raise DataError(f"{lacking[0]} is missing; give {' and '.join(KEYS[:2])} at least")
+        return structure
+    if not (hasattr(structure, "positions") and hasattr(structure, "symbols")):
+        raise DataError(
+            f"a {type(structure).__name__} is no structure; give mappings with coord, types and "
+            "cell, or ase.Atoms"
+        )
+    pbc = np.asarray(getattr(structure, "pbc", False))
+    return {
+        "coord": structure.positions,
+        "types": [str(symbol) for symbol in structure.symbols],
+        "cell": np.asarray(structure.cell) if pbc.any() else None,
+        "pbc": pbc,
+    }

@@ -1,0 +1,142 @@
+"""What the atoms of one type contribute: descriptor, fitting net and bias."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import descriptors as dsc
+from .. import fitting as fit
+from ..backend import Arithmetic
+from ..batching.batch import BatchAtoms, flat_atoms
+from ..tree import Tree
+from ._settings import Model
+
+Array = Any
+
+
+def centres(batch: Tree) -> list[str]:
+    """Return the types whose atoms are in a batch, in the order in which it has them."""
+    return sorted(batch["centres"], key=int)
+
+
+def frames_of(xp: Any, batch: Tree) -> Array:
+    """Return the frame of each atom, (N,)."""
+    return xp.concat([batch["centres"][a]["frame"] for a in centres(batch)], axis=0)
+
+
+def weight(xp: Any, model: Model, a: int, batch: Tree) -> Array:
+    """Return which atoms of type a contribute to the total, 1 or 0, (n,)."""
+    mask = batch["centres"][str(a)]["mask"]
+    return xp.zeros_like(mask) if a in model.atom_exclude_types else mask
+
+
+def compared_atoms(backend: Arithmetic, model: Model, batch: Tree) -> BatchAtoms:
+    """Return the atoms of a batch that a loss compares with labels.
+
+    An atom of ``atom_exclude_types`` has forces, but no density of states of its own.
+    """
+    xp, atoms = backend.xp, flat_atoms(backend.xp, batch)
+    if model.has_forces or not model.atom_exclude_types or not batch["centres"]:
+        return atoms
+    mask = xp.concat([weight(xp, model, int(a), batch) for a in centres(batch)], axis=0)
+    natoms = backend.segment_sum(mask, atoms.frame, atoms.natoms.shape[0])
+    # A frame in which no atom is compared is still one that should be zero.
+    present = xp.astype(atoms.natoms > 0.0, natoms.dtype)
+    return BatchAtoms(natoms, mask, atoms.frame, present)
+
+
+def _counts(batch: Tree) -> dict[int, int]:
+    """Return how many atoms of each type a batch has, in its order."""
+    return {int(a): batch["centres"][a]["mask"].shape[0] for a in centres(batch)}
+
+
+def prepared(xp: Any, model: Model, params: Tree, batch: Tree) -> Tree:
+    """Return a batch whose pairs are ready for the networks: ``geometry`` instead of ``tables``.
+
+    What is ready stays as it is. Nothing of it depends on parameters that are trained.
+
+    Parameters
+    ----------
+    batch
+        From :class:`multifit.batching.batch.Batcher`, perhaps with a ``basis``.
+    """
+    if "geometry" in batch:
+        return batch
+    ready = {key: x for key, x in batch.items() if key != "tables"}
+    ready["geometry"] = dsc.geometry(
+        xp,
+        model.descriptor,
+        params["descriptor"],
+        batch["atype"],
+        _counts(batch),
+        batch["tables"],
+        batch.get("basis"),
+    )
+    return ready
+
+
+def contributions(
+    xp: Any, model: Model, params: Tree, batch: Tree
+) -> tuple[list[Array], Callable[[list[Array]], Array]]:
+    """Return what the atoms contribute, type by type, and its pullback to the pair vectors.
+
+    Parameters
+    ----------
+    batch
+        As from :func:`prepared`.
+
+    Returns
+    -------
+    y
+        (n, dim_out) for each type of :func:`centres`.
+    pullback
+        The same of ȳ → (N, 3, Σk), for the tables as :func:`multifit.descriptors.join` puts them.
+    """
+    kinds = [int(a) for a in centres(batch)]
+    d, descriptor_pullback = dsc.of_geometry(
+        xp,
+        model.descriptor,
+        params["descriptor"],
+        _counts(batch),
+        batch["geometry"],
+        batch.get("basis"),
+    )
+    found = [_of_type(xp, model, params, a, batch, d[a]) for a in kinds]
+
+    def pullback(y_bar: list[Array]) -> Array:
+        parts = zip(kinds, found, y_bar, strict=True)
+        return descriptor_pullback({a: pull(bar) for a, (_, pull), bar in parts})
+
+    return [y for y, _ in found], pullback
+
+
+def _of_type(
+    xp: Any, model: Model, params: Tree, a: int, batch: Tree, d: Array
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return what atoms of type a with descriptors d contribute (n, dim_out), and ȳ → d̄."""
+    atoms = batch["centres"][str(a)]
+    counts = weight(xp, model, a, batch)[:, None]
+    fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
+    y, fit_pullback = fit.fit(
+        xp, model.fitting, params["fitting"], a, d, fparam, atoms.get("aparam")
+    )
+    y = (y + params["out_bias"][a, :]) * counts
+    return y, lambda y_bar: fit_pullback(y_bar * counts)
+
+
+def totals(backend: Arithmetic, model: Model, params: Tree, batch: Tree) -> tuple[Array, Array]:
+    """Return the sums over the atoms of each frame and what each atom contributes.
+
+    (nframes, dim_out) and (N, dim_out).
+    """
+    xp, nframes = backend.xp, batch["natoms"].shape[0]
+    if not batch["centres"]:
+        shape = (model.fitting.dim_out,)
+        return (
+            xp.zeros((nframes, *shape), dtype=xp.float64),
+            xp.zeros((0, *shape), dtype=xp.float64),
+        )
+    batch = prepared(xp, model, params, batch)
+    each = xp.concat(contributions(xp, model, params, batch)[0], axis=0)
+    return backend.segment_sum(each, frames_of(xp, batch), nframes), each

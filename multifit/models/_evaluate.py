@@ -1,0 +1,50 @@
+"""What a model predicts, whichever kind it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..backend import Arithmetic
+from ..tree import Tree
+from ._atomic import totals
+from ._energy import evaluate_energy
+from ._settings import Model
+
+Array = Any
+
+
+def evaluate(
+    backend: Arithmetic,
+    model: Model,
+    params: Tree,
+    batch: Tree,
+    *,
+    forces: bool = True,
+    atom_virial: bool = False,
+) -> dict[str, Array]:
+    """Return what the model predicts for a batch.
+
+    Parameters
+    ----------
+    params
+        As from :func:`init`, as arrays of the backend.
+    batch
+        From :class:`multifit.batching.batch.Batcher`, as arrays of the backend: N atoms in
+        nframes frames, sorted by type.
+    forces, atom_virial
+        Which derivatives of an energy are wanted; other quantities have none.
+
+    Returns
+    -------
+    dict
+        For an energy ``energy`` (nframes,), ``atom_energy`` (N,), ``force`` (N, 3), ``virial``
+        (nframes, 3, 3) and ``atom_virial`` (N, 3, 3) as :func:`evaluate_energy` has them. For a
+        density of states ``dos`` (nframes, numb_dos) and ``atom_dos`` (N, numb_dos), in states/eV
+        if the labels were.
+    """
+    if model.has_forces:
+        return evaluate_energy(
+            backend, model, params, batch, forces=forces, atom_virial=atom_virial
+        )
+    total, each = totals(backend, model, params, batch)
+    return {model.kind.total: total, model.kind.atomic: each}

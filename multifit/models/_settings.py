@@ -1,0 +1,141 @@
+"""What a model is: a descriptor and a fitting net, and what becomes of the atoms' outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import descriptors as dsc
+from .. import fitting as fit
+from ..dos import Grid
+from ..errors import ConfigError
+from ..nn.networks import Seed
+from ..tree import Tree
+
+#: What is given for each type beside the nets: one number, or one for each component, or nothing.
+Preset = tuple[float | tuple[float, ...] | None, ...]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table of what models predict: a sum over atoms.
+
+    Attributes
+    ----------
+    title
+        The quantity, in messages.
+    total, atomic
+        Keys of the model's outputs for a frame and for an atom.
+    atomic_label
+        Key of the label of an atom; that of a frame is ``total``.
+    unit
+        Of both.
+    type
+        What ``input.json`` and model files call it.
+    """
+
+    title: str
+    total: str
+    atomic: str
+    atomic_label: str
+    unit: str
+    type: str
+
+
+#: The fitting net's ``var_name`` → what the model predicts.
+KINDS: dict[str, Kind] = {
+    "energy": Kind("energy", "energy", "atom_energy", "atom_ener", "eV", "ener"),
+    "dos": Kind("density of states", "dos", "atom_dos", "atom_dos", "states/eV", "dos"),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """The settings of a model.
+
+    Attributes
+    ----------
+    preset_out_bias
+        What the bias of each type is; None is fitted.
+    grid
+        The energies of a density of states, where they are known.
+    """
+
+    type_map: tuple[str, ...]
+    descriptor: dsc.SeE2A
+    fitting: fit.Fitting
+    atom_exclude_types: tuple[int, ...] = ()
+    pair_exclude_types: tuple[tuple[int, int], ...] = ()
+    preset_out_bias: Preset | None = None
+    grid: Grid | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a grid that does not go with the rest."""
+        if self.grid is None:
+            return
+        if self.fitting.var_name != "dos":
+            raise ConfigError("a grid of energies is for densities of states only; leave it out")
+        if len(self.grid) != self.fitting.dim_out:
+            raise ConfigError(
+                f"the grid has {len(self.grid)} energies, but numb_dos is {self.fitting.dim_out}; "
+                "give as many"
+            )
+        electrons = self.grid.electrons
+        if electrons is not None and len(electrons) != self.ntypes:
+            raise ConfigError(
+                f"electrons has {len(electrons)} entries, but there are {self.ntypes} types; give "
+                "a number for each"
+            )
+
+    def __str__(self) -> str:
+        """Return the types, the cut-off and the widths of the nets."""
+        d, f = self.descriptor, self.fitting
+        widths = f"neuron {list(d.neuron)} and {list(f.neuron)}"
+        if f.dim_out > 1:
+            widths += f", {f.dim_out} components"
+        return f"of {' '.join(self.type_map)}, rcut {d.rcut} Å, sel {list(d.sel)}, {widths}"
+
+    @property
+    def kind(self) -> Kind:
+        """What the model predicts."""
+        return KINDS[self.fitting.var_name]
+
+    @property
+    def has_forces(self) -> bool:
+        """Whether it predicts an energy, which has derivatives that people want."""
+        return self.fitting.var_name == "energy"
+
+    @property
+    def ntypes(self) -> int:
+        """Number of atom types."""
+        return len(self.type_map)
+
+    @property
+    def fixed_bias(self) -> np.ndarray:
+        """What each type has beside the nets where the settings say it, else NaN.
+
+        (ntypes, dim_out), in the unit of :attr:`kind`.
+        """
+        fixed = np.full((self.ntypes, self.fitting.dim_out), np.nan)
+        for given in (self.preset_out_bias, self.fitting.atom_ener):
+            for a, value in enumerate(given or ()):
+                if value is not None:
+                    fixed[a] = value
+        return fixed
+
+
+def init(model: Model, descriptor_seed: Seed, fitting_seed: Seed) -> Tree:
+    """Return random nets, neutral statistics and a zero output bias, as NumPy arrays."""
+    return {
+        "descriptor": dsc.init(model.descriptor, descriptor_seed),
+        "fitting": fit.init(model.fitting, fitting_seed),
+        "out_bias": np.zeros((model.ntypes, model.fitting.dim_out)),
+    }
+
+
+def trainable_names(model: Model) -> Iterator[str]:
+    """Yield the dotted names of the parameters that training may change."""
+    yield from (f"descriptor.{name}" for name in dsc.trainable_names(model.descriptor))
+    yield from (f"fitting.{name}" for name in fit.trainable_names(model.fitting))

@@ -1,0 +1,148 @@
+"""Pairs within a cutoff where atoms are dense: matrix products of blocks of atoms and what is near.
+
+Squared distances of a block of atoms from all images around it are one product in float32, which
+is a hundred times cheaper a number than anything else, so that looking at fifteen times too many
+pays. A margin covers its rounding: more than the pairs asked for are found, never fewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .cells import Images, occupied_layers, ranges
+
+#: Distances worked out in one product; more, and they leave the processor's cache.
+PRODUCT = 400_000
+
+#: Distances in one product that OpenBLAS works out in the thread that asks: its others, which spin,
+#: would take the cores from a training step that runs meanwhile.
+ALONE = 40_000
+
+#: Rounding of a squared distance in float32, in units of the largest squared length.
+ROUNDING = 4e-6
+
+#: Fewer atoms in a block than this, on average, and another search is quicker.
+FEW = 12
+
+
+def is_one_block(images: Images, rcut: float) -> bool:
+    """Return whether one product of all atoms and all images is small, and exact enough."""
+    if images.home.size * images.atom.size > PRODUCT:
+        return False
+    return float(np.ptp(images.place, axis=1).max()) < 25.0 * rcut  # else float32 is too coarse
+
+
+def one_block(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what :func:`block_pairs` does, where :func:`is_one_block`."""
+    everything = np.arange(images.atom.size)
+    count, found = _near(images, images.home, everything, rcut)
+    return np.repeat(np.arange(images.home.size, dtype=np.int32), count), found
+
+
+def block_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return all pairs of an atom and an image closer than the cutoff, and some a little farther.
+
+    Parameters
+    ----------
+    images
+        Of all atoms, sorted by atom and shift.
+    rcut
+        Cutoff, Å.
+
+    Returns
+    -------
+    i, k
+        Atom and image, int32, (npairs,), sorted by (i, k); or None where atoms are so thinly
+        spread that it is not worth it.
+    """
+    grid, size = occupied_layers(images.place.T, rcut * (1 + 1e-6), 2)
+    blocks = grid[images.home] >> 1
+    strides = np.array([size[1] * size[2], size[2], 1])
+    key = blocks @ strides
+    rows = np.argsort(key, kind="stable")
+    first = np.flatnonzero(np.diff(key[rows], prepend=-1))
+    if rows.size < FEW * first.size:
+        return None
+    counts, found, order = [], [], []
+    around = _candidates(grid @ strides, blocks[rows[first]] * 2, strides)
+    for here, near in zip(np.split(rows, first[1:]), around, strict=True):
+        inside = np.ones(near.size, dtype=bool)
+        for place in images.place:
+            x, y = np.take(place, images.home[here]), np.take(place, near)
+            inside &= (y >= x.min() - rcut) & (y <= x.max() + rcut)
+        near = np.sort(near[inside])
+        step = max(1, PRODUCT // near.size)
+        for start in range(0, here.size, step):
+            part = here[start : start + step]
+            count, image = _near(images, images.home[part], near, rcut)
+            order.append(part)
+            counts.append(count)
+            found.append(image)
+    return _in_order(np.concatenate(order), np.concatenate(counts), np.concatenate(found))
+
+
+def _candidates(key: np.ndarray, corner: np.ndarray, strides: np.ndarray) -> Iterator[np.ndarray]:
+    """Return for each block of 2³ grid cells the images in these and in the cells around them.
+
+    Parameters
+    ----------
+    key
+        Grid cell of each image, (nimages,).
+    corner
+        First grid cell of each block, (nblocks, 3).
+    strides
+        From the place in the grid to the key, (3,).
+    """
+    order = np.argsort(key, kind="stable").astype(np.int32)
+    key = key[order]
+    # Cells of one column, along the last axis, have consecutive numbers: one range per column.
+    around = np.arange(-1, 3)
+    column = np.add.outer(around * strides[0], around * strides[1]).ravel()
+    middle = (corner @ strides)[:, None] + column
+    start = np.searchsorted(key, middle - 1, side="left")
+    count = np.searchsorted(key, middle + 2, side="right") - start
+    return (order[ranges(s, n)] for s, n in zip(start, count, strict=True))
+
+
+def _near(
+    images: Images, here: np.ndarray, near: np.ndarray, rcut: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many of the images ``near`` are close to each of those ``here``, and which.
+
+    An image is not close to itself. ``near`` is sorted and contains ``here``.
+    """
+    x, y = np.take(images.place, here, axis=1), np.take(images.place, near, axis=1)
+    middle = 0.5 * (x.min(axis=1) + x.max(axis=1))[:, None]
+    x, y = x - middle, y - middle
+    # |y − x|² = |y|² − 2 x·y + |x|²; the last is on the other side of the inequality.
+    left = np.empty((4, here.size), dtype=np.float32)
+    left[:3], left[3] = -2.0 * x, 1.0
+    right = np.empty((4, near.size), dtype=np.float32)
+    right[:3], right[3] = y, y[0] * y[0] + y[1] * y[1] + y[2] * y[2]
+    margin = ROUNDING * float(right[3].max(initial=0.0))
+    bound = rcut * rcut + margin - (x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
+    limit, close = bound.astype(np.float32)[:, None], np.empty((here.size, near.size), dtype=bool)
+    step = max(1, ALONE // near.size)
+    for start in range(0, here.size, step):
+        some = slice(start, start + step)
+        close[some] = (left[:, some].T @ right) < limit[some]
+    row = np.arange(here.size)
+    close[row, np.searchsorted(near, here)] = False
+    flat = np.flatnonzero(close)
+    count = np.diff(np.searchsorted(flat, (row + 1) * near.size), prepend=0)
+    column = flat - np.repeat(row * near.size, count)
+    return count, near[column].astype(np.int32, copy=False)
+
+
+def _in_order(
+    order: np.ndarray, count: np.ndarray, found: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs sorted by atom from ``count`` images for each atom of ``order`` in turn."""
+    start = np.cumsum(count) - count
+    back = np.empty_like(order)
+    back[order] = np.arange(order.size)
+    count = count[back]
+    i = np.repeat(np.arange(order.size, dtype=np.int32), count)
+    return i, found[ranges(start[back], count)]

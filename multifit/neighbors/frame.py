@@ -1,0 +1,218 @@
+"""One frame and its neighbours, cut at ``sel``: what batches are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from .search import Candidates, Positions, checked, measured, search
+
+#: Part of the cut-off below which a pair is near: few are, and they need many more coefficients of
+#: a Chebyshev series than the others, so that they get columns of their own.
+NEAR = 0.35
+
+
+class Columns(NamedTuple):
+    """Where the pairs of a table go: near ones and others have columns of their own."""
+
+    near: np.ndarray  #: whether a pair is near, (npairs,)
+    col: np.ndarray  #: its place among the pairs of its centre that are near, or are not, (npairs,)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Columns that are needed for near pairs, and for the others."""
+        parts = (self.col[self.near], self.col[~self.near])
+        return tuple(int(part.max(initial=-1)) + 1 for part in parts)  # type: ignore[return-value]
+
+
+class PairTable(NamedTuple):
+    """The pairs that end at atoms of one type, sorted by (i, j, shift): not by distance."""
+
+    i: np.ndarray  #: the centre, (npairs,)
+    col: np.ndarray  #: the place of j among the neighbours of i, (npairs,)
+    j: np.ndarray  #: the neighbour, (npairs,)
+    rij: np.ndarray  #: Å, (npairs, 3); its transpose is contiguous
+
+    def columns(self, rcut: float) -> Columns:
+        """Return the columns of near pairs and of others; the pairs are sorted by centre."""
+        x, y, z = self.rij.T
+        near = x * x + y * y + z * z < (NEAR * rcut) ** 2
+        before = np.cumsum(near) - near
+        first = np.flatnonzero(self.col == 0)
+        rank = before - np.repeat(before[first], np.diff(first, append=self.col.size))
+        return Columns(near, np.where(near, rank, self.col - rank))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame, ready to be put into a batch."""
+
+    atype: np.ndarray  #: (natoms,); −1 is a virtual atom
+    tables: dict[int, PairTable]  #: by the type of the neighbours; of those that occur
+    nearest: np.ndarray  #: smallest distance between two types in Å, ∞ for none, (ntypes, ntypes)
+    dropped: int = 0  #: pairs beyond ``sel``
+    fullest: tuple[int, ...] = ()  #: the most neighbours of each type around one atom, uncut
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tables hold, for caches."""
+        return sum(array.nbytes for table in self.tables.values() for array in table)
+
+
+def frame(
+    coord: np.ndarray,
+    cell: np.ndarray | None,
+    pbc: Sequence[bool],
+    atype: np.ndarray,
+    rcut: float,
+    sel: Sequence[int],
+    exclude_pairs: Sequence[tuple[int, int]] = (),
+    where: str = "",
+) -> Frame:
+    """Return a frame with its neighbours.
+
+    Parameters
+    ----------
+    coord
+        (natoms, 3) in Å.
+    cell
+        (3, 3) in Å, or None.
+    atype
+        (natoms,); −1 is a virtual atom, which neither sees nor is seen.
+    rcut
+        The cut-off in Å.
+    sel
+        The most neighbours of each type that count; the nearest do.
+    blind
+        Pairs of types that do not see each other.
+    where
+        The frame's name in error messages.
+    """
+    atype, real, atoms = real_atoms(coord, cell, pbc, atype, where)
+    return cut(atype, real, atoms, search(atoms, rcut, where), rcut, sel, exclude_pairs, where)
+
+
+def real_atoms(
+    coord: np.ndarray,
+    cell: np.ndarray | None,
+    pbc: Sequence[bool],
+    atype: np.ndarray,
+    where: str = "",
+) -> tuple[np.ndarray, np.ndarray, Positions]:
+    """Return the types, which atoms are not virtual, and these atoms."""
+    atype = np.asarray(atype, dtype=np.int64)
+    real = np.flatnonzero(atype >= 0)
+    if real.size < atype.size:
+        coord = np.asarray(coord)[real]
+    return atype, real, checked(coord, cell, pbc, where)
+
+
+def cut(
+    atype: np.ndarray,
+    real: np.ndarray,
+    atoms: Positions,
+    candidates: Candidates,
+    rcut: float,
+    sel: Sequence[int],
+    exclude_pairs: Sequence[tuple[int, int]] = (),
+    where: str = "",
+) -> Frame:
+    """Return the frame of the candidates that are within the cut-off, of which ``sel`` are kept.
+
+    Parameters
+    ----------
+    atype
+        Of all atoms, (natoms,).
+    real
+        Numbers of those that are not virtual, (nreal,).
+    atoms, candidates
+        The real atoms, and all of their pairs within the cut-off or more.
+    rcut, sel, blind, where
+        As in :func:`frame`.
+    """
+    ntypes, kinds = len(sel), atype[real].astype(np.int16)
+    seen = np.ones((ntypes, ntypes), dtype=bool)
+    for a, b in exclude_pairs:
+        seen[a, b] = seen[b, a] = False
+    parts: list[list[_Part]] = [[] for _ in sel]
+    for i, j, rij, distance in measured(atoms, candidates, where):
+        tj = np.take(kinds, j)
+        near = distance < rcut
+        if not seen.all():
+            near &= seen[np.take(kinds, i), tj]
+        for b in range(ntypes):
+            here = np.flatnonzero(near & (tj == b))
+            if here.size:
+                ci, cj = (np.take(x, here).astype(np.int32) for x in (i, j))
+                parts[b].append((ci, cj, np.take(rij, here, axis=1), np.take(distance, here)))
+    nearest = np.full((ntypes, ntypes), np.inf)
+    tables, fullest, dropped = {}, [0] * ntypes, 0
+    for b in range(ntypes):
+        if parts[b]:
+            one, parts[b] = _joined(parts[b]), []
+            first, count = _rows(one[0])
+            shortest = np.minimum.reduceat(one[3], first)
+            np.minimum.at(nearest[:, b], kinds[one[0][first]], shortest)
+            fullest[b] = int(count.max())
+            kept = _within(one, count, sel[b])
+            dropped += one[0].size - kept[0].size
+            if kept[0].size:
+                tables[b] = _table(kept, np.minimum(count, sel[b]), real)
+    return Frame(atype, tables, nearest, dropped, tuple(fullest))
+
+
+#: i, j, rij (3, n), distance of pairs sorted by i.
+_Part: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _joined(parts: list[_Part]) -> _Part:
+    """Return the parts as one."""
+    if len(parts) == 1:
+        return parts[0]
+    i, j, rij, distance = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    return i, j, rij, distance
+
+
+def _rows(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the pairs of each centre begin, and how many it has."""
+    new = np.ones(i.size, dtype=bool)
+    np.not_equal(i[1:], i[:-1], out=new[1:])
+    first = np.flatnonzero(new)
+    return first, np.diff(first, append=i.size)
+
+
+def _within(pairs: _Part, count: np.ndarray, sel: int) -> _Part:
+    """Return the pairs without those of a centre that are farther than its ``sel`` nearest ones.
+
+    Of two that are equally far, the one that comes first is kept.
+    """
+    full = count > sel
+    if not full.any():
+        return pairs
+    crowded = np.flatnonzero(np.repeat(full, count))
+    # Sorted by centre already: the places of a centre's pairs stay its own.
+    order = np.lexsort((pairs[3][crowded], np.repeat(np.arange(count.size), count)[crowded]))
+    rank = _columns(count[full])
+    keep = np.ones(pairs[0].size, dtype=bool)
+    keep[crowded[order[rank >= sel]]] = False
+    kept = np.flatnonzero(keep)
+    i, j, rij, distance = (np.take(x, kept, axis=-1) for x in pairs)
+    return i, j, rij, distance
+
+
+def _table(pairs: _Part, count: np.ndarray, real: np.ndarray) -> PairTable:
+    """Return the table of pairs of real atoms, with the numbers that these have among all."""
+    i, j, rij, _ = pairs
+    if real[-1] != real.size - 1:
+        i, j = real[i], real[j]
+    return PairTable(i, _columns(count), j, rij.T)
+
+
+def _columns(count: np.ndarray) -> np.ndarray:
+    """Return 0, 1, … (count[0] of them), 0, 1, … (count[1]), … in one array, int32."""
+    start = (np.cumsum(count) - count).astype(np.int32)
+    columns: np.ndarray = np.arange(count.sum(), dtype=np.int32) - np.repeat(start, count)
+    return columns

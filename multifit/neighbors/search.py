@@ -1,0 +1,354 @@
+"""Pairs of atoms within a cutoff, periodic images included.
+
+A search finds which pairs are close (:func:`search`), and then one formula says where they are
+(:func:`measured`), so that a list can be used again after the atoms have moved a little. Every pair
+is listed both ways, in an order that depends on nothing but atoms and images, so that a run can be
+repeated bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from .blocks import block_pairs, is_one_block, one_block
+from .cells import cell_pairs, complete_cell, heights, occupied_grid, replicate, wrap
+
+#: Two atoms nearer than this are at the same place, Å.
+TOO_CLOSE = 1e-6
+
+#: Atoms farther from the origin than this no longer have a position to 1e-6 Å in float64, Å.
+TOO_FAR = 1e10
+
+#: Neighbours per atom, or periodic images in reach, beyond which the unit of the cell is wrong.
+TOO_MANY = 50_000, 1_000_000
+
+#: Atoms in a cube half a cutoff wide beyond which the unit of the coordinates is wrong.
+TOO_DENSE = 2000
+
+#: Pairs measured at once, so that what belongs to them stays in the processor's cache.
+CHUNK = 32_768
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """All pairs within a cutoff, both ways, sorted by (i, j, shift); not by distance.
+
+    Attributes
+    ----------
+    i, j
+        Centre and neighbour, int64, (npairs,). j == i is an atom and its own periodic image.
+    shift
+        Cells between them, int64, (npairs, 3): rij = coord[j] + shift @ cell − coord[i].
+    rij
+        From centre to neighbour, Å, float64, (npairs, 3); the two ways are exact negatives.
+    distance
+        Å, float64, (npairs,).
+    """
+
+    i: np.ndarray
+    j: np.ndarray
+    shift: np.ndarray
+    rij: np.ndarray
+    distance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Where atoms are, checked, and moved into the cell."""
+
+    coord: np.ndarray  #: in the cell along periodic directions, Å, (natoms, 3)
+    lag: np.ndarray  #: cells by which each atom was out, int64, (natoms, 3)
+    cell: np.ndarray  #: open rows replaced by unit vectors normal to the others, Å, (3, 3)
+    periodic: np.ndarray  #: (3,) bool
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs that may be close: which atoms, and across how many cells; sorted by (i, j, shift).
+
+    Attributes
+    ----------
+    i, j
+        Centre and neighbour, int32, (npairs,).
+    code
+        The shift between two atoms in the cell as a number, int32, (npairs,): its digits are
+        shift + reach, the last one counts by one.
+    reach
+        Largest shift in each direction, int64, (3,).
+    """
+
+    i: np.ndarray
+    j: np.ndarray
+    code: np.ndarray
+    reach: np.ndarray
+
+    @property
+    def strides(self) -> np.ndarray:
+        """What one cell more in each direction adds to the code, int64, (3,)."""
+        _, y, z = 2 * self.reach + 1
+        return np.array([y * z, z, 1], dtype=np.int64)
+
+    def shift(self, code: np.ndarray) -> np.ndarray:
+        """Return the shifts that codes stand for, int64, (ncodes, 3)."""
+        digits = np.unravel_index(code, tuple(2 * self.reach + 1))
+        return np.asarray(np.stack(digits, axis=1) - self.reach)
+
+
+class Measured(NamedTuple):
+    """A part of the candidates; those beyond the cutoff are among them."""
+
+    i: np.ndarray  #: int64, (n,)
+    j: np.ndarray  #: int64, (n,)
+    rij: np.ndarray  #: Å, float64, (3, n): components first
+    distance: np.ndarray  #: Å, (n,)
+
+
+def find_pairs(
+    coord: npt.ArrayLike,
+    cell: npt.ArrayLike | None,
+    pbc: npt.ArrayLike,
+    rcut: float,
+    *,
+    where: str = "",
+) -> Pairs:
+    """Return all pairs of atoms, and of atoms and periodic images, closer than the cutoff.
+
+    Parameters
+    ----------
+    coord
+        Positions, Å, (natoms, 3), inside the cell or not.
+    cell
+        Lattice vectors as rows, Å, (3, 3), of any shape and handedness, or None. Rows of open
+        directions are not read.
+    pbc
+        Whether the cell repeats, one bool or three.
+    rcut
+        Cutoff, Å; may exceed half the cell. Distances are strictly smaller.
+    where
+        What the atoms are, for messages: ``"system data/a, frame 3"``.
+
+    Raises
+    ------
+    DataError
+        If a number is not finite, the cell is missing or singular, two atoms are at the same place,
+        or atoms are so dense that a unit must be wrong.
+
+    Examples
+    --------
+    >>> pairs = find_pairs([[0, 0, 0], [0, 0, 2.9]], 3 * np.eye(3), [False, False, True], 1.0)
+    >>> pairs.j, pairs.shift[:, 2], pairs.distance.round(6)
+    (array([1, 0]), array([-1,  1]), array([0.1, 0.1]))
+    """
+    atoms = checked(coord, cell, pbc, where)
+    candidates = search(atoms, rcut, where)
+    parts = list(measured(atoms, candidates, where))
+    i, j = candidates.i.astype(np.int64), candidates.j.astype(np.int64)
+    distance = np.concatenate([part.distance for part in parts])
+    near = np.flatnonzero(distance < rcut)
+    i, j = i[near], j[near]
+    shift = candidates.shift(candidates.code[near]) + atoms.lag[i] - atoms.lag[j]
+    rij = np.concatenate([part.rij for part in parts], axis=1)
+    return Pairs(i, j, shift, rij.T[near], distance[near])
+
+
+# ----------------------------------------------------------------------------------- in two steps
+
+
+def checked(
+    coord: npt.ArrayLike, cell: npt.ArrayLike | None, pbc: npt.ArrayLike, where: str = ""
+) -> Positions:
+    """Return the atoms moved into the cell; parameters and errors as of :func:`find_pairs`."""
+    at = f"{where}: " if where else ""
+    x = _checked_coord(coord, at)
+    periodic = _checked_pbc(pbc, at)
+    box = complete_cell(_checked_cell(cell, periodic, at), periodic)
+    return Positions(*wrap(x, box, periodic), box, periodic)
+
+
+def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
+    """Return all pairs closer than the cutoff and some that are not, both ways.
+
+    Raises
+    ------
+    DataError
+        If atoms are so dense that the pairs would not fit into memory.
+    """
+    at = f"{where}: " if where else ""
+    rcut = _checked_cutoff(rcut, at)
+    x, box = atoms.coord, atoms.cell
+    if len(x) == 0:
+        none = np.zeros(0, dtype=np.int32)
+        return Candidates(none, none, none, np.zeros(3, dtype=np.int64))
+    _check_size(len(x), box, atoms.periodic, rcut, at)
+    _check_density(x, rcut, at)
+    # A search rounds in its own way: look a little farther, and let one formula decide.
+    rcut += 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
+    images = replicate(x, box, atoms.periodic, rcut)
+    if is_one_block(images, rcut):
+        i, k = one_block(images, rcut)
+    else:
+        i, k = block_pairs(images, rcut) or cell_pairs(images, rcut)
+    atom = images.atom.astype(np.int32)
+    reach = np.maximum(images.shift.max(axis=1), -images.shift.min(axis=1))
+    found = Candidates(i, np.take(atom, k), np.zeros_like(k), reach)
+    if reach.any():
+        digits = (images.shift + reach[:, None]) * found.strides[:, None]
+        code = (digits[0] + digits[1] + digits[2]).astype(np.int32)
+        np.take(code, k, out=found.code, mode="clip")  # not "raise", which would take a copy
+    return found
+
+
+def measured(atoms: Positions, candidates: Candidates, where: str = "") -> Iterator[Measured]:
+    """Return the vectors of all candidates, part by part, in order; at least one part.
+
+    Raises
+    ------
+    DataError
+        If two atoms are at the same place.
+    """
+    x = np.ascontiguousarray(atoms.coord.T)
+    across = _translations(atoms, candidates.reach)
+    for start in range(0, max(1, candidates.i.size), CHUNK):
+        part = slice(start, start + CHUNK)
+        i, j = candidates.i[part].astype(np.int64), candidates.j[part].astype(np.int64)
+        rij = np.empty((3, i.size))
+        for r, component in zip(rij, x, strict=True):
+            np.subtract(np.take(component, j), np.take(component, i), out=r)
+        if across.shape[1] > 1:
+            code = candidates.code[part].astype(np.int64)
+            for r, component in zip(rij, across, strict=True):
+                r += np.take(component, code)
+        distance = np.sqrt(rij[0] * rij[0] + rij[1] * rij[1] + rij[2] * rij[2])
+        if distance.min(initial=np.inf) < TOO_CLOSE:
+            _refuse_closest(atoms, candidates, start + int(distance.argmin()), distance, where)
+        yield Measured(i, j, rij, distance)
+
+
+def _translations(atoms: Positions, reach: np.ndarray) -> np.ndarray:
+    """Return the vector of each code, Å, (3, ncodes); opposite shifts have exact negatives."""
+    s = [np.arange(-int(m), int(m) + 1) for m in reach]
+    a, b, c = atoms.cell
+    table = s[0][:, None, None] * a[:, None, None, None] + s[1][:, None] * b[:, None, None, None]
+    return np.asarray((table + s[2] * c[:, None, None, None]).reshape(3, -1))
+
+
+# ------------------------------------------------------------------------------- what was given
+
+
+def _checked_cutoff(rcut: float, at: str) -> float:
+    """Return the cutoff as a float, finite and positive."""
+    try:
+        value = float(rcut)
+    except (TypeError, ValueError):
+        value = np.nan
+    if not 0.0 < value < np.inf:
+        raise DataError(f"{at}the cutoff must be a finite positive number of Å, not {rcut!r}")
+    return value
+
+
+def _floats(value: npt.ArrayLike, name: str, shape: str, at: str) -> np.ndarray:
+    """Return the values as float64, or say that they are no table of numbers."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as exc:
+        raise DataError(f"{at}{name} must be numbers of shape {shape}: {exc}") from exc
+
+
+def _checked_coord(coord: npt.ArrayLike, at: str) -> np.ndarray:
+    """Return the coordinates as float64, (natoms, 3), finite and not absurdly far out."""
+    x = _floats(coord, "the coordinates", "(natoms, 3)", at)
+    if x.ndim != 2 or x.shape[1] != 3:
+        raise DataError(f"{at}the coordinates must have shape (natoms, 3), not {x.shape}")
+    bad = np.flatnonzero(~(np.abs(x) <= TOO_FAR).all(axis=1))
+    if bad.size:
+        atom = x[bad[0]]
+        problem = (
+            f"lie more than {TOO_FAR:g} Å from the origin"
+            if np.isfinite(atom).all()
+            else "are not finite"
+        )
+        raise DataError(
+            f"{at}the coordinates {atom.tolist()} of atom {bad[0]} (counting from 0) {problem}; "
+            "remove or repair this frame"
+        )
+    return x
+
+
+def _checked_pbc(pbc: npt.ArrayLike, at: str) -> np.ndarray:
+    """Return three bools from one or three."""
+    flags = np.asarray(pbc)
+    if flags.shape not in {(), (3,)} or flags.dtype.kind not in "biu":
+        raise DataError(f"{at}pbc must be one or three of true and false, not {pbc!r}")
+    return np.broadcast_to(flags.astype(bool), (3,))
+
+
+def _checked_cell(cell: npt.ArrayLike | None, periodic: np.ndarray, at: str) -> np.ndarray:
+    """Return the cell as float64, (3, 3), whose periodic rows are finite and independent."""
+    box = np.zeros((3, 3)) if cell is None else _floats(cell, "the cell", "(3, 3)", at)
+    if box.shape != (3, 3):
+        raise DataError(
+            f"{at}the cell must have shape (3, 3), one lattice vector per row, not {box.shape}"
+        )
+    rows = box[periodic]
+    if not np.isfinite(rows).all() or (np.abs(rows) > TOO_FAR).any():
+        raise DataError(f"{at}the cell {box.tolist()} is not finite or absurdly large")
+    length = np.linalg.norm(rows, axis=1)
+    if len(rows) and (cell is None or not length.any()):
+        raise DataError(
+            f"{at}the system is periodic but its cell is left out or zero; "
+            "give the cell, or mark the system as not periodic"
+        )
+    if (length < TOO_CLOSE).any() or (
+        np.linalg.svd(rows / length[:, None], compute_uv=False) < 1e-8
+    ).any():
+        raise DataError(
+            f"{at}the cell {box.tolist()} is singular: its periodic lattice vectors must be "
+            "independent and not zero"
+        )
+    return box
+
+
+def _check_size(natoms: int, box: np.ndarray, periodic: np.ndarray, rcut: float, at: str) -> None:
+    """Refuse a cell so small or flat that the list of pairs would not fit into memory."""
+    images = float(np.prod(1.0 + 2.0 * rcut / heights(box)[periodic]))
+    volume = abs(float(np.linalg.det(box)))
+    neighbours = natoms * 4.19 * rcut**3 / volume if periodic.all() else 0.0
+    if neighbours > TOO_MANY[0] or images > TOO_MANY[1]:
+        raise DataError(
+            f"{at}the cutoff rcut = {rcut:g} Å is too large for the cell {box.tolist()} of "
+            f"{natoms} atoms, or the cell too small or too flat; check rcut, and that the cell is "
+            "in Å"
+        )
+
+
+def _check_density(wrapped: np.ndarray, rcut: float, at: str) -> None:
+    """Refuse atoms so dense that the list of pairs would not fit into memory."""
+    if len(wrapped) <= TOO_DENSE:
+        return
+    key, _ = occupied_grid(wrapped, max(0.5 * rcut, TOO_CLOSE), 0)
+    _, first, count = np.unique(key, return_index=True, return_counts=True)
+    if count.max() > TOO_DENSE:
+        raise DataError(
+            f"{at}{count.max()} atoms lie within rcut = {rcut:g} Å of atom "
+            f"{first[count.argmax()]} (counting from 0); check rcut, and that the coordinates are "
+            "in Å, and not fractional or all zero"
+        )
+
+
+def _refuse_closest(
+    atoms: Positions, candidates: Candidates, k: int, distance: np.ndarray, where: str
+) -> None:
+    """Refuse two atoms at the same place, where forces have no direction."""
+    i, j = int(candidates.i[k]), int(candidates.j[k])
+    shift = candidates.shift(candidates.code[k : k + 1])[0] + atoms.lag[i] - atoms.lag[j]
+    through = ", one of them through a periodic image" if shift.any() else ""
+    raise DataError(
+        f"{where + ': ' if where else ''}atoms {i} and {j} (counting from 0) are at the same place "
+        f"({distance.min():.1e} Å apart{through}); remove one of them"
+    )

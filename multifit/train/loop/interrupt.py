@@ -1,0 +1,88 @@
+"""Signals that ask a run to stop: it finishes its step and writes a checkpoint first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+#: signal → exit code, of the signals that the system has: SIGUSR1 is not on Windows. 75 tells queue
+#: systems that the job may be started again.
+EXIT_CODES = {
+    signal.Signals[name]: code
+    for name, code in {"SIGINT": 130, "SIGTERM": 75, "SIGUSR1": 75}.items()
+    if name in signal.Signals.__members__
+}
+
+#: Seconds in which a second signal is taken for the first one: people press Ctrl-C twice.
+PATIENCE = 1.0
+
+NOTICE = "stopping after this step, with a checkpoint; once more to end at once"
+
+
+class Interrupt:
+    """Within this context the first signal sets :attr:`exit_code`, a later one acts at once.
+
+    Parameters
+    ----------
+    quiet
+        Whether the first one is not answered on stderr.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.exit_code: int | None = None
+        self._quiet = quiet
+        self._since = 0.0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Take over the signals; only the main thread of a process can."""
+        if threading.current_thread() is threading.main_thread():
+            for number in EXIT_CODES:
+                self._before[number] = signal.signal(number, self._notice)
+        return self
+
+    def _notice(self, number: int, frame: FrameType | None) -> None:
+        """Note the first signal, or give a later one to whom it was for before.
+
+        Python calls this between two bytecodes: while a framework compiles or computes in one
+        call, signals wait for its end, and so does the answer.
+        """
+        if self.exit_code is None:
+            self.exit_code = EXIT_CODES[signal.Signals(number)]
+            self._since = time.monotonic()
+            if not self._quiet:
+                _answer()
+        elif time.monotonic() - self._since >= PATIENCE:
+            self._restore()
+            signal.raise_signal(number)
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the signals back; where one was noted, not before the next that counts.
+
+        The checkpoint may be written, and the process at its end, before the second of two quick
+        ones comes.
+        """
+        if self.exit_code is None or value is not None:
+            self._restore()
+
+
+def _answer() -> None:
+    """Write to stderr, past Python's streams: what was interrupted may be writing to one."""
+    try:
+        # The line that the terminal shows has ^C and perhaps a bar in it.
+        os.write(2, f"\n{NOTICE}\n".encode() if os.isatty(2) else f"{NOTICE}\n".encode())
+    except OSError:  # nobody listens; the run stops all the same
+        return

@@ -1,0 +1,1 @@
+"""Learning curves, progress, and the final report."""

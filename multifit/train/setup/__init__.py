@@ -1,0 +1,1 @@
+"""From an input file and data to a run that can start."""

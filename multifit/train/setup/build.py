@@ -1,0 +1,100 @@
+"""From the input's sections to the settings of a model and a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from ... import dos
+from ... import models as mdl
+from ... import precision as prec
+from ...config import Config
+from ...descriptors import SeE2A
+from ...errors import ConfigError
+from ...fitting import Fitting, energies
+from ...loss import DosLossConfig, EnergyLossConfig, LossConfig, huber_deltas
+
+
+def build_model(
+    config: Config, type_map: Sequence[str], sel: tuple[int, ...], grid: dos.Grid | None = None
+) -> mdl.Model:
+    """Return the settings of the model that the input describes.
+
+    Parameters
+    ----------
+    grid
+        The energies of a density of states, where they are known.
+
+    Raises
+    ------
+    ConfigError
+        If ``sel`` has not one number for each type.
+    """
+    if len(sel) != len(type_map):
+        raise ConfigError(
+            f"model.descriptor.sel has {len(sel)} numbers, but there are {len(type_map)} types "
+            f"({', '.join(type_map)}); give one for each"
+        )
+    descriptor = _descriptor(config, sel)
+    fitting = _fitting(config, len(type_map), descriptor.dim_out)
+    return mdl.Model(
+        type_map=tuple(type_map),
+        descriptor=descriptor,
+        fitting=fitting,
+        atom_exclude_types=tuple(config.model.atom_exclude_types),
+        pair_exclude_types=tuple(config.model.pair_exclude_types),
+        preset_out_bias=config.model.preset or None,
+        grid=grid,
+    )
+
+
+def _descriptor(config: Config, sel: tuple[int, ...]) -> SeE2A:
+    d = config.model.descriptor
+    return SeE2A(
+        rcut=d.rcut,
+        rcut_smth=d.rcut_smth,
+        sel=sel,
+        neuron=tuple(d.neuron),
+        axis_neuron=d.axis_neuron,
+        resnet_dt=d.resnet_dt,
+        trainable=d.trainable,
+        type_one_side=d.type_one_side,
+        exclude_types=tuple(d.exclude_types),
+        env_protection=d.env_protection,
+        set_davg_zero=d.set_davg_zero,
+        activation_function=d.activation_function,
+        precision=prec.canonical(d.precision),
+    )
+
+
+def _fitting(config: Config, ntypes: int, dim_descrpt: int) -> Fitting:
+    section = config.model.fitting_net
+    known = {field.name for field in fields(Fitting)}
+    options = {name: getattr(section, name) for name in known if hasattr(section, name)}
+    flags = section.trainable
+    if isinstance(flags, bool):
+        flags = (flags,) * (len(section.neuron) + 1)
+    options |= {
+        "ntypes": ntypes,
+        "dim_descrpt": dim_descrpt,
+        "trainable": tuple(flags),
+        "precision": prec.canonical(section.precision),
+        "atom_ener": energies(section.atom_ener),
+    }
+    return Fitting(**options)
+
+
+def build_loss(config: Config, start_lr: float) -> LossConfig:
+    """Return the settings of the loss that the input describes."""
+    section, fitting = config.loss, config.model.fitting_net
+    given = section.model_dump(exclude={"type", "huber_delta"})
+    if section.type == "dos":
+        assert fitting.type == "dos"
+        return DosLossConfig(
+            starter_learning_rate=start_lr,
+            numb_dos=fitting.numb_dos,
+            huber_delta=section.huber_delta,
+            **given,
+        )
+    deltas = huber_deltas(section.huber_delta)
+    return EnergyLossConfig(starter_learning_rate=start_lr, huber_delta=deltas, **given)

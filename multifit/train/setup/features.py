@@ -1,0 +1,20 @@
+"""Which features of the support matrix an input asks for."""
+
+from __future__ import annotations
+
+from ... import support
+from ...backend import Backend
+from ...config import Config
+
+
+def require_all(config: Config, backend: Backend) -> None:
+    """Raise unless the backend has all that a training run needs; called before data are read.
+
+    Raises
+    ------
+    UnsupportedError
+        Naming the feature, the backend, and the backends that have it.
+    """
+    model = config.model
+    asked = support.Asked(model.descriptor, model.fitting_net, config.loss, train=True)
+    support.require_all(asked, backend.name)

@@ -1,0 +1,162 @@
+"""Whether the data have what the loss compares with, and as arrays in the order of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ...batching.batch import Layout
+from ...console.words import few
+from ...data import System, where
+from ...errors import DataError
+from ...loss import EnergyLossConfig, LossConfig
+from ...neighbors.frame import Frame
+
+
+def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None:
+    """Raise if no term has its labels anywhere in the data, or a label has another size.
+
+    Hessians take so long that a term of them without labels is refused, and not just off.
+
+    Parameters
+    ----------
+    kind
+        ``"training"`` or ``"validation"``, for messages.
+
+    Raises
+    ------
+    DataError
+        Naming what is missing, or the file and both sizes.
+    """
+    needed = [loss.needs(term) for term in loss.terms]
+    if not any(set(keys) <= system.labels for system in systems for keys in needed):
+        wanted = ", ".join(dict.fromkeys(" with ".join(keys) for keys in needed))
+        raise DataError(
+            f"no {kind} system has any of the labels that the loss compares with "
+            f"({wanted}): add them to the data, or change the prefactors in loss"
+            f"{_other_terms(systems, loss)}"
+        )
+    hessians = any("hessian" in system.labels for system in systems)
+    if kind == "training" and loss.needs_hessian and not hessians:
+        raise DataError(
+            "the loss fits the Hessian, but no training system has hessian.npy: add it, or set "
+            "loss.start_pref_h and loss.limit_pref_h to 0"
+        )
+    if not isinstance(loss, EnergyLossConfig) or "drdq" not in loss.labels:
+        return
+    for system in systems:
+        found = system.ndof.get("drdq", loss.numb_generalized_coord)
+        if found != loss.numb_generalized_coord:
+            file = next(each.arrays["drdq"].where for each in system.sets if "drdq" in each.arrays)
+            raise DataError(
+                f"{file} holds the derivatives of {found} generalized coordinates, but "
+                f"loss.numb_generalized_coord is {loss.numb_generalized_coord}; change one of them"
+            )
+
+
+def _other_terms(systems: Sequence[System], loss: LossConfig) -> str:
+    """Return which labels the data have instead, with the prefactors that would fit them."""
+    found: dict[str, str] = {}
+    for name, term in loss.table.items():
+        if any({term.label, *term.more} <= system.labels for system in systems):
+            # The first term of a label is the plain one.
+            found.setdefault(term.label, f"{term.label} (start_pref_{name}, limit_pref_{name})")
+    return f"; the data have {few(list(found.values()))}" if found else ""
+
+
+def missing(kind: str, systems: Sequence[System], loss: LossConfig) -> Iterator[str]:
+    """Yield a sentence for each label that some systems lack, with what follows from it.
+
+    Parameters
+    ----------
+    kind
+        What goes before the names of the systems, such as ``"the validation data "``.
+    """
+    for label in loss.labels:
+        without = [system for system in systems if label not in system.labels]
+        if not without:
+            continue
+        off = [term for term in loss.terms if label in loss.needs(term)]
+        if not off:
+            follows = f"it is {loss.kind(label).default:g} for every atom there"
+        elif len(off) == 1:
+            follows = f"the term {off[0]} of the loss ({loss.title(off[0])}) is off there"
+        else:
+            follows = f"the terms {', '.join(off)} of the loss are off there"
+        names = ", ".join(system.name for system in without)
+        yield f"no {label}{_ending(without)} in {kind}{names}: {follows}"
+
+
+def _ending(systems: Sequence[System]) -> str:
+    """Return the ending of the files that hold labels, empty unless each label has its own."""
+    stored = (array for system in systems for each in system.sets for array in each.arrays.values())
+    return ".npy" if all(array.where.endswith(".npy") for array in stored) else ""
+
+
+def as_batch(
+    loss: LossConfig,
+    system: System,
+    frames: np.ndarray,
+    arrays: Mapping[str, np.ndarray],
+    ready: Sequence[Frame],
+    layout: Layout,
+) -> dict[str, np.ndarray]:
+    """Return the labels of some frames and for each ``find_<label>``, whether the data have it.
+
+    Parameters
+    ----------
+    frames
+        Which frames of the system, (n,).
+    arrays
+        What the system has of them.
+    ready, layout
+        The frames as the batch holds them, and where it has their atoms.
+    """
+    nframes, label = len(frames), {}
+    real = np.stack([frame.atype >= 0 for frame in ready])
+    for key in loss.labels:
+        kind, axes = loss.kind(key), loss.axes(key, system.natoms)
+        label[f"find_{key}"] = np.asarray(float(key in arrays))
+        if key not in arrays:
+            rows = len(layout.frame) if kind.per_atom else layout.nframes
+            label[key] = np.full((rows, *axes), kind.default)
+            continue
+        if not kind.per_atom:
+            label[key] = layout.padded(arrays[key].reshape(nframes, *axes))
+            continue
+        values = arrays[key].reshape(nframes, system.natoms, *axes)
+        if "3natoms" in kind.shape:  # its last axis has columns of virtual atoms, which are nothing
+            values = values * np.repeat(real, 3, axis=1)[:, None, None, :]
+        label[key] = layout.spread(list(values))
+    return label
+
+
+def check_weights(
+    system: System, frames: np.ndarray, arrays: Mapping[str, np.ndarray], ready: Sequence[Frame]
+) -> None:
+    """Raise for a weight below zero, with which a larger error would be a smaller loss.
+
+    Parameters
+    ----------
+    frames
+        Which frames of the system, (n,).
+    arrays, ready
+        What the system has of them, and the frames themselves: virtual atoms have any weight.
+
+    Raises
+    ------
+    DataError
+        Naming the file, the frame and the atom.
+    """
+    if "atom_pref" not in arrays:
+        return
+    weights = arrays["atom_pref"].reshape(len(frames), system.natoms)
+    real = np.stack([frame.atype >= 0 for frame in ready])
+    below = np.argwhere((weights < 0) & real)
+    if len(below):
+        row, atom = (int(i) for i in below[0])
+        raise DataError(
+            f"{where(system, int(frames[row]), 'atom_pref')}: the weight of atom {atom} is "
+            f"{weights[row, atom]:g}, but must be ≥ 0"
+        )

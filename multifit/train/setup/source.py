@@ -1,0 +1,195 @@
+"""Where training gets its batches from: frames, neighbours, labels."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ... import models as mdl
+from ...batching.batch import Batcher
+from ...batching.shapes import MOST, Shape
+from ...data import System, parameters, real_types, snapshot, where
+from ...errors import DataError
+from ...evaluation import labels
+from ...loss import LossConfig
+from ...neighbors.frame import Frame
+from ...tree import Tree
+from ..profile.recorder import OFF, Recorder
+from .labels import as_batch, check_weights
+
+#: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
+CACHE = 1 << 30
+
+#: Frames whose atoms are looked at together.
+FRAMES = 1024
+
+
+@dataclass(frozen=True)
+class HostBatch:
+    """One batch, as NumPy arrays, and where it came from."""
+
+    batch: Tree
+    label: dict[str, Any]
+    system: int
+    frames: np.ndarray
+    nearest: np.ndarray  #: smallest distance of each pair of types in Å, (ntypes, ntypes)
+
+
+@dataclass
+class Source:
+    """Systems and everything that turns their frames into batches.
+
+    Parameters
+    ----------
+    loss
+        What is compared with labels.
+    """
+
+    systems: Sequence[System]
+    batcher: Batcher
+    model: mdl.Model
+    loss: LossConfig
+    _cache: OrderedDict[tuple[int, int], Frame] = field(default_factory=OrderedDict)
+    _used: int = 0
+
+    def frame(
+        self,
+        system: int,
+        index: int,
+        arrays: dict[str, np.ndarray],
+        row: int,
+        recorder: Recorder = OFF,
+    ) -> Frame:
+        """Return a frame with its tables of neighbours, from the cache if it is there."""
+        key = (system, index)
+        known = self._cache.get(key)
+        if known is not None:
+            self._cache.move_to_end(key)
+            return known
+        masked = self.model.fitting.use_aparam_as_mask
+        with recorder.span("find neighbours"):
+            frame = self.batcher.frame(*snapshot(self.systems[system], index, arrays, row, masked))
+        self._cache[key] = frame
+        self._used += frame.nbytes
+        while self._used > CACHE and len(self._cache) > 1:
+            self._used -= self._cache.popitem(last=False)[1].nbytes
+        return frame
+
+    def forget(self, system: int, index: int) -> None:
+        """Give up the tables of a frame whose batch is kept elsewhere."""
+        frame = self._cache.pop((system, index), None)
+        self._used -= 0 if frame is None else frame.nbytes
+
+    def plan(self, sizes: Sequence[int], most: int = MOST) -> None:
+        """Choose at most so many shapes that hold all batches, for backends that compile.
+
+        Parameters
+        ----------
+        sizes
+            Frames in a batch of each system.
+        """
+        drawn = [(s, size) for s, size in zip(self.systems, sizes, strict=True) if size]
+        needs = [room(system, size, self.model.ntypes) for system, size in drawn]
+        self.batcher.shapes.plan(needs, [s.nframes / size for s, size in drawn], most)
+
+    def check_atoms(self) -> None:
+        """Raise DataError for a frame without a real atom: nothing per atom can be said of it."""
+        fitting = self.model.fitting
+        masked = fitting.use_aparam_as_mask
+        for system in self.systems:
+            if not (masked or system.mixed_type):
+                continue
+            for start in range(0, system.nframes, FRAMES):
+                frames = np.arange(start, min(start + FRAMES, system.nframes))
+                atype = system.atype(frames)
+                if masked:
+                    arrays = system.load(frames, ["aparam"])
+                    _, aparam = parameters(system, arrays, 0, fitting.numb_aparam)
+                    assert aparam is not None
+                    atype = real_types(atype, aparam)
+                empty = np.flatnonzero((atype < 0).all(axis=1))
+                if empty.size:
+                    raise DataError(_no_atoms(where(system, int(frames[empty[0]])), masked))
+
+    def load(
+        self,
+        system: int,
+        frames: np.ndarray,
+        more: Sequence[str] = (),
+        recorder: Recorder = OFF,
+    ) -> tuple[list[Frame], dict[str, np.ndarray]]:
+        """Return frames with their tables, and their arrays, with ``default_fparam`` if needed.
+
+        Parameters
+        ----------
+        more
+            Labels that are wanted besides those of the loss.
+        recorder
+            Takes the times of reading and of finding neighbours.
+        """
+        keys = [*self.loss.labels, *more, "fparam", "aparam"]
+        with recorder.span("read frames and labels"):
+            arrays = labels.load(self.model, self.systems[system], frames, keys)
+        fit = self.model.fitting
+        fparam, aparam = parameters(
+            self.systems[system], arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam
+        )
+        for key, value in (("fparam", fparam), ("aparam", aparam)):
+            arrays.pop(key, None)
+            if value is not None:
+                arrays[key] = value
+        ready = [self.frame(system, int(f), arrays, row, recorder) for row, f in enumerate(frames)]
+        check_weights(self.systems[system], frames, arrays, ready)
+        return ready, arrays
+
+    def work(self, system: int, frames: np.ndarray, recorder: Recorder = OFF) -> HostBatch:
+        """Return the batch of some frames of a system."""
+        ready, arrays = self.load(system, frames, recorder=recorder)
+        with recorder.span("make tables"):
+            batch, layout = self.batcher.assemble(ready, arrays.get("fparam"), arrays.get("aparam"))
+        if self.loss.needs_hessian:
+            batch["directions"] = mdl.directions(self.systems[system].natoms)
+        with recorder.span("arrange labels"):
+            label = as_batch(self.loss, self.systems[system], frames, arrays, ready, layout)
+        nearest = np.min([frame.nearest for frame in ready], axis=0)
+        return HostBatch(batch, label, system, frames, nearest)
+
+    def first_frames(self, sizes: Sequence[int], nbatch: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (system, frames) of the first batches of each system, for statistics."""
+        for k, (system, size) in enumerate(zip(self.systems, sizes, strict=True)):
+            # A system that is never drawn has no say in the statistics either.
+            count = min(system.nframes, size * nbatch)
+            if count:
+                yield k, np.arange(count)
+
+    def spread_frames(self, limit: int) -> list[tuple[int, np.ndarray]]:
+        """Return (system, frames), at most about ``limit`` frames evenly spread over all."""
+        total = sum(system.nframes for system in self.systems)
+        every = max(1, -(-total // limit))
+        chosen = [(k, np.arange(0, s.nframes, every)) for k, s in enumerate(self.systems)]
+        return [(k, frames) for k, frames in chosen if frames.size]
+
+
+def room(system: System, size: int, ntypes: int) -> Shape:
+    """Return the shape that holds any so many frames of a system."""
+    if not system.mixed_type:
+        atype = system.atype(np.arange(1))[0]
+        counts = size * np.bincount(atype[atype >= 0], minlength=ntypes)
+        return Shape(size, tuple(counts.tolist()))
+    most = np.zeros((0, ntypes), dtype=np.int64)
+    for start in range(0, system.nframes, FRAMES):
+        atype = system.atype(np.arange(start, min(start + FRAMES, system.nframes)))
+        each = np.stack([(atype == a).sum(axis=1) for a in range(ntypes)], axis=1)
+        # The frames with the most atoms of each type could come together.
+        most = np.sort(np.concatenate([most, each]), axis=0)[-size:]
+    return Shape(size, tuple(most.sum(axis=0).tolist()))
+
+
+def _no_atoms(place: str, masked: bool) -> str:
+    """Return what is wrong with a frame that has no real atom."""
+    mask = "the aparam 0 (use_aparam_as_mask) or " if masked else ""
+    return f"{place} has no real atom: each has {mask}the type −1; take this frame out of the data"

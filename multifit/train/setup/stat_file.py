@@ -1,0 +1,130 @@
+"""A cache for the statistics of the data, which can take long for large data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ... import files
+from ...errors import FileFormatError
+
+if TYPE_CHECKING:
+    from .setup import Setup
+
+#: The labels that statistics are made of.
+LABELS = (
+    *("energy", "atom_ener", "atom_ener_coeff", "dos", "atom_dos", "efermi", "fparam", "aparam"),
+)
+
+
+def stat_path(given: Path) -> Path:
+    """Return the HDF5 file that ``training.stat_file`` means: itself, or one in that folder."""
+    return given if given.suffix in (".h5", ".hdf5") else given / "multifit-stat.h5"
+
+
+class StatFile:
+    """An HDF5 file with statistics, one entry for each combination of settings and data.
+
+    Parameters
+    ----------
+    path
+        A file (``.h5``, ``.hdf5``), or a folder in which ``multifit-stat.h5`` is made; None for no
+        cache.
+    """
+
+    def __init__(self, path: Path | None, setup: Setup) -> None:
+        self.path = None if path is None else stat_path(path)
+        self.key = "" if path is None else _fingerprint(setup)
+
+    def read(self) -> dict[str, np.ndarray] | None:
+        """Return the statistics, or None if they are not there.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, or another one.
+        """
+        if self.path is None:
+            return None
+        entry = self._entries(self.path).get(self.key)
+        return None if entry is None else dict(entry["@variables"])
+
+    def write(self, found: dict[str, np.ndarray]) -> None:
+        """Add the statistics to the file."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        known = self._entries(self.path) | {self.key: {"@variables": found}}
+        files.write(self.path, {"software": "multifit", "statistics": known})
+
+    def _entries(self, path: Path) -> dict[str, Any]:
+        """Return what the file has, nothing if there is none; never overwrite another one."""
+        if not path.exists():
+            return {}
+        try:
+            content = files.read(path)
+        except FileFormatError as exc:
+            reason = str(exc).partition(";")[0].removeprefix(f"{path} ")
+            raise self._foreign(path, reason) from exc
+        entries = content.get("statistics")
+        if content.get("software") != "multifit" or not isinstance(entries, dict):
+            raise self._foreign(path, "it has no statistics")
+        return entries
+
+    def _foreign(self, path: Path, reason: str) -> FileFormatError:
+        return FileFormatError(
+            f"training.stat_file {path} is no statistics file of multifit ({reason}); "
+            "delete it or name another"
+        )
+
+
+def _fingerprint(setup: Setup) -> str:
+    """Return a hash of everything that the statistics depend on."""
+    config, model = setup.config.model, setup.model
+    descriptor, fitting = model.descriptor, model.fitting
+    settings = {
+        "environment": asdict(descriptor.environment),
+        "sel": descriptor.sel,
+        "exclude": [sorted(descriptor.excluded), model.pair_exclude_types],
+        "exclude_atoms": model.atom_exclude_types,
+        "davg_zero": descriptor.set_davg_zero,
+        "fitting": [fitting.numb_fparam, fitting.numb_aparam, fitting.default_fparam],
+        "options": [fitting.use_aparam_as_mask, fitting.tot_ener_zero, fitting.atom_ener],
+        "bias": [model.preset_out_bias, fitting.rcond, _fits_atoms(setup)],
+        "coefficients": setup.loss.coefficients,
+        "output": [fitting.var_name, fitting.dim_out],
+        "grid": None if model.grid is None else asdict(model.grid),
+        "protect": config.data_stat_protect,
+        "type_map": model.type_map,
+    }
+    digest = hashlib.sha256(json.dumps(settings).encode())
+    for text, values in _sampled(setup):
+        digest.update(f"{text} {values.shape} {values.dtype.str};".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest()[:32]
+
+
+def _fits_atoms(setup: Setup) -> bool:
+    """Return whether the loss has labels of atoms, to which a bias is then fitted."""
+    return setup.model.kind.atomic_label in setup.loss.labels
+
+
+def _sampled(setup: Setup) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, values) of all arrays that statistics are made of.
+
+    The values themselves, as names and times of files say nothing once data are moved, copied or
+    corrected; they are read for the statistics anyway.
+    """
+    source, nbatch = setup.training, setup.config.model.data_stat_nbatch
+    for k, frames in source.first_frames(setup.training_sizes, nbatch):
+        system = source.systems[k]
+        yield f"pbc {system.pbc}, types", system.atype(frames)
+        if system.energies is not None:
+            yield "energies", system.energies
+        yield from sorted(system.load(frames, LABELS).items())

@@ -1,0 +1,109 @@
+"""The statistics of the training data that scale a model, and where it starts from."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ... import models as mdl
+from ... import precision as prec
+from ... import statistics as stat
+from ...neighbors.frame import Frame
+from ...tree import Tree
+from .setup import Setup
+
+
+def _seed(seed: int | None) -> int:
+    """Return the seed, or a random one where the input gives none."""
+    return secrets.randbits(63) if seed is None else seed
+
+
+def init_params(setup: Setup, found: Mapping[str, np.ndarray]) -> Tree:
+    """Return random nets with statistics from :func:`collect_statistics`, as NumPy arrays."""
+    model, config = setup.model, setup.config
+    seeds = (_seed(config.model.descriptor.seed), _seed(config.model.fitting_net.seed))
+    params = mdl.init(model, *seeds)
+    for name, value in found.items():
+        stat.check_finite(name, value)
+        if name in ("davg", "dstd"):
+            # Files have them as precise as the nets: a restart must not round what a run has not.
+            rounded = value.astype(prec.numpy_dtype(model.descriptor.precision))
+            params["descriptor"][name] = rounded.astype(np.float64)
+        elif name == "out_bias":
+            params[name] = value
+        else:
+            params["fitting"][name] = value
+    return params
+
+
+@dataclass
+class BiasSamples:
+    """What an output bias is fitted to, collected frame by frame."""
+
+    counts: list[np.ndarray] = field(default_factory=list)  #: of each type, (nframes, ntypes)
+    totals: list[np.ndarray] = field(default_factory=list)  #: (nframes, dim_out)
+    kinds: list[np.ndarray] = field(default_factory=list)  #: types of atoms, (nframes·natoms,)
+    values: list[np.ndarray] = field(default_factory=list)  #: theirs, (nframes·natoms, dim_out)
+
+    def add(self, setup: Setup, ready: list[Frame], arrays: dict[str, np.ndarray]) -> None:
+        """Take what some frames have."""
+        model, loss = setup.model, setup.loss
+        kind, width = model.kind, model.fitting.dim_out
+        atype = np.stack([frame.atype for frame in ready])
+        if kind.total in arrays:
+            weight = np.ones(atype.shape)
+            if loss.coefficients and "atom_ener_coeff" in arrays:
+                weight = arrays["atom_ener_coeff"]
+            self.counts.append(stat.type_counts(atype, weight, model.ntypes))
+            self.totals.append(arrays[kind.total].reshape(len(atype), width))
+        # What atoms have is a choice of whoever made it: it is only there where the loss fits it.
+        if kind.atomic_label in arrays:
+            self.kinds.append(atype.ravel())
+            self.values.append(arrays[kind.atomic_label].reshape(atype.size, width))
+
+
+def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
+    """Return davg, dstd, out_bias and the statistics of fparam and aparam."""
+    model, section = setup.model, setup.config.model
+    source, fit = setup.training, model.fitting
+    protect = section.data_stat_protect
+    sums, evidence = stat.no_sums(model.ntypes, 2), BiasSamples()
+    extra = {k: stat.no_sums(m) for k, m in fit.parameters.items()}
+    for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
+        ready, arrays = source.load(k, frames, [model.kind.total])
+        sums = sums + stat.environment_sums(model.descriptor, ready)
+        for kind in extra:
+            extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)
+        evidence.add(setup, ready, arrays)
+    davg, dstd = stat.environment_statistics(model.descriptor, sums, protect)
+    found = {"davg": davg, "dstd": dstd, "out_bias": _output_bias(model, evidence)}
+    for kind, total in extra.items():
+        found[f"{kind}_avg"] = total.mean()
+        found[f"{kind}_inv_std"] = 1.0 / total.deviation(protect)
+    return found
+
+
+def _output_bias(model: mdl.Model, evidence: BiasSamples) -> np.ndarray:
+    """Return the output bias of each type, (ntypes, dim_out).
+
+    Together with the net's own bias it is what the settings fix, else the mean of atomic labels,
+    else the least-squares fit to what the labels of frames have beside these.
+    """
+    fixed = model.fixed_bias
+    if evidence.kinds:
+        kinds, values = np.concatenate(evidence.kinds), np.concatenate(evidence.values)
+        atomic = stat.atomic_bias(kinds, values, model.ntypes)
+        fixed = np.where(np.isnan(fixed), atomic, fixed)
+    bias = np.nan_to_num(fixed)
+    # An energy that is always zero says nothing about its parts.
+    if evidence.counts and not model.fitting.tot_ener_zero:
+        counts = np.concatenate(evidence.counts)
+        counts[:, list(model.atom_exclude_types)] = 0
+        totals = np.concatenate(evidence.totals)
+        bias = stat.output_bias(counts, totals, fixed, model.fitting.rcond)
+    own = [0.0 if x is None else x for x in model.fitting.atom_ener or (None,) * model.ntypes]
+    shift: np.ndarray = bias - np.array(own)[:, None]
+    return shift

@@ -1,0 +1,1 @@
+"""The state of a run: new, restarted, or from another model."""

@@ -1,0 +1,180 @@
+"""Checkpoints: a model file with the optimizer, the sampler and the step in it."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import __version__, files
+from ... import models as mdl
+from ...errors import FileFormatError, TrainingError
+from ...inference.potential import read_model
+from ...tree import Flat, Tree
+
+VERSION = 1
+
+
+@dataclass
+class State:
+    """What a run changes; arrays are NumPy's."""
+
+    params: Tree
+    step: int = 0
+    moments: dict[str, Flat] = field(default_factory=dict)  #: ``m``, ``v``, ``ema``
+    sampler: dict[str, np.ndarray] = field(default_factory=dict)
+    validation_sampler: dict[str, np.ndarray] = field(default_factory=dict)
+    series: dict[str, Any] = field(default_factory=dict)  #: state of the descriptor's basis
+    best: float | None = None  #: the lowest validation error so far
+    stale: int = 0  #: validations since then
+    input: dict[str, Any] = field(default_factory=dict)  #: all sections, with defaults
+
+
+def model_content(
+    model: mdl.Model,
+    params: Tree,
+    script: Mapping[str, Any],
+    backend: str,
+    coefficients: bool = False,
+) -> dict[str, Any]:
+    """Return the content of a model file.
+
+    Parameters
+    ----------
+    script
+        The ``model`` section of the input, with all defaults.
+    coefficients
+        Whether the energies of the loss were sums with coefficients, as they are then to be
+        compared with data (``enable_atom_ener_coeff``).
+    """
+    return {
+        "software": "multifit",
+        "version": __version__,
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "backend": backend,
+        **mdl.to_content(model, params),
+        "enable_atom_ener_coeff": coefficients,
+        "model_def_script": dict(script),
+    }
+
+
+def write(path: Path, content: dict[str, Any], state: State) -> None:
+    """Write a checkpoint, complete or not at all."""
+    training = {
+        "@class": "Training",
+        "@version": VERSION,
+        "step": state.step,
+        "best": state.best,
+        "stale": state.stale,
+        "input": state.input,
+        "sampler": {"@variables": state.sampler},
+        "validation_sampler": {"@variables": state.validation_sampler},
+        "series": state.series,
+        "optimizer": {name: {"@variables": flat} for name, flat in state.moments.items()},
+    }
+    files.write(path, {**content, "training": training})
+
+
+def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
+    """Return the model's settings, the state and the file's whole content.
+
+    Raises
+    ------
+    TrainingError
+        If the file is a model, but no checkpoint.
+    FileFormatError
+        If it is a checkpoint that lacks something.
+    """
+    model, params, content = read_model(path)
+    training = content.get("training")
+    if not isinstance(training, dict):
+        raise TrainingError(
+            f"{path} is a model without the state of a training; "
+            "use --init-model or --finetune to start from it"
+        )
+    files.check_version(training, range(1, VERSION + 1), path)
+    try:
+        state = State(
+            params=params,
+            step=int(training["step"]),
+            moments={k: dict(v["@variables"]) for k, v in training["optimizer"].items()},
+            sampler=dict(training["sampler"]["@variables"]),
+            validation_sampler=dict(training["validation_sampler"]["@variables"]),
+            series=dict(training["series"]),
+            best=training["best"],
+            stale=int(training["stale"]),
+            input=dict(training.get("input", {})),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise FileFormatError(
+            f"{path} holds a training whose state is incomplete ({exc!r}); restart from another "
+            "checkpoint, or use --init-model to start from its parameters"
+        ) from exc
+    return model, state, content
+
+
+def name(prefix: str, step: int) -> str:
+    """Return a checkpoint's file name."""
+    return f"{prefix}-{step}.dp"
+
+
+def existing(folder: Path, prefix: str) -> list[tuple[int, Path]]:
+    """Return the checkpoints of a run, (step, path), oldest first."""
+    pattern = re.compile(re.escape(Path(prefix).name) + r"-(\d+)\.dp")
+    parent = (folder / prefix).parent
+    found = [(pattern.fullmatch(p.name), p) for p in parent.glob("*.dp")]
+    return sorted((int(m.group(1)), p) for m, p in found if m)
+
+
+def prune(folder: Path, prefix: str, keep: int) -> None:
+    """Remove all but the newest checkpoints of a run."""
+    for _, path in existing(folder, prefix)[:-keep]:
+        path.unlink(missing_ok=True)
+
+
+def set_aside(folder: Path, prefix: str, step: int) -> None:
+    """Add ``.old`` to the names of checkpoints of later steps than this one.
+
+    They belong to a run that was given up. Otherwise :func:`prune` would take this run's for the
+    older ones, and :func:`find` would go on from the wrong run.
+    """
+    for later, path in existing(folder, prefix):
+        if later > step:
+            path.replace(path.with_name(path.name + ".old"))
+
+
+def find(path: Path, output: Path) -> Path:
+    """Return the file that ``--restart`` means: a file, or the newest of a prefix.
+
+    Parameters
+    ----------
+    path
+        What was given.
+    output
+        The folder of the run, for a hint where the path is not found.
+
+    Raises
+    ------
+    TrainingError
+        If there is none.
+    """
+    if path.is_file():
+        return path
+    found = existing(path.parent, path.name)
+    if not found:
+        others = "" if path.suffix == ".dp" else f", nor any {path.name}-STEP.dp beside it"
+        inside = output / path
+        meant = inside.is_file() or existing(inside.parent, inside.name)
+        hint = (
+            f" (did you mean {inside}?)"
+            if meant
+            else "; give a file such as out/model.ckpt-1000.dp, or its name before the step, "
+            "out/model.ckpt, for the newest"
+        )
+        raise TrainingError(f"there is no checkpoint {path}{others}{hint}")
+    return found[-1][1]

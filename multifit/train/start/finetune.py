@@ -1,0 +1,179 @@
+"""Starting from another model: its parameters, type by type, and an energy bias for new data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ... import models as mdl
+from ...errors import TrainingError
+from ...evaluation.bias import type_bias, with_type_bias
+from ...fitting import take_nets
+from ...inference.potential import read_model
+from ...tree import Tree
+from ..setup.dos_grid import given_up
+from .mismatch import BY_TYPE, FINETUNE, INIT_MODEL, described, differences, require_same
+
+
+def init_model(model: mdl.Model, path: Path) -> tuple[Tree, list[str]]:
+    """Return the parameters of a model that has the same settings (``--init-model``).
+
+    Energies that the settings fix (``preset_out_bias``) are those of the input.
+
+    Returns
+    -------
+    params
+        The nested dict.
+    notes
+        What the user should know: energies that are others than in the file.
+    """
+    theirs, params, _ = read_model(path)
+    require_same(model, theirs, path, INIT_MODEL)
+    require_davg(model, params, path)
+    before, fixed = type_bias(model, params), model.fixed_bias
+    wanted = np.where(np.isnan(fixed), before, fixed)
+    same = np.isclose(wanted, before, rtol=1e-12, atol=1e-12).all(axis=1)
+    moved = np.flatnonzero(~same)
+    notes = given_up(model, theirs)
+    if not moved.size:
+        return params, notes
+    params["out_bias"] = with_type_bias(model, params, wanted)
+    if not model.has_forces:
+        names = ", ".join(model.type_map[a] for a in moved)
+        return params, [*notes, f"preset_out_bias replaces what the file has of {names}"]
+    energies = ", ".join(
+        f"{model.type_map[a]} {before[a, 0]:.6g} → {wanted[a, 0]:.6g} eV" for a in moved
+    )
+    return params, [*notes, f"preset_out_bias replaces energies of the file: {energies}"]
+
+
+def require_davg(model: mdl.Model, params: Tree, path: Path) -> None:
+    """Raise TrainingError if ``set_davg_zero`` is asked for, and a file's mean is not 0.
+
+    Then an atom without neighbours has a descriptor that is not 0, and not its ``atom_ener``.
+    """
+    if not model.descriptor.set_davg_zero:
+        return
+    wrong = np.asarray(params["descriptor"]["davg"])[:, :, 0].any(axis=1)
+    if wrong.any():
+        name = model.type_map[int(np.argmax(wrong))]
+        but = " atom_ener needs it to be 0, so" if model.fitting.atom_ener is not None else ""
+        raise TrainingError(
+            f"model.descriptor.set_davg_zero is true, but the mean of the environment of {name} "
+            f"in {path} is not 0:{but} start from a model that was trained with set_davg_zero, or "
+            "train anew"
+        )
+
+
+def finetune(model: mdl.Model, fresh: Tree, path: Path) -> tuple[Tree, list[str]]:
+    """Return parameters in which every type that the other model knows is as there.
+
+    Parameters
+    ----------
+    model
+        The settings of the new model; its ``type_map`` may be in another order, shorter or longer.
+    fresh
+        Its parameters with the statistics of the new data, for the types that are new.
+
+    Returns
+    -------
+    params
+        The nested dict.
+    notes
+        What the user should know: which types are new, which ``atom_ener`` is given up, and
+        whether ``sel`` changes the descriptor.
+
+    Raises
+    ------
+    TrainingError
+        If the nets of the two models differ in shape, or they have no type in common.
+    """
+    theirs, old, _ = read_model(path)
+    found = differences(model, theirs)
+    wrong = {key: values for key, values in found.items() if key not in BY_TYPE}
+    if wrong:
+        raise TrainingError(
+            f"{path} can not be fine-tuned with this input: "
+            f"{described(wrong, model, theirs, path)}; {FINETUNE}"
+        )
+    place = {name: k for k, name in enumerate(theirs.type_map)}
+    shared = [(k, place[name]) for k, name in enumerate(model.type_map) if name in place]
+    if not shared:
+        raise TrainingError(
+            f"{path} knows {', '.join(theirs.type_map)}, none of which is in the input's type_map"
+        )
+    params = fresh
+    _copy_embeddings(model, theirs, params, old, shared)
+    params["fitting"]["nets"] = take_nets(
+        model.fitting, params["fitting"]["nets"], theirs.fitting, old["fitting"]["nets"], shared
+    )
+    for new, known in shared:
+        if model.fitting.atom_ener is None or model.fitting.atom_ener[new] is None:
+            params["fitting"]["bias_atom_e"][new] = old["fitting"]["bias_atom_e"][known]
+            params["out_bias"][new] = old["out_bias"][known]
+    require_davg(model, params, path)
+    for name in ("fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std", "case_embd"):
+        if name in old["fitting"]:
+            params["fitting"][name] = old["fitting"][name]
+    return params, _notes(model, theirs, shared)
+
+
+def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -> list[str]:
+    """Return what there is to say about a fine-tuning."""
+    notes = []
+    known = {k for k, _ in shared}
+    new = [name for k, name in enumerate(model.type_map) if k not in known]
+    if new:
+        notes.append(f"new types: {', '.join(new)}")
+    notes += _given_up(model, theirs, shared) + given_up(model, theirs)
+    mine, other = model.descriptor.sel, theirs.descriptor.sel
+    # Empty slots count, and the descriptor is divided by Σsel.
+    if sum(mine) != sum(other) or any(mine[k] != other[j] for k, j in shared):
+        notes.append(
+            f"sel is {list(mine)} in the input and {list(other)} in the file: descriptors change "
+            "with it, so that the errors are larger at first"
+        )
+    return notes
+
+
+def _given_up(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -> list[str]:
+    """Return a note if types have the old model's ``atom_ener`` no more."""
+    before = theirs.fitting.atom_ener or (None,) * theirs.ntypes
+    now = model.fitting.atom_ener or (None,) * model.ntypes
+    free = [model.type_map[k] for k, j in shared if before[j] is not None and now[k] is None]
+    others = [
+        f"{model.type_map[k]} {before[j]:.6g} → {now[k]:.6g} eV"
+        for k, j in shared
+        if before[j] is not None and now[k] not in (None, before[j])
+    ]
+    notes = []
+    if free:
+        notes.append(
+            f"the old model's atom_ener {json.dumps(before)} is given up: a fitted energy for "
+            f"{', '.join(free)}; give model.fitting_net.atom_ener to keep it"
+        )
+    if others:
+        notes.append(f"atom_ener replaces energies of the file: {', '.join(others)}")
+    return notes
+
+
+def _copy_embeddings(
+    model: mdl.Model,
+    theirs: mdl.Model,
+    params: Tree,
+    old: Tree,
+    shared: list[tuple[int, int]],
+) -> None:
+    """Put the embedding nets and the statistics of shared types where they belong."""
+    mine, other = params["descriptor"], old["descriptor"]
+    for a_new, a_old in shared:
+        for b_new, b_old in shared:
+            here = str(model.descriptor.network_index(a_new, b_new))
+            there = str(theirs.descriptor.network_index(a_old, b_old))
+            mine["embeddings"][here] = other["embeddings"][there]
+        # The scale of R belongs to the centre alone, so that a new neighbour type shares it.
+        _, some_old = shared[0]
+        for name in ("davg", "dstd"):
+            mine[name][a_new] = other[name][a_old, some_old]

@@ -1,0 +1,190 @@
+"""How the model of a file differs from the input's, in the words of the input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import models as mdl
+from ...errors import TrainingError
+from ...tree import flatten
+
+#: What may differ between a model and its fine-tuning: everything that is listed by type.
+BY_TYPE = (
+    "type_map",
+    "atom_exclude_types",
+    "pair_exclude_types",
+    "descriptor.sel",
+    "descriptor.exclude_types",
+    "fitting.ntypes",
+    "fitting.exclude_types",
+    "fitting.atom_ener",
+)
+
+#: What makes no difference to the parameters, neither in shape nor in meaning.
+HARMLESS = (
+    *("trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero", "electrons"),
+)
+
+#: Settings whose keys in the input have other names.
+KEYS = {
+    "fitting.var_name": "model.fitting_net.type",
+    "fitting.dim_out": "model.fitting_net.numb_dos",
+    "grid.energies": "the grid of energies (emin and emax, or energies, of model.fitting_net)",
+}
+
+#: What the model gives; where that differs, nothing else needs to be said.
+KIND = "fitting.var_name"
+
+#: Where a grid begins, and whether it counts from Fermi levels.
+ENERGIES, ALIGNED = "grid.energies", "grid.fermi_aligned"
+
+#: Where the keys of a part of the settings are in the input.
+SECTIONS = {"": "model", "fitting": "model.fitting_net", "grid": "model.fitting_net"}
+
+#: The part of a step of the grid by which energies may differ.
+ROUNDING = 1e-6
+
+#: Entries of a list that are shown.
+ENTRIES = 6
+
+#: What no key of the input sets: it follows from others, or is always the same.
+DERIVED = (
+    "fitting.ntypes",
+    "fitting.dim_descrpt",
+    "fitting.mixed_types",
+    "fitting.exclude_types",
+)
+
+#: How many settings are named that differ.
+SHOWN = 3
+
+#: What to do about a difference, by the option of the command line.
+RESTART = "change the input back"
+INIT_MODEL = "start from a model with the input's settings, or set them in the input as in the file"
+FINETUNE = (
+    "set it in the input as in the file: of what shapes a model, only type_map, sel, atom_ener and "
+    "the types that are excluded may be others"
+)
+
+Differences = dict[str, tuple[Any, Any]]
+
+
+def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
+    """Return the settings that make the parameters of two models differ in shape or meaning.
+
+    Returns
+    -------
+    found
+        The dotted name of the setting → its values in ``mine`` and in ``theirs``.
+    """
+
+    def fields(model: mdl.Model) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in flatten(dataclasses.asdict(model)).items()
+            if name.rpartition(".")[2] not in HARMLESS
+        }
+
+    ours, others = fields(mine), fields(theirs)
+    # A model without a grid of energies goes with any that does not move labels.
+    for each in (ours, others):
+        each.setdefault(ALIGNED, False)
+    both = [key for key in ours if key in others]
+    found = {key: (ours[key], others[key]) for key in both if ours[key] != others[key]}
+    if ENERGIES in found and _same_grid(*found[ENERGIES]):
+        del found[ENERGIES]
+    return {KIND: found[KIND]} if KIND in found else found
+
+
+def _same_grid(mine: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
+    """Return whether two grids (n,) are the same but for rounding."""
+    if len(mine) != len(theirs):
+        return False
+    one, other = np.asarray(mine), np.asarray(theirs)
+    return bool((np.abs(one - other) <= ROUNDING * np.diff(one).min()).all())
+
+
+def other_shape(mine: mdl.Model, theirs: mdl.Model) -> tuple[str, str, str] | None:
+    """Return the first parameter whose shape differs: its name and both shapes, or None.
+
+    A shape is "nowhere" if that model has no such parameter.
+    """
+    ours, others = (
+        {name: np.shape(x) for name, x in flatten(mdl.init(model, 0, 0)).items()}
+        for model in (mine, theirs)
+    )
+    for name in {**ours, **others}:
+        here, there = ours.get(name), others.get(name)
+        if here != there:
+            shapes = ["nowhere" if x is None else str(list(x)) for x in (here, there)]
+            return name, shapes[0], shapes[1]
+    return None
+
+
+def described(found: Differences, mine: mdl.Model, theirs: mdl.Model, path: Path) -> str:
+    """Return what differs: keys of the input with both values, as the input would have them.
+
+    Where no key explains it, the first parameter whose shape differs follows, with both shapes.
+    """
+    settings = [key for key in found if key not in DERIVED]
+    keys = settings or list(found)
+    parts = [
+        f"{_key(key)} is {here} in the input and {there} in the file"
+        for key in keys[:SHOWN]
+        for here, there in [_shown(key, *found[key])]
+    ]
+    if len(keys) > SHOWN:
+        parts.append(f"{len(keys) - SHOWN} more differ")
+    shape = None if settings else other_shape(mine, theirs)
+    if shape is not None:
+        name, here, there = shape
+        parts.append(f"{name} is {here} in the input's model and {there} in {path}")
+    return "; ".join(parts)
+
+
+def require_same(mine: mdl.Model, theirs: mdl.Model, path: Path, advice: str = RESTART) -> None:
+    """Raise TrainingError if a file's model is not the input's.
+
+    Parameters
+    ----------
+    advice
+        What to do about it.
+    """
+    found = differences(mine, theirs)
+    if not found:
+        return
+    tunable = ", or use --finetune" if all(key in BY_TYPE for key in found) else ""
+    raise TrainingError(
+        f"{path} does not fit the input: {described(found, mine, theirs, path)}; {advice}{tunable}"
+    )
+
+
+def _key(field: str) -> str:
+    """Return the key of the input; what has none keeps its name in model files."""
+    if field in DERIVED:
+        return field
+    section, _, name = field.rpartition(".")
+    return KEYS.get(field, f"{SECTIONS.get(section, f'model.{section}')}.{name}")
+
+
+def _shown(key: str, mine: Any, theirs: Any) -> tuple[str, str]:
+    """Return both values as the input would have them; of long lists what differs."""
+    if key == KIND:
+        return _json(mdl.KINDS[mine].type), _json(mdl.KINDS[theirs].type)
+    here, there = _json(mine), _json(theirs)
+    if here != there:
+        return here, there
+    k = next(k for k, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
+    return f"{here} with [{k}] {mine[k]:.10g}", f"one with [{k}] {theirs[k]:.10g}"
+
+
+def _json(value: Any) -> str:
+    numbers = isinstance(value, tuple) and all(isinstance(x, float) for x in value)
+    if numbers and len(value) > ENTRIES:
+        return f"a list of {len(value)} from {value[0]:g} to {value[-1]:g}"
+    return json.dumps(value, ensure_ascii=False, default=lambda x: np.asarray(x).tolist())

@@ -1,0 +1,118 @@
+"""Batches on the device, and what of them can be computed once for all steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from ... import models as mdl
+from ...backend import Backend
+from ...descriptors.se_e2_a._basis import Basis, Spectrum
+from ...tree import Tree, map_leaves, walk
+from ..profile.recorder import OFF, Recorder
+from ..setup.memory import available
+from ..setup.source import HostBatch, Source
+
+#: Part of the host's free memory for batches of one frame, which come again in the next epoch, and
+#: the least and the most of it in bytes; the least is all of it on other devices.
+KEPT_PART, KEPT, KEPT_MOST = 8, 1 << 30, 8 << 30
+
+
+@dataclass(frozen=True)
+class DeviceBatch:
+    """A batch whose arrays are those of the backend."""
+
+    work: HostBatch  #: what it was made of, as NumPy arrays
+    batch: Tree
+    label: dict[str, Any]
+    basis: Basis | None  #: the series for which it was made
+    ready: bool = True  #: whether it was made at all
+
+
+@dataclass
+class BatchCache:
+    """The batches of a source on the device; those of one frame are made once, while they fit.
+
+    On a CPU, all that depends on where the atoms are, and on nothing that is trained, is computed
+    here rather than in every step.
+
+    Parameters
+    ----------
+    params
+        Nested NumPy arrays; only what is never trained matters.
+    """
+
+    source: Source
+    backend: Backend
+    params: Tree
+    spectrum: Spectrum
+    recorder: Recorder = OFF
+    _kept: dict[tuple[int, int], DeviceBatch] = field(default_factory=dict)
+    _used: int = 0
+    _lock: Lock = field(default_factory=Lock)  #: a thread draws, and the loop may renew
+
+    def __post_init__(self) -> None:
+        """Look how much memory there is."""
+        more = available() // KEPT_PART if self.backend.on_cpu else 0
+        self._limit = max(KEPT, min(more, KEPT_MOST))
+
+    def draw(self, system: int, frames: np.ndarray) -> DeviceBatch:
+        """Return the batch of some frames of a system, for the series as it is now."""
+        known = self._kept.get((system, int(frames[0]))) if len(frames) == 1 else None
+        if known is not None:
+            return self.renewed(known, self.spectrum.basis)
+        made = self._prepare(self.source.work(system, frames, self.recorder))
+        if self._keep(made):
+            self.source.forget(system, int(frames[0]))
+        return made
+
+    def renewed(self, prepared: DeviceBatch, basis: Basis | None) -> DeviceBatch:
+        """Return the batch for a series; it is the same one if it was made for it."""
+        if prepared.ready and prepared.basis is basis:
+            return prepared
+        made = self._prepare(prepared.work)
+        self._keep(made)
+        return made
+
+    def _prepare(self, work: HostBatch) -> DeviceBatch:
+        span, basis, host = self.recorder.span, self.spectrum.basis, work.batch
+        if not self.spectrum.holds(work.nearest):
+            # Polynomials would be of points far outside: the loop lets the intervals grow first.
+            return DeviceBatch(work, {}, {}, basis, ready=False)
+        if self.backend.on_cpu and not self.source.loss.needs_hessian:
+            with span("geometry of the pairs"):
+                given = host if basis is None else {**host, "basis": basis.host}
+                host = mdl.prepared(xp, self.source.model, self.params, given)
+                host = {key: x for key, x in host.items() if key != "basis"}
+        with span("copy to the device"):
+            batch, label = (map_leaves(self.backend.as_input, x) for x in (host, work.label))
+        if basis is not None:
+            batch["basis"] = basis.device
+        return DeviceBatch(work, batch, label, basis)
+
+    def _keep(self, prepared: DeviceBatch) -> bool:
+        """Keep a batch of one frame if there is room, and say whether; what was kept makes way."""
+        work = prepared.work
+        if len(work.frames) > 1 or not prepared.ready:
+            return False
+        key, size = (work.system, int(work.frames[0])), _nbytes(prepared)
+        with self._lock:
+            old = self._kept.pop(key, None)
+            self._used -= 0 if old is None else _nbytes(old)
+            if self._used + size > self._limit:
+                return False
+            self._used += size
+            self._kept[key] = prepared
+        return True
+
+
+def _nbytes(prepared: DeviceBatch) -> int:
+    """Return the memory that a batch holds, on the host and on the device."""
+    own = {key: x for key, x in prepared.batch.items() if key != "basis"}
+    trees = (prepared.work.batch, prepared.work.label, own, prepared.label)
+    return sum(8 * math.prod(x.shape) for tree in trees for _, x in walk(tree))

@@ -1,0 +1,171 @@
+"""Validation on all validation data, and the best models by a chosen error (``validating``)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ... import files
+from ...errors import DataError, TrainingError
+from ...evaluation.metrics import QUANTITIES as ERRORS
+from ...evaluation.metrics import Errors
+from ...evaluation.predictions import compare
+from ...inference.potential import Potential
+from ...tree import Tree
+from ..report.lcurve import is_row, rewrite
+from ..setup.outputs import BEST_CKPT, best_folder
+from ..setup.setup import Setup
+from ..start import checkpoint as ckpt
+
+#: letter of ``validation_metric`` → the quantity it stands for
+QUANTITIES = {"E": "energy_per_atom", "F": "force", "V": "virial_per_atom"}
+MEANS = ("MAE", "RMSE")
+COLUMNS = tuple(f"{letter}:{mean}" for letter in QUANTITIES for mean in MEANS)
+
+_HEAD = "# step " + " ".join(f"{column:>12}" for column in COLUMNS)
+_NOTE = "# E and V per atom in eV, F in eV/Å; nan without a label"
+
+
+@dataclass
+class FullValidation:
+    """When it is due, what it writes, and the best models so far.
+
+    Parameters
+    ----------
+    output
+        The folder of the run.
+    after
+        The step that a restart continues from; later lines of the file are dropped.
+    """
+
+    setup: Setup
+    output: Path
+    after: int
+    _best: list[tuple[float, Path]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Begin the file, or continue it."""
+        self._settings = self.setup.config.validating
+        self._potential: Potential | None = None
+        self._file = self.output / self._settings.full_val_file
+        if not self._settings.full_validation:
+            return
+        if self._settings.full_val_start != 1:
+            self._check_metric()
+        try:
+            kept = _rows(self._file, self.after)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            rewrite(self._file, "\n".join([_HEAD, _NOTE, *kept]) + "\n")
+        except OSError as exc:
+            raise self._error(exc) from exc
+        if self._settings.save_best:
+            folder = best_folder(self.setup.config, self.output)
+            ckpt.set_aside(folder, BEST_CKPT, self.after)
+        for row in kept:
+            self._remember(int(row.split()[0]), self._value(row))
+
+    def _check_metric(self) -> None:
+        """Raise if there is no label for the metric that chooses the best models."""
+        assert self.setup.validation is not None
+        metric, systems = self._settings.validation_metric, self.setup.validation.systems
+        label = ERRORS[QUANTITIES[metric[0]]].label
+        if not any(label in system.labels for system in systems):
+            raise DataError(
+                f"validating.validation_metric is {metric!r}, but no validation system has "
+                f"{label} ({', '.join(system.name for system in systems)}); add it to the data or "
+                "choose another metric"
+            )
+
+    def _error(self, exc: OSError) -> TrainingError:
+        return TrainingError(
+            f"validating.full_val_file {self._file} can not be written ({exc.strerror}); check "
+            "the free space and the permissions of its folder, or name another"
+        )
+
+    def _value(self, row: str) -> float:
+        place = COLUMNS.index(self._settings.validation_metric) + 1
+        return float(row.split()[place])
+
+    def _path(self, step: int) -> Path:
+        return best_folder(self.setup.config, self.output) / ckpt.name(BEST_CKPT, step)
+
+    def _remember(self, step: int, value: float) -> bool:
+        """Return whether a model is among the best, and forget the one that no longer is."""
+        if not math.isfinite(value):
+            return False
+        entry = (value, self._path(step))
+        self._best = sorted([*self._best, entry])
+        if self._settings.save_best:
+            for _, path in self._best[self._settings.max_best_ckpt :]:
+                path.unlink(missing_ok=True)
+        self._best = self._best[: self._settings.max_best_ckpt]
+        return entry in self._best
+
+    def due(self, step: int) -> bool:
+        """Return whether all validation data are to be evaluated after this step."""
+        start, steps = self._settings.full_val_start, self.setup.numb_steps
+        first = start * steps if start < 1 else start
+        wanted = self._settings.full_validation and start != 1 and step >= first
+        # The last model is the one that is used, so that it is always among those compared.
+        return wanted and (step % self._settings.validation_freq == 0 or step == steps)
+
+    def run(self, step: int, params: Tree, content: dict[str, Any]) -> str:
+        """Evaluate a model, keep it if it is among the best, and return what to say.
+
+        Parameters
+        ----------
+        params
+            Nested, as NumPy arrays.
+        content
+            What its file holds.
+        """
+        assert self.setup.validation is not None
+        if self._potential is None:
+            self._potential = Potential(
+                self.setup.model,
+                params,
+                self.setup.backend,
+                embedding=self.setup.config.model.embedding,
+            )
+        self._potential.set_params(params)
+        systems = self.setup.validation.systems
+        weighted = self.setup.loss.coefficients
+        each = (compare(self._potential, system, coefficients=weighted) for system in systems)
+        errors = sum(each, Errors())
+        row = f"{step:6d} " + " ".join(f"{x:12.6e}" for x in _numbers(errors))
+        try:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(row + "\n")
+        except OSError as exc:
+            raise self._error(exc) from exc
+        metric, value = self._settings.validation_metric, self._value(row)
+        best = self._remember(step, value)
+        if best and self._settings.save_best:
+            path = self._path(step)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write(path, content)
+        return f"all validation data at step {step}: {metric} {value:.4e}" + (
+            ", among the best" if best else ""
+        )
+
+
+def _numbers(errors: Errors) -> list[float]:
+    """Return the errors in the order of :data:`COLUMNS`, NaN without a label."""
+    return [
+        (errors.mae if mean == "MAE" else errors.rmse)(key)
+        if key in errors.number
+        else float("nan")
+        for key in QUANTITIES.values()
+        for mean in MEANS
+    ]
+
+
+def _rows(path: Path, step: int) -> list[str]:
+    """Return the lines of an earlier run up to a step, without those that a crash cut short."""
+    if not step or not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    whole = [line for line in lines if is_row(line, 1 + len(COLUMNS))]
+    return [line for line in whole if int(line.split()[0]) <= step]

@@ -1,0 +1,117 @@
+"""Validation: a few batches for the learning curve, always the same frames for the best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ... import models as mdl
+from ...backend import Backend, get_backend
+from ...data import Sampler
+from ...descriptors.se_e2_a._basis import Spectrum
+from ...loss import LossConfig, evaluate
+from ...tree import Tree, map_leaves
+from ..setup.source import HostBatch, Source
+from ..step.shapes import Shapes, atoms
+from ..step.step import prediction
+
+#: How many frames the error is taken from that chooses the best model.
+FRAMES = 64
+
+
+@dataclass
+class MetricEvaluator:
+    """Metrics of a batch without a gradient; the loss itself is cheap and computed in NumPy.
+
+    Parameters
+    ----------
+    tell
+        Is called with the number of atoms before a batch of a new shape is compiled.
+    """
+
+    backend: Backend
+    model: mdl.Model
+    loss: LossConfig
+    spectrum: Spectrum
+    tell: Callable[[int], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Compile the prediction once."""
+        # The loss of a few frames is cheap, and never worth compiling.
+        self._numpy = get_backend("numpy")
+        self._shapes = Shapes(self.backend.static_shapes)
+        self._predict = self.backend.compile(prediction(self.backend, self.model, self.loss))
+
+    def metrics(self, params: Tree, work: HostBatch, lr: float) -> dict[str, float]:
+        """Return the metrics of one batch; ``params`` are nested, arrays of the backend."""
+        arrays = map_leaves(self.backend.as_input, work.batch)
+        basis = self.spectrum.basis_for(
+            work.nearest, lambda: map_leaves(self.backend.to_numpy, params)
+        )
+        if basis is not None:
+            arrays["basis"] = basis.device
+        if self._shapes.is_new(arrays) and self.tell is not None:
+            self.tell(atoms(self.backend, arrays))
+        out = self._predict(params, arrays)
+        found = {key: self.backend.to_numpy(value) for key, value in out.items()}
+        places = mdl.compared_atoms(self._numpy, self.model, work.batch)
+        # What is not finite is for the caller to judge; NumPy's warning would say nothing.
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, metrics = evaluate(self._numpy, self.loss, np.asarray(lr), found, work.label, places)
+        return {name: float(value) for name, value in metrics.items()}
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Validation data, and how they are drawn."""
+
+    evaluator: MetricEvaluator
+    source: Source
+    sampler: Sampler
+    numb_btch: int
+    sizes: Sequence[int]  #: frames in a batch of each system
+
+    def batch_metrics(self, params: Tree, lr: float) -> dict[str, float]:
+        """Return the metrics of the next ``numb_btch`` batches.
+
+        Parameters
+        ----------
+        params
+            Nested, arrays of the backend.
+        """
+        works = [self.source.work(*self.sampler.next()) for _ in range(self.numb_btch)]
+        return self._mean(params, works, lr)
+
+    def score(self, params: Tree) -> float:
+        """Return √loss with the prefactors' limits, over frames that are always the same."""
+        works = [
+            self.source.work(k, frames)
+            for k, chosen in self.source.spread_frames(FRAMES)
+            for frames in _batches(chosen, self.sizes[k])
+        ]
+        return self._mean(params, works, 0.0)["rmse"]
+
+    def _mean(self, params: Tree, works: Sequence[HostBatch], lr: float) -> dict[str, float]:
+        """Return means weighted by atoms, of those batches that have the label."""
+        rows = [self.evaluator.metrics(params, work, lr) for work in works]
+        weights = np.array([work.batch["natoms"].sum() for work in works])
+        means = {}
+        for name in rows[0]:
+            values = np.array([row[name] for row in rows])
+            known = ~np.isnan(values)
+            if known.any():
+                means[name] = float(np.average(values[known], weights=weights[known]))
+            else:
+                means[name] = float("nan")
+        return means
+
+
+def _batches(frames: np.ndarray, size: int) -> list[np.ndarray]:
+    """Return frames in batches of one size, so that compilers know the shape; the rest is left out.
+
+    Fewer frames than one batch are a batch.
+    """
+    whole = len(frames) // size if size else 0
+    return np.split(frames[: whole * size], whole) if whole else [frames]
