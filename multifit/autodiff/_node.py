@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .forward import Dual
+from ._dual import Dual
 
 Array = Any
 

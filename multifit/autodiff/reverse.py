@@ -36,8 +36,8 @@ To add a function:
 1. Write ``f(xp, *operands) → (y, rules)``, with one rule for each operand, in ``_elementwise.py``
    or ``_arrays.py``, and add it to the table at the end of that file. A function of single elements
    is one row of ``SLOPES``.
-2. Use functions that ``xp`` and the namespaces of all backends have, also in the rule, and those of
-   ``_forward.py`` or ``forward.py`` (add it there, too).
+2. Use functions that ``xp`` and the namespaces of all backends have, also in the rule, and
+   those of ``forward.py`` (add it there, too).
 3. Follow the rules of the core in ``docs/design.md``. A rule does not change its argument, and it
    returns the shape and dtype of its operand; ``summed_to`` undoes a broadcast.
 4. Add one row to ``tests/_reverse_rows.py``, which the tests of all backends read.
@@ -56,8 +56,8 @@ from ..backend import Arithmetic
 from ..tree import Tree, map_leaves
 from ._arrays import JOINING, WHOLE, getitem
 from ._elementwise import ELEMENTWISE, Block
-from ._forward import Forward
 from ._node import Node, plain_of, value_of
+from .forward import Forward
 
 Array = Any
 

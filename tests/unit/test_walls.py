@@ -38,7 +38,7 @@ MODULES = sorted(
 PUBLIC = {
     "multifit": {"Potential", "__version__", "load"},
     "multifit.autodiff": {
-        *("Forward", "ForwardArithmetic", "Reverse", "ReverseArithmetic", "Node"),
+        *("Dual", "Forward", "ForwardArithmetic", "Reverse", "ReverseArithmetic", "Node"),
         *("constant", "pullback", "value_of", "with_pullback"),
     },
     "multifit.dos": {
