@@ -77,16 +77,16 @@ def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
-    found.spectrum.include(np.full((2, 2), 0.5))
-    assert first.plan is not found.spectrum.plan
+    found.planner.include(np.full((2, 2), 0.5))
+    assert first.plan is not found.planner.plan
     second = found.draw(0, FRAME)
     assert second is not first
-    assert second.plan is found.spectrum.plan
-    assert second.batch["plan"] is found.spectrum.plan.device
+    assert second.plan is found.planner.plan
+    assert second.batch["plan"] is found.planner.plan.device
     # The one that was drawn before is made anew when it is used.
-    assert found.renewed(first, found.spectrum.plan).plan is found.spectrum.plan
+    assert found.renewed(first, found.planner.plan).plan is found.planner.plan
     used = found._used
-    assert found.draw(0, FRAME).plan is found.spectrum.plan
+    assert found.draw(0, FRAME).plan is found.planner.plan
     assert found._used == used
 
 
@@ -118,16 +118,16 @@ def test_runs_that_keep_nothing_are_the_same(
 def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
     found = batches(tmp_path)
-    spectrum = found.spectrum
-    spectrum.nearest = np.full((2, 2), 3.0)  # as if only pairs farther apart had been seen
+    planner = found.planner
+    planner.nearest = np.full((2, 2), 3.0)  # as if only pairs farther apart had been seen
     drawn = found.draw(0, FRAME)
     assert not drawn.ready
     assert found._used == 0
-    basis = spectrum.plan_for(drawn.work.nearest, lambda: found.params)
+    basis = planner.plan_for(drawn.work.nearest, lambda: found.params)
     now = found.renewed(drawn, basis)
     assert now.ready
     assert now.plan is basis
-    assert (spectrum.nearest < 3.0).all()
+    assert (planner.nearest < 3.0).all()
     assert found.draw(0, FRAME) is now
 
 
@@ -140,7 +140,7 @@ def test_a_batch_that_has_become_too_large_makes_way(
     monkeypatch.setattr(batch_cache, "available", lambda: 0)
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
-    spectrum = found.spectrum
-    spectrum.restore({"nearest": spectrum.nearest, "counts": {"near": 264, "far": 264}})
+    planner = found.planner
+    planner.restore({"nearest": planner.nearest, "counts": {"near": 264, "far": 264}})
     assert found.draw(0, FRAME) is not first
     assert (found._used, found._kept) == (0, {})
