@@ -22,9 +22,7 @@ _TERMS = {**ENERGY_TERMS, **DOS_TERMS}
 
 def _start(term: str) -> str:
     what = _TERMS[term].title
-    return (
-        f"Prefactor of the {what} at the start of the run; if this and the limit are 0, it is off."
-    )
+    return f"Prefactor of the {what} at the start of the run (off if both prefactors are 0)."
 
 
 def _limit(term: str) -> str:
