@@ -17,9 +17,12 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
+highlight_language = "text"  # blocks without a language are commands and their output
 
 html_theme = "furo"
 html_title = f"multifit {release}"
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
