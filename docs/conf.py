@@ -22,7 +22,7 @@ highlight_language = "text"  # blocks without a language are commands and their 
 html_theme = "furo"
 html_title = f"multifit {release}"
 html_static_path = ["_static"]
-html_css_files = ["narrow.css"]
+html_css_files = ["tables.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

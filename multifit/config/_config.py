@@ -19,7 +19,7 @@ from ._training import TrainingSection, ValidatingSection
 
 
 class Config(t.Section):
-    """Sections of the input file."""
+    """Each section configures one part of a run."""
 
     model: ModelSection = Field(description="Descriptor and fitting net.")
     learning_rate: LearningRateSection = Field(description="Learning-rate schedule.")
