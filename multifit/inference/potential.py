@@ -12,11 +12,10 @@ import numpy as np
 from .. import dos, files
 from .. import models as mdl
 from ..backend import Backend, get_backend
-from ..data import real_types
 from ..errors import DataError, FileFormatError
+from ..neighbors.arguments import numbers
 from ..support import Asked, require_all, require_model
 from ..tree import Tree
-from . import arguments as args
 from . import structure as sts
 from .runner import Outputs, Request, Runner
 from .structure import Structure
@@ -160,7 +159,7 @@ class Potential:
         >>> model.predict(atoms.positions, atoms.symbols, atoms.cell)["energy"]  # doctest: +SKIP
         """
         self._require_sense(atom_virial, hessian, electrons)
-        given = self._frames(coord, types, cell, fparam, aparam, pbc)
+        given = sts.structures(self.model, coord, types, cell, fparam, aparam, pbc)
         if not (math.isfinite(skin) and skin >= 0):
             raise DataError(f"skin is {skin}, but must be a finite number of Å ≥ 0")
         rows = self.runner.run(given, Request(atom_virial, hessian, skin))
@@ -208,7 +207,9 @@ class Potential:
         >>> [found["energy"] for found in model.predict_many([water, ice])]  # doctest: +SKIP
         """
         self._require_sense(atom_virial, hessian, electrons)
-        given = [self._structure(one, f"structure {k}") for k, one in enumerate(structures)]
+        given = [
+            sts.structure(self.model, one, f"structure {k}") for k, one in enumerate(structures)
+        ]
         rows = self.runner.run(given, Request(atom_virial, hessian))
         if self.model.grid is None or not rows:
             return rows
@@ -218,50 +219,6 @@ class Potential:
         return [
             row | energies | {key: x[k] for key, x in levels.items()} for k, row in enumerate(rows)
         ]
-
-    def _frames(
-        self,
-        coord: Any,
-        types: Any,
-        cell: Any = None,
-        fparam: Any = None,
-        aparam: Any = None,
-        pbc: Any = None,
-        where: str = "",
-    ) -> list[Structure]:
-        """Return frames of the same atoms; ``where`` is what they are called if not ``frame k``."""
-        frames = args.frames(coord)
-        nframes, natoms, _ = frames.shape
-        atype = self.type_indices(types)
-        if atype.shape != (natoms,):
-            raise DataError(f"types has the shape {atype.shape}, but coord has {natoms} atoms")
-        cells = args.cells(cell, nframes)
-        periodic = args.periodic(cell is not None if pbc is None else pbc)
-        fitting = self.model.fitting
-        extra = sts.parameters(fitting, fparam, aparam, nframes, natoms)
-        masked = fitting.use_aparam_as_mask and extra[1] is not None
-        return [
-            Structure(
-                frames[k],
-                cells[k],
-                periodic,
-                real_types(atype, extra[1][k]) if masked and extra[1] is not None else atype,
-                where or f"frame {k}",
-                *(None if x is None else x[k] for x in extra),
-            )
-            for k in range(nframes)
-        ]
-
-    def _structure(self, given: Any, where: str) -> Structure:
-        """Return one structure of those that :meth:`predict_many` takes."""
-        try:
-            fields = sts.fields_of(given)
-            found = self._frames(**fields, where=where)
-        except DataError as exc:
-            raise DataError(f"{where}: {exc}") from exc
-        if len(found) != 1:
-            raise DataError(f"{where}: coord has {len(found)} frames; give each as a structure")
-        return found[0]
 
     def _require_sense(
         self, atom_virial: bool, hessian: bool, electrons: float | np.ndarray | None
@@ -295,7 +252,7 @@ class Potential:
         if electrons is None:
             number = np.concatenate([dos.electrons_of(grid, s.atype[None]) for s in given])
         else:
-            number = args.numbers("electrons", electrons)
+            number = numbers("electrons", electrons)
             if number.size not in (1, len(given)):
                 raise DataError(
                     f"electrons has {number.size} numbers, but must be one, or one for each of the "
