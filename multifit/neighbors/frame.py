@@ -1,7 +1,7 @@
 """One frame and its neighbours, cut at ``sel``: what batches are put together from.
 
-Pairs come from the package's own search (:func:`frame`, :class:`multifit.neighbors.verlet`), or from
-a simulation engine (:mod:`multifit.neighbors.pairs`); :func:`frame_of_pairs` makes a frame of either.
+Pairs come from the package's own search (:func:`frame`, :mod:`multifit.neighbors.verlet`) or from a
+simulation engine (:mod:`multifit.neighbors.pairs`); :func:`frame_of_pairs` makes a frame of either.
 """
 
 from __future__ import annotations
