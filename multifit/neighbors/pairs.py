@@ -18,8 +18,8 @@ class PairList(NamedTuple):
     """Pairs of atoms of a domain, in any order."""
 
     rij: np.ndarray  #: from centre to neighbour, Å, float64, (npairs, 3)
-    i: np.ndarray  #: centre, int64, (npairs,)
-    j: np.ndarray  #: neighbour, int64, (npairs,)
+    i: np.ndarray  #: centre, integers, (npairs,)
+    j: np.ndarray  #: neighbour, integers, (npairs,)
 
 
 def pair_list(rij: Any, i: Any, j: Any, nlocal: int, nall: int, hops: int = 1) -> PairList:
@@ -58,7 +58,7 @@ def pair_list(rij: Any, i: Any, j: Any, nlocal: int, nall: int, hops: int = 1) -
 
 
 def _indices(name: str, given: Any, npairs: int, n: int, why: str) -> np.ndarray:
-    """Return indices as int64, (npairs,), each at least 0 and below n."""
+    """Return integers that NumPy counts with, (npairs,), each at least 0 and below n."""
     try:
         index = np.asarray(given)
     except ValueError as exc:
@@ -72,7 +72,7 @@ def _indices(name: str, given: Any, npairs: int, n: int, why: str) -> np.ndarray
     if npairs and not (index.min() >= 0 and index.max() < n):
         k = int(np.flatnonzero((index < 0) | (index >= n))[0])
         raise DataError(f"pair {k} has {name} = {index[k]}, but {why}; count from 0")
-    return index.astype(np.int64, copy=False)
+    return index.astype(np.int64) if index.dtype == np.uint64 else index
 
 
 def ordered(pairs: PairList, atoms: np.ndarray, natoms: int, nall: int) -> Iterator[Measured]:
