@@ -123,8 +123,11 @@ def find(name: str) -> Found:
 
 def _matrix() -> Table:
     """Return the support matrix as a table."""
+    from .. import descriptors
     from ..console.tables import NOTHING, plain_table
     from ..support import ALL, FEATURES
+
+    descriptors.available()  # each adds its row
 
     names = sorted(ALL)
     table = plain_table("Features")
