@@ -24,32 +24,23 @@ Source: DeePMD-kit documentation, "Descriptor se_e2_r" (and its factor 1/5 from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
-
 from .. import precision as prec
-from ..backend import Backend
 from ..errors import UnsupportedError
-from ..neighbors.requirements import Requirements
-from ..nn.networks import Network, Seed, apply_network
-from ..nn.serial import collection_params
-from ..statistics import Sums
-from ..support import ALL
+from ..nn.networks import apply_network
 from ..tree import Tree
-from . import _radial
-from . import _statistics as stat
+from . import _radial_serial as serial
 from ._chebyshev import chebyshev, coefficients, scale_of
-from ._environment import Environment, local_frames
-from ._planner import INNER, SeriesPlanner, series_planner
+from ._environment import local_frames
 from ._protocol import Features, Pullback
+from ._radial import RadialDescriptor
 from ._tables import ZONES, Spans, columns_of, concat, join, seen, slots, spans
 
 if TYPE_CHECKING:
-    from ..neighbors.frame import Frame
     from ..sections import RadialSection
 
 Array = Any
@@ -96,59 +87,17 @@ def _section() -> type[RadialSection]:
 
 
 @dataclass(frozen=True)
-class SeE2R:
+class SeE2R(RadialDescriptor):
     """The settings of se_e2_r, under the names of ``input.json``."""
 
     name: ClassVar[str] = "se_e2_r"
     aliases: ClassVar[tuple[str, ...]] = ("se_r",)
-    backends: ClassVar[frozenset[str]] = ALL
-    type_one_side: ClassVar[bool] = True
-
-    rcut: float
-    rcut_smth: float
-    sel: tuple[int, ...]
-    neuron: tuple[int, ...] = (10, 20, 40)
-    resnet_dt: bool = False
-    trainable: bool = True
-    exclude_types: tuple[tuple[int, int], ...] = ()
-    env_protection: float = 0.0
-    set_davg_zero: bool = False
-    activation_function: str = "tanh"
-    precision: str = prec.GLOBAL
-
-    @property
-    def ntypes(self) -> int:
-        """Number of atom types."""
-        return len(self.sel)
+    components: ClassVar[int] = 1
 
     @property
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
         return self.neuron[-1]
-
-    @property
-    def environment(self) -> Environment:
-        """The radial settings."""
-        return _radial.environment(self)
-
-    @cached_property
-    def network(self) -> Network:
-        """The settings that all embedding nets share."""
-        return _radial.network(self)
-
-    @cached_property
-    def double_network(self) -> Network:
-        """The same in float64, for the few points at which a series is made."""
-        return _radial.network(self, double=True)
-
-    @cached_property
-    def excluded(self) -> frozenset[tuple[int, int]]:
-        """The excluded pairs of types, in both orders."""
-        return _radial.excluded(self)
-
-    def network_index(self, centre: int, neighbour: int) -> int:
-        """Return the position of N_b in the collection (and in a model file)."""
-        return neighbour
 
     @classmethod
     def section(cls) -> type[RadialSection]:
@@ -170,46 +119,6 @@ class SeE2R:
             activation_function="gelu",
         )
         yield cls(3.6, 1.5, (30, 0), (4, 4), activation_function="relu")
-
-    def requires(self) -> Requirements:
-        """Return which neighbours are needed."""
-        return Requirements(self.rcut, self.sel, inner=INNER * self.rcut)
-
-    def init(self, seed: Seed) -> Tree:
-        """Return random embedding nets, and statistics that change nothing."""
-        return _radial.init(self, seed, 1)
-
-    def trainable_names(self) -> Iterator[str]:
-        """Yield the dotted names of the parameters that training may change."""
-        return _radial.trainable_names(self)
-
-    def sums(self, frames: Sequence[Frame]) -> Sums:
-        """Return the sums of R's radial and angular parts, (ntypes, 2)."""
-        return stat.environment_sums(self, frames)
-
-    def statistics(self, sums: Sums, protect: float) -> dict[str, np.ndarray]:
-        """Return ``davg`` and ``dstd``, (ntypes, ntypes, 1)."""
-        davg, dstd = stat.environment_statistics(self, sums, protect)
-        return {"davg": davg[:, :, :1], "dstd": dstd[:, :, :1]}
-
-    def statistics_settings(self) -> dict[str, Any]:
-        """Return the settings that statistics depend on."""
-        return stat.settings_of(self)
-
-    def nonzero_mean(self, params: Tree) -> int | None:
-        """Return the first type with a mean ≠ 0 where the settings ask for 0, or None."""
-        return stat.nonzero_mean(self, params)
-
-    def planner(
-        self,
-        backend: Backend,
-        embedding: str = "auto",
-        *,
-        enabled: bool = True,
-        train: bool = False,
-    ) -> SeriesPlanner:
-        """Return the planner of its Chebyshev series."""
-        return series_planner(self, backend, embedding, enabled=enabled, train=train)
 
     def geometry(
         self,
@@ -269,7 +178,7 @@ class SeE2R:
         """Return D (n, M) of each type of centres, and the pullback to pair vectors."""
         evaluate = self._direct if plan is None else self._by_series
         d, pull = evaluate(xp, params, spans(counts), geometry, plan or {})
-        share = 1.0 / (SCALE * sum(self.sel))
+        share = 1.0 / (SCALE * self.nnei)
 
         def pullback(d_bar: Features) -> Array:
             s_bar = share * concat(xp, [pull(a, d_bar[a]) for a in d], axis=0)
@@ -360,36 +269,18 @@ class SeE2R:
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file."""
         head = {"@class": "Descriptor", "type": "se_r", "@version": VERSION, "type_map": type_map}
-        return head | _radial.serialize(self, params, ndim=1)
+        return head | serial.serialize(self, params)
 
     @classmethod
     def deserialize(cls, node: dict[str, Any]) -> tuple[Self, Tree]:
         """Return settings and parameters of a ``descriptor`` section."""
-        options = _radial.options(node, VERSION)
-        if not options.pop("type_one_side"):
+        config = cls(**serial.options(node, VERSION))
+        if not config.type_one_side:
             raise UnsupportedError(
                 "the model's descriptor se_e2_r has type_one_side false; multifit reads models "
                 "with one embedding net for each type of neighbours"
             )
-        config = cls(**options)
-        nets, where = node["embeddings"], "descriptor.embeddings"
-        return config, {
-            "embeddings": collection_params(nets, config.network, config.ntypes, where),
-            **{
-                name: _radial.statistic(config, node["@variables"][name], name, 1)
-                for name in ("davg", "dstd")
-            },
-        }
-
-    def remap_types(
-        self, params: Tree, other: Self, known: Tree, shared: Sequence[tuple[int, int]]
-    ) -> Tree:
-        """Return parameters that are those of another model for the types that both know."""
-        return _radial.remap_types(self, params, other, known, shared)
-
-    def describe(self, type_map: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Yield (name, text) for ``multifit show``."""
-        return _radial.describe(self, self.name, self.dim_out, type_map)
+        return config, serial.parameters(config, node)
 
 
 def _series(
