@@ -21,6 +21,7 @@ from ._grid import to_content as to_content
 from ._labels import common_energies as common_energies
 from ._labels import keys as keys
 from ._labels import labels_on_grid as labels_on_grid
+from ._labels import load_labels as load_labels
 from ._levels import Levels as Levels
 from ._levels import electron_count as electron_count
 from ._levels import electrons_of as electrons_of
