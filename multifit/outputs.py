@@ -114,9 +114,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class OutputDef:
-    """One row of the table: an output, made of what each atom contributes.
+    """One row of the table: an output, made of the contributions of the atoms.
 
-    The hooks take the number of components (``dim_out``) and the model's grid of energies first.
+    The hooks for labels take the number of components (``dim_out``) and the model's grid first.
     """
 
     name: str  #: ``var_name`` of the fitting net, and key of the array of a frame
@@ -129,7 +129,7 @@ class OutputDef:
     unit: str
     shape: tuple[Axis, ...]  #: axes of one frame
     label: str  #: key in the data
-    atomic: Variable  #: what each atom contributes
+    atomic: Variable  #: the contribution of each atom
     file: str = ""  #: as of :class:`Variable`
     running_sum: tuple[str, str] | None = None  #: as of :class:`Variable`
     reduction: Reduction = "sum"
@@ -172,7 +172,7 @@ class OutputDef:
 
     @cached_property
     def quantities(self) -> tuple[Quantity, ...]:
-        """What is compared with labels: arrays, values per atom, and running sums."""
+        """Comparisons with labels: of the arrays, of values per atom, and of running sums."""
         return tuple(q for each in self.labelled for q in _quantities(each, self.reduction))
 
     @property
@@ -182,7 +182,7 @@ class OutputDef:
 
 
 def _quantities(variable: Variable, reduction: Reduction) -> Iterator[Quantity]:
-    """Yield what is compared of one array; a sum over atoms is compared per atom, too."""
+    """Yield the comparisons of one array; a sum over atoms is compared per atom, too."""
     label, title, unit = variable.label, variable.title, variable.unit
     yield Quantity(label, title, unit, variable)
     per_atom = variable.atom_axes == 0 and reduction == "sum"

@@ -40,7 +40,7 @@ print({MARK!r} + json.dumps(answer))
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """What is known about a backend.
+    """The state of a backend.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class BackendStatus:
     version, devices
         Of an installed one.
     reason
-        Why it can not be used, and what to type.
+        Why it cannot be used, and what to type.
     """
 
     name: str

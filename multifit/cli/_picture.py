@@ -45,7 +45,7 @@ def begin(args: argparse.Namespace, model: Model, systems: Sequence[System]) -> 
     ConfigError
         If it is to show what such a model does not predict.
     DataError
-        If it can not be written, or no data have labels for it.
+        If it cannot be written, or no data have labels for it.
     """
     if args.plot is None:
         if args.plot_atoms:

@@ -1,4 +1,4 @@
-"""What tables look like on the terminal, in a pipe and in a log file."""
+"""Tables on a terminal, in a pipe and in a log file."""
 
 from __future__ import annotations
 

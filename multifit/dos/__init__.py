@@ -1,4 +1,4 @@
-"""What surrounds densities of states (DOS): their energies, labels, and the levels in them.
+"""Densities of states (DOS): grids of energies, labels, Fermi levels and gaps.
 
 Plain NumPy, for the host: nothing here is compiled or differentiated.
 

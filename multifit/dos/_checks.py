@@ -1,4 +1,4 @@
-"""Whether the labels of data fit the energies of a model."""
+"""Checks that the labels of data fit the energies of a model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What data say about the bias of a model's types: labels beside predictions.
+"""Data that a bias per type is fitted to: labels beside predictions.
 
-Frames say what the sum over their atoms is; where atoms have labels of their own, sums over the
-atoms of each type are enough.
+A frame has a label of the sum over its atoms. For labels of atoms, sums over the atoms of each type
+are enough.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def known_atoms(model: Model, fitted: Collection[str] | None = None) -> tuple[st
 
 @dataclass(frozen=True)
 class BiasData:
-    """What a bias is fitted to.
+    """Labels and predictions that a bias is fitted to.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class BiasData:
 
     @property
     def rank(self) -> int:
-        """How many independent compositions there are."""
+        """Number of independent compositions."""
         return int(np.linalg.matrix_rank(self.counts)) if self.counts.size else 0
 
     def absent(self) -> np.ndarray:
@@ -179,7 +179,7 @@ def collect(
 
 
 def _of_atoms(model: Model, chunk: Chunk) -> AtomicBiasData:
-    """Return what the atoms of some frames say about the types that contribute."""
+    """Return the sums over the atoms of some frames, for the types that contribute."""
     atomic, m = model.output.atomic, model.fitting.dim_out
     found = no_atoms(model.ntypes, m)
     for a in set(range(model.ntypes)) - set(model.atom_exclude_types):

@@ -49,7 +49,7 @@ class Chunk:
 
     @property
     def real(self) -> np.ndarray:
-        """Which atoms are not virtual, (n, natoms)."""
+        """Mask of the atoms that are not virtual, (n, natoms)."""
         return self.atype >= 0
 
 
@@ -77,7 +77,7 @@ def compare(
     Raises
     ------
     DataError
-        If the model needs parameters that the data lack, or the data can not be read.
+        If the model needs parameters that the data lack, or the data cannot be read.
     """
     errors = Errors()
     chunks = predictions(potential, system, frames, coefficients=coefficients, hessian=hessian)

@@ -1,4 +1,4 @@
-"""What the atoms of one type contribute: descriptor, fitting net and bias."""
+"""The contributions of atoms, type by type: descriptor, fitting net and bias."""
 
 from __future__ import annotations
 

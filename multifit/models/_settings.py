@@ -26,7 +26,7 @@ class Model:
     Attributes
     ----------
     preset_out_bias
-        What the bias of each type is; None is fitted.
+        The bias of each type; None is fitted.
     grid
         The energies of a density of states, where they are known.
     """
@@ -77,7 +77,7 @@ class Model:
 
     @property
     def fixed_bias(self) -> np.ndarray:
-        """What each type has beside the nets where the settings say it, else NaN.
+        """Bias of each type where the settings fix it, else NaN.
 
         (ntypes, dim_out), in the unit of :attr:`output`.
         """

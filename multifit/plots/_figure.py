@@ -43,7 +43,7 @@ class Plot(Protocol):
 
 
 def check_path(path: Path) -> None:
-    """Raise if a figure can not be written there.
+    """Raise if a figure cannot be written there.
 
     Raises
     ------

@@ -95,6 +95,7 @@ def test_rows_are_complete(output: OutputDef) -> None:
     used += [key for key, _ in output.panels] + [key for _, key in output.validation]
     assert set(used) <= known
     assert known <= {key for table in output.tables for key in table.quantities}
+    assert output.plot.name != "Parity" or len(output.panels) == 2
     assert set(output.brief) <= {curve.metric for curve in output.curves}
     assert {curve.variable for curve in output.curves} <= set(output.variables)
     assert set(output.expected) <= {each.label for each in output.labelled}
