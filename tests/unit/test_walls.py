@@ -43,7 +43,7 @@ PUBLIC = {
     },
     "multifit.dos": {
         *("Grid", "even_grid", "read_energies", "from_content", "to_content"),
-        *("check_labels", "common_energies", "keys", "labels_on_grid"),
+        *("check_labels", "common_energies", "keys", "labels_on_grid", "load_labels"),
         *("Levels", "electron_count", "electrons_of", "levels"),
     },
     "multifit.fitting": {
@@ -58,7 +58,7 @@ PUBLIC = {
     },
     "multifit.models": {
         *("compared_atoms", "prepared"),
-        *("KINDS", "Kind", "Model", "Preset", "init", "trainable_names"),
+        *("Model", "Preset", "init", "trainable_names"),
         *("evaluate", "evaluate_energy", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
