@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..outputs import DEFAULT
 from ._draft import Draft
 
 _DATA = {"auto_prob_style": "auto_prob", "sys_weights": "sys_probs", "sys_prob": "sys_probs"}
@@ -28,9 +29,9 @@ TYPE_ALIASES: dict[str, dict[str, str]] = {"model.descriptor": {"se_a": "se_e2_a
 
 #: The type of a section that comes in several types and does not say which.
 DEFAULT_TYPES: dict[str, str] = {
-    "model.fitting_net": "ener",
+    "model.fitting_net": DEFAULT.type,
     "learning_rate": "exp",
-    "loss": "ener",
+    "loss": DEFAULT.type,
     "optimizer": "Adam",
 }
 

@@ -11,9 +11,10 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from ..loss import too_large_a_shift
+from ..outputs import OUTPUTS
 from . import _types as t
 from ._learning_rate import LearningRateSection
-from ._loss import DosLossSection, EnergyLossSection, LossSection
+from ._loss import EnergyLossSection, LossSection
 from ._model import ModelSection
 from ._optimizer import AdamSection, OptimizerSection
 from ._training import TrainingSection, ValidatingSection
@@ -77,7 +78,7 @@ def _check_loss(config: Config) -> None:
             f'{given} "{loss.type}", but must be "{net.type}" with model.fitting_net.type '
             f'"{net.type}"',
         )
-    if not isinstance(loss, DosLossSection) or not loss.shift_agnostic:
+    if not loss.shift_agnostic:
         return
     if config.training.change_bias_after_training:
         raise t.relation(
@@ -93,20 +94,18 @@ def _check_loss(config: Config) -> None:
 def _atoms_are_fitted(config: Config) -> bool:
     """Return True if the loss depends on the energies of atoms, not only on their plain sum."""
     loss = config.loss
-    return isinstance(loss, EnergyLossSection) and (
-        loss.has("ae") or (loss.has("e") and loss.enable_atom_ener_coeff)
-    )
+    return loss.has("ae") or (loss.has("e") and loss.enable_atom_ener_coeff)
 
 
 def _check_full_validation(config: Config) -> None:
     """Raise if there are no data to validate on, or no labels for the metric."""
-    kind = config.model.fitting_net.type
-    if kind != "ener":
+    net = config.model.fitting_net
+    if not OUTPUTS[net.var_name].validation:
         raise t.relation(
             "validating.full_validation",
-            f'is true, but must be false with model.fitting_net.type "{kind}": its metrics are of '
-            "energies, forces and virials; with validation_data, the best model by the validation "
-            "loss is written anyway (model_best.dp)",
+            f'is true, but must be false with model.fitting_net.type "{net.type}": its metrics are '
+            "of energies, forces and virials; with validation_data, the best model by the "
+            "validation loss is written anyway (model_best.dp)",
         )
     if config.validating.full_val_start == 1:  # never
         return

@@ -107,6 +107,8 @@ class EnergyFittingNetSection(_FittingNet):
     #: What the net gives, as models and ``preset_out_bias`` call it, and how many numbers that is.
     var_name: ClassVar[str] = "energy"
     dim_out: ClassVar[int] = 1
+    #: An option that only densities of states have is no key here, but off.
+    electrons: ClassVar[tuple[float, ...] | None] = None
 
     @property
     def gives_energies(self) -> bool:

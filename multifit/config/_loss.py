@@ -86,6 +86,9 @@ class EnergyLossSection(OptionsSection):
         "the number of atoms, rather than by the number.",
     )
 
+    #: An option that only densities of states have is no key here, but off.
+    shift_agnostic: ClassVar[int] = 0
+
     def has(self, term: str) -> bool:
         """Return True if a term of :data:`multifit.loss.ENERGY_TERMS` is part of the loss."""
         return has(self, term)
@@ -123,8 +126,9 @@ class DosLossSection(OptionsSection):
         "as an error.",
     )
 
-    #: An option that only energies have is no key here, but off, so that all can ask for it.
+    #: Options that only energies have are no keys here, but off, so that all can ask for them.
     use_default_pf: ClassVar[bool] = False
+    enable_atom_ener_coeff: ClassVar[bool] = False
 
     def has(self, term: str) -> bool:
         """Return True if a term of :data:`multifit.loss.DOS_TERMS` is part of the loss."""

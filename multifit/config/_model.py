@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from ..descriptors import SeE2A
 from ..fitting import layer_conflict, network
+from ..outputs import OUTPUTS
 from . import _types as t
 from ._descriptor import DescriptorSection
 from ._fitting_net import FittingNetSection
@@ -119,9 +120,9 @@ def _check_preset(model: ModelSection) -> None:
     for a, given in enumerate(model.preset):
         if isinstance(given, tuple) and len(given) != net.dim_out:
             raise t.relation(
-                f"preset_out_bias.dos[{a}]",
+                f"preset_out_bias.{net.var_name}[{a}]",
                 f"has length {len(given)}, but must have length {net.dim_out}, the value of "
-                "fitting_net.numb_dos",
+                f"fitting_net.{OUTPUTS[net.var_name].components}",
             )
 
 
@@ -135,7 +136,7 @@ def _check_lengths(model: ModelSection) -> None:
     for key, given in (
         ("descriptor.sel", model.descriptor.sel),
         ("fitting_net.atom_ener", net.atom_ener),
-        ("fitting_net.electrons", net.electrons if net.type == "dos" else None),
+        ("fitting_net.electrons", net.electrons),
         (f"preset_out_bias.{net.var_name}", model.preset),
     ):
         if isinstance(given, tuple) and len(given) not in (0, ntypes):
@@ -168,6 +169,7 @@ def _check_type_indices(model: ModelSection) -> None:
 def _check_energies(model: ModelSection) -> None:
     """Raise if ``atom_ener`` contradicts what else fixes the energy of an isolated atom."""
     key, given = "fitting_net.atom_ener", model.fitting_net.atom_ener
+    name = model.fitting_net.var_name
     if model.fitting_net.gives_energies and not model.descriptor.set_davg_zero:
         raise t.relation(
             key,
@@ -178,7 +180,7 @@ def _check_energies(model: ModelSection) -> None:
         if None not in (energy, other) and energy != other:
             raise t.relation(
                 f"{key}[{a}]",
-                f"is {energy}, but must be the same as preset_out_bias.energy[{a}], {other}, or "
+                f"is {energy}, but must be the same as preset_out_bias.{name}[{a}], {other}, or "
                 "one of them null",
             )
     for a in model.atom_exclude_types:

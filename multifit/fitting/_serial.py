@@ -11,6 +11,7 @@ from .. import precision as prec
 from ..errors import FileFormatError, UnsupportedError
 from ..files import check_version
 from ..nn.serial import collection_params, collection_to_dict, network_to_dict
+from ..outputs import OUTPUTS
 from ..tree import Tree, numbered_values
 from ._settings import Fitting, settings
 from ._shared import in_full, require_equal, without_repetitions
@@ -18,7 +19,7 @@ from ._shared import in_full, require_equal, without_repetitions
 VERSION = 4
 
 #: ``var_name`` → the type of the fitting net in files; any other is an ``invar``.
-TYPES = {"energy": "ener", "dos": "dos"}
+TYPES = {row.name: row.type for row in OUTPUTS.values()}
 
 
 def _nets(config: Fitting, params: Tree) -> dict[str, Any]:

@@ -212,7 +212,7 @@ class Potential:
         rows = self.runner.run(given, Request(atom_virial, hessian))
         if self.model.grid is None or not rows:
             return rows
-        total = self.model.kind.total
+        total = self.model.output.name
         levels = self._levels({total: np.stack([row[total] for row in rows])}, given, electrons)
         energies = {"energies": levels.pop("energies")}
         return [
@@ -267,10 +267,10 @@ class Potential:
         self, atom_virial: bool, hessian: bool, electrons: float | np.ndarray | None
     ) -> None:
         """Raise for a request that does not go with the model or the backend."""
-        kind = self.model.kind
-        if (atom_virial or hessian) and not self.model.has_forces:
+        output = self.model.output
+        if (atom_virial or hessian) and not output.derivatives:
             raise DataError(
-                f"the model predicts a {kind.title}, of which it has no derivatives; leave out "
+                f"the model predicts a {output.title}, of which it has no derivatives; leave out "
                 "atom_virial and hessian"
             )
         if electrons is not None and self.model.grid is None:
@@ -304,7 +304,7 @@ class Potential:
             if not (np.isfinite(number).all() and (number >= 0).all()):
                 raise DataError("electrons must be finite numbers ≥ 0")
             number = np.broadcast_to(number.reshape(-1), (len(given),))
-        return more | dos.levels(grid, found[self.model.kind.total], number)._asdict()
+        return more | dos.levels(grid, found[self.model.output.name], number)._asdict()
 
 
 def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:

@@ -27,9 +27,6 @@ from .structure import Structure
 #: busy. On a CPU the time for an atom is the same from 400 to 1500; more would only cost memory.
 ATOMS_AT_ONCE, ON_DEVICES = 512, 8192
 
-#: Outputs that frames have, and not their atoms.
-PER_FRAME = ("energy", "virial", "dos")
-
 #: Where shapes matter, places for atoms outside a piece, which cost next to nothing: for each atom
 #: inside, and if these are not enough, for each that is needed.
 OUTSIDE, SPARE_OUTSIDE = 8, 1.5
@@ -164,7 +161,7 @@ class Runner:
                     params, batch, layout, len(some), natoms
                 )
             for key, x in arrays.items():
-                atoms = key not in (*PER_FRAME, "hessian")
+                atoms = self.model.output.variables[key].atom_axes == 1
                 rows = layout.gather(x, len(some), natoms) if atoms else x
                 for row, k in enumerate(group):
                     found[k][key] = rows[row, : len(some[row].atype)] if atoms else rows[row]
@@ -199,8 +196,9 @@ class Runner:
             yield partial(self._add, sums, out, layout, place, piece.others)
 
         def finish() -> None:
+            variables = self.model.output.variables
             for key, x in sums.items():
-                found[key] = x if key in PER_FRAME else order.gather(x)
+                found[key] = order.gather(x) if variables[key].atom_axes else x
             if zero:
                 self._balance(structure.atype, found, wanted.atom_virial)
 
@@ -218,7 +216,7 @@ class Runner:
         natoms, start, stop = place
         places = len(layout.real)
         for key, x in self.evaluator.fetched(out).items():
-            if key in PER_FRAME:
+            if not self.model.output.variables[key].atom_axes:
                 sums[key] = sums.get(key, 0.0) + x[0]
                 continue
             whole = sums.setdefault(key, np.zeros((natoms, *x.shape[1:]), x.dtype))

@@ -14,6 +14,7 @@ import pytest
 from _backends import FRAMEWORKS, INSTALLED
 
 import multifit
+import multifit.autodiff
 import multifit.deepmd
 import multifit.dos
 import multifit.files
@@ -37,9 +38,13 @@ MODULES = sorted(
 #: What the packages of the numerical core give away.
 PUBLIC = {
     "multifit": {"Potential", "__version__", "load"},
+    "multifit.autodiff": {
+        *("Dual", "Forward", "ForwardArithmetic", "Reverse", "ReverseArithmetic", "Node"),
+        *("constant", "pullback", "value_of", "with_pullback"),
+    },
     "multifit.dos": {
         *("Grid", "even_grid", "read_energies", "from_content", "to_content"),
-        *("check_labels", "common_energies", "keys", "labels_on_grid"),
+        *("check_labels", "common_energies", "keys", "labels_on_grid", "load_labels"),
         *("Levels", "electron_count", "electrons_of", "levels"),
     },
     "multifit.deepmd": {
@@ -60,7 +65,7 @@ PUBLIC = {
     },
     "multifit.models": {
         *("compared_atoms", "prepared"),
-        *("KINDS", "Kind", "Model", "Preset", "init", "trainable_names"),
+        *("Model", "Preset", "init", "trainable_names"),
         *("evaluate", "evaluate_energy", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },

@@ -141,7 +141,7 @@ def _predictions(run: Run, batch: Tree) -> dict[str, Callable[[], None]]:
     setup, params = run.setup, run.params
     backend, model, loss = setup.backend, setup.model, setup.loss
     full = _alone(backend, prediction(backend, model, loss), params, batch)
-    name = model.kind.total
+    name = model.output.name
     if not loss.needs_forces and not loss.needs_hessian:
         return {name: full}
     simple = functools.partial(mdl.evaluate, backend, model, forces=False)

@@ -1,4 +1,4 @@
-"""What a finished run leaves: the model file, a table of errors and a plot."""
+"""The results of a finished run: the model file, a table of errors and a plot."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from ... import files
 from ...backend import get_backend
 from ...console.tables import table
 from ...data import System
-from ...evaluation.metrics import QUANTITIES, SUMMARY, Errors
+from ...evaluation.metrics import Errors
 from ...evaluation.predictions import compare, predictions, spread_frames
 from ...inference.potential import Potential
-from ...loss import DosLossConfig, LossConfig
-from ...plots import Parity, Spectra
+from ...loss import LossConfig
+from ...outputs import OUTPUTS
+from ...plots import Plot
 from ...support import can_run
 from ...tree import Tree, map_leaves, unflatten
 from .plot import save_training_plot
@@ -73,8 +74,8 @@ def _with_bias(setup: Setup, params: Tree) -> Tree:
     return {**params, "out_bias": fit_bias(setup, params)}
 
 
-def evaluate(
-    potential: Potential, systems: Sequence[System], found: Parity | Spectra, loss: LossConfig
+def final_errors(
+    potential: Potential, systems: Sequence[System], found: Plot, loss: LossConfig
 ) -> list[Row]:
     """Return (name, frames, errors) for each system, with the Hessian's if that was fitted.
 
@@ -97,19 +98,20 @@ def evaluate(
     return rows
 
 
-def columns(rows: Sequence[Row], kind: str, loss: LossConfig) -> list[tuple[str, ...]]:
+def columns(rows: Sequence[Row], output: str, loss: LossConfig) -> list[tuple[str, ...]]:
     """Return the quantities of each table: those that were fitted or have labels, in threes.
 
     Parameters
     ----------
-    kind
-        The model's ``var_name``.
+    output
+        Name of the model's output.
     """
+    known = {quantity.key: quantity for quantity in OUTPUTS[output].quantities}
     fitted = set(loss.labels)
     shown = [
         key
-        for key in SUMMARY[kind]
-        if QUANTITIES[key].label in fitted or any(errors.number.get(key) for _, _, errors in rows)
+        for key in OUTPUTS[output].summary
+        if known[key].label in fitted or any(errors.number.get(key) for _, _, errors in rows)
     ]
     return [tuple(shown[k : k + PER_TABLE]) for k in range(0, len(shown), PER_TABLE)]
 
@@ -136,15 +138,15 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
     what = "validation data" if held_out else "training data"
     # Where shapes are compiled this takes longer than the steps of a short run.
     console.print(f"evaluating the model on the {what} …", highlight=False)
-    found = Parity() if setup.model.has_forces else Spectra(setup.model)
-    rows = evaluate(_potential(setup, params), source.systems, found, setup.loss)
-    groups = columns(rows, setup.model.fitting.var_name, setup.loss)
+    found: Plot = setup.model.output.plot(setup.model)
+    rows = final_errors(_potential(setup, params), source.systems, found, setup.loss)
+    groups = columns(rows, setup.model.output.name, setup.loss)
     for keys in groups:
         first, last = keys == groups[0], keys == groups[-1]
         console.print(table(rows, what if first else "", keys, caption=last))
     if "hessian" in groups[-1]:
         console.print(f"Hessians of at most {HESSIANS} frames of each system", highlight=False)
-    if isinstance(setup.loss, DosLossConfig) and setup.loss.shift_agnostic:
+    if getattr(setup.loss, "shift_agnostic", 0):
         console.print(f"labels as they are: {SHIFTS}", highlight=False)
     relative = getattr(setup.loss, "relative_f", None) is not None
     save_training_plot(run.output / PLOT, run.output / training.disp_file, found, relative)

@@ -13,13 +13,18 @@ import numpy as np
 
 from ... import files
 from ...errors import FileFormatError
+from ...outputs import OUTPUTS
 
 if TYPE_CHECKING:
     from .setup import Setup
 
 #: The labels that statistics are made of.
 LABELS = (
-    *("energy", "atom_ener", "atom_ener_coeff", "dos", "atom_dos", "efermi", "fparam", "aparam"),
+    *(row.label for row in OUTPUTS.values()),
+    *(row.atomic.label for row in OUTPUTS.values()),
+    *(row.coefficients for row in OUTPUTS.values() if row.coefficients),
+    *(label for row in OUTPUTS.values() for label in row.references),
+    *("fparam", "aparam"),
 )
 
 
@@ -112,7 +117,7 @@ def _fingerprint(setup: Setup) -> str:
 
 def _fits_atoms(setup: Setup) -> bool:
     """Return whether the loss has labels of atoms, to which a bias is then fitted."""
-    return setup.model.kind.atomic_label in setup.loss.labels
+    return setup.model.output.atomic.label in setup.loss.labels
 
 
 def _sampled(setup: Setup) -> Iterator[tuple[str, np.ndarray]]:

@@ -14,7 +14,6 @@ from ...config import notes as config_notes
 from ...console.words import counted
 from ...descriptors.se_e2_a._basis import Spectrum
 from ...errors import TrainingError
-from ...loss import DosLossConfig
 from ...optim import adam as opt
 from ...tree import Flat, Tree, flatten, map_leaves, unflatten
 from ..report.progress import Display
@@ -113,7 +112,7 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
             state.params, more = finetune(model, state.params, start.finetune)
             if _has_place(setup):
                 state.params["out_bias"] = fit_bias(setup, state.params)
-                what = f"{model.kind.title} per type fitted to the data"
+                what = f"{model.output.title} per type fitted to the data"
             else:
                 what = "types keep their bias, for shift_agnostic labels have no place in energy"
             notes.append(f"fine-tuning {start.finetune}, {what}")
@@ -147,7 +146,7 @@ def _statistics(setup: Setup, cache: Path | None) -> tuple[dict[str, np.ndarray]
 
 def _has_place(setup: Setup) -> bool:
     """Return whether labels are compared as they are, so that a bias can be fitted to them."""
-    return not (isinstance(setup.loss, DosLossConfig) and setup.loss.shift_agnostic)
+    return not getattr(setup.loss, "shift_agnostic", 0)
 
 
 def _check_memory(setup: Setup) -> None:
@@ -188,22 +187,24 @@ def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:
     mine, before = model.fixed_bias, theirs.fixed_bias
     if np.array_equal(mine, before, equal_nan=True):
         return
-    if model.has_forces:
-        what = f"fixes {_energies(model)}, but {path} was trained with {_energies(theirs)}"
-    else:
+    if model.output.components:
         others = ~((mine == before) | (np.isnan(mine) & np.isnan(before))).all(axis=1)
         names = ", ".join(model.type_map[a] for a in np.flatnonzero(others))
         what = f"is not what {path} was trained with for {names}"
+    else:
+        what = f"fixes {_fixed(model)}, but {path} was trained with {_fixed(theirs)}"
     raise TrainingError(
         f"model.preset_out_bias {what}: change it back, or use --init-model to begin a new run "
         "with it"
     )
 
 
-def _energies(model: mdl.Model) -> str:
-    fixed = [a for a, energy in enumerate(model.fixed_bias[:, 0]) if not np.isnan(energy)]
-    given = (f"{model.type_map[a]} at {model.fixed_bias[a, 0]:g} eV" for a in fixed)
-    return ", ".join(given) or "no energy"
+def _fixed(model: mdl.Model) -> str:
+    """Return the biases that the settings fix, with their types."""
+    unit = model.output.unit
+    fixed = [a for a, value in enumerate(model.fixed_bias[:, 0]) if not np.isnan(value)]
+    given = (f"{model.type_map[a]} at {model.fixed_bias[a, 0]:g} {unit}" for a in fixed)
+    return ", ".join(given) or f"no {model.output.title}"
 
 
 def _moments(setup: Setup, state: ckpt.State, trainable: Flat) -> dict[str, Flat]:

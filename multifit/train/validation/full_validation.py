@@ -9,10 +9,10 @@ from typing import Any
 
 from ... import files
 from ...errors import DataError, TrainingError
-from ...evaluation.metrics import QUANTITIES as ERRORS
 from ...evaluation.metrics import Errors
 from ...evaluation.predictions import compare
 from ...inference.potential import Potential
+from ...outputs import OUTPUTS, quantities
 from ...tree import Tree
 from ..report.lcurve import is_row, rewrite
 from ..setup.outputs import BEST_CKPT, best_folder
@@ -20,7 +20,7 @@ from ..setup.setup import Setup
 from ..start import checkpoint as ckpt
 
 #: letter of ``validation_metric`` → the quantity it stands for
-QUANTITIES = {"E": "energy_per_atom", "F": "force", "V": "virial_per_atom"}
+QUANTITIES = {letter: key for row in OUTPUTS.values() for letter, key in row.validation}
 MEANS = ("MAE", "RMSE")
 COLUMNS = tuple(f"{letter}:{mean}" for letter in QUANTITIES for mean in MEANS)
 
@@ -70,7 +70,7 @@ class FullValidation:
         """Raise if there is no label for the metric that chooses the best models."""
         assert self.setup.validation is not None
         metric, systems = self._settings.validation_metric, self.setup.validation.systems
-        label = ERRORS[QUANTITIES[metric[0]]].label
+        label = quantities()[QUANTITIES[metric[0]]].label
         if not any(label in system.labels for system in systems):
             raise DataError(
                 f"validating.validation_metric is {metric!r}, but no validation system has "
