@@ -1,10 +1,15 @@
-"""The tables of the losses: the terms of each, and the labels that they compare with."""
+"""The tables of the losses: the terms of each, and the labels that they compare with.
+
+Keys, shapes and names of metrics are those of :mod:`multifit.outputs`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from ..outputs import DOS, ENERGY, OutputDef
 
 #: One axis of a label: a number, the coordinates of all atoms of a frame, the generalized
 #: coordinates, or the points of the energy grid.
@@ -90,47 +95,61 @@ class LossLabel:
 #: Suffix of a pair of prefactors → the term.
 Table = Mapping[str, Term]
 
+
+def _term(output: OutputDef, key: str, title: str, **options: Any) -> Term:
+    """Return the term of a row of ``output.curves``, which has its arrays and its metric."""
+    curve = next(each for each in output.curves if each.term == key)
+    variable = output.variables[curve.variable]
+    return Term(title, variable.key, str(variable.label), curve.metric, **options)
+
+
 ENERGY_TERMS: dict[str, Term] = {
-    "e": Term(
-        *("energy", "energy", "energy", "e"),
+    "e": _term(
+        *(ENERGY, "e", "energy"),
         per_atom_option="enable_atom_ener_coeff",
-        atomic="atom_energy",
-        coefficients="atom_ener_coeff",
+        atomic=ENERGY.atomic.key,
+        coefficients=ENERGY.coefficients,
         total_metric="e_all",
     ),
-    "f": Term("force", "force", "force", "f"),
-    "v": Term("virial", "virial", "virial", "v"),
-    "h": Term("Hessian", "hessian", "hessian", "h"),
-    "ae": Term("atomic energy", "atom_energy", "atom_ener", "ae"),
-    "pf": Term(
-        *("force weighted per atom", "force", "force", "pf"),
+    "f": _term(ENERGY, "f", "force"),
+    "v": _term(ENERGY, "v", "virial"),
+    "h": _term(ENERGY, "h", "Hessian"),
+    "ae": _term(ENERGY, "ae", "atomic energy"),
+    "pf": _term(
+        *(ENERGY, "pf", "force weighted per atom"),
         more=("atom_pref",),
         default_option="use_default_pf",
     ),
-    "gf": Term("generalized force", "force", "force", "gf", more=("drdq",), squared=True),
+    "gf": _term(ENERGY, "gf", "generalized force", more=("drdq",), squared=True),
 }
 
 DOS_TERMS: dict[str, Term] = {
-    "dos": Term("density of states", "dos", "dos", "global_dos"),
-    "cdf": Term("running sum of the density of states", "dos", "dos", "global_cdf"),
-    "ados": Term("density of states of each atom", "atom_dos", "atom_dos", "local_dos"),
-    "acdf": Term(
-        "running sum of the density of states of each atom", "atom_dos", "atom_dos", "local_cdf"
-    ),
+    "dos": _term(DOS, "dos", "density of states"),
+    "cdf": _term(DOS, "cdf", "running sum of the density of states"),
+    "ados": _term(DOS, "ados", "density of states of each atom"),
+    "acdf": _term(DOS, "acdf", "running sum of the density of states of each atom"),
 }
+
+
+def _labels(output: OutputDef) -> dict[str, LossLabel]:
+    """Return the labels of an output; in a batch, the first axis is that of atoms or frames."""
+    rows = {}
+    for variable in output.labelled:
+        axes: list[Any] = [{"components": "numb_dos"}.get(str(x), x) for x in variable.shape]
+        if axes[:1] == ["3natoms"]:
+            axes[:1] = ["natoms", 3]
+        per_atom = axes[:1] == ["natoms"]
+        rows[str(variable.label)] = LossLabel(per_atom, tuple(axes[per_atom:]))
+    return rows
+
 
 #: All labels of the terms.
 LABELS: dict[str, LossLabel] = {
-    "energy": LossLabel(per_atom=False),
-    "force": LossLabel(per_atom=True, shape=(3,)),
-    "virial": LossLabel(per_atom=False, shape=(3, 3)),
-    "hessian": LossLabel(per_atom=True, shape=(3, "3natoms")),
-    "atom_ener": LossLabel(per_atom=True),
+    **_labels(ENERGY),
     "atom_pref": LossLabel(per_atom=True, default=1.0),
     "drdq": LossLabel(per_atom=True, shape=(3, "generalized")),
     "atom_ener_coeff": LossLabel(per_atom=True, default=1.0),
-    "dos": LossLabel(per_atom=False, shape=("numb_dos",)),
-    "atom_dos": LossLabel(per_atom=True, shape=("numb_dos",)),
+    **_labels(DOS),
 }
 
 
