@@ -147,26 +147,26 @@ class DOSFittingNet(InvarFitting):
     numb_dos
         Number of energies at which the density of states is given.
     neuron, resnet_dt, activation_function, precision
-        Widths of the hidden layers, whether those that add their input have a trainable step, their
-        activation function and precision.
+        Widths of the hidden layers; True if layers with a residual connection have a trainable time
+        step; activation function and precision.
     numb_fparam, numb_aparam
-        How many parameters of a frame, and of an atom, are inputs of the net.
+        Number of frame parameters, and of atomic parameters.
     bias_dos
-        What is added to the outputs of each type, (ntypes, numb_dos); zero if not given.
+        Bias of the outputs of each type, (ntypes, numb_dos); 0 by default.
     rcond
         Relative size below which singular values count as zero when the bias is fitted.
     trainable
-        Whether training changes the net; a list says it for each hidden layer and the output layer.
+        True if training changes the net; a list has one flag for each hidden layer and the output.
     mixed_types
-        Whether all types share one net.
+        True if all types share one net.
     exclude_types
         Types whose atoms contribute nothing.
     type_map
         Names of the types.
     seed
-        Of the initial weights.
+        Seed of the initial weights.
     dim_case_embd, default_fparam
-        As in :class:`EnergyFittingNet`.
+        Number of branches of a multi-task model; frame parameters where none are given.
     backend
         The name of a backend, or an adapter.
 

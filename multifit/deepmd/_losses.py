@@ -57,24 +57,24 @@ class EnergyLoss(_Loss):
     relative_f
         eV/Å; force errors are divided by the length of the labelled force plus this.
     enable_atom_ener_coeff
-        Whether the energy is a sum of atomic energies with the coefficients ``atom_ener_coeff``.
+        True if the energy is a sum of atomic energies with the coefficients ``atom_ener_coeff``.
     start_pref_gf, limit_pref_gf, numb_generalized_coord
         Prefactors of generalized forces, and the number of generalized coordinates.
     start_pref_h, limit_pref_h
         Prefactors of the Hessian.
     use_huber, huber_delta
-        Whether errors are squared below ``huber_delta`` and grow in a straight line above it, which
-        is one number or [energy, force, virial].
+        Huber loss: quadratic below ``huber_delta``, linear above; one number, or
+        [energy, force, virial].
     loss_func
         ``"mse"`` or ``"mae"``.
     f_use_norm
-        Whether the force error is the length of an atom's error vector.
+        True if the force error is the norm of an atom's error vector.
     use_default_pf
-        Whether ``atom_pref`` is 1 where there is none.
+        True if ``atom_pref`` is 1 where it is missing.
     intensive_ener_virial
-        Whether squared errors of energy and virial are divided by the squared number of atoms.
+        True if squared errors of energy and virial are divided by the squared number of atoms.
     backend
-        The name of a backend, or an adapter; what is given may be NumPy's arrays as well.
+        The name of a backend, or an adapter; arguments may be NumPy arrays as well.
     **unknown
         Refused.
 
@@ -151,14 +151,14 @@ class EnergyLoss(_Loss):
         label
             The same with ``atom_ener`` for the atomic energies, and ``atom_pref`` (nframes,
             natoms), ``drdq`` (nframes, natoms, 3, numb_generalized_coord), ``atom_ener_coeff``
-            (nframes, natoms); how the numbers of a frame are folded is free. A label that is
+            (nframes, natoms); the numbers of a frame may have any shape. A label that is
             missing, or whose ``find_<label>`` is 0, switches its term off; its metrics are NaN.
             ``atom_ener_coeff``, and with ``use_default_pf`` ``atom_pref``, is 1 instead. At least
             one term must be left.
         natoms
-            How many of a frame's atoms are real, for all frames or (nframes,): they come first, and
-            what is behind them does not count. All are if not given; needed only where no array of
-            atoms tells how many there are.
+            Number of real atoms of a frame, for all frames or (nframes,): they come first, and the
+            others do not count. All atoms are real by default; needed only if no array has an axis
+            of atoms.
 
         Raises
         ------
@@ -174,7 +174,7 @@ class DOSLoss(_Loss):
     """The loss of densities of states of :mod:`multifit.loss`, on arrays of a backend.
 
     The parameters are those of DeePMD-kit's class, in its order and with its defaults, which are
-    not those of ``input.json``; the ones that it does not have are given by name.
+    not those of ``input.json``; parameters that it does not have are keyword-only.
 
     Parameters
     ----------
@@ -189,11 +189,11 @@ class DOSLoss(_Loss):
     loss_func
         ``"mse"`` or ``"mae"``.
     use_huber, huber_delta
-        Whether errors are squared below ``huber_delta`` and grow in a straight line above it.
+        Huber loss: quadratic below ``huber_delta``, linear above.
     shift_agnostic
         The largest rigid shift in energy, in grid points, that is not counted as an error.
     backend
-        The name of a backend, or an adapter; what is given may be NumPy's arrays as well.
+        The name of a backend, or an adapter; arguments may be NumPy arrays as well.
     **unknown
         Refused.
 
@@ -254,13 +254,13 @@ class DOSLoss(_Loss):
             ``dos`` (nframes, numb_dos), ``atom_dos`` (nframes, natoms, numb_dos): those that the
             terms need.
         label
-            The same; how the numbers of a frame are folded is free. A label that is missing, or
+            The same; the numbers of a frame may have any shape. A label that is missing, or
             whose ``find_<label>`` is 0, switches its terms off; their metrics are NaN. At least one
             term must be left.
         natoms
-            How many of a frame's atoms are real, for all frames or (nframes,): they come first, and
-            what is behind them does not count. All are if not given; needed only where no array of
-            atoms tells how many there are.
+            Number of real atoms of a frame, for all frames or (nframes,): they come first, and the
+            others do not count. All atoms are real by default; needed only if no array has an axis
+            of atoms.
 
         Raises
         ------

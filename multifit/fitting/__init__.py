@@ -1,7 +1,7 @@
 """Fitting nets: from an atom's descriptor to its energy, or another invariant.
 
 ``EnergyFittingNet`` and the other classes with DeePMD-kit's signatures are those of
-:mod:`multifit.deepmd`.
+``multifit.deepmd``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Losses: weighted errors of predictions for training, and metrics for people.
 
 ``EnergyLoss`` and ``DOSLoss``, the classes with DeePMD-kit's signatures, are those of
-:mod:`multifit.deepmd`.
+``multifit.deepmd``.
 """
 
 from __future__ import annotations

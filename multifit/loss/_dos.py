@@ -28,14 +28,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..backend import Backend
 from ..batching.batch import BatchAtoms
 from ..rules import require
 from ._config import LossConfig
 from ._penalty import penalty
-from ._reduction import Reduction, Result, weighted_sum
+from ._reduction import Reduction, Residual, Result, weighted_sum
 from ._rules import DOS_RANGES, DOS_RULES, too_large_a_shift
 from ._shifts import best_shift, shifted
 from ._terms import DOS_TERMS, Table
@@ -73,13 +73,6 @@ class DosLossConfig(LossConfig):
         return DOS_TERMS
 
 
-class _Residual(NamedTuple):
-    """Prediction − label on the grid, and the weight of each point (None: all alike)."""
-
-    error: Array
-    weight: Array | None = None
-
-
 def _shifts(
     config: DosLossConfig,
     prediction: Mapping[str, Array],
@@ -115,19 +108,21 @@ def _residuals(
     prediction: Mapping[str, Array],
     label: Mapping[str, Array],
     reduction: Reduction,
-) -> dict[str, _Residual]:
-    """Return the residual for each label, shifted to the best fit if the loss allows shifts."""
-    xp = reduction.xp
-    if not config.shift_agnostic:
-        return {key: _Residual(prediction[key] - label[key]) for key in config.labels}
-    of_frames, residuals = _shifts(config, prediction, label, reduction), {}
-    of_atoms = xp.take(of_frames, reduction.atoms.frame, axis=0)
+) -> dict[str, Residual]:
+    """Return the residual of each label, shifted to the best fit if the loss allows shifts."""
+    xp, residuals = reduction.xp, {}
+    shift = _shifts(config, prediction, label, reduction) if config.shift_agnostic else None
     for key in config.labels:
-        shift = of_atoms if config.kind(key).per_atom else of_frames
-        target, weight = shifted(xp, label[key], shift)
+        per_atom = config.kind(key).per_atom
+        mean = reduction.over_atoms if per_atom else reduction.over_frames
+        if shift is None:
+            residuals[key] = Residual(prediction[key] - label[key], mean)
+            continue
+        rows = xp.take(shift, reduction.atoms.frame, axis=0) if per_atom else shift
+        target, weight = shifted(xp, label[key], rows)
         # Points outside the overlap are no error, nor part of a running sum.
         error = xp.where(weight > 0, prediction[key] - target, xp.zeros_like(target))
-        residuals[key] = _Residual(error, weight)
+        residuals[key] = Residual(error, mean, weight)
     return residuals
 
 
@@ -160,18 +155,12 @@ def dos_loss(
 
     def evaluate_term(term: str) -> Result:
         key = config.prediction(term)
-        error, weight = residuals[key]
+        error, mean = residuals[key].error, residuals[key].mean
         if term in ("cdf", "acdf"):
             error = xp.cumulative_sum(error, axis=1)
-        per_atom = config.kind(key).per_atom
-        reduce = reduction.over_atoms if per_atom else reduction.over_frames
-
-        def mean(x: Array) -> Array:
-            return reduce(x if weight is None else weight * x)
-
-        shown = mean(xp.abs(error)) if absolute else xp.sqrt(mean(error * error))
-        if not per_atom:
-            shown = shown / reduction.mean_natoms
-        return mean(cost(error)), {config.metric(term): shown}
+        metric = mean(xp.abs(error)) if absolute else xp.sqrt(mean(error * error))
+        if not config.kind(key).per_atom:
+            metric = metric / reduction.mean_natoms
+        return mean(cost(error)), {config.metric(term): metric}
 
     return weighted_sum(xp, config, learning_rate, label, evaluate_term, atoms.natoms.dtype)

@@ -28,10 +28,10 @@ Source: the DeePMD-kit documentation, "Fit energy", and its NumPy implementation
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +41,7 @@ from ..errors import ConfigError
 from ..rules import require
 from ._config import LossConfig
 from ._penalty import Penalty, norm, penalty
-from ._reduction import Reduction, Result, weighted_sum
+from ._reduction import Reduction, Residual, Result, weighted_sum
 from ._rules import ENERGY_RANGES, ENERGY_RULES
 from ._terms import ENERGY_TERMS, Table
 
@@ -112,21 +112,13 @@ def huber_deltas(delta: float | Sequence[float]) -> tuple[float, float, float]:
     return float(e), float(f), float(v)
 
 
-class _Residual(NamedTuple):
-    """The errors of a term, their weights, and the mean that the term takes of them."""
-
-    error: Array  #: two axes; the first that of frames or atoms
-    mean: Callable[[Array], Array]
-    weight: Array | None = None
-
-
 def _residual(
     config: EnergyLossConfig,
     term: str,
     prediction: Mapping[str, Array],
     label: Mapping[str, Array],
     reduction: Reduction,
-) -> _Residual:
+) -> Residual:
     """Return prediction − label of a term, in the form that its mean takes."""
     xp, mask = reduction.xp, reduction.atoms.mask
     predicted, target = prediction[config.prediction(term)], label[ENERGY_TERMS[term].label]
@@ -136,14 +128,14 @@ def _residual(
     error = xp.reshape(error, (error.shape[0], math.prod(error.shape[1:])))
     if term == "gf":
         projected = label["drdq"] * error[:, :, None] * mask[:, None, None]
-        return _Residual(reduction.sum_atoms(xp.sum(projected, axis=1)), reduction.over_frames)
+        return Residual(reduction.sum_atoms(xp.sum(projected, axis=1)), reduction.over_frames)
     if term in ("f", "pf") and config.relative_f is not None:
         error = error / (norm(xp, target) + config.relative_f)
     if term == "pf":
-        return _Residual(error, reduction.over_atoms, label["atom_pref"][:, None])
+        return Residual(error, reduction.over_atoms, label["atom_pref"][:, None])
     if term == "h":
-        return _Residual(error, reduction.over_hessians)
-    return _Residual(error, reduction.over_frames if term in ("e", "v") else reduction.over_atoms)
+        return Residual(error, reduction.over_hessians)
+    return Residual(error, reduction.over_frames if term in ("e", "v") else reduction.over_atoms)
 
 
 def _penalty(xp: Any, config: EnergyLossConfig, term: str) -> Penalty:
@@ -170,13 +162,9 @@ def _extensive(config: EnergyLossConfig, term: str, error: Array, reduction: Red
     return loss, metrics
 
 
-def _intensive(config: EnergyLossConfig, term: str, residual: _Residual, xp: Any) -> Result:
+def _intensive(config: EnergyLossConfig, term: str, residual: Residual, xp: Any) -> Result:
     """Return the loss and the metric of a term whose size does not grow with the system."""
-    name, error, weight = config.metric(term), residual.error, residual.weight
-
-    def mean(x: Array) -> Array:
-        return residual.mean(x if weight is None else weight * x)
-
+    name, error, mean = config.metric(term), residual.error, residual.mean
     penalized = norm(xp, error) if term == "f" and config.f_use_norm else error
     loss = mean(_penalty(xp, config, term)(penalized))
     if name.startswith("mae"):

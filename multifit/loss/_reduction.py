@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..backend import Backend
 from ..batching.batch import BatchAtoms
@@ -68,6 +68,18 @@ class Reduction:
     def sum_atoms(self, x: Array) -> Array:
         """Return the sums over the atoms of each frame, (nframes, …), of x (N, …)."""
         return self.backend.segment_sum(x, self.atoms.frame, self.atoms.natoms.shape[0])
+
+
+class Residual(NamedTuple):
+    """Errors of a term with their weights, and the reduction that the term takes of them."""
+
+    error: Array
+    reduce: Callable[[Array], Array]
+    weight: Array | None = None
+
+    def mean(self, x: Array) -> Array:
+        """Return the weighted mean of a function of the errors, 0-d."""
+        return self.reduce(x if self.weight is None else self.weight * x)
 
 
 def weighted_sum(
