@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from .. import sections as t
+from ..loss import too_large_a_shift
 from ..outputs import OUTPUTS
 from ._learning_rate import LearningRateSection
 from ._loss import EnergyLossSection, LossSection
@@ -81,16 +82,13 @@ def _check_loss(config: Config) -> None:
             "is true, but must be false with loss.shift_agnostic: what is added to each type would "
             "be fitted to labels that have no place in energy",
         )
-    if loss.shift_agnostic >= net.dim_out:
-        raise t.relation(
-            "loss.shift_agnostic",
-            f"is {loss.shift_agnostic}, but must be below model.fitting_net.numb_dos, "
-            f"{net.dim_out}: a shift must leave grid points to compare",
-        )
+    rule = too_large_a_shift(net.dim_out, f"model.fitting_net.numb_dos, {net.dim_out}")
+    if rule.broken(loss):
+        raise t.relation(f"loss.{rule.key}", rule.says(loss))
 
 
 def _atoms_are_fitted(config: Config) -> bool:
-    """Return whether the loss has the energies of atoms, and not only their plain sum."""
+    """Return True if the loss depends on the energies of atoms, not only on their plain sum."""
     loss = config.loss
     return loss.has("ae") or (loss.has("e") and loss.enable_atom_ener_coeff)
 

@@ -8,8 +8,7 @@ from annotated_types import MinLen
 from pydantic import Field, model_validator
 
 from .. import sections as t
-from ..errors import ConfigError
-from ..fitting import Fitting
+from ..fitting import layer_conflict, network
 from ..outputs import OUTPUTS
 from ._descriptor import DescriptorSection
 from ._fitting_net import FittingNetSection
@@ -76,7 +75,7 @@ class ModelSection(t.Section):
 
     @property
     def preset(self) -> tuple[Any, ...]:
-        """What ``preset_out_bias`` gives for each type, or nothing."""
+        """The bias of ``preset_out_bias`` for each type, or nothing."""
         given: dict[Any, tuple[Any, ...]] = self.preset_out_bias or {}
         return given.get(self.fitting_net.var_name, ())
 
@@ -192,26 +191,9 @@ def _check_energies(model: ModelSection) -> None:
 
 
 def _check_layer_names(model: ModelSection) -> None:
-    """Raise if layers of one name can not share their parameters."""
-    d, f = model.descriptor, model.fitting_net
-    if f.layer_name is None:
-        return
-    # Layers and their names do not depend on the types, so that one type stands for all.
-    flags = f.trainable if isinstance(f.trainable, tuple) else (f.trainable,) * (len(f.neuron) + 1)
-    try:
-        Fitting(
-            ntypes=1,
-            dim_descrpt=d.dim_out,
-            neuron=f.neuron,
-            resnet_dt=f.resnet_dt,
-            numb_fparam=f.numb_fparam,
-            numb_aparam=f.numb_aparam,
-            trainable=flags,
-            activation_function=f.activation_function,
-            dim_case_embd=f.dim_case_embd,
-            layer_name=f.layer_name,
-            use_aparam_as_mask=f.use_aparam_as_mask,
-        )
-    except ConfigError as exc:
-        sentence = str(exc).removeprefix("layer_name ")
-        raise t.relation("fitting_net.layer_name", sentence) from exc
+    """Raise if layers of one name cannot share their parameters."""
+    d, net = model.descriptor, model.fitting_net
+    # Layers do not depend on the types, so that one type stands for all.
+    conflict = layer_conflict(network(net, d.dim_out), net.layer_name)
+    if conflict is not None:
+        raise t.relation("fitting_net.layer_name", conflict)

@@ -19,7 +19,7 @@ from multifit import models as mdl
 from multifit.backend import Backend, get_backend
 from multifit.batching.batch import flat_atoms
 from multifit.loss import DOS_TERMS, EnergyLossConfig, LossConfig
-from multifit.loss import evaluate as loss_of
+from multifit.loss import compute_loss as loss_of
 from multifit.nn.activations import NAMES
 from multifit.tree import Tree
 

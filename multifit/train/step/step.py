@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...backend import Backend
-from ...loss import LossConfig, evaluate
+from ...loss import LossConfig, compute_loss
 from ...optim import adam as opt
 from ...tree import Flat, Tree, unflatten
 
@@ -42,7 +42,7 @@ class Objective:
         params = unflatten({**frozen, **trainable})
         out = prediction(self.backend, self.model, self.loss)(params, batch)
         atoms = mdl.compared_atoms(self.backend, self.model, batch)
-        return evaluate(self.backend, self.loss, lr, out, label, atoms)
+        return compute_loss(self.backend, self.loss, lr, out, label, atoms)
 
 
 def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) -> Callable[..., Any]:
