@@ -258,6 +258,8 @@ class DescriptorSection(Section):
 
     #: other name of a key → the key
     key_aliases: ClassVar[dict[str, str]] = {}
+    #: True if the descriptor of an atom without neighbours is 0, at least with ``set_davg_zero``
+    can_vanish: ClassVar[bool] = False
 
     type: str
     sel: Sel = Field(
@@ -267,27 +269,18 @@ class DescriptorSection(Section):
         "factor (`auto:F`, 1.1 by default) and rounds up to a multiple of 4.",
     )
     rcut: AboveZero = Field(default=6.0, description="Cut-off radius in Å.")
-    neuron: SomeWidths = Field(
-        default=(10, 20, 40),
-        description="Widths of the hidden layers of the embedding net. A layer as wide as the one "
-        "before it, or twice as wide, adds its input to its output.",
+    trainable: Flag = Field(
+        default=True, description="Whether training changes the parameters of the descriptor."
     )
-    precision: Precision = Field(
-        default="default",
-        description="Floating-point precision of the embedding net; default is float64.",
-    )
-    trainable: Flag = Field(default=True, description="Whether training changes the embedding net.")
     seed: Seed = Field(
         default=None,
         description="Seed of the initial parameters; null draws another one in each run.",
     )
-    exclude_types: TypePairs = Field(
-        default=(), description="Pairs of types that do not see each other in the descriptor."
-    )
-    set_davg_zero: Flag = Field(
-        default=False,
-        description="Whether the mean that the environment is shifted by is set to 0.",
-    )
+
+    @property
+    def vacuum_is_zero(self) -> bool:
+        """True if the descriptor of an atom without neighbours is 0."""
+        return self.can_vanish and bool(getattr(self, "set_davg_zero", True))
 
     @property
     def dim_out(self) -> int:
@@ -298,6 +291,15 @@ class DescriptorSection(Section):
 class RadialSection(DescriptorSection):
     """The keys of descriptors with an embedding net of the distance."""
 
+    neuron: SomeWidths = Field(
+        default=(10, 20, 40),
+        description="Widths of the hidden layers of the embedding net. A layer as wide as the one "
+        "before it, or twice as wide, adds its input to its output.",
+    )
+    precision: Precision = Field(
+        default="default",
+        description="Floating-point precision of the embedding net; default is float64.",
+    )
     rcut_smth: NotNegative = Field(
         default=0.5,
         description="Distance in Å from which the weight of a neighbour falls to 0 at `rcut`.",
@@ -316,6 +318,14 @@ class RadialSection(DescriptorSection):
     )
     env_protection: NotNegative = Field(
         default=0.0, description="Length in Å added to distances before they are divided by."
+    )
+
+    exclude_types: TypePairs = Field(
+        default=(), description="Pairs of types that do not see each other in the descriptor."
+    )
+    set_davg_zero: Flag = Field(
+        default=False,
+        description="Whether the mean that the environment is shifted by is set to 0.",
     )
 
     @model_validator(mode="after")

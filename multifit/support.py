@@ -85,7 +85,7 @@ def _computes_in(name: str) -> Callable[[Asked], bool]:
 
     def asked(by: Asked) -> bool:
         nets = (part for part in (by.descriptor, by.fitting) if part is not None)
-        return any(canonical(net.precision) == name for net in nets)
+        return any(canonical(getattr(net, "precision", "float64")) == name for net in nets)
 
     return asked
 

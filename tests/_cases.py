@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -237,4 +238,4 @@ def describe(
 ) -> tuple[dict[int, Any], Any]:
     """Return the descriptors of the atoms of each type and their pullback, as a model has them."""
     known = config.geometry(xp, params, atype, counts, tables, basis)
-    return config.apply(xp, params, counts, known, basis)
+    return config.apply(SimpleNamespace(xp=xp), params, counts, known, basis)  # type: ignore[arg-type]

@@ -150,7 +150,7 @@ def _check_type_indices(model: ModelSection) -> None:
     if ntypes is None:
         return
     pairs = {
-        "descriptor.exclude_types": model.descriptor.exclude_types,
+        "descriptor.exclude_types": getattr(model.descriptor, "exclude_types", ()),
         "pair_exclude_types": model.pair_exclude_types,
         "atom_exclude_types": (model.atom_exclude_types,),
     }
@@ -168,12 +168,14 @@ def _check_energies(model: ModelSection) -> None:
     """Raise if ``atom_ener`` contradicts what else fixes the energy of an isolated atom."""
     key, given = "fitting_net.atom_ener", model.fitting_net.atom_ener
     name = model.fitting_net.var_name
-    if model.fitting_net.gives_energies and not model.descriptor.set_davg_zero:
-        raise t.relation(
-            key,
-            "gives energies of isolated atoms, but must be left out unless "
-            "descriptor.set_davg_zero is true: else a descriptor without neighbours is not 0",
+    descriptor = model.descriptor
+    if model.fitting_net.gives_energies and not descriptor.vacuum_is_zero:
+        unless = (
+            "unless descriptor.set_davg_zero is true: else a descriptor without neighbours is not 0"
+            if descriptor.can_vanish
+            else f'with descriptor.type "{descriptor.type}", which is not 0 without neighbours'
         )
+        raise t.relation(key, f"gives energies of isolated atoms, but must be left out {unless}")
     for a, (energy, other) in enumerate(zip(given, model.preset, strict=False)):
         if None not in (energy, other) and energy != other:
             raise t.relation(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ._environment import switch as switch
+from ._forward import ForwardDescriptor as ForwardDescriptor
+from ._forward import Pairs as Pairs
 from ._protocol import EMBEDDINGS as EMBEDDINGS
 from ._protocol import Descriptor as Descriptor
 from ._protocol import Features as Features

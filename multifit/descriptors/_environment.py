@@ -44,6 +44,11 @@ def _switch(xp: Any, env: Environment, r: Array) -> tuple[Array, Array]:
     return w, slope
 
 
+def switch(xp: Any, r: Array, rcut_smth: float, rcut: float) -> Array:
+    """Return w(r): 1 up to ``rcut_smth``, 0 from ``rcut`` on (Å), with two smooth derivatives."""
+    return _switch(xp, Environment(rcut, rcut_smth), r)[0]
+
+
 def local_frames(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Array, Tree]:
     """Return R (n, 4, k), and what :func:`to_vectors` needs, none of which depends on a network.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, run
 
 import numpy as np
 
-from ..backend import Backend
+from ..backend import Arithmetic, Backend
 from ..neighbors.requirements import Requirements
 from ..nn.networks import Seed
 from ..tree import Tree
@@ -103,7 +103,7 @@ class Descriptor(Protocol):
 
     @property
     def neuron(self) -> tuple[int, ...]:
-        """Widths of the embedding networks, for summaries."""
+        """Widths of the embedding networks; empty if there are none."""
         ...
 
     @property
@@ -203,7 +203,7 @@ class Descriptor(Protocol):
 
     def apply(
         self,
-        xp: Any,
+        arithmetic: Arithmetic,
         params: Tree,
         counts: Mapping[int, int],
         geometry: Tree,

@@ -159,8 +159,10 @@ def build(section: DescriptorSection, sel: Iterable[int]) -> Descriptor:
     """
     cls: Any = get_descriptor(section.type)
     names = [field.name for field in dataclasses.fields(cls)]
-    options = {name: getattr(section, name) for name in names}
-    options |= {"sel": tuple(sel), "precision": prec.canonical(section.precision)}
+    options = {name: getattr(section, name) for name in names if hasattr(section, name)}
+    options["sel"] = tuple(sel)
+    if "precision" in options:
+        options["precision"] = prec.canonical(options["precision"])
     found: Descriptor = cls(**options)
     return found
 

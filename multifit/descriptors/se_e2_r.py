@@ -30,6 +30,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from .. import precision as prec
+from ..backend import Arithmetic
 from ..errors import UnsupportedError
 from ..nn.networks import apply_network
 from ..tree import Tree
@@ -169,13 +170,14 @@ class SeE2R(RadialDescriptor):
 
     def apply(
         self,
-        xp: Any,
+        arithmetic: Arithmetic,
         params: Tree,
         counts: Mapping[int, int],
         geometry: Tree,
         plan: Tree | None = None,
     ) -> tuple[Features, Pullback]:
         """Return D (n, M) of each type of centres, and the pullback to pair vectors."""
+        xp = arithmetic.xp
         evaluate = self._direct if plan is None else self._by_series
         d, pull = evaluate(xp, params, spans(counts), geometry, plan or {})
         share = 1.0 / (SCALE * self.nnei)

@@ -123,7 +123,7 @@ class Evaluator:
     ) -> np.ndarray:
         """Return the Hessians of a batch, a few columns at a time: memory is bounded."""
         pairs = sum(math.prod(table["mask"].shape) for table in batch["tables"].values())
-        numbers = 3 * self.model.descriptor.neuron[-1] * pairs
+        numbers = 3 * self.model.pair_width * pairs
         size = min(natoms, max(1, TANGENTS_AT_ONCE // max(numbers, 1)))
         every = mdl.directions(natoms)
         columns = []

@@ -75,7 +75,7 @@ def prepared(xp: Any, model: Model, params: Tree, batch: Tree) -> Tree:
 
 
 def contributions(
-    xp: Any, model: Model, params: Tree, batch: Tree
+    backend: Arithmetic, model: Model, params: Tree, batch: Tree
 ) -> tuple[list[Array], Callable[[list[Array]], Array]]:
     """Return what the atoms contribute, type by type, and its pullback to the pair vectors.
 
@@ -93,9 +93,9 @@ def contributions(
     """
     kinds = [int(a) for a in centres(batch)]
     d, descriptor_pullback = model.descriptor.apply(
-        xp, params["descriptor"], _counts(batch), batch["geometry"], batch.get("plan")
+        backend, params["descriptor"], _counts(batch), batch["geometry"], batch.get("plan")
     )
-    found = [_of_type(xp, model, params, a, batch, d[a]) for a in kinds]
+    found = [_of_type(backend.xp, model, params, a, batch, d[a]) for a in kinds]
 
     def pullback(y_bar: list[Array]) -> Array:
         parts = zip(kinds, found, y_bar, strict=True)
@@ -131,5 +131,5 @@ def totals(backend: Arithmetic, model: Model, params: Tree, batch: Tree) -> tupl
             xp.zeros((0, *shape), dtype=xp.float64),
         )
     batch = prepared(xp, model, params, batch)
-    each = xp.concat(contributions(xp, model, params, batch)[0], axis=0)
+    each = xp.concat(contributions(backend, model, params, batch)[0], axis=0)
     return backend.segment_sum(each, frames_of(xp, batch), nframes), each

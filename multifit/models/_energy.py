@@ -66,7 +66,7 @@ def evaluate_energy(
     if not batch["centres"]:
         return _nothing(xp, nframes, forces, atom_virial)
     batch = prepared(xp, model, params, batch)
-    parts, pullback = contributions(xp, model, params, batch)
+    parts, pullback = contributions(backend, model, params, batch)
     atom_energy = xp.concat([y[:, 0] for y in parts], axis=0)
     frame = frames_of(xp, batch)
     if model.fitting.tot_ener_zero:

@@ -72,6 +72,11 @@ class Model:
         return OUTPUTS[self.fitting.var_name]
 
     @property
+    def pair_width(self) -> int:
+        """Numbers that the widest array of the descriptor has for each pair."""
+        return (self.descriptor.neuron or (self.descriptor.dim_out,))[-1]
+
+    @property
     def ntypes(self) -> int:
         """Number of atom types."""
         return len(self.type_map)

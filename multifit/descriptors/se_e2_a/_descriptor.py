@@ -25,6 +25,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from ...backend import Arithmetic
 from ...tree import Tree
 from .. import _radial_serial as serial
 from .._protocol import Features, Pullback
@@ -95,14 +96,14 @@ class SeE2A(RadialDescriptor):
 
     def apply(
         self,
-        xp: Any,
+        arithmetic: Arithmetic,
         params: Tree,
         counts: Mapping[int, int],
         geometry: Tree,
         plan: Tree | None = None,
     ) -> tuple[Features, Pullback]:
         """Return D (n, M·axis_neuron) of each type of centres, and the pullback (``_apply.py``)."""
-        return apply(xp, self, params, counts, geometry, plan)
+        return apply(arithmetic.xp, self, params, counts, geometry, plan)
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file."""

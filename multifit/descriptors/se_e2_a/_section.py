@@ -13,6 +13,7 @@ class SeE2ASection(t.RadialSection):
     """How the surroundings of an atom become numbers: the smooth two-body embedding se_e2_a."""
 
     key_aliases: ClassVar[dict[str, str]] = {"n_axis_neuron": "axis_neuron"}
+    can_vanish: ClassVar[bool] = True
 
     type: Literal["se_e2_a"] = Field(description="Kind of descriptor.")
     axis_neuron: t.Positive = Field(

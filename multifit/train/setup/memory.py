@@ -49,7 +49,7 @@ def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
         pairs += width * sum(int((frame.atype >= 0).sum()) for frame in frames)
     directions = 3 * len(frames[0].atype)
     number = np.dtype(prec.numpy_dtype(model.descriptor.precision)).itemsize
-    return directions * pairs * model.descriptor.neuron[-1] * number
+    return directions * pairs * model.pair_width * number
 
 
 def check_hessians(

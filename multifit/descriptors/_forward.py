@@ -1,0 +1,214 @@
+"""The base of descriptors that have a forward pass only: reverse mode gives their forces."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from ..autodiff import ReverseArithmetic, with_pullback
+from ..backend import Arithmetic, Backend
+from ..errors import FileFormatError, TrainingError
+from ..files import check_version
+from ..neighbors.requirements import Requirements
+from ..statistics import Sums, no_sums
+from ..support import ALL
+from ..tree import Tree, flatten, unflatten
+from ._planner import NoPlan
+from ._protocol import Features, Pullback
+from ._tables import columns_of, concat, join, spans
+
+if TYPE_CHECKING:
+    from ..neighbors.frame import Frame
+
+Array = Any
+
+
+class Pairs(NamedTuple):
+    """The pairs of N atoms in P slots, as a forward pass gets them.
+
+    An empty slot has the mask 0 and the vector 0: take care that nothing divides by its length.
+    """
+
+    rij: Array  #: r_j − r_i in Å, (N, 3, P)
+    mask: Array  #: 1 for a pair, 0 for an empty slot, (N, P)
+    index: Array  #: the neighbour among the N atoms, (N, P)
+    centre: Array  #: type of each atom, (N,)
+    neighbour: Array  #: type of the neighbours in each slot, (P,)
+
+
+@dataclasses.dataclass(frozen=True)
+class ForwardDescriptor:
+    """Everything that :class:`~multifit.descriptors.Descriptor` asks for but a forward pass.
+
+    A subclass is a frozen dataclass. It adds its settings, ``name``, ``dim_out``, ``init``,
+    ``features``, its ``section`` of ``input.json`` and ``examples`` for tests. The statistics of
+    the data, if it needs any, are its own.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    backends: ClassVar[frozenset[str]] = ALL
+    hops: ClassVar[int] = 1  #: rounds of message passing
+    exclude_types: ClassVar[tuple[tuple[int, int], ...]] = ()
+
+    rcut: float
+    sel: tuple[int, ...]
+    neuron: tuple[int, ...] = ()
+    precision: str = "float64"
+    trainable: bool = True
+
+    def features(self, arithmetic: ReverseArithmetic, params: Tree, pairs: Pairs) -> Array:
+        """Return the descriptor of each atom, (N, dim_out).
+
+        Parameters
+        ----------
+        arithmetic
+            Computes: ``arithmetic.xp`` is an Array-API namespace.
+        params
+            As from ``init``, lifted into the namespace.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no forward pass")
+
+    @property
+    def ntypes(self) -> int:
+        """Number of atom types."""
+        return len(self.sel)
+
+    def requires(self) -> Requirements:
+        """Return which neighbours are needed."""
+        return Requirements(self.rcut, self.sel, self.hops)
+
+    def trainable_names(self) -> Iterator[str]:
+        """Yield the dotted names of the parameters that training may change."""
+        if self.trainable:
+            yield from flatten(self.init(0))  # type: ignore[attr-defined]
+
+    def sums(self, frames: Sequence[Frame]) -> Sums:
+        """Return sums of nothing."""
+        return no_sums(0)
+
+    def statistics(self, sums: Sums, protect: float) -> dict[str, np.ndarray]:
+        """Return no statistics."""
+        return {}
+
+    def statistics_settings(self) -> dict[str, Any]:
+        """Return no settings."""
+        return {}
+
+    def nonzero_mean(self, params: Tree) -> int | None:
+        """Return None: nothing is shifted by a mean."""
+        return None
+
+    def planner(
+        self,
+        backend: Backend,
+        embedding: str = "auto",
+        *,
+        enabled: bool = True,
+        train: bool = False,
+    ) -> NoPlan:
+        """Return a planner without plans."""
+        return NoPlan()
+
+    def geometry(
+        self,
+        xp: Any,
+        params: Tree,
+        atype: Array,
+        counts: Mapping[int, int],
+        tables: Mapping[str, Tree],
+        plan: Tree | None = None,
+    ) -> Tree:
+        """Return the pairs, and the types at both ends."""
+        if not tables:
+            return {"centre": atype}
+        ends = [
+            xp.full((span.stop - span.start,), b, dtype=xp.int64)
+            for b, span in columns_of(tables).items()
+        ]
+        return {**join(xp, tables), "centre": atype, "neighbour": concat(xp, ends, axis=0)}
+
+    def apply(
+        self,
+        arithmetic: Arithmetic,
+        params: Tree,
+        counts: Mapping[int, int],
+        geometry: Tree,
+        plan: Tree | None = None,
+    ) -> tuple[Features, Pullback]:
+        """Return the features of each type of centres, and the pullback to pair vectors."""
+        xp, rows = arithmetic.xp, spans(counts)
+        known = {key: x for key, x in geometry.items() if key != "rij"}
+        rij = geometry.get("rij")
+        if rij is None:  # no atom has a neighbour: one empty slot stands for all of them
+            n = known["centre"].shape[0]
+            rij = xp.zeros((n, 3, 1), dtype=xp.float64)
+            known["mask"] = xp.zeros((n, 1), dtype=xp.float64)
+            known["index"] = xp.zeros((n, 1), dtype=xp.int64)
+            known["neighbour"] = xp.zeros((1,), dtype=xp.int64)
+
+        def forward(recording: ReverseArithmetic, vectors: Array) -> Array:
+            return self.features(recording, recording.lift(params), Pairs(rij=vectors, **known))
+
+        d, pull = with_pullback(arithmetic, forward, rij)
+
+        def pullback(d_bar: Features) -> Array:
+            bars = concat(xp, [d_bar[a] for a in rows], axis=0)
+            return pull(xp.astype(bars, d.dtype, copy=False))[0]
+
+        return {a: d[span, :] for a, span in rows.items()}, pullback
+
+    def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
+        """Return the ``descriptor`` section of a model file."""
+        head = {"@class": "Descriptor", "type": self.name, "@version": 1, "type_map": type_map}
+        flat = {name.replace(".", "/"): np.asarray(x) for name, x in flatten(params).items()}
+        return head | dataclasses.asdict(self) | {"@variables": flat}
+
+    @classmethod
+    def deserialize(cls, node: dict[str, Any]) -> tuple[Self, Tree]:
+        """Return settings and parameters of a ``descriptor`` section.
+
+        Raises
+        ------
+        FileFormatError
+            If a parameter is missing or has another shape than the settings ask for.
+        """
+        check_version(node, range(1, 2), "descriptor")
+        names = [field.name for field in dataclasses.fields(cls)]
+        config = cls(**{name: _plain(node[name]) for name in names})
+        found = {name.replace("/", "."): x for name, x in node["@variables"].items()}
+        for name, x in flatten(config.init(0)).items():  # type: ignore[attr-defined]
+            if name not in found:
+                raise FileFormatError(f"descriptor.{name} is missing")
+            if np.shape(found[name]) != np.shape(x):
+                raise FileFormatError(
+                    f"descriptor.{name} has the shape {np.shape(found[name])}, but the settings "
+                    f"ask for {np.shape(x)}"
+                )
+        return config, unflatten(found)
+
+    def remap_types(
+        self, params: Tree, other: Self, known: Tree, shared: Sequence[tuple[int, int]]
+    ) -> Tree:
+        """Return the parameters of the other model, whose types must be the same."""
+        if self.ntypes != other.ntypes or any(here != there for here, there in shared):
+            raise TrainingError(
+                f"the descriptor {self.name} cannot be fine-tuned with another type_map; give the "
+                "type_map of the model"
+            )
+        return known
+
+    def describe(self, type_map: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield (name, text) for ``multifit show``."""
+        dim: int = self.dim_out  # type: ignore[attr-defined]
+        yield "descriptor", f"{self.name}, {dim} numbers for each atom, {self.precision}"
+        yield "cut-off", f"{self.rcut:g} Å"
+        sel = "  ".join(f"{name} {n}" for name, n in zip(type_map, self.sel, strict=True))
+        yield "sel", f"{sel}  (the most neighbours that count)"
+
+
+def _plain(value: Any) -> Any:
+    return tuple(_plain(x) for x in value) if isinstance(value, list) else value
