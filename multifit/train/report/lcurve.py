@@ -62,7 +62,7 @@ class LearningCurve:
             if self.validation:
                 value = float("nan") if validation is None else validation.get(name, float("nan"))
                 cells.append(_NUMBER.format(value))
-            cells.append(_NUMBER.format(training[name]))
+            cells.append(_NUMBER.format(training.get(name, float("nan"))))
         self._append(f"{step:6d} " + " ".join(cells) + f" {lr:12.4e}\n")
 
     def _append(self, text: str) -> None:

@@ -146,9 +146,10 @@ class Display:
         training: Mapping[str, float],
         validation: Mapping[str, float] | None,
         lr: float,
+        task: str = "",
     ) -> None:
         """Print a line with errors, speed and the time that remains."""
-        errors = f"trn {describe(training)}"
+        errors = f"{task} trn {describe(training)}".lstrip()
         if validation is not None:
             errors += f"  val {describe(validation)}"
         times = self._times(step) if self.timings and step > 1 else ""

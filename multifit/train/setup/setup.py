@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,8 @@ from ... import models as mdl
 from ... import statistics as stat
 from ...backend import Backend
 from ...batching.batch import Batcher
-from ...config import Config, check_types
-from ...data import System, batch_sizes, open_systems
+from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
+from ...data import System, batch_sizes, open_systems, system_probabilities
 from ...descriptors.se_e2_a._basis import HEADROOM, STRIDE, Spectrum, takes_series
 from ...loss import LossConfig
 from ...neighbors.statistics import neighbor_statistics
@@ -24,26 +24,53 @@ from .build import build_loss, build_model
 from .dos_grid import build_grid
 from .labels import check_labels
 from .source import Source
+from .task import Dataset, Task, TaskData
+
+#: The most shapes that validation batches get; each is compiled once.
+VALIDATION_SHAPES = 2
 
 #: The sections of the input in error messages.
 TRAINING_DATA, VALIDATION_DATA = "training.training_data", "training.validation_data"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Setup:
-    """Everything that a run needs, but for the parameters' values."""
+    """Everything that a run needs, but for the parameters' values.
+
+    Attributes
+    ----------
+    aliases
+        The names of parameters that tasks share → those of their owners
+        (:func:`multifit.tree.tie`).
+    """
 
     config: Config
     backend: Backend
-    model: mdl.Model
-    loss: LossConfig
+    tasks: tuple[Task, ...]
     adam: Adam
     rate: LearningRate
     numb_steps: int
-    training: Source
-    training_sizes: list[int]
-    validation: Source | None
-    validation_sizes: list[int]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> mdl.Model:
+        """The model of the first task."""
+        return self.tasks[0].model
+
+    @property
+    def loss(self) -> LossConfig:
+        """The loss of the first task."""
+        return self.tasks[0].loss
+
+    @property
+    def training(self) -> Source:
+        """The source of training data of the first task."""
+        return self.tasks[0].data.training.source
+
+    @property
+    def training_sizes(self) -> Sequence[int]:
+        """The batch sizes of training data of the first task."""
+        return self.tasks[0].data.training.sizes
 
 
 def _sel_factor(sel: str) -> float:
@@ -91,36 +118,47 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
     rate = learning_rate(config.learning_rate.model_dump(), steps)
     loss = build_loss(config, rate.start_lr)
-    batcher = Batcher(
+    second, given = None, training.validation_data
+    if given is not None:
+        held_out = open_systems(given.systems, type_map, base=base)
+        of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
+        _check("validation", held_out, model, loss)
+        # Its own batcher, as a thread uses the other meanwhile: runs stay reproducible.
+        source = Source(held_out, _batcher(model, backend), model, loss)
+        source.plan(of_these, VALIDATION_SHAPES)
+        second = _dataset(source, of_these, given, VALIDATION_DATA, given.numb_btch)
+    _check("training", systems, model, loss)
+    source = Source(systems, _batcher(model, backend), model, loss)
+    source.plan(sizes)
+    first = _dataset(source, sizes, section, TRAINING_DATA)
+    task = Task("", model, loss, TaskData(first, second))
+    return Setup(config, backend, (task,), build_optimizer(config), rate, steps)
+
+
+def _batcher(model: mdl.Model, backend: Backend) -> Batcher:
+    return Batcher(
         model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types, backend.static_shapes
     )
-    validation, validation_sizes = None, []
-    if training.validation_data is not None:
-        held_out = open_systems(training.validation_data.systems, type_map, base=base)
-        validation = Source(held_out, batcher, model, loss)
-        validation_sizes = batch_sizes(
-            held_out, training.validation_data.batch_size, VALIDATION_DATA
-        )
-        _check("validation", held_out, model, loss)
-    _check("training", systems, model, loss)
-    source = Source(systems, batcher, model, loss)
-    for each in (source, validation):
-        if each is not None:
-            each.check_atoms()
-    source.plan(sizes)
-    return Setup(
-        config=config,
-        backend=backend,
-        model=model,
-        loss=loss,
-        adam=build_optimizer(config),
-        rate=rate,
-        numb_steps=steps,
-        training=source,
-        training_sizes=sizes,
-        validation=validation,
-        validation_sizes=validation_sizes,
-    )
+
+
+def _dataset(
+    source: Source,
+    sizes: Sequence[int],
+    section: TrainingDataSection | ValidationDataSection,
+    where: str,
+    numb_btch: int = 1,
+) -> Dataset:
+    """Return a source with the probabilities of its systems.
+
+    Parameters
+    ----------
+    where
+        The name of the section, for messages.
+    """
+    source.check_atoms()
+    rule, given = section.auto_prob, section.sys_probs
+    probabilities = system_probabilities(source.systems, sizes, rule, given, where)
+    return Dataset(source, sizes, probabilities.tolist(), numb_btch)
 
 
 def _check(kind: str, systems: Sequence[System], model: mdl.Model, loss: LossConfig) -> None:

@@ -27,19 +27,30 @@ def prediction(
     return functools.partial(mdl.evaluate, backend, model, forces=loss.needs_forces)
 
 
+def _all(params: Tree) -> Tree:
+    return params
+
+
 @dataclass(frozen=True)
 class Objective:
-    """What is minimized: the loss of a model's predictions."""
+    """The function that is minimized: the loss of a model's predictions.
+
+    Parameters
+    ----------
+    select
+        f(nested parameters) → those of the model, where several models share some.
+    """
 
     backend: Backend
     model: mdl.Model
     loss: LossConfig
+    select: Callable[[Tree], Tree] = _all
 
     def __call__(
         self, trainable: Flat, frozen: Flat, batch: Tree, label: dict[str, Array], lr: Array
     ) -> tuple[Array, dict[str, Array]]:
         """Return the loss (0-d) and its metrics; differentiable in the first argument."""
-        params = unflatten({**frozen, **trainable})
+        params = self.select(unflatten({**frozen, **trainable}))
         out = prediction(self.backend, self.model, self.loss)(params, batch)
         atoms = mdl.compared_atoms(self.backend, self.model, batch)
         return evaluate(self.backend, self.loss, lr, out, label, atoms)

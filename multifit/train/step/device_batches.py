@@ -1,10 +1,9 @@
-"""Batches on the device, and what of them can be computed once for all steps."""
+"""Batches on the device, prepared as far as no trained parameter matters."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -15,7 +14,7 @@ from ...backend import Backend
 from ...descriptors.se_e2_a._basis import Basis, Spectrum
 from ...tree import Tree, map_leaves, walk
 from ..profile.recorder import OFF, Recorder
-from ..setup.memory import available
+from ..setup.host_memory import available
 from ..setup.source import HostBatch, Source
 
 #: Part of the host's free memory for batches of one frame, which come again in the next epoch, and
@@ -35,8 +34,8 @@ class DeviceBatch:
 
 
 @dataclass
-class BatchCache:
-    """The batches of a source on the device; those of one frame are made once, while they fit.
+class DeviceBatches:
+    """Makes the batches of a source on the device; those of one frame are kept, while they fit.
 
     On a CPU, all that depends on where the atoms are, and on nothing that is trained, is computed
     here rather than in every step.
@@ -52,9 +51,6 @@ class BatchCache:
     params: Tree
     spectrum: Spectrum
     recorder: Recorder = OFF
-    _kept: dict[tuple[int, int], DeviceBatch] = field(default_factory=dict)
-    _used: int = 0
-    _lock: Lock = field(default_factory=Lock)  #: a thread draws, and the loop may renew
 
     def __post_init__(self) -> None:
         """Look how much memory there is."""
@@ -63,20 +59,23 @@ class BatchCache:
 
     def draw(self, system: int, frames: np.ndarray) -> DeviceBatch:
         """Return the batch of some frames of a system, for the series as it is now."""
-        known = self._kept.get((system, int(frames[0]))) if len(frames) == 1 else None
-        if known is not None:
-            return self.renewed(known, self.spectrum.basis)
-        made = self._prepare(self.source.work(system, frames, self.recorder))
-        if self._keep(made):
-            self.source.forget(system, int(frames[0]))
-        return made
+        known = self.source.cache.batch((system, int(frames[0]))) if len(frames) == 1 else None
+        if known is None:
+            return self._made(self.source.work(system, frames, self.recorder))
+        return self.renewed(known, self.spectrum.basis)
 
     def renewed(self, prepared: DeviceBatch, basis: Basis | None) -> DeviceBatch:
         """Return the batch for a series; it is the same one if it was made for it."""
         if prepared.ready and prepared.basis is basis:
             return prepared
-        made = self._prepare(prepared.work)
-        self._keep(made)
+        return self._made(prepared.work)
+
+    def _made(self, work: HostBatch) -> DeviceBatch:
+        """Return the batch on the device, which is kept if it is of one frame."""
+        made = self._prepare(work)
+        if made.ready and len(work.frames) == 1:
+            key = work.system, int(work.frames[0])
+            self.source.cache.keep_batch(key, made, _nbytes(made), self._limit)
         return made
 
     def _prepare(self, work: HostBatch) -> DeviceBatch:
@@ -94,21 +93,6 @@ class BatchCache:
         if basis is not None:
             batch["basis"] = basis.device
         return DeviceBatch(work, batch, label, basis)
-
-    def _keep(self, prepared: DeviceBatch) -> bool:
-        """Keep a batch of one frame if there is room, and say whether; what was kept makes way."""
-        work = prepared.work
-        if len(work.frames) > 1 or not prepared.ready:
-            return False
-        key, size = (work.system, int(work.frames[0])), _nbytes(prepared)
-        with self._lock:
-            old = self._kept.pop(key, None)
-            self._used -= 0 if old is None else _nbytes(old)
-            if self._used + size > self._limit:
-                return False
-            self._used += size
-            self._kept[key] = prepared
-        return True
 
 
 def _nbytes(prepared: DeviceBatch) -> int:
