@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     moments = initial_moments(setup, state.moments, trainable)
     spectra, series = {}, by_task(setup.tasks, state.series)
     for task in setup.tasks:
-        spectrum, note = survey(setup)
+        spectrum, note = survey(replace(setup, tasks=(task,)))
         notes += [task.titled(note)] if note else []
         if series[task.name]:
             spectrum.restore(series[task.name])
@@ -60,8 +60,9 @@ def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[T
     if start.init_model is not None:
         params, more = init_model(task.model, start.init_model)
         return params, [f"starting from the parameters of {start.init_model}", *more]
-    found, notes = _statistics(setup, task, output)
-    params = init_params(setup, found)
+    alone = replace(setup, tasks=(task,))
+    found, notes = _statistics(alone, output)
+    params = init_params(alone, found)
     if start.finetune is None:
         return params, notes
     params, more = finetune(task.model, params, start.finetune)
@@ -73,7 +74,7 @@ def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[T
     return params, [*notes, f"fine-tuning {start.finetune}, {what}", *more]
 
 
-def _statistics(setup: Setup, task: Task, output: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def _statistics(setup: Setup, output: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return the statistics of the training data, and where they come from if not from these."""
     given = setup.config.training.stat_file
     stored = StatFile(None if given is None else output / given, setup)
