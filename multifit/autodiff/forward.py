@@ -9,146 +9,31 @@ of :class:`Forward` applies the chain rule to both (forward-mode differentiation
 
 Forces are written out with Array-API functions, so that running them on such arrays gives the
 Hessian on every backend, NumPy included, and a framework that differentiates the result by the
-parameters sees plain arrays. What the core does not use is not here.
+parameters sees plain arrays. Run inside :class:`multifit.autodiff.Reverse`, it gives second
+derivatives of forward passes. What the core does not use is not here.
 
 Source: Griewank & Walther, Evaluating Derivatives (2008), chapter 3.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..backend import Arithmetic
+from ._dual import Dual as Dual
+from ._dual import aligned, behind, combine, maybe, rank_of
 
 Array = Any
+Axis = int | tuple[int, ...] | None
 
 
-class Dual:
-    """An array and its derivatives along D directions.
-
-    Parameters
-    ----------
-    xp
-        The namespace of both.
-    value
-        Any shape.
-    tangent
-        (D, …), D times the shape of the value; None where no direction changes the value.
-    """
-
-    #: NumPy's operators leave an operation with a Dual to the Dual.
-    __array_ufunc__ = None
-
-    def __init__(self, xp: Any, value: Array, tangent: Array | None = None) -> None:
-        self.xp = xp
-        self.value = value
-        self.tangent = tangent
-
-    @property
-    def shape(self) -> Any:
-        """Shape of the value."""
-        return self.value.shape
-
-    @property
-    def dtype(self) -> Any:
-        """Precision of the value."""
-        return self.value.dtype
-
-    def __getitem__(self, key: Any) -> Dual:
-        behind = key if isinstance(key, tuple) else (key,)
-        return self._apply(lambda x: x[key], lambda t: t[(slice(None), *behind)])
-
-    def _apply(self, f: Callable[[Array], Array], on_tangent: Callable[[Array], Array]) -> Dual:
-        """Return a linear function of this array."""
-        return Dual(self.xp, f(self.value), _maybe(on_tangent, self.tangent))
-
-    def _with(self, other: Any) -> Dual:
-        return other if isinstance(other, Dual) else Dual(self.xp, other)
-
-    def __neg__(self) -> Dual:
-        return self._apply(lambda x: -x, lambda t: -t)
-
-    def __add__(self, other: Any) -> Dual:
-        other = self._with(other)
-        return _combine(self, other, self.value + other.value, lambda t: t, lambda t: t)
-
-    def __sub__(self, other: Any) -> Dual:
-        other = self._with(other)
-        return _combine(self, other, self.value - other.value, lambda t: t, lambda t: -t)
-
-    def __mul__(self, other: Any) -> Dual:
-        other = self._with(other)
-        x, y = self.value, other.value
-        return _combine(self, other, x * y, lambda t: t * y, lambda t: t * x)
-
-    def __truediv__(self, other: Any) -> Dual:
-        other = self._with(other)
-        y = other.value
-        ratio = self.value / y
-        return _combine(self, other, ratio, lambda t: t / y, lambda t: -(t * (ratio / y)))
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __rsub__(self, other: Any) -> Dual:
-        return self._with(other) - self
-
-    def __rtruediv__(self, other: Any) -> Dual:
-        return self._with(other) / self
-
-    # A comparison chooses a branch and has no derivative.
-    def __lt__(self, other: Any) -> Array:
-        return self.value < self._with(other).value
-
-    def __le__(self, other: Any) -> Array:
-        return self.value <= self._with(other).value
-
-    def __gt__(self, other: Any) -> Array:
-        return self.value > self._with(other).value
-
-    def __ge__(self, other: Any) -> Array:
-        return self.value >= self._with(other).value
-
-
-def _maybe(f: Callable[[Array], Array], tangent: Array | None) -> Array | None:
-    return None if tangent is None else f(tangent)
-
-
-def _rank(x: Any) -> int:
-    return len(x.shape) if hasattr(x, "shape") else 0  # a Python number has none
-
-
-def _aligned(xp: Any, tangent: Array, rank: int) -> Array:
-    """Return a tangent whose axes behind the first are as many as ``rank``."""
-    first, *rest = tangent.shape
-    return xp.reshape(tangent, (first, *[1] * (rank - len(rest)), *rest))
-
-
-def _combine(
-    a: Dual,
-    b: Dual,
-    value: Array,
-    of_a: Callable[[Array], Array],
-    of_b: Callable[[Array], Array],
-) -> Dual:
-    """Return ``value`` with the tangent of_a(ȧ) + of_b(ḃ), shaped like the value."""
-    xp, rank = a.xp, _rank(value)
-    parts = [
-        of(_aligned(xp, x.tangent, rank))
-        for x, of in ((a, of_a), (b, of_b))
-        if x.tangent is not None
-    ]
-    if not parts:
-        return Dual(xp, value)
-    total = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-    shape = (total.shape[0], *value.shape)
-    return Dual(xp, value, total if tuple(total.shape) == shape else xp.broadcast_to(total, shape))
-
-
-def _behind(axis: int) -> int:
-    """Return the axis of a tangent that is this axis of the value."""
-    return axis if axis < 0 else axis + 1
+def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(rank))
+    return (axis,) if isinstance(axis, int) else axis
 
 
 @dataclass(frozen=True)
@@ -166,7 +51,7 @@ class Forward:
 
     def _scaled(self, x: Dual, value: Array, slope: Callable[[], Array]) -> Dual:
         """Return f(x) for a function of each element, from f and f′."""
-        return Dual(self.xp, value, _maybe(lambda t: t * slope(), x.tangent))
+        return Dual(self.xp, value, maybe(lambda t: t * slope(), x.tangent))
 
     def _all_tangents(self, arrays: Sequence[Any]) -> tuple[list[Array], list[Array] | None]:
         """Return values and tangents; zeros for those without, None if none has any."""
@@ -180,6 +65,32 @@ class Forward:
             zeros((count, *x.shape), dtype=x.dtype) if x.tangent is None else x.tangent
             for x in duals
         ]
+
+    def lift(self, x: Any, /) -> Any:
+        """Return a plain floating-point array as a constant, anything else as it is."""
+        if isinstance(x, Dual | type) or not hasattr(x, "dtype"):
+            return x
+        return Dual(self.xp, x) if self.xp.isdtype(x.dtype, "real floating") else x
+
+    def asarray(self, x: Any, /, *, dtype: Any = None) -> Any:
+        """Return a constant, or integers as a plain array."""
+        return self.lift(self.xp.asarray(x, dtype=dtype))
+
+    def ones(self, shape: Any, *, dtype: Any) -> Any:
+        """Return a constant."""
+        return self.lift(self.xp.ones(shape, dtype=dtype))
+
+    def full(self, shape: Any, value: float, *, dtype: Any) -> Any:
+        """Return a constant."""
+        return self.lift(self.xp.full(shape, value, dtype=dtype))
+
+    def eye(self, n: int, /, *, dtype: Any) -> Any:
+        """Return a constant."""
+        return self.lift(self.xp.eye(n, dtype=dtype))
+
+    def full_like(self, x: Dual, /, value: float) -> Dual:
+        """Return a constant."""
+        return Dual(self.xp, self.xp.full_like(x.value, value))
 
     def zeros(self, shape: Any, *, dtype: Any) -> Dual:
         """Return a constant."""
@@ -239,7 +150,7 @@ class Forward:
         """Return x where the condition holds, else y."""
         x, y = self._dual(x), self._dual(y)
         where, zeros = self.xp.where, self.xp.zeros_like
-        return _combine(
+        return combine(
             x,
             y,
             where(condition, x.value, y.value),
@@ -247,24 +158,85 @@ class Forward:
             lambda t: where(condition, zeros(t), t),
         )
 
-    def sum(self, x: Dual, /, *, axis: int, keepdims: bool = False) -> Dual:
-        """Return the sum over one axis."""
-        total = self.xp.sum
+    def abs(self, x: Dual, /) -> Dual:
+        """Return the absolute value."""
+        return self._scaled(x, self.xp.abs(x.value), lambda: self.xp.sign(x.value))
+
+    def sign(self, x: Dual, /) -> Dual:
+        """Return −1, 0 or 1, a constant."""
+        return Dual(self.xp, self.xp.sign(x.value))
+
+    def log(self, x: Dual, /) -> Dual:
+        """Return ln x."""
+        return self._scaled(x, self.xp.log(x.value), lambda: 1.0 / x.value)
+
+    def sin(self, x: Dual, /) -> Dual:
+        """Return sin x."""
+        return self._scaled(x, self.xp.sin(x.value), lambda: self.xp.cos(x.value))
+
+    def cos(self, x: Dual, /) -> Dual:
+        """Return cos x."""
+        return self._scaled(x, self.xp.cos(x.value), lambda: -self.xp.sin(x.value))
+
+    def pow(self, x: Dual, exponent: float, /) -> Dual:
+        """Return xⁿ for a Python number n."""
+        n, power = exponent, self.xp.pow
+        if n == 0:
+            return Dual(self.xp, power(x.value, n))
+        return self._scaled(x, power(x.value, n), lambda: n * power(x.value, n - 1))
+
+    def sum(self, x: Dual, /, *, axis: Axis = None, keepdims: bool = False) -> Dual:
+        """Return the sum over some axes."""
+        total, axes = self.xp.sum, _axes(axis, rank_of(x))
+        after = tuple(map(behind, axes))
         return x._apply(
-            lambda v: total(v, axis=axis, keepdims=keepdims),
-            lambda t: total(t, axis=_behind(axis), keepdims=keepdims),
+            lambda v: total(v, axis=axes, keepdims=keepdims),
+            lambda t: total(t, axis=after, keepdims=keepdims),
         )
 
+    def mean(self, x: Dual, /, *, axis: Axis = None, keepdims: bool = False) -> Dual:
+        """Return the mean over some axes."""
+        count: int = math.prod(x.shape[k] for k in _axes(axis, rank_of(x)))
+        return self.sum(x, axis=axis, keepdims=keepdims) / count
+
+    def max(self, x: Dual, /, *, axis: Axis = None, keepdims: bool = False) -> Dual:
+        """Return the largest element over some axes; equal ones share the derivative."""
+        return self._extreme(self.xp.max, x, axis, keepdims)
+
+    def min(self, x: Dual, /, *, axis: Axis = None, keepdims: bool = False) -> Dual:
+        """Return the smallest element over some axes; equal ones share the derivative."""
+        return self._extreme(self.xp.min, x, axis, keepdims)
+
+    def _extreme(self, f: Any, x: Dual, axis: Axis, keepdims: bool) -> Dual:
+        xp, axes = self.xp, _axes(axis, rank_of(x))
+        y = f(x.value, axis=axes, keepdims=keepdims)
+        if x.tangent is None:
+            return Dual(xp, y)
+        best = xp.astype(x.value == f(x.value, axis=axes, keepdims=True), x.dtype)
+        share = best / xp.sum(best, axis=axes, keepdims=True)
+        after = tuple(map(behind, axes))
+        return Dual(xp, y, xp.sum(x.tangent * share, axis=after, keepdims=keepdims))
+
+    def permute_dims(self, x: Any, /, axes: Sequence[int]) -> Any:
+        """Return x with its axes in another order; integers stay plain arrays."""
+        permute = self.xp.permute_dims
+        if not isinstance(x, Dual):
+            return permute(x, axes)
+        after = (0, *(k % len(axes) + 1 for k in axes))
+        return x._apply(lambda v: permute(v, axes), lambda t: permute(t, after))
+
     def matmul(self, x: Any, y: Any, /) -> Dual:
-        """Return the matrix product over the last two axes."""
+        """Return the matrix product over the last two axes, the others broadcast."""
         x, y = self._dual(x), self._dual(y)
-        product = self.xp.matmul
-        return _combine(
+        xp, rank = self.xp, max(rank_of(x), rank_of(y))
+        # Without its new axes a tangent's directions would be taken for an axis of the other.
+        product = xp.matmul
+        return combine(
             x,
             y,
             product(x.value, y.value),
-            lambda t: product(t, y.value),
-            lambda t: product(x.value, t),
+            lambda t: product(aligned(xp, t, rank), y.value),
+            lambda t: product(x.value, aligned(xp, t, rank)),
         )
 
     def reshape(self, x: Any, /, shape: Any) -> Any:
@@ -273,7 +245,7 @@ class Forward:
             return self.xp.reshape(x, shape)
         y = self.xp.reshape(x.value, shape)
         return Dual(
-            self.xp, y, _maybe(lambda t: self.xp.reshape(t, (t.shape[0], *y.shape)), x.tangent)
+            self.xp, y, maybe(lambda t: self.xp.reshape(t, (t.shape[0], *y.shape)), x.tangent)
         )
 
     def broadcast_to(self, x: Dual, /, shape: Any) -> Dual:
@@ -281,9 +253,9 @@ class Forward:
         y = self.xp.broadcast_to(x.value, shape)
 
         def spread(t: Array) -> Array:
-            return self.xp.broadcast_to(_aligned(self.xp, t, len(y.shape)), (t.shape[0], *y.shape))
+            return self.xp.broadcast_to(aligned(self.xp, t, len(y.shape)), (t.shape[0], *y.shape))
 
-        return Dual(self.xp, y, _maybe(spread, x.tangent))
+        return Dual(self.xp, y, maybe(spread, x.tangent))
 
     def matrix_transpose(self, x: Dual, /) -> Dual:
         """Return x with its last two axes exchanged."""
@@ -292,7 +264,7 @@ class Forward:
     def flip(self, x: Dual, /, *, axis: int) -> Dual:
         """Return x in reverse order along an axis."""
         flip = self.xp.flip
-        return x._apply(lambda v: flip(v, axis=axis), lambda t: flip(t, axis=_behind(axis)))
+        return x._apply(lambda v: flip(v, axis=axis), lambda t: flip(t, axis=behind(axis)))
 
     def take(self, x: Any, indices: Array, /, *, axis: int) -> Any:
         """Return elements along an axis; integers stay plain arrays."""
@@ -300,7 +272,7 @@ class Forward:
         if not isinstance(x, Dual):
             return take(x, indices, axis=axis)
         return x._apply(
-            lambda v: take(v, indices, axis=axis), lambda t: take(t, indices, axis=_behind(axis))
+            lambda v: take(v, indices, axis=axis), lambda t: take(t, indices, axis=behind(axis))
         )
 
     def concat(self, arrays: Sequence[Any], /, *, axis: int) -> Any:
@@ -312,7 +284,7 @@ class Forward:
         return Dual(
             self.xp,
             concat(values, axis=axis),
-            None if tangents is None else concat(tangents, axis=_behind(axis)),
+            None if tangents is None else concat(tangents, axis=behind(axis)),
         )
 
     def stack(self, arrays: Sequence[Any], /, *, axis: int) -> Dual:
@@ -322,7 +294,7 @@ class Forward:
         return Dual(
             self.xp,
             stack(values, axis=axis),
-            None if tangents is None else stack(tangents, axis=_behind(axis)),
+            None if tangents is None else stack(tangents, axis=behind(axis)),
         )
 
 
@@ -349,4 +321,4 @@ class ForwardArithmetic:
             total = self.base.segment_sum(flat, xp.reshape(own, (count * rows,)), count * n)
             return xp.reshape(total, (count, n, *rest))
 
-        return Dual(xp, self.base.segment_sum(x.value, index, n), _maybe(tangent, x.tangent))
+        return Dual(xp, self.base.segment_sum(x.value, index, n), maybe(tangent, x.tangent))

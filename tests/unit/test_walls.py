@@ -14,6 +14,7 @@ import pytest
 from _backends import FRAMEWORKS, INSTALLED
 
 import multifit
+import multifit.autodiff
 import multifit.dos
 import multifit.files
 import multifit.fitting
@@ -36,6 +37,10 @@ MODULES = sorted(
 #: What the packages of the numerical core give away.
 PUBLIC = {
     "multifit": {"Potential", "__version__", "load"},
+    "multifit.autodiff": {
+        *("Dual", "Forward", "ForwardArithmetic", "Reverse", "ReverseArithmetic", "Node"),
+        *("constant", "pullback", "value_of", "with_pullback"),
+    },
     "multifit.dos": {
         *("Grid", "even_grid", "read_energies", "from_content", "to_content"),
         *("check_labels", "common_energies", "keys", "labels_on_grid"),
