@@ -1,4 +1,4 @@
-"""What a run says while it runs: a line for each display, and a bar on a terminal."""
+"""Progress of a run: a line for each display, and a bar on a terminal."""
 
 from __future__ import annotations
 

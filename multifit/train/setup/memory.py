@@ -1,4 +1,4 @@
-"""How much memory the Hessians of a batch take: said before a run, rather than by its end."""
+"""The memory that the Hessians of a batch take, checked before a run starts."""
 
 from __future__ import annotations
 

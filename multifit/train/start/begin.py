@@ -23,7 +23,7 @@ from .run import Run, initial_moments, split_parameters
 
 @dataclass(frozen=True)
 class Start:
-    """What a run starts from: nothing, or one of these files."""
+    """The file that a run starts from, or none."""
 
     restart: Path | None = None
     init_model: Path | None = None

@@ -1,4 +1,4 @@
-"""What a restart does otherwise than the run it goes on from: inputs and data compared."""
+"""Differences between a restart and the run that it continues, in input and data."""
 
 from __future__ import annotations
 

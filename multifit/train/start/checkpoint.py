@@ -22,7 +22,7 @@ VERSION = 1
 
 @dataclass
 class State:
-    """What a run changes; arrays are NumPy's."""
+    """The state of a run that a checkpoint keeps; arrays are NumPy's."""
 
     params: Tree
     step: int = 0
