@@ -1,22 +1,19 @@
-"""Statistics of the data that scale a model before training.
+"""Sums over the data, and statistics that follow from them before training.
 
-davg, dstd of the environment matrix, the output bias, mean and deviation of fparam and aparam.
-Sums are collected per type, so that systems add up and can be cached.
+The output bias, mean and deviation of fparam and aparam; those of an environment are the
+descriptor's. Sums are collected per type, so that systems add up and can be cached.
 Source: the definitions of DeePMD-kit's NumPy core (semantics, not code).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
-from .descriptors import SeE2A, environment
 from .errors import DataError
-from .neighbors.frame import Frame
 
 
 @dataclass(frozen=True)
@@ -50,41 +47,6 @@ class Sums:
 def no_sums(*shape: int) -> Sums:
     """Return sums of nothing."""
     return Sums(np.zeros(shape), np.zeros(shape), np.zeros(shape))
-
-
-def environment_sums(config: SeE2A, frames: Iterable[Frame]) -> Sums:
-    """Return the sums of R's radial and angular parts for each centre type, (ntypes, 2).
-
-    Empty slots count as zeros, as they do in the model.
-    """
-    n = config.ntypes
-    sums = no_sums(n, 2)
-    for frame in frames:
-        atoms = np.bincount(frame.atype[frame.atype >= 0], minlength=n)
-        number = atoms[:, None] * config.nnei * np.array([1.0, 3.0])
-        total, squares = np.zeros((n, 2)), np.zeros((n, 2))
-        for b, table in frame.tables.items():
-            rij, centre = table.rij.T[None, :, :], frame.atype[table.i]
-            rows, _ = environment(xp, config.environment, rij, np.ones_like(rij[:, 0, :]))
-            seen = np.array([(a, b) not in config.excluded for a in range(n)])[centre]
-            for sums_of, values in ((total, rows[0]), (squares, rows[0] * rows[0])):
-                each = [np.bincount(centre, seen * value, minlength=n) for value in values]
-                sums_of += np.stack([each[0], each[1] + each[2] + each[3]], axis=1)
-        sums = sums + Sums(number, total, squares)
-    return sums
-
-
-def environment_statistics(
-    config: SeE2A, sums: Sums, protect: float = 0.01
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return davg and dstd, (ntypes, ntypes, 4): those of the centre for every neighbour type."""
-    n = config.ntypes
-    davg = np.zeros((n, n, 4))
-    if not config.set_davg_zero:
-        davg[:, :, 0] = sums.mean()[:, :1]
-    std = sums.deviation(protect)
-    dstd = np.repeat(std, [1, 3], axis=1)
-    return davg, np.broadcast_to(dstd[:, None, :], (n, n, 4)).copy()
 
 
 def parameter_sums(values: np.ndarray, n: int) -> Sums:

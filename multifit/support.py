@@ -97,8 +97,6 @@ FEATURES: dict[str, Feature] = {
     "hessian": Feature(
         "Hessian of the energy", ALL, lambda asked: asked.hessian or _has_term(asked.loss, "h")
     ),
-    # The only descriptor that there is.
-    "se_e2_a": Feature("descriptor se_e2_a", ALL, lambda asked: asked.descriptor is not None),
     "ener": Feature("fitting net for energies", ALL, _fits("energy")),
     "fitting_options": Feature(
         "its options: fparam, aparam, atom_ener, layer_name, tot_ener_zero, use_aparam_as_mask, "

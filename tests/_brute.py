@@ -12,7 +12,7 @@ import numpy as np
 from _cases import System
 
 from multifit import models as mdl
-from multifit.descriptors import SeE2A
+from multifit.descriptors.se_e2_a import SeE2A
 from multifit.tree import Tree
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from multifit import descriptors as dsc
 from multifit import models as mdl
 from multifit.backend import Backend, get_backend
 from multifit.batching.batch import Batcher, Layout
-from multifit.descriptors import SeE2A
+from multifit.descriptors import _chebyshev as cheb
+from multifit.descriptors._environment import radial
+from multifit.descriptors.se_e2_a import SeE2A
 from multifit.dos import Grid
 from multifit.fitting import Fitting
 from multifit.neighbors.frame import Frame
@@ -145,8 +146,7 @@ def molecule(seed: int = 1) -> System:
 
 def batcher(model: mdl.Model, static_shapes: bool = False) -> Batcher:
     """Return the batcher that the model asks for."""
-    d = model.descriptor
-    return Batcher(d.rcut, d.sel, model.pair_exclude_types, static_shapes)
+    return Batcher(model.descriptor.requires(), model.pair_exclude_types, static_shapes)
 
 
 def frame(batch: Batcher, system: System) -> Frame:
@@ -179,9 +179,9 @@ def series(model: mdl.Model, systems: Sequence[System], count: int) -> Tree:
     b, env = batcher(model), model.descriptor.environment
     nearest = np.min([frame(b, system).nearest for system in systems], axis=0)
     nearest = np.minimum(nearest, 0.9 * model.descriptor.rcut)
-    reach = dsc.radial(get_backend("numpy").xp, env, nearest)
+    reach = radial(get_backend("numpy").xp, env, nearest)
     # The interval of near pairs holds the others, too.
-    return {zone: dsc.chebyshev_basis(count, reach) for zone in ("near", "far")}
+    return {zone: cheb.chebyshev_basis(count, reach) for zone in ("near", "far")}
 
 
 def evaluate(
@@ -200,7 +200,7 @@ def evaluate(
     adapter = get_backend(backend)
     batch, layout = assemble(model, systems, static_shapes, **extra)
     if coefficients:
-        batch["basis"] = series(model, systems, coefficients)
+        batch["plan"] = series(model, systems, coefficients)
     out = mdl.evaluate(
         adapter,
         model,
@@ -235,5 +235,5 @@ def describe(
     basis: Tree | None = None,
 ) -> tuple[dict[int, Any], Any]:
     """Return the descriptors of the atoms of each type and their pullback, as a model has them."""
-    known = dsc.geometry(xp, config, params, atype, counts, tables, basis)
-    return dsc.of_geometry(xp, config, params, counts, known, basis)
+    known = config.geometry(xp, params, atype, counts, tables, basis)
+    return config.apply(xp, params, counts, known, basis)

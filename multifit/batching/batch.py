@@ -17,6 +17,7 @@ import numpy as np
 
 from ..neighbors import frame as frm
 from ..neighbors.frame import Columns, Frame, PairTable
+from ..neighbors.requirements import Requirements
 from ..tree import Tree
 from .shapes import Shape, Shapes, bucket
 
@@ -79,10 +80,8 @@ class Batcher:
 
     Parameters
     ----------
-    rcut
-        The cut-off in Å.
-    sel
-        The most neighbours of each type that count.
+    needs
+        The neighbours that the descriptor needs.
     pair_exclude_types
         Pairs of types that do not see each other.
     static_shapes
@@ -90,8 +89,7 @@ class Batcher:
         for backends that compile for each shape.
     """
 
-    rcut: float
-    sel: tuple[int, ...]
+    needs: Requirements
     pair_exclude_types: tuple[tuple[int, int], ...] = ()
     static_shapes: bool = False
     _widths: dict[tuple[int, bool], int] = field(default_factory=dict)
@@ -99,6 +97,7 @@ class Batcher:
 
     def __post_init__(self) -> None:
         """Begin without shapes."""
+        self.rcut, self.sel, self._inner = self.needs.rcut, self.needs.sel, self.needs.inner
         self.shapes = Shapes(self.static_shapes)
 
     def frame(
@@ -128,7 +127,7 @@ class Batcher:
         """Let tables be as wide as these frames need and a little more, for static shapes."""
         for b in {b for frame in frames for b in frame.tables}:
             tables = [frame.tables[b] for frame in frames if b in frame.tables]
-            self._room(b, [table.columns(self.rcut) for table in tables], spare=SPARE)
+            self._room(b, [table.columns(self._inner) for table in tables], spare=SPARE)
 
     def assemble(
         self,
@@ -180,7 +179,7 @@ class Batcher:
                 for f, place in zip(frames, places, strict=True)
                 if b in f.tables
             ]
-            found = [table.columns(self.rcut) for table, _ in some]
+            found = [table.columns(self._inner) for table, _ in some]
             room = self._room(b, found)
             if any(room):
                 tables[str(b)] = _table(some, found, len(layout.real), room)

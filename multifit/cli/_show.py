@@ -94,19 +94,11 @@ def _type_map(shown: Shown) -> Lines:
 
 
 def _descriptor(shown: Shown) -> Lines:
-    model, d = shown.model, shown.model.descriptor
-    names = model.type_map
-    yield "descriptor", f"se_e2_a, {d.dim_out} numbers for each atom, {d.precision}"
-    yield "cut-off", f"{d.rcut:g} Å, smooth from {d.rcut_smth:g} Å"
-    sel = "  ".join(f"{name} {n}" for name, n in zip(names, d.sel, strict=True))
-    yield "sel", f"{sel}  (the most neighbours that count)"
-    per = "for each neighbour type" if d.type_one_side else "for each pair of types"
-    nets = f"{d.n_networks} × {_layers(d.neuron)}, one {per}, {d.activation_function}"
-    yield "embedding nets", f"{nets}{_resnet(d.resnet_dt)}, axis_neuron {d.axis_neuron}"
-    excluded = sorted({*d.exclude_types, *model.pair_exclude_types})
+    model, names = shown.model, shown.model.type_map
+    yield from model.descriptor.describe(names)
+    excluded = sorted({*model.descriptor.exclude_types, *model.pair_exclude_types})
     if excluded:
-        pairs = ", ".join(f"{names[a]}–{names[b]}" for a, b in excluded)
-        yield "excluded pairs", pairs
+        yield "excluded pairs", ", ".join(f"{names[a]}–{names[b]}" for a, b in excluded)
 
 
 def _fitting_net(shown: Shown) -> Lines:

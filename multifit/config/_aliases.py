@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from .. import descriptors
+from ._descriptor import KEY_ALIASES
 from ._draft import Draft
 
 _DATA = {"auto_prob_style": "auto_prob", "sys_weights": "sys_probs", "sys_prob": "sys_probs"}
 
 #: section → {other name: key}
 ALIASES: dict[str, dict[str, str]] = {
-    "model.descriptor": {"n_axis_neuron": "axis_neuron"},
+    "model.descriptor": KEY_ALIASES,
     "model.fitting_net": {"n_neuron": "neuron"},
     "training": {
         "stop_batch": "numb_steps",
@@ -24,7 +26,7 @@ ALIASES: dict[str, dict[str, str]] = {
 }
 
 #: section → {other name of a type: type}
-TYPE_ALIASES: dict[str, dict[str, str]] = {"model.descriptor": {"se_a": "se_e2_a"}}
+TYPE_ALIASES: dict[str, dict[str, str]] = {"model.descriptor": descriptors.aliases()}
 
 #: The type of a section that comes in several types and does not say which.
 DEFAULT_TYPES: dict[str, str] = {

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from . import _types as t
+from .. import sections as t
 from ._learning_rate import LearningRateSection
 from ._loss import DosLossSection, EnergyLossSection, LossSection
 from ._model import ModelSection

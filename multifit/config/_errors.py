@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError, did_you_mean
+from ..sections import words_of
 from . import _unsupported
 from ._aliases import ALIASES, TYPE_ALIASES
 from ._config import sections
 from ._draft import Draft, Problem, join, shorten, shown
-from ._types import words_of
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

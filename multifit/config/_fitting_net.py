@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from annotated_types import MinLen
 from pydantic import Field, model_validator
 
+from .. import sections as t
 from ..fitting import broken, gives_energies
-from . import _types as t
 
 Trainable = Annotated[
     bool | tuple[bool, ...], t.Words("true, false, or a list of true and false, one per layer")

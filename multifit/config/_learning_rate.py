@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from .. import sections as t
 from ..optim.learning_rate import DEFAULT_STOP_LR
-from . import _types as t
 
 Scaling = Annotated[Literal["linear", "sqrt", "none"], t.Words("one of linear, sqrt, none")]
 DecayType = Annotated[

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from .. import sections as t
 from ..loss import DOS_RULES, DOS_TERMS, ENERGY_RULES, ENERGY_TERMS, broken, has
-from . import _types as t
 
 LossFunction = Annotated[Literal["mse", "mae"], t.Words("one of mse, mae")]
 HuberDelta = Annotated[

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from annotated_types import MinLen
 from pydantic import Field, model_validator
 
-from ..descriptors import SeE2A
+from .. import sections as t
 from ..errors import ConfigError
 from ..fitting import Fitting
-from . import _types as t
 from ._descriptor import DescriptorSection
 from ._fitting_net import FittingNetSection
 
@@ -198,11 +197,10 @@ def _check_layer_names(model: ModelSection) -> None:
         return
     # Layers and their names do not depend on the types, so that one type stands for all.
     flags = f.trainable if isinstance(f.trainable, tuple) else (f.trainable,) * (len(f.neuron) + 1)
-    descriptor = SeE2A(d.rcut, d.rcut_smth, (1,), d.neuron, d.axis_neuron)
     try:
         Fitting(
             ntypes=1,
-            dim_descrpt=descriptor.dim_out,
+            dim_descrpt=d.dim_out,
             neuron=f.neuron,
             resnet_dt=f.resnet_dt,
             numb_fparam=f.numb_fparam,

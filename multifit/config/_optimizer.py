@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from . import _types as t
+from .. import sections as t
 
 
 class _Moments(t.Section):

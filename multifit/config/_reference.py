@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from pydantic.fields import FieldInfo
 
+from ..sections import Section, words_of
 from ._aliases import aliases_of
 from ._config import sections
 from ._draft import shown
 from ._errors import types_of
-from ._types import Section, words_of
 from ._unsupported import ANYTHING, KEYS, TEXTS, TYPES
 
 _HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"

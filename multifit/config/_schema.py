@@ -33,14 +33,16 @@ def json_schema() -> dict[str, Any]:
 def _complete(section: dict[str, Any], path: str) -> None:
     """Add comments, aliases and accepted keys without effect to the schema of a section."""
     properties = section["properties"]
-    for alias, key in ALIASES.get(path, {}).items():
+    known = {a: k for a, k in ALIASES.get(path, {}).items() if k in properties}
+    for alias, key in known.items():
         about = {"description": f"Another name of {key}.", "deprecated": True}
         properties[alias] = {**properties[key], **about}
         if key in section.get("required", ()):
             section["required"].remove(key)
     if path in TYPE_ALIASES:
         kind = properties["type"]
-        kind["enum"] = [kind.pop("const"), *TYPE_ALIASES[path]]
+        own = kind.pop("const")
+        kind["enum"] = [own, *(a for a, meant in TYPE_ALIASES[path].items() if meant == own)]
     for dotted, harmless in KEYS.items():
         parent, _, key = dotted.rpartition(".")
         if parent == path and harmless:

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from annotated_types import Gt, MinLen
 from pydantic import AfterValidator, Field, model_validator
 
-from . import _types as t
+from .. import sections as t
 
 #: How far the sum of probabilities may be off 1.
 _ROUNDING = 1e-6

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .. import descriptors
 from ._draft import Draft, Problem, shown
 
 #: For keys that have no effect on their own, whatever their value.
@@ -74,8 +75,8 @@ INERT = {path for path, harmless in KEYS.items() if harmless is ANYTHING} | {
     "validating.compiled_infer",
 }
 
-#: section → its types in DeePMD-kit that are not here, with their other names
-TYPES: dict[str, tuple[str, ...]] = {
+#: section → types in DeePMD-kit, with their other names; some descriptors are here
+_FOREIGN: dict[str, tuple[str, ...]] = {
     "model": (
         *("frozen", "pairtab", "pairwise_dprc", "linear_ener", "inner_potential"),
         *("dpa4", "DPA4", "sezm", "SeZM"),
@@ -90,6 +91,14 @@ TYPES: dict[str, tuple[str, ...]] = {
     "model.fitting_net": ("dipole", "polar", "property", "population", "dpa4_ener", "sezm_ener"),
     "loss": ("ener_hess", "ener_spin", "dens", "population", "property", "tensor"),
     "optimizer": ("LKF", "AdaMuon", "HybridMuon"),
+}
+
+_HERE = {*descriptors.available(), *descriptors.aliases()}
+
+#: section → its types in DeePMD-kit that are not here
+TYPES = {
+    section: tuple(name for name in names if section != "model.descriptor" or name not in _HERE)
+    for section, names in _FOREIGN.items()
 }
 
 #: dotted path of a key → beginnings of texts that have a meaning in DeePMD-kit

@@ -1,4 +1,4 @@
-"""A model on a backend: compiled functions, parameters on the device, and the series."""
+"""A model on a backend: compiled functions, and parameters on the device."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import numpy as np
 from .. import models as mdl
 from ..backend import Backend
 from ..batching.batch import Layout
-from ..descriptors.se_e2_a._basis import Spectrum, takes_series
-from ..errors import UnsupportedError
 from ..tree import Tree, map_leaves
 
 #: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
@@ -39,17 +37,15 @@ class Evaluator:
     backend
         The adapter.
     embedding
-        One of :data:`multifit.descriptors.se_e2_a._basis.EMBEDDINGS`.
+        One of :data:`multifit.descriptors.EMBEDDINGS`.
     """
 
     def __init__(
         self, model: mdl.Model, params: Tree, backend: Backend, embedding: str = "auto"
     ) -> None:
         self.model, self.backend = model, backend
-        self._must = embedding == "spectral"
-        series = takes_series(embedding, model.descriptor)
-        self._spectrum = Spectrum(backend, model.descriptor, wanted=series)
-        #: Held while the series and the parameters that it is made for are read or replaced.
+        self._planner = model.descriptor.planner(backend, embedding)
+        #: Held while the plan and the parameters that it is made for are read or replaced.
         self._lock = threading.Lock()
         self._current = Parameters(params, map_leaves(backend.asarray, params))
         # The mean over a frame's atoms is nothing that a piece of it knows.
@@ -66,7 +62,7 @@ class Evaluator:
         """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
         new = Parameters(params, map_leaves(self.backend.asarray, params))
         with self._lock:
-            self._spectrum.check(params)
+            self._planner.refine(params)
             self._current = new
 
     @property
@@ -103,25 +99,20 @@ class Evaluator:
             ``atom_virial`` for these, too; ``unbalanced`` for atomic energies alone, from which
             no mean is subtracted (``tot_ener_zero``).
         """
-        basis = self._basis(params, nearest)
-        if basis is None and self._must:
-            raise UnsupportedError(
-                "embedding 'spectral': the embedding nets vary too quickly with the distance for a "
-                "series; choose 'auto' or 'direct'"
-            )
-        given = batch if basis is None else {**batch, "basis": basis}
+        plan = self._plan(params, nearest)
+        given = batch if plan is None else {**batch, "plan": plan}
         out: dict[str, Any] = self._functions[what](params.device, given)
         return out
 
-    def _basis(self, params: Parameters, nearest: np.ndarray) -> Tree | None:
-        """Return the series for a batch, as arrays of the backend, or None."""
+    def _plan(self, params: Parameters, nearest: np.ndarray) -> Tree | None:
+        """Return the descriptor's plan for a batch, as arrays of the backend, or None."""
         with self._lock:
-            known = self._spectrum.holds(nearest)
-            basis = self._spectrum.basis_for(nearest, lambda: params.host)
+            known = self._planner.covers(nearest)
+            plan = self._planner.plan_for(nearest, lambda: params.host)
             if not known and params is not self._current:
-                self._spectrum.check(self._current.host)
-                basis = self._spectrum.basis
-        return None if basis is None else basis.device
+                self._planner.refine(self._current.host)
+                plan = self._planner.plan
+        return None if plan is None else plan.device
 
     def fetched(self, out: dict[str, Any]) -> dict[str, np.ndarray]:
         """Return outputs as NumPy arrays, when they are there."""

@@ -78,7 +78,7 @@ class Potential:
     @property
     def rcut(self) -> float:
         """The cut-off in Å."""
-        return self.model.descriptor.rcut
+        return self.model.descriptor.requires().rcut
 
     def type_indices(self, types: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
         """Return types or element symbols as numbers, (natoms,) int64.

@@ -61,7 +61,7 @@ class Runner:
     backend
         The adapter.
     embedding
-        One of :data:`multifit.descriptors.se_e2_a._basis.EMBEDDINGS`.
+        One of :data:`multifit.descriptors.EMBEDDINGS`.
     at_once
         Atoms that go through the networks at once; if not given, what suits the device.
     """
@@ -78,10 +78,7 @@ class Runner:
         self.evaluator = Evaluator(model, params, backend, embedding)
         self.at_once = default_at_once(backend) if at_once is None else at_once
         self.batcher = Batcher(
-            model.descriptor.rcut,
-            model.descriptor.sel,
-            model.pair_exclude_types,
-            backend.static_shapes,
+            model.descriptor.requires(), model.pair_exclude_types, backend.static_shapes
         )
         self._neighbor_lists = NeighborLists(self.batcher)
         self._shapes = AdaptiveShapes(self.batcher.shapes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import descriptors as dsc
 from .. import fitting as fit
 from ..backend import Arithmetic
 from ..batching.batch import BatchAtoms, flat_atoms
@@ -59,19 +58,18 @@ def prepared(xp: Any, model: Model, params: Tree, batch: Tree) -> Tree:
     Parameters
     ----------
     batch
-        From :class:`multifit.batching.batch.Batcher`, perhaps with a ``basis``.
+        From :class:`multifit.batching.batch.Batcher`, perhaps with a ``plan`` of the descriptor.
     """
     if "geometry" in batch:
         return batch
     ready = {key: x for key, x in batch.items() if key != "tables"}
-    ready["geometry"] = dsc.geometry(
+    ready["geometry"] = model.descriptor.geometry(
         xp,
-        model.descriptor,
         params["descriptor"],
         batch["atype"],
         _counts(batch),
         batch["tables"],
-        batch.get("basis"),
+        batch.get("plan"),
     )
     return ready
 
@@ -91,16 +89,11 @@ def contributions(
     y
         (n, dim_out) for each type of :func:`centres`.
     pullback
-        The same of ȳ → (N, 3, Σk), for the tables as :func:`multifit.descriptors.join` puts them.
+        The same of ȳ → (N, 3, Σk), for the tables side by side.
     """
     kinds = [int(a) for a in centres(batch)]
-    d, descriptor_pullback = dsc.of_geometry(
-        xp,
-        model.descriptor,
-        params["descriptor"],
-        _counts(batch),
-        batch["geometry"],
-        batch.get("basis"),
+    d, descriptor_pullback = model.descriptor.apply(
+        xp, params["descriptor"], _counts(batch), batch["geometry"], batch.get("plan")
     )
     found = [_of_type(xp, model, params, a, batch, d[a]) for a in kinds]
 

@@ -61,7 +61,7 @@ def _with_tangents(xp: Any, batch: Tree) -> Tree:
 
     atoms = [batch["centres"][a]["atom"] for a in centres(batch)]
     moves = xp.take(batch["directions"], xp.concat(atoms, axis=0), axis=0)
-    others = {key: x for key, x in batch.items() if key not in ("directions", "basis")}
+    others = {key: x for key, x in batch.items() if key not in ("directions", "plan")}
     new = map_leaves(constant, others)
     for b, table in batch["tables"].items():
         new["tables"][b]["rij"] = Dual(xp, table["rij"], _moved(xp, moves, table))

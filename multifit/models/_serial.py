@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import descriptors as dsc
-from .. import dos
+from .. import descriptors, dos
 from .. import fitting as fit
 from ..errors import FileFormatError, UnsupportedError
 from ..files import check_version
@@ -44,7 +43,7 @@ def serialize(model: Model, params: Tree) -> dict[str, Any]:
         "preset_out_bias": None if preset is None else {model.kind.total: _plain(preset)},
         # DeePMD-kit's TensorFlow backend multiplies energies by out_std, the others ignore it.
         "@variables": {"out_bias": bias[None, :, :], "out_std": np.ones_like(bias)[None, :, :]},
-        "descriptor": dsc.serialize(model.descriptor, params["descriptor"], types),
+        "descriptor": model.descriptor.serialize(params["descriptor"], types),
         "fitting": fit.serialize(model.fitting, params["fitting"], types),
     }
 
@@ -114,7 +113,7 @@ def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
     missing = [key for key in ("type_map", "descriptor", "fitting") if key not in node]
     if missing:
         raise FileFormatError(f"the file's model lacks {', '.join(missing)}")
-    descriptor, descriptor_params = dsc.deserialize(node["descriptor"])
+    descriptor, descriptor_params = descriptors.deserialize(node["descriptor"])
     fitting, fitting_params = fit.deserialize(node["fitting"])
     if fitting.var_name not in KINDS:
         raise UnsupportedError(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import descriptors as dsc
 from .. import fitting as fit
+from ..descriptors import Descriptor
 from ..dos import Grid
 from ..errors import ConfigError
 from ..nn.networks import Seed
@@ -64,7 +64,7 @@ class Model:
     """
 
     type_map: tuple[str, ...]
-    descriptor: dsc.SeE2A
+    descriptor: Descriptor
     fitting: fit.Fitting
     atom_exclude_types: tuple[int, ...] = ()
     pair_exclude_types: tuple[tuple[int, int], ...] = ()
@@ -95,7 +95,8 @@ class Model:
         widths = f"neuron {list(d.neuron)} and {list(f.neuron)}"
         if f.dim_out > 1:
             widths += f", {f.dim_out} components"
-        return f"of {' '.join(self.type_map)}, rcut {d.rcut} Å, sel {list(d.sel)}, {widths}"
+        needs = d.requires()
+        return f"of {' '.join(self.type_map)}, rcut {needs.rcut} Å, sel {list(needs.sel)}, {widths}"
 
     @property
     def kind(self) -> Kind:
@@ -129,7 +130,7 @@ class Model:
 def init(model: Model, descriptor_seed: Seed, fitting_seed: Seed) -> Tree:
     """Return random nets, neutral statistics and a zero output bias, as NumPy arrays."""
     return {
-        "descriptor": dsc.init(model.descriptor, descriptor_seed),
+        "descriptor": model.descriptor.init(descriptor_seed),
         "fitting": fit.init(model.fitting, fitting_seed),
         "out_bias": np.zeros((model.ntypes, model.fitting.dim_out)),
     }
@@ -137,5 +138,5 @@ def init(model: Model, descriptor_seed: Seed, fitting_seed: Seed) -> Tree:
 
 def trainable_names(model: Model) -> Iterator[str]:
     """Yield the dotted names of the parameters that training may change."""
-    yield from (f"descriptor.{name}" for name in dsc.trainable_names(model.descriptor))
+    yield from (f"descriptor.{name}" for name in model.descriptor.trainable_names())
     yield from (f"fitting.{name}" for name in fit.trainable_names(model.fitting))

@@ -10,10 +10,6 @@ import numpy as np
 
 from .search import Candidates, Positions, checked, measured, search
 
-#: Part of the cut-off below which a pair is near: few are, and they need many more coefficients of
-#: a Chebyshev series than the others, so that they get columns of their own.
-NEAR = 0.35
-
 
 class Columns(NamedTuple):
     """Where the pairs of a table go: near ones and others have columns of their own."""
@@ -36,10 +32,10 @@ class PairTable(NamedTuple):
     j: np.ndarray  #: the neighbour, (npairs,)
     rij: np.ndarray  #: Å, (npairs, 3); its transpose is contiguous
 
-    def columns(self, rcut: float) -> Columns:
-        """Return the columns of near pairs and of others; the pairs are sorted by centre."""
+    def columns(self, inner: float) -> Columns:
+        """Return the columns of pairs nearer than ``inner`` (Å) and of the others."""
         x, y, z = self.rij.T
-        near = x * x + y * y + z * z < (NEAR * rcut) ** 2
+        near = x * x + y * y + z * z < inner * inner
         before = np.cumsum(near) - near
         first = np.flatnonzero(self.col == 0)
         rank = before - np.repeat(before[first], np.diff(first, append=self.col.size))

@@ -63,7 +63,7 @@ def case(row: Row, backend: str = "numpy") -> Case:
     systems = MASKED if masked else SYSTEMS
     batch, layout = assemble(model, systems, static_shapes=True, **parameters(model, systems))
     if row.coefficients:
-        batch["basis"] = series(model, systems, row.coefficients)
+        batch["plan"] = series(model, systems, row.coefficients)
     natoms = len(systems[0].atype)
     numb_dos = model.fitting.dim_out if model.kind.type == "dos" else 0
     label = labels(len(systems), len(layout.real), natoms, numb_dos)

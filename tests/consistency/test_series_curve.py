@@ -13,7 +13,7 @@ from _check import on, to_numpy
 
 from multifit import models as mdl
 from multifit.backend import get_backend
-from multifit.descriptors.se_e2_a._basis import FEWEST
+from multifit.descriptors._planner import FEWEST
 from multifit.optim import adam as opt
 from multifit.train.step.step import Objective, scalars, train_step
 from multifit.tree import flatten
@@ -55,7 +55,7 @@ def test_the_curves_are_the_same(name: str) -> None:
         found = {**labels(1, len(layout.real), 6)}
         plain.append({"batch": batch, "label": found})
     basis = series(model, systems, FEWEST["near"])
-    with_series = [one | {"batch": one["batch"] | {"basis": basis}} for one in plain]
+    with_series = [one | {"batch": one["batch"] | {"plan": basis}} for one in plain]
     (got, end), (want, definition) = (_curve(name, x) for x in (with_series, plain))
     # The run learns: the curve is not that of a model that stays as it is.
     assert want[-20:].mean() < 0.9 * want[:20].mean()

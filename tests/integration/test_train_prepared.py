@@ -42,7 +42,7 @@ def test_what_is_prepared_on_numpy_changes_nothing(key: str, count: int, name: s
     params, systems = draw(model), [crystal(), molecule()]
     batch, _ = assemble(model, systems, True)
     if count:
-        batch["basis"] = series(model, systems, count)
+        batch["plan"] = series(model, systems, count)
     ready = mdl.prepared(NUMPY.xp, model, params, batch)
     assert "tables" not in ready
     assert mdl.prepared(NUMPY.xp, model, params, ready) is ready
@@ -60,7 +60,7 @@ def batches(folder: Path, backend: str = "numpy") -> DeviceBatches:
     run, _ = begin(setup, Start(), folder)
     (task,) = setup.tasks
     source, params = task.data.training.source, run.numpy_params(task)
-    return DeviceBatches(source, setup.backend, params, run.spectra[task.name])
+    return DeviceBatches(source, setup.backend, params, run.planners[task.name])
 
 
 def test_a_frame_is_prepared_once(tmp_path: Path) -> None:
@@ -79,16 +79,16 @@ def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
-    found.spectrum.include(np.full((2, 2), 0.5))
-    assert first.basis is not found.spectrum.basis
+    found.planner.include(np.full((2, 2), 0.5))
+    assert first.plan is not found.planner.plan
     second = found.draw(0, FRAME)
     assert second is not first
-    assert second.basis is found.spectrum.basis
-    assert second.batch["basis"] is found.spectrum.basis.device
+    assert second.plan is found.planner.plan
+    assert second.batch["plan"] is found.planner.plan.device
     # The one that was drawn before is made anew when it is used.
-    assert found.renewed(first, found.spectrum.basis).basis is found.spectrum.basis
+    assert found.renewed(first, found.planner.plan).plan is found.planner.plan
     used = found.source.cache.batches_used
-    assert found.draw(0, FRAME).basis is found.spectrum.basis
+    assert found.draw(0, FRAME).plan is found.planner.plan
     assert found.source.cache.batches_used == used
 
 
@@ -120,16 +120,16 @@ def test_runs_that_keep_nothing_are_the_same(
 def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
     found = batches(tmp_path)
-    spectrum = found.spectrum
-    spectrum.nearest = np.full((2, 2), 3.0)  # as if only pairs farther apart had been seen
+    planner = found.planner
+    planner.nearest = np.full((2, 2), 3.0)  # as if only pairs farther apart had been seen
     drawn = found.draw(0, FRAME)
     assert not drawn.ready
     assert found.source.cache.batches_used == 0
-    basis = spectrum.basis_for(drawn.work.nearest, lambda: found.params)
+    basis = planner.plan_for(drawn.work.nearest, lambda: found.params)
     now = found.renewed(drawn, basis)
     assert now.ready
-    assert now.basis is basis
-    assert (spectrum.nearest < 3.0).all()
+    assert now.plan is basis
+    assert (planner.nearest < 3.0).all()
     assert found.draw(0, FRAME) is now
 
 
@@ -142,7 +142,7 @@ def test_a_batch_that_has_become_too_large_makes_way(
     monkeypatch.setattr(device_batches, "available", lambda: 0)
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
-    spectrum = found.spectrum
-    spectrum.restore({"nearest": spectrum.nearest, "counts": {"near": 264, "far": 264}})
+    planner = found.planner
+    planner.restore({"nearest": planner.nearest, "counts": {"near": 264, "far": 264}})
     assert found.draw(0, FRAME) is not first
     assert (found.source.cache.batches_used, found.source.cache._batches) == (0, {})

@@ -13,7 +13,7 @@ from _water import curve, fit, labelled, recipe, write
 
 import multifit
 from multifit import files
-from multifit.descriptors.se_e2_a._basis import FEWEST, GRID, MARGIN, Spectrum
+from multifit.descriptors._planner import FEWEST, GRID, MARGIN, SeriesPlanner
 from multifit.tree import Tree, flatten
 
 HELD_OUT = {"training__validation_data": {"systems": "data", "batch_size": 1}}
@@ -33,16 +33,16 @@ def parameters(folder: Path) -> dict[str, np.ndarray]:
 def bases(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, int]]:
     """Return a list that fills with the numbers of coefficients of each basis, {} for none."""
     seen: list[dict[str, int]] = []
-    basis_for = Spectrum.basis_for
+    plan_for = SeriesPlanner.plan_for
 
-    def watched(self: Spectrum, nearest: np.ndarray, params: Callable[[], Tree]) -> Any:
-        found = basis_for(self, nearest, params)
+    def watched(self: SeriesPlanner, nearest: np.ndarray, params: Callable[[], Tree]) -> Any:
+        found = plan_for(self, nearest, params)
         seen.append(
             {zone: len(each["nodes"]) for zone, each in (found.host if found else {}).items()}
         )
         return found
 
-    monkeypatch.setattr(Spectrum, "basis_for", watched)
+    monkeypatch.setattr(SeriesPlanner, "plan_for", watched)
     return seen
 
 
@@ -54,7 +54,7 @@ def test_the_series_changes_nothing(
     series = fit(data, given, output=tmp_path / "series")
     assert seen
     assert all(one[zone] >= few for one in seen for zone, few in FEWEST.items())
-    monkeypatch.setattr(Spectrum, "usable", property(lambda self: False))
+    monkeypatch.setattr(SeriesPlanner, "usable", property(lambda self: False))
     seen.clear()
     plain = fit(data, given, output=tmp_path / "plain")
     assert seen
@@ -88,7 +88,7 @@ def test_a_pair_that_is_closer_than_the_first_ones_enlarges_the_interval(
     assert (nearest[nearest != nearest[pair]] > end).all()
     assert seen[0]
     assert all(one == seen[0] for one in seen)
-    monkeypatch.setattr(Spectrum, "usable", property(lambda self: False))
+    monkeypatch.setattr(SeriesPlanner, "usable", property(lambda self: False))
     plain = fit(tmp_path, given, output=tmp_path / "plain")
     same(parameters(series), parameters(plain), rtol=1e-9)
 
@@ -125,7 +125,7 @@ def test_nets_in_float32_have_a_series(
     series = fit(data, given, output=tmp_path / "series")
     assert seen
     assert all(one == seen[0] and max(one.values()) <= 72 for one in seen), seen
-    monkeypatch.setattr(Spectrum, "usable", property(lambda self: False))
+    monkeypatch.setattr(SeriesPlanner, "usable", property(lambda self: False))
     plain = fit(data, given, output=tmp_path / "plain")
     # As far apart as float32 is from what it stands for.
     np.testing.assert_allclose(curve(series)[1], curve(plain)[1], rtol=1e-3)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from multifit.batching.batch import SPARE, Batcher, flat_atoms
 from multifit.batching.shapes import Shape, bucket
+from multifit.neighbors.requirements import Requirements
 from multifit.tree import Tree, walk
 
 PERIODIC = [True] * 3
@@ -152,7 +153,7 @@ def _sizes(batch: Tree) -> Any:
 
 
 def test_tables_of_a_compiling_backend_never_shrink() -> None:
-    b = Batcher(RCUT, (8, 12), static_shapes=True)
+    b = Batcher(Requirements(RCUT, (8, 12)), static_shapes=True)
     big, small = crystal(), molecule()
     # Only the small one has near pairs.
     shapes = [_sizes(b.assemble([frame(b, system)])[0]) for system in (big, small, big, small)]
@@ -162,23 +163,23 @@ def test_tables_of_a_compiling_backend_never_shrink() -> None:
 
 
 def test_tables_are_as_wide_as_what_was_learned_and_a_little_more() -> None:
-    b = Batcher(RCUT, (30, 40), static_shapes=True)
+    b = Batcher(Requirements(RCUT, (30, 40)), static_shapes=True)
     ready = [frame(b, system) for system in (crystal(), molecule())]
     b.reserve(ready)
     batch, _ = b.assemble(ready[1:])
     for k, table in batch["tables"].items():
-        found = [f.tables[int(k)].columns(RCUT).widths for f in ready]
+        found = [f.tables[int(k)].columns(b.needs.inner).widths for f in ready]
         near, others = (max(each) for each in zip(*found, strict=True))
         assert len(table["near"]) == (bucket(near + SPARE) if near else 0)
         assert table["mask"].shape[1] == len(table["near"]) + bucket(others + SPARE)
-    tight = Batcher(RCUT, (2, 3), static_shapes=True)
+    tight = Batcher(Requirements(RCUT, (2, 3)), static_shapes=True)
     tight.reserve([frame(tight, crystal())])
     batch, _ = tight.assemble([frame(tight, crystal())])
     assert [table["mask"].shape[1] for table in batch["tables"].values()] == [2, 3]
 
 
 def test_without_static_shapes_nothing_pads() -> None:
-    b = Batcher(RCUT, (8, 12))
+    b = Batcher(Requirements(RCUT, (8, 12)))
     b.shapes.plan([Shape(4, (50, 50))], [1.0])
     ready = [frame(b, system) for system in (crystal(), molecule())]
     b.reserve(ready)
@@ -187,7 +188,7 @@ def test_without_static_shapes_nothing_pads() -> None:
     batch, layout = b.assemble(ready[1:])
     assert (layout.nframes, len(layout.real)) == (1, 5)
     for k, table in batch["tables"].items():
-        near, others = ready[1].tables[int(k)].columns(RCUT).widths
+        near, others = ready[1].tables[int(k)].columns(b.needs.inner).widths
         assert (len(table["near"]), table["mask"].shape[1]) == (near, near + others)
 
 

@@ -16,9 +16,9 @@ from multifit import config
 from multifit.config import _reference
 from multifit.config._aliases import ALIASES
 from multifit.config._config import Config, sections
-from multifit.config._types import Words
 from multifit.config._unsupported import KEYS, TEXTS, TYPES
 from multifit.errors import ConfigError
+from multifit.sections import Words
 
 
 def fields(section: str) -> set[str]:

@@ -12,10 +12,11 @@ from _cases import RCUT, SMOOTH, System, assemble, build, crystal, describe, dra
 from _compare import same
 from _derivatives import by_differences_of, by_framework, contracted, pulled
 
-from multifit import descriptors as dsc
+from multifit import descriptors
 from multifit import models as mdl
 from multifit.backend import Backend, get_backend
-from multifit.descriptors import Environment, SeE2A
+from multifit.descriptors._environment import Environment, environment
+from multifit.descriptors.se_e2_a import SeE2A
 from multifit.errors import UnsupportedError
 from multifit.tree import Tree, map_leaves
 
@@ -45,7 +46,7 @@ def _pairs(seed: int = 0, n: int = 3, k: int = 4) -> tuple[np.ndarray, np.ndarra
 
 def _environment_block(env: Environment, mask: np.ndarray) -> Any:
     def block(backend: Backend, rij: Any) -> Any:
-        return dsc.environment(backend.xp, env, rij, backend.asarray(mask))
+        return environment(backend.xp, env, rij, backend.asarray(mask))
 
     return block
 
@@ -220,24 +221,24 @@ def test_one_net_for_each_neighbour_type_or_for_each_pair() -> None:
     assert {one.network_index(a, 2) for a in range(3)} == {2}
     assert sorted(two.network_index(a, b) for a in range(3) for b in range(3)) == list(range(9))
     assert two.network_index(1, 2) == 7
-    assert len(set(dsc.trainable_names(two))) == 9 * 6
+    assert len(set(two.trainable_names())) == 9 * 6
 
 
 def test_a_frozen_descriptor_has_nothing_to_train() -> None:
-    assert list(dsc.trainable_names(SeE2A(4.0, 1.0, (2,), trainable=False))) == []
+    assert list(SeE2A(4.0, 1.0, (2,), trainable=False).trainable_names()) == []
 
 
 def test_a_compressed_descriptor_is_called_so() -> None:
     model = build()
-    node = dsc.serialize(model.descriptor, draw(model)["descriptor"], ["O", "H"])
+    node = model.descriptor.serialize(draw(model)["descriptor"], ["O", "H"])
     with pytest.raises(UnsupportedError, match="is compressed; give the model that it was made"):
-        dsc.deserialize({**node, "@version": 3, "compress": {"@variables": {}}})
+        descriptors.deserialize({**node, "@version": 3, "compress": {"@variables": {}}})
 
 
 def test_a_descriptor_survives_its_file_form() -> None:
     model = build(type_one_side=False, exclude_types=((0, 1),), sel=(3, 0), precision="float32")
     params = draw(model)["descriptor"]
-    config, back = dsc.deserialize(dsc.serialize(model.descriptor, params, ["O", "H"]))
+    config, back = descriptors.deserialize(model.descriptor.serialize(params, ["O", "H"]))
     assert config == model.descriptor
     same(back["embeddings"], params["embeddings"], rtol=0.0)
     # A type without slots has no statistics in the file, and needs none.

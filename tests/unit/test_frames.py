@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from multifit.descriptors._planner import INNER
 from multifit.errors import DataError
-from multifit.neighbors.frame import NEAR, frame
+from multifit.neighbors.frame import frame
 
 
 def by_loops(coord, cell, pbc, atype, rcut, sel, exclude_pairs):
@@ -75,7 +76,7 @@ def columns_by_loop(table, rcut):
     """Return whether each pair is near, its column, and the columns of near pairs and others."""
     near, col, taken, widths = [], [], {}, [0, 0]
     for i, rij in zip(table.i.tolist(), table.rij, strict=True):
-        close = bool(np.linalg.norm(rij) < NEAR * rcut)
+        close = bool(np.linalg.norm(rij) < INNER * rcut)
         place = taken[i, close] = taken.get((i, close), -1) + 1
         widths[not close] = max(widths[not close], place + 1)
         near.append(close)
@@ -95,7 +96,7 @@ def test_near_pairs_and_others_have_columns_of_their_own(seed, natoms, size, sel
     rng = np.random.default_rng(seed)
     coord, atype = rng.uniform(0, size, (natoms, 3)), rng.integers(-1, 2, natoms)
     for table in frame(coord, None, [False] * 3, atype, 3.0, sel).tables.values():
-        found = table.columns(3.0)
+        found = table.columns(INNER * 3.0)
         near, col, widths = columns_by_loop(table, 3.0)
         assert found.near.tolist() == near
         assert found.col.tolist() == col
@@ -110,7 +111,7 @@ def test_near_pairs_and_others_have_columns_of_their_own(seed, natoms, size, sel
 def test_columns_where_all_pairs_are_near_or_none(rcut, widths):
     coord, cell = crystal()
     table = frame(coord, cell, [True] * 3, np.zeros(64, int), 2.5, [6]).tables[0]
-    found = table.columns(rcut)
+    found = table.columns(INNER * rcut)
     assert found.widths == widths
     assert np.array_equal(found.col, table.col)
 

@@ -25,10 +25,10 @@ from _derivatives import by_differences
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multifit import descriptors as dsc
 from multifit import models as mdl
 from multifit.backend import get_backend
-from multifit.descriptors.se_e2_a._spectral import Scale
+from multifit.descriptors import _chebyshev as cheb
+from multifit.descriptors._chebyshev import Scale
 from multifit.errors import FileFormatError, UnsupportedError
 from multifit.tree import flatten, map_leaves
 
@@ -117,7 +117,7 @@ def test_the_series_gives_the_same_numbers(key: str, strict: StrictBackend) -> N
     same(got, direct, rtol=1e-9)
 
 
-@pytest.mark.parametrize("activation", sorted(dsc.SMOOTH))
+@pytest.mark.parametrize("activation", sorted(cheb.SMOOTH))
 def test_the_series_converges_for_smooth_activations(activation: str) -> None:
     model = build(activation=activation)
     params = draw(model)
@@ -133,7 +133,7 @@ def test_the_tail_tells_whether_the_series_is_exact() -> None:
     for k in (8, 24, 48, 160):
         basis = series(model, [molecule()], k)["near"]
         scale = Scale(*map(np.asarray, (0.0, basis["reach"].max(), 0.1, 0.3)))
-        tails.append(dsc.tail(model.descriptor.network, net, basis, scale))
+        tails.append(cheb.tail(model.descriptor.network, net, basis, scale))
     assert tails[0] > 1e-6
     assert tails[-1] < 1e-13
     direct = evaluate(model, params, [molecule()])["energy"]

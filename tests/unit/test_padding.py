@@ -104,7 +104,7 @@ def _descend(loss: LossConfig, room: Shape | None, count: int = 0, **more: Any) 
     if room is not None:
         assert (layout.nframes, len(layout.real)) == (room.nframes, room.natoms)
     if count:
-        batch["basis"] = series(model, SYSTEMS, count)
+        batch["plan"] = series(model, SYSTEMS, count)
     if loss.needs_hessian:
         batch["directions"] = mdl.directions(6)
     names, flat = set(mdl.trainable_names(model)), flatten(draw(model))
@@ -160,7 +160,7 @@ def test_predictions_of_frames_that_pad_are_zero(more: dict[str, Any], count: in
     params = draw(model)
     batch, layout = _batch(model, ROOM)
     if count:
-        batch["basis"] = series(model, SYSTEMS, count)
+        batch["plan"] = series(model, SYSTEMS, count)
     out = mdl.evaluate(NUMPY, model, params, batch)
     want = evaluate(model, params, SYSTEMS)
     for key in {"energy", "virial", "dos"} & set(out):
@@ -176,7 +176,7 @@ def test_a_type_that_pads_alone_is_finite() -> None:
     """Its rows see nothing, and count for nothing, whatever the reach of their series."""
     model = build(sel=(8, 12, 3))
     batch, _ = _batch(model, ROOM)
-    batch["basis"] = series(model, SYSTEMS, 72)
+    batch["plan"] = series(model, SYSTEMS, 72)
     assert set(batch["centres"]) == {"0", "1", "2"}
     assert set(batch["tables"]) == {"0", "1"}
     out = mdl.evaluate(NUMPY, model, draw(model), batch)

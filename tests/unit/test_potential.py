@@ -14,7 +14,7 @@ from _compare import same
 import multifit
 from multifit import files
 from multifit import models as mdl
-from multifit.descriptors.se_e2_a._basis import EMBEDDINGS
+from multifit.descriptors import EMBEDDINGS
 from multifit.errors import BackendError, ConfigError, DataError, FileFormatError, UnsupportedError
 from multifit.inference.potential import Potential, read_model
 

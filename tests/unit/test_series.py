@@ -11,10 +11,10 @@ from _cases import System, assemble, build, crystal, describe, draw, evaluate, m
 from _compare import same
 from _derivatives import by_differences_of, by_framework, contracted, pulled
 
-from multifit import descriptors as dsc
 from multifit import models as mdl
 from multifit.backend import Backend, get_backend
-from multifit.descriptors.se_e2_a._basis import FEWEST as ZONES
+from multifit.descriptors import _chebyshev as cheb
+from multifit.descriptors._planner import FEWEST as ZONES
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 
 NUMPY = get_backend("numpy")
@@ -56,7 +56,7 @@ def described(
         here["atype"],
         counts,
         here["tables"],
-        here["basis"] if series else None,
+        here["plan"] if series else None,
     )
 
     def of_all(d_bar: Any) -> Any:
@@ -77,7 +77,7 @@ def case(
     for each in basis.values():
         each["reach"] = each["reach"] * rng.uniform(1.0, 1.3, size=each["reach"].shape)
     d_bar = rng.normal(size=(len(layout.real), model.descriptor.dim_out))
-    return model, draw(model), batch | {"basis": basis}, d_bar
+    return model, draw(model), batch | {"plan": basis}, d_bar
 
 
 def of_real(batch: Tree, x: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def test_every_backend_has_the_series(key: str, name: str, strict: StrictBackend
 def test_the_pullback_is_the_derivative(key: str) -> None:
     model, params, batch, d_bar = case(OPTIONS[key], count=48)
     # Differences move pairs closer, which must not leave the interval.
-    for each in batch["basis"].values():
+    for each in batch["plan"].values():
         each["reach"] = each["reach"] * 1.1
     block = vectors(model, params, batch)
     rij = np.concatenate([table["rij"] for table in batch["tables"].values()], axis=2)
@@ -162,7 +162,7 @@ class _Passing:
 def test_a_longer_reach_changes_nothing() -> None:
     model, params, batch, _ = case(OPTIONS["two sides"])
     first, _ = described(model, params, batch)
-    for each in batch["basis"].values():
+    for each in batch["plan"].values():
         each["reach"] = each["reach"] * 1.2
     same(described(model, params, batch)[0], first, rtol=1e-12)
 
@@ -171,7 +171,7 @@ def test_each_pair_of_types_has_its_own_reach() -> None:
     """A pair beyond its reach would be extrapolated: only the centres of that type see it."""
     model, params, batch, _ = case(OPTIONS["two sides"], count=FEWEST)
     want, _ = described(model, params, batch, series=False)
-    for each in batch["basis"].values():
+    for each in batch["plan"].values():
         each["reach"][1, 0] *= 0.3
     got, _ = described(model, params, batch)
     wrong = ~(np.abs(got - want).max(axis=1) < 1e-6)
@@ -184,7 +184,7 @@ def test_types_that_never_meet_have_a_reach_that_does_not_matter() -> None:
     found = []
     for reach in (1e-3, 0.3, 40.0):
         for pair in ((0, 1), (1, 0)):
-            for each in batch["basis"].values():
+            for each in batch["plan"].values():
                 each["reach"][pair] = reach
         d, pullback = described(model, params, batch)
         found.append((of_real(batch, d), pullback(d_bar)))
@@ -212,7 +212,7 @@ def test_the_series_of_float32_nets_is_that_of_their_numbers(key: str) -> None:
     same(d, want, rtol=1e-6)
     same(pullback(d_bar), definition(d_bar), rtol=1e-6)
     # And with more coefficients as good as that of nets in float64.
-    more = batch | {"basis": case(OPTIONS[key])[2]["basis"]}
+    more = batch | {"plan": case(OPTIONS[key])[2]["plan"]}
     same(described(model, params, more)[0], want, rtol=1e-12)
     # What float32 makes of every pair is farther away.
     rough, coarse = described(model, params, batch, series=False)
@@ -236,7 +236,7 @@ def test_gradients_of_float32_nets_are_in_float32() -> None:
     params = draw(model)
     systems = [crystal()]
     batch, _ = assemble(model, systems, True)
-    batch["basis"] = series(model, systems, FEWEST)
+    batch["plan"] = series(model, systems, FEWEST)
     names = set(mdl.trainable_names(model))
     flat = flatten(params)
     trainable = {k: x for k, x in flat.items() if k in names}
@@ -249,7 +249,7 @@ def test_gradients_of_float32_nets_are_in_float32() -> None:
     rest = {k: x for k, x in flat.items() if k not in names}
     arrays = [map_leaves(backend.asarray, x) for x in (trainable, rest, batch)]
     _, grads = run(*arrays)
-    del batch["basis"]
+    del batch["plan"]
     _, direct = run(*arrays[:2], map_leaves(backend.asarray, batch))
     assert set(grads) == set(direct) == names
     for key, x in grads.items():
@@ -263,6 +263,6 @@ def test_a_batch_of_atoms_without_neighbours_has_a_series_too() -> None:
     params = draw(model)
     alone = System(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 30.0]]), np.array([2, 2]), None)
     batch, _ = assemble(model, [alone])
-    batch["basis"] = {"far": dsc.chebyshev_basis(COUNT, np.full((3, 3), 1.2))}
+    batch["plan"] = {"far": cheb.chebyshev_basis(COUNT, np.full((3, 3), 1.2))}
     got, want = (described(model, params, batch, series=which)[0] for which in (True, False))
     same(got, want, rtol=1e-12)

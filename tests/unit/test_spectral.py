@@ -11,12 +11,22 @@ from _cases import RCUT, System, assemble, batcher, build, draw, frame
 from _compare import same
 from numpy.polynomial import chebyshev as reference
 
-from multifit import descriptors as dsc
 from multifit.backend import Backend, get_backend
-from multifit.descriptors.se_e2_a._basis import FEWEST, GRID, MARGIN, MOST, STEP, Basis, Spectrum
-from multifit.descriptors.se_e2_a._spectral import Scale, chebyshev, coefficients
+from multifit.descriptors import _chebyshev as cheb
+from multifit.descriptors._chebyshev import Scale, chebyshev, coefficients
+from multifit.descriptors._environment import radial
+from multifit.descriptors._planner import (
+    FEWEST,
+    GRID,
+    INNER,
+    MARGIN,
+    MOST,
+    STEP,
+    Plan,
+    SeriesPlanner,
+)
+from multifit.descriptors.se_e2_a import SeE2A
 from multifit.models import evaluate
-from multifit.neighbors.frame import NEAR
 from multifit.nn.networks import apply_network
 from multifit.tree import Tree, map_leaves
 
@@ -55,7 +65,7 @@ def test_polynomials_are_cosines(count: int) -> None:
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_the_basis_is_exact_for_polynomials(count: int) -> None:
-    basis = dsc.chebyshev_basis(count, np.ones((1, 1)))
+    basis = cheb.chebyshev_basis(count, np.ones((1, 1)))
     polynomial = np.random.default_rng(count).normal(size=count)
     found = basis["transform"] @ reference.chebval(basis["nodes"], polynomial)
     same(found, polynomial, rtol=1e-12)
@@ -66,7 +76,7 @@ def test_the_basis_is_exact_for_polynomials(count: int) -> None:
 
 
 def test_nodes_lie_inside_the_interval() -> None:
-    nodes = dsc.chebyshev_basis(33, np.ones((1, 1)))["nodes"]
+    nodes = cheb.chebyshev_basis(33, np.ones((1, 1)))["nodes"]
     assert (np.diff(nodes) < 0).all()
     assert np.abs(nodes).max() < 1
     same(nodes, -nodes[::-1], rtol=0.0, atol=0.0)
@@ -74,7 +84,7 @@ def test_nodes_lie_inside_the_interval() -> None:
 
 def test_only_the_reach_depends_on_distances() -> None:
     """So that a compiled step stays as it is when an interval grows."""
-    near, far = (dsc.chebyshev_basis(72, np.full((2, 2), reach)) for reach in (1.5, 0.4))
+    near, far = (cheb.chebyshev_basis(72, np.full((2, 2), reach)) for reach in (1.5, 0.4))
     assert set(near) == {"nodes", "transform", "derivative", "signs", "start", "reach"}
     for key, x in near.items():
         assert (x.shape, x.dtype) == (far[key].shape, far[key].dtype)
@@ -84,7 +94,7 @@ def test_only_the_reach_depends_on_distances() -> None:
 # Coefficients.
 
 
-def net_of(precision: str = "float64", activation: str = "tanh") -> tuple[dsc.SeE2A, Tree]:
+def net_of(precision: str = "float64", activation: str = "tanh") -> tuple[SeE2A, Tree]:
     model = build(precision=precision, activation=activation)
     return model.descriptor, draw(model)["descriptor"]["embeddings"]["0"]
 
@@ -100,7 +110,7 @@ def test_coefficients_give_the_net_on_each_interval(
     name: str, precision: str, strict: StrictBackend
 ) -> None:
     backend, (config, net) = adapter(name, strict), net_of(precision)
-    basis = dsc.chebyshev_basis(72, np.ones((2, 2)))
+    basis = cheb.chebyshev_basis(72, np.ones((2, 2)))
 
     def both(params: Tree, basis: Tree, scales: Any) -> dict[str, Any]:
         each = [Scale(x[0], x[1], x[2], x[3]) for x in (scales["0"], scales["1"])]
@@ -127,20 +137,20 @@ def test_coefficients_give_the_net_on_each_interval(
         same(slope, pullback(np.ones_like(want))[:, 0] / deviation, rtol=1e-10)
 
 
-@pytest.mark.parametrize("activation", sorted(dsc.SMOOTH))
+@pytest.mark.parametrize("activation", sorted(cheb.SMOOTH))
 def test_every_smooth_activation_has_a_series(activation: str) -> None:
     config, net = net_of(activation=activation)
     for each, count in zip(SCALES, (72, 40), strict=True):
-        basis = dsc.chebyshev_basis(count, np.ones((1, 1)))
+        basis = cheb.chebyshev_basis(count, np.ones((1, 1)))
         given = Scale(*(np.asarray(x) for x in each))
-        assert dsc.tail(config.double_network, net, basis, given) < 1e-13
+        assert cheb.tail(config.double_network, net, basis, given) < 1e-13
 
 
 def test_the_tail_falls_with_the_number_of_coefficients() -> None:
     config, net = net_of()
     scale = Scale(*(np.asarray(x) for x in SCALES[0]))
     tails = [
-        dsc.tail(config.double_network, net, dsc.chebyshev_basis(k, np.ones((1, 1))), scale)
+        cheb.tail(config.double_network, net, cheb.chebyshev_basis(k, np.ones((1, 1))), scale)
         for k in (4, 8, 16, 32, 64)
     ]
     assert tails[:4] == sorted(tails[:4], reverse=True)
@@ -155,10 +165,10 @@ def distances(*rows: list[float]) -> np.ndarray:
     return np.array(rows, dtype=np.float64)
 
 
-def spectrum(nearest: Any = 1.0, **more: Any) -> tuple[Spectrum, Tree]:
+def spectrum(nearest: Any = 1.0, **more: Any) -> tuple[SeriesPlanner, Tree]:
     """Return the series of a model of O and H in which all pairs are at the same distance."""
     model = build(**more)
-    found = Spectrum(NUMPY, model.descriptor)
+    found = SeriesPlanner(NUMPY, model.descriptor)
     found.include(np.broadcast_to(np.asarray(nearest, dtype=np.float64), (2, 2)))
     params = draw(model)
     # Steps of stiff nets are where near pairs end and others begin.
@@ -176,7 +186,7 @@ def never() -> Tree:
     raise AssertionError("the parameters are asked for")
 
 
-def sizes(basis: Basis | None) -> dict[str, int]:
+def sizes(basis: Plan | None) -> dict[str, int]:
     """Return the number of coefficients for near pairs and for the others."""
     assert basis is not None
     return {zone: len(each["nodes"]) for zone, each in basis.host.items()}
@@ -184,12 +194,12 @@ def sizes(basis: Basis | None) -> dict[str, int]:
 
 def reaches(*rows: list[float]) -> np.ndarray:
     """Return s_max of intervals that end at these distances."""
-    return np.asarray(dsc.radial(NUMPY.xp, build().descriptor.environment, distances(*rows)))
+    return np.asarray(radial(NUMPY.xp, build().descriptor.environment, distances(*rows)))
 
 
 FAR = np.full((2, 2), 2.0)
 #: Å below which pairs are near.
-END = NEAR * RCUT
+END = INNER * RCUT
 #: Of the types, so close that no interval holds them before.
 CLOSER = distances([np.inf, 0.8], [0.8, np.inf])
 
@@ -211,7 +221,7 @@ def test_an_interval_ends_on_a_grid_below_the_closest_pair() -> None:
 
 def test_every_pair_of_types_has_its_own_interval() -> None:
     found, params = spectrum(distances([2.8, 1.0], [0.7, np.inf]))
-    basis = found.basis_for(FAR * np.inf, never)
+    basis = found.plan_for(FAR * np.inf, never)
     assert basis is not None
     # Types that were not met reach from the cut-off as far as any: nothing is outside.
     rest = MARGIN * RCUT
@@ -219,7 +229,7 @@ def test_every_pair_of_types_has_its_own_interval() -> None:
     # Of near pairs those that there are.
     same(basis.host["near"]["reach"][:, 0][1:], reaches([0.5])[0], rtol=0.0)
     same(basis.host["near"]["reach"][0, 1:], reaches([0.75])[0], rtol=0.0)
-    found.check(params)
+    found.refine(params)
     assert sizes(basis) == found.counts == FEWEST
 
 
@@ -227,7 +237,7 @@ def test_the_far_interval_ends_where_pairs_are_near() -> None:
     edge = reaches([END])[0, 0]
     for r in (0.1, 0.9 * END, END, 1.01 * END, 1.5 * END, 0.999 * RCUT):
         found, _ = spectrum(r)
-        basis = found.basis_for(FAR * np.inf, never)
+        basis = found.plan_for(FAR * np.inf, never)
         assert basis is not None
         near, far = basis.host["near"]["reach"], basis.host["far"]["reach"]
         # The closest of the pairs that are not near lies inside, if only just.
@@ -240,7 +250,7 @@ def test_the_far_interval_ends_where_pairs_are_near() -> None:
 
 def test_far_pairs_shrink_no_interval_below_the_cut_off() -> None:
     found, _ = spectrum(0.999 * RCUT)
-    basis = found.basis_for(np.full((2, 2), 0.999 * RCUT), never)
+    basis = found.plan_for(np.full((2, 2), 0.999 * RCUT), never)
     assert basis is not None
     assert (basis.host["near"]["reach"] > 0).all()
     assert (basis.host["far"]["reach"] > 0).all()
@@ -249,11 +259,11 @@ def test_far_pairs_shrink_no_interval_below_the_cut_off() -> None:
 def test_a_closer_pair_enlarges_its_interval_alone() -> None:
     # Near pairs are new to H with H; those of O with H come closer still.
     grown, params = spectrum(distances([2.8, 1.0], [1.0, 2.8]))
-    first = grown.basis_for(FAR * np.inf, never)
+    first = grown.plan_for(FAR * np.inf, never)
     assert first is not None
-    assert grown.basis_for(grown.nearest, never) is first
+    assert grown.plan_for(grown.nearest, never) is first
     before = grown.nearest.copy()
-    second = grown.basis_for(distances([np.inf, 0.7], [0.7, 0.8]), lambda: params)
+    second = grown.plan_for(distances([np.inf, 0.7], [0.7, 0.8]), lambda: params)
     assert second is not None
     assert np.array_equal(grown.nearest < before, [[False, True], [True, True]])
     larger = {zone: second.host[zone]["reach"] > first.host[zone]["reach"] for zone in first.host}
@@ -262,7 +272,7 @@ def test_a_closer_pair_enlarges_its_interval_alone() -> None:
     # The arrays have the shapes of those before: nothing is compiled again.
     shapes = [map_leaves(lambda x: (x.shape, x.dtype), basis.host) for basis in (first, second)]
     assert shapes[0] == shapes[1]
-    assert grown.basis_for(CLOSER, never) is second
+    assert grown.plan_for(CLOSER, never) is second
 
 
 def test_an_interval_never_shrinks() -> None:
@@ -282,18 +292,18 @@ def test_types_that_meet_for_the_first_time_are_looked_at() -> None:
         asked.append(True)
         return params
 
-    grown.check(params)
+    grown.refine(params)
     assert grown.counts == FEWEST
-    grown.basis_for(one, current)
+    grown.plan_for(one, current)
     assert not asked
     met = distances([1.0, 1.0], [1.0, np.inf])
-    basis = grown.basis_for(met, current)
+    basis = grown.plan_for(met, current)
     assert len(asked) == 1
     assert grown.counts["near"] > FEWEST["near"]
     assert basis is None or sizes(basis) == grown.counts
-    grown.basis_for(met, current)
+    grown.plan_for(met, current)
     assert len(asked) == 1
-    grown.basis_for(met - 0.5, current)
+    grown.plan_for(met - 0.5, current)
     assert len(asked) == 2
 
 
@@ -301,12 +311,12 @@ def test_only_nets_of_types_that_meet_are_looked_at() -> None:
     _, params = spectrum()
     stiffen(params, "1", 3000.0)
     lucky, _ = spectrum(distances([1.0, np.inf], [np.inf, np.inf]))
-    lucky.check(params)
+    lucky.refine(params)
     assert lucky.usable
     grown, _ = spectrum()
-    grown.check(params)
+    grown.refine(params)
     assert not grown.usable
-    assert grown.basis_for(FAR, never) is None
+    assert grown.plan_for(FAR, never) is None
 
 
 @pytest.mark.parametrize("one_side", [True, False])
@@ -320,10 +330,10 @@ def test_each_pair_of_types_has_the_net_that_is_looked_at(one_side: bool) -> Non
     for key in nets:
         if key != used:
             stiffen(params, key, 3000.0)
-    grown.check(params)
+    grown.refine(params)
     assert grown.counts == FEWEST
     stiffen(params, used, 3000.0)
-    grown.check(params)
+    grown.refine(params)
     assert not grown.usable
 
 
@@ -333,11 +343,11 @@ def test_near_pairs_ask_only_where_there_are_any() -> None:
     for used, grows in (("0", True), ("1", False)):
         grown, params = spectrum(nearest)
         stiffen(params, used, 20.0)
-        grown.check(params)
+        grown.refine(params)
         assert grown.usable
         assert (grown.counts["near"] > FEWEST["near"]) == grows
     # The first pair that is near has them looked at.
-    assert grown.basis_for(distances([np.inf] * 2, [np.inf, 1.0]), lambda: params) is not None
+    assert grown.plan_for(distances([np.inf] * 2, [np.inf, 1.0]), lambda: params) is not None
     assert grown.counts["near"] > FEWEST["near"]
 
 
@@ -346,9 +356,9 @@ def test_one_zone_grows_without_the_other() -> None:
     near, params = spectrum(0.7)
     params["descriptor"]["davg"][:, :, 0] = 1.2
     stiffen(params, "0", 4.0)
-    first = near.basis_for(FAR * np.inf, never)
-    near.check(params)
-    second = near.basis_for(FAR * np.inf, never)
+    first = near.plan_for(FAR * np.inf, never)
+    near.refine(params)
+    second = near.plan_for(FAR * np.inf, never)
     assert near.counts["near"] > FEWEST["near"]
     assert near.counts["far"] == FEWEST["far"]
     assert first is not None
@@ -358,9 +368,9 @@ def test_one_zone_grows_without_the_other() -> None:
     far, params = spectrum(2.0)
     params["descriptor"]["davg"][:, :, 0] = 0.4
     stiffen(params, "0", 12.0)
-    first = far.basis_for(FAR * np.inf, never)
-    far.check(params)
-    second = far.basis_for(FAR * np.inf, never)
+    first = far.plan_for(FAR * np.inf, never)
+    far.refine(params)
+    second = far.plan_for(FAR * np.inf, never)
     assert far.counts["far"] > FEWEST["far"]
     assert far.counts["near"] == FEWEST["near"]
     assert first is not None
@@ -371,29 +381,29 @@ def test_one_zone_grows_without_the_other() -> None:
 def test_each_model_counts_for_itself() -> None:
     grown, params = spectrum(0.9)
     stiffen(params, "0", 12.0)
-    grown.check(params)
+    grown.refine(params)
     assert grown.counts != FEWEST
     assert spectrum()[0].counts == FEWEST == {"near": 40, "far": 24}
 
 
 def test_a_stiff_net_takes_more_coefficients() -> None:
     grown, params = spectrum(0.9)
-    grown.check(params)
+    grown.refine(params)
     assert grown.counts == FEWEST
     stiffen(params, "0", 12.0)
-    grown.check(params)
+    grown.refine(params)
     counts = dict(grown.counts)
     for zone, count in counts.items():
         assert FEWEST[zone] < count <= MOST
         assert (count - FEWEST[zone]) % STEP == 0
-    assert sizes(grown.basis_for(FAR, never)) == counts
+    assert sizes(grown.plan_for(FAR, never)) == counts
     # Once more than enough, never fewer: each number is a compilation.
     stiffen(params, "0", 0.08)
-    grown.check(params)
+    grown.refine(params)
     assert grown.counts == counts
     stiffen(params, "0", 3000.0)
-    grown.check(params)
-    assert grown.basis_for(FAR, never) is None
+    grown.refine(params)
+    assert grown.plan_for(FAR, never) is None
 
 
 def test_numbers_of_coefficients_are_no_multiples_of_a_cache_line() -> None:
@@ -405,7 +415,7 @@ def test_numbers_of_coefficients_are_no_multiples_of_a_cache_line() -> None:
 def test_absurdly_close_pairs_fall_back_to_the_definition() -> None:
     for r in (1e-4, 0.0):
         grown, params = spectrum()
-        assert grown.basis_for(np.full((2, 2), r), lambda p=params: p) is None
+        assert grown.plan_for(np.full((2, 2), r), lambda p=params: p) is None
         assert not grown.usable
 
 
@@ -414,13 +424,13 @@ def test_what_is_not_smooth_or_of_half_precision_is_evaluated_directly(more: Any
     grown, params = spectrum(**more)
     assert grown.tolerance is None
     assert not grown.usable
-    grown.check(params)
-    assert grown.basis_for(FAR, never) is None
+    grown.refine(params)
+    assert grown.plan_for(FAR, never) is None
 
 
 def test_hessians_take_no_series() -> None:
     model = build()
-    found = Spectrum(NUMPY, model.descriptor, wanted=False)
+    found = SeriesPlanner(NUMPY, model.descriptor, wanted=False)
     found.include(FAR)
     assert not found.usable
 
@@ -437,7 +447,7 @@ def test_a_net_of_float32_has_a_series_with_fewer_digits() -> None:
     for precision in ("float32", "float64"):
         grown, params = spectrum(0.9, precision=precision)
         stiffen(params, "0", 12.0)
-        grown.check(params)
+        grown.refine(params)
         counts.append(grown.counts)
     for zone in FEWEST:
         assert counts[0][zone] < counts[1][zone]
@@ -453,11 +463,11 @@ def test_a_state_says_all_that_was_found() -> None:
     assert state == {"nearest": [[2.5, 0.75], [0.75, -1.0]], "counts": {"near": 104, "far": 56}}
     # What goes on later does not change what was written.
     assert state["counts"] is not grown.counts
-    again = Spectrum(NUMPY, grown.config)
+    again = SeriesPlanner(NUMPY, grown.config)
     again.restore(state)
     assert np.array_equal(again.nearest, grown.nearest)
     assert again.counts == grown.counts
-    first, second = grown.basis_for(FAR * np.inf, never), again.basis_for(FAR * np.inf, never)
+    first, second = grown.plan_for(FAR * np.inf, never), again.plan_for(FAR * np.inf, never)
     assert first is not None
     assert second is not None
     same(second.host, first.host, rtol=0.0)
@@ -466,11 +476,11 @@ def test_a_state_says_all_that_was_found() -> None:
 def test_what_is_larger_is_kept() -> None:
     """A run goes on with the intervals of its data and of those that it saw before."""
     now, _ = spectrum(distances([1.2, np.inf], [np.inf, 2.8]))
-    assert now.basis_for(FAR * np.inf, never) is not None
+    assert now.plan_for(FAR * np.inf, never) is not None
     now.restore({"nearest": [[1.5, 0.75], [0.75, -1.0]], "counts": {"far": 88, "near": 24}})
     same(now.nearest, [[1.0, 0.75], [0.75, 2.5]], rtol=0.0)
     assert now.counts == {"near": FEWEST["near"], "far": 88}
-    basis = now.basis_for(FAR * np.inf, never)
+    basis = now.plan_for(FAR * np.inf, never)
     assert basis is not None
     assert sizes(basis) == now.counts
     assert basis.host["near"]["reach"][0, 1] > basis.host["near"]["reach"][0, 0]
@@ -484,7 +494,7 @@ def test_atoms_at_the_same_place_are_remembered() -> None:
     again, _ = spectrum()
     again.restore(before.state())
     assert np.array_equal(again.nearest, before.nearest)
-    assert again.basis_for(FAR, never) is None
+    assert again.plan_for(FAR, never) is None
 
 
 @pytest.mark.parametrize(
@@ -516,12 +526,12 @@ def test_empty_near_slots_of_types_without_near_pairs_are_exact() -> None:
     coord = np.array([[0, 0, 0], [1.0, 0, 0], [2.7, 0.3, 0.1], [1.2, 1.9, 0.4]])
     system = System(coord, np.array([0, 1, 1, 1]), None)
     batch, _ = assemble(model, [system])
-    grown = Spectrum(NUMPY, model.descriptor)
-    basis = grown.basis_for(frame(batcher(model), system).nearest, lambda: params)
+    grown = SeriesPlanner(NUMPY, model.descriptor)
+    basis = grown.plan_for(frame(batcher(model), system).nearest, lambda: params)
     assert basis is not None
     assert grown.counts["far"] > grown.counts["near"]
     plain = evaluate(NUMPY, model, params, batch)
-    found = evaluate(NUMPY, model, params, {**batch, "basis": basis.host})
+    found = evaluate(NUMPY, model, params, {**batch, "plan": basis.host})
     same(found["energy"], plain["energy"], rtol=1e-12)
     same(found["force"], plain["force"], rtol=0.0, atol=1e-10 * np.abs(plain["force"]).max())
 
@@ -531,7 +541,7 @@ def test_nets_of_excluded_pairs_are_looked_at_where_slots_are_empty() -> None:
     grown, params = spectrum(0.9, type_one_side=False, exclude_types=((0, 1),))
     params["descriptor"]["davg"][:, :, 0] = 0.1
     stiffen(params, str(grown.config.network_index(0, 1)), 20.0)
-    grown.check(params)
+    grown.refine(params)
     assert grown.counts["far"] > FEWEST["far"]
     assert grown.counts["near"] == FEWEST["near"]
 
@@ -540,6 +550,6 @@ def test_a_run_that_gave_up_before_is_looked_at_again() -> None:
     again, params = spectrum()
     state = again.state()
     again.restore({**state, "counts": {"near": MOST + STEP, "far": FEWEST["far"]}})
-    again.check(params)
+    again.refine(params)
     assert again.usable
     assert again.counts == {"near": MOST, "far": FEWEST["far"]}

@@ -11,7 +11,8 @@ from _cases import System, batcher, build, crystal, frame, molecule
 from _compare import same
 
 from multifit import statistics as stat
-from multifit.descriptors import SeE2A
+from multifit.descriptors._statistics import environment_statistics, environment_sums
+from multifit.descriptors.se_e2_a import SeE2A
 from multifit.errors import DataError
 from multifit.models import Model
 
@@ -26,7 +27,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def _sums(model: Model, systems: list[System]) -> stat.Sums:
     b = batcher(model)
-    return stat.environment_sums(model.descriptor, [frame(b, one) for one in systems])
+    return environment_sums(model.descriptor, [frame(b, one) for one in systems])
 
 
 def _slots(config: SeE2A, systems: list[System], a: int) -> np.ndarray:
@@ -49,7 +50,7 @@ def _slots(config: SeE2A, systems: list[System], a: int) -> np.ndarray:
 def test_environment_statistics_are_those_of_loops(options: dict[str, Any]) -> None:
     model, systems = build(**options), [crystal(), molecule(), crystal(2)]
     config, n = model.descriptor, model.ntypes
-    davg, dstd = stat.environment_statistics(config, _sums(model, systems))
+    davg, dstd = environment_statistics(config, _sums(model, systems))
     for a in range(n):
         rows = _slots(config, systems, a)
         radial, angular = rows[:, 0], rows[:, 1:].reshape(-1)
@@ -63,8 +64,8 @@ def test_environment_statistics_are_those_of_loops(options: dict[str, Any]) -> N
 
 def test_davg_can_be_kept_at_zero() -> None:
     config = SeE2A(3.6, 1.5, (8, 12), set_davg_zero=True)
-    davg, dstd = stat.environment_statistics(config, _sums(build(), [crystal()]))
-    free, spread = stat.environment_statistics(build().descriptor, _sums(build(), [crystal()]))
+    davg, dstd = environment_statistics(config, _sums(build(), [crystal()]))
+    free, spread = environment_statistics(build().descriptor, _sums(build(), [crystal()]))
     same(davg, np.zeros((2, 2, 4)), atol=0.0)
     same(dstd, spread, rtol=0.0)
     assert np.all(free[..., 0] > 0.0)

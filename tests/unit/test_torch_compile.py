@@ -28,7 +28,7 @@ def gradients(backend: TorchBackend) -> tuple[float, dict[str, np.ndarray]]:
     """Return a loss of energies and forces of one frame, and its gradient."""
     model = build(type_one_side=False)
     batch, _ = assemble(model, [crystal()], True)
-    batch["basis"] = series(model, [crystal()], 24)
+    batch["plan"] = series(model, [crystal()], 24)
     batch = mdl.prepared(get_backend("numpy").xp, model, draw(model), batch)
     flat = flatten(draw(model))
     names = set(mdl.trainable_names(model))

@@ -13,6 +13,7 @@ from multifit.batching.batch import Batcher
 from multifit.batching.shapes import Shape
 from multifit.errors import DataError
 from multifit.loss import EnergyLossConfig
+from multifit.neighbors.requirements import Requirements
 from multifit.train.setup.labels import as_batch, check_labels, check_weights, missing
 
 LOSS = EnergyLossConfig(
@@ -29,7 +30,7 @@ NATOMS = 3
 def _batch(
     loss: EnergyLossConfig, arrays: dict[str, np.ndarray], room: Shape | None = None
 ) -> tuple[dict[str, np.ndarray], Any]:
-    batcher = Batcher(rcut=3.0, sel=(4, 4), static_shapes=True)
+    batcher = Batcher(Requirements(3.0, (4, 4)), static_shapes=True)
     if room is not None:
         batcher.shapes.plan([room], [1.0])
     coord = np.arange(9.0).reshape(3, 3)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import precision as prec
 from ...nn.networks import Network, apply_network
 from ...tree import Tree
-from ._geometry import Spans, concat, spans
-from ._settings import SeE2A
+from .._tables import Spans, concat, spans
+
+if TYPE_CHECKING:
+    from ._descriptor import SeE2A
 
 Array = Any
 Sums = dict[int, Array]  #: the type of the centres → Σ_j R̃ ⊗ G, (n, 4, M)

@@ -21,41 +21,18 @@ of which the last three are there only with a basis for the series.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ...tree import Tree
+from .._chebyshev import chebyshev
 from .._environment import local_frames
-from ._settings import SeE2A
-from ._spectral import chebyshev
+from .._tables import Slots, Spans, columns_of, concat, join, seen, slots, spans
+
+if TYPE_CHECKING:
+    from ._descriptor import SeE2A
 
 Array = Any
-Spans = dict[int, slice]  #: a type → the rows of its centres, or the columns of its neighbours
-
-#: Near pairs, which have columns and a series of their own, and the others.
-ZONES = ("near", "far")
-
-
-def spans(sizes: Mapping[int, int]) -> Spans:
-    """Return where each type lies, from how many there are of each, in their order."""
-    found, start = {}, 0
-    for kind, n in sizes.items():
-        found[kind] = slice(start, start + n)
-        start += n
-    return found
-
-
-def concat(xp: Any, parts: Sequence[Array], axis: int) -> Array:
-    """Return arrays one after the other; a single one as it is, which copies nothing."""
-    return parts[0] if len(parts) == 1 else xp.concat(list(parts), axis=axis)
-
-
-def join(xp: Any, tables: Mapping[str, Tree]) -> Tree:
-    """Return the tables of all types of neighbours side by side: ``rij``, ``index``, ``mask``."""
-    found = [tables[b] for b in sorted(tables, key=int)]
-    keys = ("rij", "index", "mask")
-    return {key: concat(xp, [table[key] for table in found], axis=-1) for key in keys}
 
 
 def geometry(
@@ -86,15 +63,15 @@ def geometry(
     """
     rows = spans(counts)
     mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
-    columns = spans({b: tables[str(b)]["mask"].shape[1] for b in sorted(map(int, tables))})
+    columns = columns_of(tables)
     made: Tree = {}
     s: Array = None
     if tables:
         made, s = _pairs(xp, config, rows, tables, mean, deviation, columns)
     if basis is None:
         return made
-    slots = list(_slots(xp, config, tables, columns))
-    return made | _series(xp, made, s, slots, basis, atype, rows, mean, deviation)
+    empty = list(slots(xp, config.sel, tables, columns))
+    return made | _series(xp, made, s, empty, basis, atype, rows, mean, deviation)
 
 
 def _pairs(
@@ -114,10 +91,10 @@ def _pairs(
         for b, span in columns.items()
     ]
     scaled = concat(xp, parts, axis=2)
-    seen = _seen(xp, config, rows, columns, pairs["mask"])
-    if seen is not None:
-        scaled = scaled * seen[:, None, :]
-        there = {key: x * seen for key, x in factors.items() if key != "unit"}
+    visible = seen(xp, config.excluded, rows, columns, pairs["mask"])
+    if visible is not None:
+        scaled = scaled * visible[:, None, :]
+        there = {key: x * visible for key, x in factors.items() if key != "unit"}
         factors = {**there, "unit": factors["unit"]}
     widths = {
         str(b): xp.zeros((span.stop - span.start,), dtype=xp.float64) for b, span in columns.items()
@@ -126,56 +103,11 @@ def _pairs(
     return {**made, "factors": factors, "widths": widths}, raw[:, 0, :]
 
 
-def _seen(xp: Any, config: SeE2A, rows: Spans, columns: Spans, mask: Array) -> Array | None:
-    """Return 0 for pairs of types that are excluded, else 1, (N, P); None if all are seen."""
-    if not any((a, b) in config.excluded for a in rows for b in columns):
-        return None
-    bands = []
-    for a, span in rows.items():
-        parts = [
-            1.0 - mask[span, here] if (a, b) in config.excluded else xp.ones_like(mask[span, here])
-            for b, here in columns.items()
-        ]
-        bands.append(concat(xp, parts, axis=1))
-    return concat(xp, bands, axis=0)
-
-
-@dataclass(frozen=True)
-class _Slots:
-    """The slots for neighbours of one type in one zone."""
-
-    neighbour: int
-    zone: str
-    columns: slice | None  #: of those that are stored
-    mask: Array = None  #: 1 for a pair, (N, k), where only pairs count
-    missing: Array | float = 0.0  #: empty ones that no column stands for; negative if it must
-
-
-def _slots(xp: Any, config: SeE2A, tables: Mapping[str, Tree], columns: Spans) -> Iterator[_Slots]:
-    """Yield what has a series, in the order of types of neighbours and of :data:`ZONES`.
-
-    Empty slots lie at s = 0, which the series of near pairs does not hold.
-    """
-    for b, sel in enumerate(config.sel):
-        if not sel:
-            continue
-        span = columns.get(b, slice(0, 0))
-        table = tables.get(str(b), {})
-        near = table["near"].shape[0] if "near" in table else 0
-        others = slice(span.start + near, span.stop)
-        missing: Array | float = float(sel - (others.stop - others.start))
-        if near:
-            mask = table["mask"][:, :near]
-            yield _Slots(b, "near", slice(span.start, span.start + near), mask)
-            missing = missing - xp.sum(mask, axis=1)[:, None, None]
-        yield _Slots(b, "far", others if others.stop > others.start else None, None, missing)
-
-
 def _series(
     xp: Any,
     pairs: Tree,
     s: Array,
-    slots: list[_Slots],
+    parts: list[Slots],
     basis: Tree,
     atype: Array,
     rows: Spans,
@@ -185,7 +117,7 @@ def _series(
     """Return the part that series need."""
     moments: list[Array] = []
     made: dict[str, Tree] = {}
-    for each in slots:
+    for each in parts:
         b, own = each.neighbour, basis[each.zone]
         start, reach = (xp.take(own[key], atype, axis=0)[:, b, None] for key in ("start", "reach"))
         stretch, sigma = 2.0 / (reach - start), deviation[:, b, :, None]
@@ -193,17 +125,17 @@ def _series(
         # The order of what a product with C and its derivative returns: by turns.
         factor = xp.reshape(xp.stack([1.0 / sigma, by_x], axis=2), (sigma.shape[0], 8, 1))
         entry: Tree = {"factor": factor}
-        parts = []
+        sums = []
         if each.zone == "far":
             empty = -mean[:, b, :, None] / sigma
-            parts.append((each.missing * empty) * own["signs"][None, None, :])
+            sums.append((each.missing * empty) * own["signs"][None, None, :])
         if each.columns is not None:
             x, r = (s[:, each.columns] - start) * stretch, pairs["rows"][:, :, each.columns]
             if each.mask is not None:
                 x, r = x * each.mask, r * each.mask[:, None, :]
             entry["cheb"] = chebyshev(xp, x - 1.0, own["nodes"].shape[0])
-            parts.append(xp.matmul(r, xp.matrix_transpose(entry["cheb"])))
-        moments.append(parts[0] if len(parts) == 1 else parts[0] + parts[1])
+            sums.append(xp.matmul(r, xp.matrix_transpose(entry["cheb"])))
+        moments.append(sums[0] if len(sums) == 1 else sums[0] + sums[1])
         made.setdefault(str(b), {})[each.zone] = entry
     joined = concat(xp, moments, axis=2)
     total = joined.shape[2]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...tree import Tree
-from ._geometry import ZONES, Spans, concat
-from ._settings import SeE2A
-from ._spectral import coefficients, scale_of
+from .._chebyshev import coefficients, scale_of
+from .._tables import ZONES, Spans, concat
+
+if TYPE_CHECKING:
+    from ._descriptor import SeE2A
 
 Array = Any
 Sums = dict[int, Array]  #: the type of the centres → Σ_j R̃ ⊗ G, (n, 4, M)

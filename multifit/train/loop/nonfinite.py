@@ -40,7 +40,7 @@ def raise_nonfinite(run: Run, task: Task, work: HostBatch, number: int) -> NoRet
     """
     require_finite(run)
     setup, source = run.setup, task.data.training.source
-    one = MetricEvaluator(setup.backend, task.model, task.loss, run.spectra[task.name])
+    one = MetricEvaluator(setup.backend, task.model, task.loss, run.planners[task.name])
     bad = []
     for frame in work.frames:
         alone = source.work(work.system, np.array([frame]))

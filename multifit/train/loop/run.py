@@ -59,10 +59,10 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     with span("wait for the batch"):
         k, prepared, values, drawn = next(loop.inputs)
     step = loop.steps[k]
-    spectrum = run.spectra[step.task.name]
+    planner = run.planners[step.task.name]
     with span("check the series"):
-        basis = spectrum.basis_for(prepared.work.nearest, lambda: run.numpy_params(step.task))
-    prepared = step.batches.renewed(prepared, basis)
+        plan = planner.plan_for(prepared.work.nearest, lambda: run.numpy_params(step.task))
+    prepared = step.batches.renewed(prepared, plan)
     trainable, frozen = step.of(run.trainable), step.of(run.frozen)
     moments = {name: step.of(flat) for name, flat in run.moments.items()}
     with span("update"):
@@ -84,7 +84,7 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     if number % SERIES_CHECK == 0:
         with span("check the series"):
             for task in run.setup.tasks:
-                run.spectra[task.name].check(run.numpy_params(task))
+                run.planners[task.name].refine(run.numpy_params(task))
     return k, metrics, run.setup.rate.at(number - 1)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-from ... import dos
+from ... import descriptors, dos
 from ... import models as mdl
 from ... import precision as prec
 from ...config import Config
-from ...descriptors import SeE2A
 from ...errors import ConfigError
 from ...fitting import Fitting, energies
 from ...loss import DosLossConfig, EnergyLossConfig, LossConfig, huber_deltas
@@ -35,7 +34,7 @@ def build_model(
             f"model.descriptor.sel has {len(sel)} numbers, but there are {len(type_map)} types "
             f"({', '.join(type_map)}); give one for each"
         )
-    descriptor = _descriptor(config, sel)
+    descriptor = descriptors.build(config.model.descriptor, sel)
     fitting = _fitting(config, len(type_map), descriptor.dim_out)
     return mdl.Model(
         type_map=tuple(type_map),
@@ -45,25 +44,6 @@ def build_model(
         pair_exclude_types=tuple(config.model.pair_exclude_types),
         preset_out_bias=config.model.preset or None,
         grid=grid,
-    )
-
-
-def _descriptor(config: Config, sel: tuple[int, ...]) -> SeE2A:
-    d = config.model.descriptor
-    return SeE2A(
-        rcut=d.rcut,
-        rcut_smth=d.rcut_smth,
-        sel=sel,
-        neuron=tuple(d.neuron),
-        axis_neuron=d.axis_neuron,
-        resnet_dt=d.resnet_dt,
-        trainable=d.trainable,
-        type_one_side=d.type_one_side,
-        exclude_types=tuple(d.exclude_types),
-        env_protection=d.env_protection,
-        set_davg_zero=d.set_davg_zero,
-        activation_function=d.activation_function,
-        precision=prec.canonical(d.precision),
     )
 
 

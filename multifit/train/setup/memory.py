@@ -29,7 +29,7 @@ def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
     pairs = 0
     for b in {b for frame in frames for b in frame.tables}:
         tables = [frame.tables[b] for frame in frames if b in frame.tables]
-        widths = [table.columns(model.descriptor.rcut).widths for table in tables]
+        widths = [table.columns(model.descriptor.requires().inner).widths for table in tables]
         width = sum(max(each) for each in zip(*widths, strict=True))
         pairs += width * sum(int((frame.atype >= 0).sum()) for frame in frames)
     directions = 3 * len(frames[0].atype)

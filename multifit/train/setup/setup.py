@@ -15,7 +15,7 @@ from ...backend import Backend
 from ...batching.batch import Batcher
 from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
 from ...data import System, batch_sizes, open_systems, system_probabilities
-from ...descriptors.se_e2_a._basis import HEADROOM, STRIDE, Spectrum, takes_series
+from ...descriptors import Planner
 from ...loss import LossConfig
 from ...neighbors.statistics import neighbor_statistics
 from ...optim.adam import Adam
@@ -136,9 +136,8 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
 
 
 def _batcher(model: mdl.Model, backend: Backend) -> Batcher:
-    return Batcher(
-        model.descriptor.rcut, model.descriptor.sel, model.pair_exclude_types, backend.static_shapes
-    )
+    needs = model.descriptor.requires()
+    return Batcher(needs, model.pair_exclude_types, backend.static_shapes)
 
 
 def _dataset(
@@ -174,13 +173,13 @@ def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[i
     return max(1, round(epochs * batches))
 
 
-def survey(setup: Setup) -> tuple[Spectrum, str]:
+def survey(setup: Setup) -> tuple[Planner, str]:
     """Look at the frames that statistics are taken from.
 
     Returns
     -------
-    spectrum
-        The Chebyshev series with an interval that holds these frames.
+    planner
+        The descriptor's planner, with a plan that covers these frames.
     note
         What to say about neighbours beyond ``sel``; empty if there are none.
     """
@@ -200,13 +199,12 @@ def survey(setup: Setup) -> tuple[Spectrum, str]:
     if dropped:
         enough = fullest.tolist()
         note = (
-            f"warning: sel {list(setup.model.descriptor.sel)} is too small: in {looked} frames "
+            f"warning: sel {list(source.batcher.sel)} is too small: in {looked} frames "
             f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
         )
-    series = takes_series(section.embedding, setup.model.descriptor)
-    wanted = series and not setup.loss.needs_hessian
-    spectrum = Spectrum(
-        setup.backend, setup.model.descriptor, wanted=wanted, headroom=HEADROOM, step=STRIDE
+    enabled = not setup.loss.needs_hessian
+    planner = setup.model.descriptor.planner(
+        setup.backend, section.embedding, enabled=enabled, train=True
     )
-    spectrum.include(nearest)
-    return spectrum, note
+    planner.include(nearest)
+    return planner, note

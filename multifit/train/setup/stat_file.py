@@ -89,11 +89,9 @@ def _fingerprint(setup: Setup) -> str:
     config, model = setup.config.model, setup.model
     descriptor, fitting = model.descriptor, model.fitting
     settings = {
-        "environment": asdict(descriptor.environment),
-        "sel": descriptor.sel,
-        "exclude": [sorted(descriptor.excluded), model.pair_exclude_types],
+        "descriptor": [descriptor.name, descriptor.statistics_settings()],
+        "exclude": model.pair_exclude_types,
         "exclude_atoms": model.atom_exclude_types,
-        "davg_zero": descriptor.set_davg_zero,
         "fitting": [fitting.numb_fparam, fitting.numb_aparam, fitting.default_fparam],
         "options": [fitting.use_aparam_as_mask, fitting.tot_ener_zero, fitting.atom_ener],
         "bias": [model.preset_out_bias, fitting.rcond, _fits_atoms(setup)],

@@ -28,7 +28,7 @@ def init_params(setup: Setup, found: Mapping[str, np.ndarray]) -> Tree:
     params = mdl.init(model, *seeds)
     for name, value in found.items():
         stat.check_finite(name, value)
-        if name in ("davg", "dstd"):
+        if name in params["descriptor"]:
             # Files have them as precise as the nets: a restart must not round what a run has not.
             rounded = value.astype(prec.numpy_dtype(model.descriptor.precision))
             params["descriptor"][name] = rounded.astype(np.float64)
@@ -70,16 +70,16 @@ def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
     model, section = setup.model, setup.config.model
     source, fit = setup.training, model.fitting
     protect = section.data_stat_protect
-    sums, evidence = stat.no_sums(model.ntypes, 2), BiasSamples()
+    sums, evidence = model.descriptor.sums(()), BiasSamples()
     extra = {k: stat.no_sums(m) for k, m in fit.parameters.items()}
     for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
         ready, arrays = source.load(k, frames, [model.kind.total])
-        sums = sums + stat.environment_sums(model.descriptor, ready)
+        sums = sums + model.descriptor.sums(ready)
         for kind in extra:
             extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)
         evidence.add(setup, ready, arrays)
-    davg, dstd = stat.environment_statistics(model.descriptor, sums, protect)
-    found = {"davg": davg, "dstd": dstd, "out_bias": _output_bias(model, evidence)}
+    found = model.descriptor.statistics(sums, protect)
+    found["out_bias"] = _output_bias(model, evidence)
     for kind, total in extra.items():
         found[f"{kind}_avg"] = total.mean()
         found[f"{kind}_inv_std"] = 1.0 / total.deviation(protect)

@@ -44,15 +44,15 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     state.input = setup.config.model_dump(mode="json")
     trainable, frozen = split_parameters(setup, state.params)
     moments = initial_moments(setup, state.moments, trainable)
-    spectra, series = {}, by_task(setup.tasks, state.series)
+    planners, series = {}, by_task(setup.tasks, state.series)
     for task in setup.tasks:
-        spectrum, note = survey(replace(setup, tasks=(task,)))
+        planner, note = survey(replace(setup, tasks=(task,)))
         notes += [task.titled(note)] if note else []
         if series[task.name]:
-            spectrum.restore(series[task.name])
-        spectrum.check(task.parameters(state.params, setup.aliases))
-        spectra[task.name] = spectrum
-    return Run(setup, state, output, trainable, frozen, moments, spectra), notes
+            planner.restore(series[task.name])
+        planner.refine(task.parameters(state.params, setup.aliases))
+        planners[task.name] = planner
+    return Run(setup, state, output, trainable, frozen, moments, planners), notes
 
 
 def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[Tree, list[str]]:

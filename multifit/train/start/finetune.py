@@ -54,16 +54,13 @@ def require_davg(model: mdl.Model, params: Tree, path: Path) -> None:
 
     Then an atom without neighbours has a descriptor that is not 0, and not its ``atom_ener``.
     """
-    if not model.descriptor.set_davg_zero:
-        return
-    wrong = np.asarray(params["descriptor"]["davg"])[:, :, 0].any(axis=1)
-    if wrong.any():
-        name = model.type_map[int(np.argmax(wrong))]
+    wrong = model.descriptor.nonzero_mean(params["descriptor"])
+    if wrong is not None:
         but = " atom_ener needs it to be 0, so" if model.fitting.atom_ener is not None else ""
         raise TrainingError(
-            f"model.descriptor.set_davg_zero is true, but the mean of the environment of {name} "
-            f"in {path} is not 0:{but} start from a model that was trained with set_davg_zero, or "
-            "train anew"
+            "model.descriptor.set_davg_zero is true, but the mean of the environment of "
+            f"{model.type_map[wrong]} in {path} is not 0:{but} start from a model that was trained "
+            "with set_davg_zero, or train anew"
         )
 
 
@@ -105,7 +102,9 @@ def finetune(model: mdl.Model, fresh: Tree, path: Path) -> tuple[Tree, list[str]
             f"{path} knows {', '.join(theirs.type_map)}, none of which is in the input's type_map"
         )
     params = fresh
-    _copy_embeddings(model, theirs, params, old, shared)
+    params["descriptor"] = model.descriptor.remap_types(
+        params["descriptor"], theirs.descriptor, old["descriptor"], shared
+    )
     params["fitting"]["nets"] = take_nets(
         model.fitting, params["fitting"]["nets"], theirs.fitting, old["fitting"]["nets"], shared
     )
@@ -128,7 +127,7 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
     if new:
         notes.append(f"new types: {', '.join(new)}")
     notes += _given_up(model, theirs, shared) + given_up(model, theirs)
-    mine, other = model.descriptor.sel, theirs.descriptor.sel
+    mine, other = model.descriptor.requires().sel, theirs.descriptor.requires().sel
     # Empty slots count, and the descriptor is divided by Σsel.
     if sum(mine) != sum(other) or any(mine[k] != other[j] for k, j in shared):
         notes.append(
@@ -157,23 +156,3 @@ def _given_up(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]
     if others:
         notes.append(f"atom_ener replaces energies of the file: {', '.join(others)}")
     return notes
-
-
-def _copy_embeddings(
-    model: mdl.Model,
-    theirs: mdl.Model,
-    params: Tree,
-    old: Tree,
-    shared: list[tuple[int, int]],
-) -> None:
-    """Put the embedding nets and the statistics of shared types where they belong."""
-    mine, other = params["descriptor"], old["descriptor"]
-    for a_new, a_old in shared:
-        for b_new, b_old in shared:
-            here = str(model.descriptor.network_index(a_new, b_new))
-            there = str(theirs.descriptor.network_index(a_old, b_old))
-            mine["embeddings"][here] = other["embeddings"][there]
-        # The scale of R belongs to the centre alone, so that a new neighbour type shares it.
-        _, some_old = shared[0]
-        for name in ("davg", "dstd"):
-            mine[name][a_new] = other[name][a_old, some_old]

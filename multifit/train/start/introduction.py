@@ -37,11 +37,11 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     frames = sum(system.nframes for system in systems)
     flat, names = flatten(mdl.init(model, 0, 0)), set(mdl.trainable_names(model))
     count = sum(np.size(x) for name, x in flat.items() if name in names)
-    version = setup.backend.describe()["version"]
+    version, needs = setup.backend.describe()["version"], model.descriptor.requires()
     yield (
         f"{setup.backend.name} {version}: {count:,} trainable parameters, "
-        f"types {' '.join(model.type_map)}, sel {list(model.descriptor.sel)}, "
-        f"rcut {model.descriptor.rcut} Å"
+        f"types {' '.join(model.type_map)}, sel {list(needs.sel)}, "
+        f"rcut {needs.rcut} Å"
     )
     yield (
         f"training on {counted(frames, 'frame')} in {counted(len(systems), 'system')}, "

@@ -118,8 +118,8 @@ def prepare_step(
     tell_of_step = functools.partial(tell, task.titled("the training step"))
     call = announced(setup.backend, step, tell_of_step)
     names = names_of(setup, task, {**run.frozen, **run.trainable})
-    source, spectrum = task.data.training.source, run.spectra[task.name]
-    batches = DeviceBatches(source, setup.backend, run.numpy_params(task), spectrum, recorder)
+    source, planner = task.data.training.source, run.planners[task.name]
+    batches = DeviceBatches(source, setup.backend, run.numpy_params(task), planner, recorder)
     return TaskStep(task, call, frozenset(names), batches)
 
 
@@ -137,8 +137,8 @@ def prepare_validation(run: Run, seed: int, tell: Tell) -> list[Validator]:
         for system, frames in data.source.spread_frames(FRAMES):
             data.source.batcher.reserve(data.source.load(system, frames)[0])
         announce = functools.partial(tell, task.titled("the validation"), in_step=False)
-        spectrum = run.spectra[task.name]
-        evaluator = MetricEvaluator(setup.backend, task.model, task.loss, spectrum, announce)
+        planner = run.planners[task.name]
+        evaluator = MetricEvaluator(setup.backend, task.model, task.loss, planner, announce)
         sampler, state = data.sampler(seed + 1 + 2 * k), states[task.name]
         nframes = [system.nframes for system in data.source.systems]
         if state and np.array_equal(state["nframes"], nframes):

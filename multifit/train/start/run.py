@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import models as mdl
-from ...descriptors.se_e2_a._basis import Spectrum
+from ...descriptors import Planner
 from ...errors import TrainingError
 from ...optim import adam as opt
 from ...tree import Flat, Tree, flatten, map_leaves, unflatten, walk
@@ -31,8 +31,8 @@ class Run:
         The parameters of all tasks; those that are shared are there once.
     moments
         The optimizer's, of the trainable ones.
-    spectra
-        The Chebyshev series of each task, by its name.
+    planners
+        The planner of each task's descriptor, by the task's name.
     """
 
     setup: Setup
@@ -41,7 +41,7 @@ class Run:
     trainable: Flat
     frozen: Flat
     moments: dict[str, Flat]
-    spectra: dict[str, Spectrum]
+    planners: dict[str, Planner]
 
     def params(self, task: Task) -> Tree:
         """Return the nested parameters of a task, on the backend."""
@@ -68,7 +68,7 @@ class Run:
     def content(self, task: Task, params: Tree) -> dict[str, Any]:
         """Return the content of a model file of a task."""
         script = self.setup.config.model.model_dump(mode="json")
-        script["descriptor"]["sel"] = list(task.model.descriptor.sel)
+        script["descriptor"]["sel"] = list(task.model.descriptor.requires().sel)
         del script["embedding"]  # how a run computes says nothing about the model
         script["type_map"] = list(task.model.type_map)
         return ckpt.model_content(
@@ -83,7 +83,7 @@ class Run:
         (task,) = self.setup.tasks  # a file holds one model
         prefix, state = self.setup.config.training.save_ckpt, self.state
         state.moments = {key: self.to_numpy(flat) for key, flat in self.moments.items()}
-        state.series = nested({key: each.state() for key, each in self.spectra.items()})
+        state.series = nested({key: each.state() for key, each in self.planners.items()})
         path = self.output / name(prefix, state.step)
         ckpt.write(path, self.content(task, self.numpy_params(task)), state)
         log.info("wrote %s", path)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...backend import Backend
-from ...descriptors.se_e2_a._basis import Basis, Spectrum
+from ...descriptors import Plan, Planner
 from ...tree import Tree, map_leaves, walk
 from ..profile.recorder import OFF, Recorder
 from ..setup.host_memory import available
@@ -29,7 +29,7 @@ class DeviceBatch:
     work: HostBatch  #: what it was made of, as NumPy arrays
     batch: Tree
     label: dict[str, Any]
-    basis: Basis | None  #: the series for which it was made
+    plan: Plan | None  #: the plan for which it was made
     ready: bool = True  #: whether it was made at all
 
 
@@ -49,7 +49,7 @@ class DeviceBatches:
     source: Source
     backend: Backend
     params: Tree
-    spectrum: Spectrum
+    planner: Planner
     recorder: Recorder = OFF
 
     def __post_init__(self) -> None:
@@ -58,15 +58,15 @@ class DeviceBatches:
         self._limit = max(KEPT, min(more, KEPT_MOST))
 
     def draw(self, system: int, frames: np.ndarray) -> DeviceBatch:
-        """Return the batch of some frames of a system, for the series as it is now."""
+        """Return the batch of some frames of a system, for the plan as it is now."""
         known = self.source.cache.batch((system, int(frames[0]))) if len(frames) == 1 else None
         if known is None:
             return self._made(self.source.work(system, frames, self.recorder))
-        return self.renewed(known, self.spectrum.basis)
+        return self.renewed(known, self.planner.plan)
 
-    def renewed(self, prepared: DeviceBatch, basis: Basis | None) -> DeviceBatch:
-        """Return the batch for a series; it is the same one if it was made for it."""
-        if prepared.ready and prepared.basis is basis:
+    def renewed(self, prepared: DeviceBatch, plan: Plan | None) -> DeviceBatch:
+        """Return the batch for a plan; it is the same one if it was made for it."""
+        if prepared.ready and prepared.plan is plan:
             return prepared
         return self._made(prepared.work)
 
@@ -79,24 +79,24 @@ class DeviceBatches:
         return made
 
     def _prepare(self, work: HostBatch) -> DeviceBatch:
-        span, basis, host = self.recorder.span, self.spectrum.basis, work.batch
-        if not self.spectrum.holds(work.nearest):
+        span, plan, host = self.recorder.span, self.planner.plan, work.batch
+        if not self.planner.covers(work.nearest):
             # Polynomials would be of points far outside: the loop lets the intervals grow first.
-            return DeviceBatch(work, {}, {}, basis, ready=False)
+            return DeviceBatch(work, {}, {}, plan, ready=False)
         if self.backend.on_cpu and not self.source.loss.needs_hessian:
             with span("geometry of the pairs"):
-                given = host if basis is None else {**host, "basis": basis.host}
+                given = host if plan is None else {**host, "plan": plan.host}
                 host = mdl.prepared(xp, self.source.model, self.params, given)
-                host = {key: x for key, x in host.items() if key != "basis"}
+                host = {key: x for key, x in host.items() if key != "plan"}
         with span("copy to the device"):
             batch, label = (map_leaves(self.backend.as_input, x) for x in (host, work.label))
-        if basis is not None:
-            batch["basis"] = basis.device
-        return DeviceBatch(work, batch, label, basis)
+        if plan is not None:
+            batch["plan"] = plan.device
+        return DeviceBatch(work, batch, label, plan)
 
 
 def _nbytes(prepared: DeviceBatch) -> int:
     """Return the memory that a batch holds, on the host and on the device."""
-    own = {key: x for key, x in prepared.batch.items() if key != "basis"}
+    own = {key: x for key, x in prepared.batch.items() if key != "plan"}
     trees = (prepared.work.batch, prepared.work.label, own, prepared.label)
     return sum(8 * math.prod(x.shape) for tree in trees for _, x in walk(tree))

@@ -10,7 +10,7 @@ import numpy as np
 from ... import models as mdl
 from ...backend import Backend, get_backend
 from ...data import Sampler
-from ...descriptors.se_e2_a._basis import Spectrum
+from ...descriptors import Planner
 from ...loss import LossConfig, evaluate
 from ...tree import Tree, map_leaves
 from ..setup.source import HostBatch
@@ -35,7 +35,7 @@ class MetricEvaluator:
     backend: Backend
     model: mdl.Model
     loss: LossConfig
-    spectrum: Spectrum
+    planner: Planner
     tell: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
@@ -48,11 +48,11 @@ class MetricEvaluator:
     def metrics(self, params: Tree, work: HostBatch, lr: float) -> dict[str, float]:
         """Return the metrics of one batch; ``params`` are nested, arrays of the backend."""
         arrays = map_leaves(self.backend.as_input, work.batch)
-        basis = self.spectrum.basis_for(
+        plan = self.planner.plan_for(
             work.nearest, lambda: map_leaves(self.backend.to_numpy, params)
         )
-        if basis is not None:
-            arrays["basis"] = basis.device
+        if plan is not None:
+            arrays["plan"] = plan.device
         if self._shapes.is_new(arrays) and self.tell is not None:
             self.tell(atoms(self.backend, arrays))
         out = self._predict(params, arrays)

@@ -1,24 +1,27 @@
-"""Keeping the Chebyshev series of the embedding nets exact, whatever the nets and the data."""
+"""Plans for embedding nets of one variable: Chebyshev series, kept exact for any nets and data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import array_api_compat.numpy as xp
 import numpy as np
 
-from ... import descriptors as dsc
-from ... import precision as prec
-from ...backend import Backend
-from ...errors import ConfigError, UnsupportedError, did_you_mean
-from ...neighbors.frame import NEAR
-from ...tree import Tree, map_leaves
+from .. import precision as prec
+from ..backend import Backend
+from ..errors import ConfigError, UnsupportedError, did_you_mean
+from ..nn.networks import Network
+from ..tree import Tree, map_leaves
+from ._chebyshev import SMOOTH, chebyshev_basis, scale_of, tail
+from ._environment import Environment, radial
+from ._protocol import EMBEDDINGS, Plan
 
-#: How embedding nets are evaluated: by series where they are exact, only so, or at every pair.
-EMBEDDINGS = ("auto", "spectral", "direct")
+#: Part of the cut-off below which a pair is near. Few pairs are, and they need many more
+#: coefficients than the others: they have a series, and columns of tables, of their own.
+INNER = 0.35
 
 #: Numbers of coefficients to begin with, for near pairs and for the others, and to give up at
 #: (direct evaluation is then as quick).
@@ -46,13 +49,68 @@ GRID = 0.25
 TOLERANCES = {"float64": 1e-12, "float32": 1e-7}
 
 
-def takes_series(embedding: str, config: dsc.SeE2A) -> bool:
-    """Return whether one of :data:`EMBEDDINGS` asks for series (``Spectrum.wanted``).
+def _tolerance(config: RadialNets) -> float | None:
+    smooth = config.activation_function.lower() in SMOOTH
+    return TOLERANCES.get(prec.canonical(config.precision)) if smooth else None
+
+
+class RadialNets(Protocol):
+    """Settings of a descriptor with networks N_ab(s) of the radial part s(r) alone."""
+
+    @property
+    def rcut(self) -> float:
+        """The cut-off in Å."""
+        ...
+
+    @property
+    def sel(self) -> tuple[int, ...]:
+        """The most neighbours of each type."""
+        ...
+
+    @property
+    def activation_function(self) -> str:
+        """That of the networks."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """That of the networks."""
+        ...
+
+    @property
+    def environment(self) -> Environment:
+        """The radial settings."""
+        ...
+
+    @property
+    def double_network(self) -> Network:
+        """The networks' settings, in float64."""
+        ...
+
+    @property
+    def excluded(self) -> frozenset[tuple[int, int]]:
+        """Pairs of types that do not see each other."""
+        ...
+
+    def network_index(self, centre: int, neighbour: int) -> int:
+        """Return the place of N_ab in ``params["embeddings"]``."""
+        ...
+
+
+def series_planner(
+    config: RadialNets,
+    backend: Backend,
+    embedding: str = "auto",
+    *,
+    enabled: bool = True,
+    train: bool = False,
+) -> SeriesPlanner:
+    """Return a planner of series, as :meth:`multifit.descriptors.Descriptor.planner` does.
 
     Raises
     ------
     ConfigError
-        If it is none of them.
+        If ``embedding`` is none of :data:`EMBEDDINGS`.
     UnsupportedError
         If it is ``spectral``, and there can be no series for these nets.
     """
@@ -67,46 +125,44 @@ def takes_series(embedding: str, config: dsc.SeE2A) -> bool:
             f"{' or '.join(TOLERANCES)}, but the model has {config.activation_function} in "
             f"{config.precision}; choose 'auto' or 'direct'"
         )
-    return embedding != "direct"
-
-
-def _tolerance(config: dsc.SeE2A) -> float | None:
-    smooth = config.activation_function.lower() in dsc.SMOOTH
-    return TOLERANCES.get(prec.canonical(config.precision)) if smooth else None
-
-
-class Basis(NamedTuple):
-    """Nodes, matrices and intervals of the series of near pairs and of the others."""
-
-    host: Tree  #: NumPy arrays
-    device: Tree  #: the same, of the backend
+    return SeriesPlanner(
+        backend,
+        config,
+        wanted=enabled and embedding != "direct",
+        demanded=embedding == "spectral" and not train,
+        headroom=HEADROOM if train else 1.0,
+        step=STRIDE if train else STEP,
+    )
 
 
 @dataclass
-class Spectrum:
+class SeriesPlanner:
     """The intervals and the number of coefficients, grown when data or nets ask for it.
 
     Parameters
     ----------
     wanted
-        Whether what is evaluated takes a series at all: Hessians do not.
+        False for no series at all: Hessians are evaluated without.
+    demanded
+        True if nets that have no series are an error.
     headroom, step
         How many times the coefficients that are needed are taken when there are to be more, and
         by how many their number grows.
     """
 
     backend: Backend
-    config: dsc.SeE2A
+    config: RadialNets
     counts: dict[str, int] = field(default_factory=FEWEST.copy)
     wanted: bool = True
+    demanded: bool = False
     headroom: float = 1.0
     step: int = STEP
-    _basis: Basis | None = None
+    _plan: Plan | None = None
 
     def __post_init__(self) -> None:
         """Begin without pairs."""
         #: Å to which the intervals reach; ∞ for types that were not met, (ntypes, ntypes).
-        self.nearest = np.full((self.config.ntypes,) * 2, np.inf)
+        self.nearest = np.full((len(self.config.sel),) * 2, np.inf)
         self._renew()
 
     @property
@@ -121,33 +177,33 @@ class Spectrum:
         return self.wanted and few and self.tolerance is not None and bool((self.nearest > 0).all())
 
     @property
-    def basis(self) -> Basis | None:
+    def plan(self) -> Plan | None:
         """The series as it is now, or None; another object whenever anything of it changes."""
-        return self._basis
+        return self._plan
 
     def _host(self, zone: str, count: int) -> dict[str, np.ndarray]:
         """Return the basis for near pairs, or for the others, as NumPy arrays."""
         config = self.config
-        edge = np.full_like(self.nearest, NEAR * config.rcut)
+        edge = np.full_like(self.nearest, INNER * config.rcut)
         r = np.minimum(self.nearest, MARGIN * config.rcut)
         if zone == "far":  # a little nearer, for rounding
-            return dsc.chebyshev_basis(count, self._radial(np.maximum(r, edge * (1.0 - 1e-9))))
+            return chebyshev_basis(count, self._radial(np.maximum(r, edge * (1.0 - 1e-9))))
         # Types without near pairs have only empty slots there, whose place does not matter.
         r = np.where(r < edge, r, MARGIN * edge)
-        return dsc.chebyshev_basis(count, self._radial(r), self._radial(edge * (1.0 + 1e-9)))
+        return chebyshev_basis(count, self._radial(r), self._radial(edge * (1.0 + 1e-9)))
 
     def _radial(self, r: np.ndarray) -> np.ndarray:
-        return np.asarray(dsc.radial(xp, self.config.environment, r))
+        return np.asarray(radial(xp, self.config.environment, r))
 
     def _renew(self) -> None:
         """Make the basis for the intervals and numbers as they are."""
         if not self.usable:
-            self._basis = None
+            self._plan = None
             return
         host = {zone: self._host(zone, count) for zone, count in self.counts.items()}
-        self._basis = Basis(host, map_leaves(self.backend.asarray, host))
+        self._plan = Plan(host, map_leaves(self.backend.asarray, host))
 
-    def basis_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Basis | None:
+    def plan_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Plan | None:
         """Return the basis for a batch, or None; what is new in the batch is looked at first.
 
         A pair outside an interval is never extrapolated: the interval grows.
@@ -159,19 +215,24 @@ class Spectrum:
         params
             What returns the nested NumPy arrays; called only if a pair is closer or of new types.
         """
-        if not self.holds(nearest):
+        if not self.covers(nearest):
             self.include(nearest)
-            self.check(params())
-        return self._basis
+            self.refine(params())
+        if self._plan is None and self.demanded:
+            raise UnsupportedError(
+                "embedding 'spectral': the embedding nets vary too quickly with the distance for a "
+                "series; choose 'auto' or 'direct'"
+            )
+        return self._plan
 
-    def holds(self, nearest: np.ndarray) -> bool:
+    def covers(self, nearest: np.ndarray) -> bool:
         """Return whether pairs of these distances in Å, (ntypes, ntypes), are in the intervals."""
         return not (nearest < self.nearest).any()
 
     def include(self, nearest: np.ndarray) -> None:
         """Let the intervals hold pairs of these distances in Å, (ntypes, ntypes), and closer ones.
 
-        Nets of types that are new have yet to be looked at (:meth:`check`).
+        Nets of types that are new have yet to be looked at (:meth:`refine`).
         """
         reach = MARGIN * nearest
         with np.errstate(invalid="ignore"):
@@ -179,7 +240,7 @@ class Spectrum:
         self.nearest = np.where(nearest < self.nearest, reach, self.nearest)
         self._renew()
 
-    def check(self, params: Tree) -> None:
+    def refine(self, params: Tree) -> None:
         """Take more coefficients if the nets (nested NumPy arrays) need them.
 
         Where one zone does, the other gets its headroom, too: what compiles does so once.
@@ -204,14 +265,14 @@ class Spectrum:
     def _tail(self, params: Tree, zone: str, count: int) -> float:
         """Return the largest last coefficients of the nets, relative to their largest."""
         basis, worst, own = self._host(zone, count), 0.0, params["descriptor"]
-        within = NEAR * self.config.rcut if zone == "near" else np.inf
+        within = INNER * self.config.rcut if zone == "near" else np.inf
         for a, b in np.argwhere(self.nearest < within).tolist():
             # Excluded pairs count for nothing, but their empty slots at s = 0 do.
             if not self.config.sel[b] or (zone == "near" and (a, b) in self.config.excluded):
                 continue
             net = own["embeddings"][str(self.config.network_index(a, b))]
-            scale = dsc.scale_of(basis, own, a, b)
-            worst = max(worst, dsc.tail(self.config.double_network, net, basis, scale))
+            scale = scale_of(basis, own, a, b)
+            worst = max(worst, tail(self.config.double_network, net, basis, scale))
         return worst
 
     def _enlarged(self, zone: str, needed: int) -> int:
@@ -234,3 +295,30 @@ class Spectrum:
         self.nearest = np.minimum(self.nearest, np.where(nearest >= 0, nearest, np.inf))
         self.counts = {z: max(n, min(int(counts[z]), MOST)) for z, n in self.counts.items()}
         self._renew()
+
+
+class NoPlan:
+    """The planner of a descriptor that is evaluated without a plan."""
+
+    plan: Plan | None = None
+
+    def covers(self, nearest: np.ndarray) -> bool:
+        """Return True: there is nothing that could be too small."""
+        return True
+
+    def include(self, nearest: np.ndarray) -> None:
+        """Do nothing."""
+
+    def refine(self, params: Tree) -> None:
+        """Do nothing."""
+
+    def plan_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Plan | None:
+        """Return None."""
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...tree import Tree
 from .._environment import to_vectors
+from .._tables import spans
 from ._direct import direct
-from ._geometry import spans
 from ._series import series
-from ._settings import SeE2A
+
+if TYPE_CHECKING:
+    from ._descriptor import SeE2A
 
 Array = Any
 Descriptors = dict[int, Array]  #: the type of the centres → (n, M·axis_neuron)
 
 
-def of_geometry(
+def apply(
     xp: Any,
     config: SeE2A,
     params: Tree,

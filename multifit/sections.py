@@ -1,4 +1,4 @@
-"""The kinds of values an input knows, each with the words that name it in errors and documents.
+"""Sections of an input, and the kinds of values they hold.
 
 A kind is an annotated Python type: pydantic checks the type, :class:`Words` turns whatever pydantic
 says about it into our words, and the reference page prints the same words.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ValidationError,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -246,3 +248,78 @@ BatchSize: TypeAlias = Annotated[
         '"filter:N" with an integer N > 0'
     ),
 ]
+
+
+# ---- descriptors --------------------------------------------------------------------------------
+
+
+class DescriptorSection(Section):
+    """The keys of ``model.descriptor`` that every descriptor has."""
+
+    #: other name of a key → the key
+    key_aliases: ClassVar[dict[str, str]] = {}
+
+    type: str
+    sel: Sel = Field(
+        default="auto",
+        description="How many neighbours of each type an atom can have; the farthest beyond that "
+        "are dropped. `auto` counts them in the training data, multiplies the largest count by a "
+        "factor (`auto:F`, 1.1 by default) and rounds up to a multiple of 4.",
+    )
+    rcut: AboveZero = Field(default=6.0, description="Cut-off radius in Å.")
+    neuron: SomeWidths = Field(
+        default=(10, 20, 40),
+        description="Widths of the hidden layers of the embedding net. A layer as wide as the one "
+        "before it, or twice as wide, adds its input to its output.",
+    )
+    precision: Precision = Field(
+        default="default",
+        description="Floating-point precision of the embedding net; default is float64.",
+    )
+    trainable: Flag = Field(default=True, description="Whether training changes the embedding net.")
+    seed: Seed = Field(
+        default=None,
+        description="Seed of the initial parameters; null draws another one in each run.",
+    )
+    exclude_types: TypePairs = Field(
+        default=(), description="Pairs of types that do not see each other in the descriptor."
+    )
+    set_davg_zero: Flag = Field(
+        default=False,
+        description="Whether the mean that the environment is shifted by is set to 0.",
+    )
+
+    @property
+    def dim_out(self) -> int:
+        """Length of one atom's descriptor."""
+        raise NotImplementedError(f"{type(self).__name__} has no dim_out")
+
+
+class RadialSection(DescriptorSection):
+    """The keys of descriptors with an embedding net of the distance."""
+
+    rcut_smth: NotNegative = Field(
+        default=0.5,
+        description="Distance in Å from which the weight of a neighbour falls to 0 at `rcut`.",
+    )
+    activation_function: Activation = Field(
+        default="tanh", description="Activation function of the embedding net."
+    )
+    resnet_dt: Flag = Field(
+        default=False,
+        description="Whether the layers that add their input have a trainable step size.",
+    )
+    type_one_side: Flag = Field(
+        default=False,
+        description="Whether the embedding net depends on the type of the neighbour alone, rather "
+        "than on the types of both atoms.",
+    )
+    env_protection: NotNegative = Field(
+        default=0.0, description="Length in Å added to distances before they are divided by."
+    )
+
+    @model_validator(mode="after")
+    def _switches_before_the_cutoff(self) -> Self:
+        if self.rcut_smth >= self.rcut:
+            raise relation("rcut_smth", f"is {self.rcut_smth}, but must be < rcut, {self.rcut}")
+        return self

@@ -36,8 +36,8 @@ from typing import Any, NamedTuple
 import array_api_compat.numpy as np_xp
 import numpy as np
 
-from ...nn.networks import Network, apply_network
-from ...tree import Tree, map_leaves
+from ..nn.networks import Network, apply_network
+from ..tree import Tree, map_leaves
 
 Array = Any
 

@@ -1,0 +1,250 @@
+"""The protocol of a descriptor: all that the rest of multifit asks of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from ..backend import Backend
+from ..neighbors.requirements import Requirements
+from ..nn.networks import Seed
+from ..tree import Tree
+
+if TYPE_CHECKING:
+    from ..neighbors.frame import Frame
+    from ..sections import DescriptorSection
+    from ..statistics import Sums
+
+Array = Any
+Features = dict[int, Array]  #: the type of the centres → (n, dim_out)
+Pullback = Callable[[Features], Array]  #: D̄ → ∂/∂r_ij (N, 3, P)
+
+#: How networks of one variable are evaluated: by series where they are exact, only so, or directly.
+EMBEDDINGS = ("auto", "spectral", "direct")
+
+
+class Plan(NamedTuple):
+    """What a descriptor prepares for its evaluation, such as nodes and intervals of a series.
+
+    Only the descriptor looks into it. Another object whenever anything of it changes.
+    """
+
+    host: Tree  #: NumPy arrays
+    device: Tree  #: the same, of the backend
+
+
+class Planner(Protocol):
+    """The state from which plans are made; it grows when data or networks ask for it.
+
+    A batch with pairs outside of what a plan covers must not be evaluated with it.
+    """
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan for now; None if the descriptor is evaluated without one."""
+        ...
+
+    def covers(self, nearest: np.ndarray) -> bool:
+        """Return True if the plan holds for pairs of these distances in Å, (ntypes, ntypes)."""
+        ...
+
+    def include(self, nearest: np.ndarray) -> None:
+        """Extend the plan to pairs of these distances in Å, ∞ for none, (ntypes, ntypes)."""
+        ...
+
+    def refine(self, params: Tree) -> None:
+        """Make the plan exact for these parameters of the model (nested NumPy arrays)."""
+        ...
+
+    def plan_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Plan | None:
+        """Return a plan that covers a batch: include, refine if it was extended, and return.
+
+        Raises
+        ------
+        UnsupportedError
+            If a plan was demanded, and there can be none.
+        """
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return numbers and lists from which :meth:`restore` resumes."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Resume from what :meth:`state` returned; ignore that of another kind of run."""
+        ...
+
+
+@runtime_checkable
+class Descriptor(Protocol):
+    """Settings of a descriptor (a frozen dataclass), and its functions.
+
+    Arrays are flat over the atoms of all frames of a batch, sorted by type. ``counts`` maps each
+    type that occurs to its number of atoms, in order. ``tables`` maps each type of neighbours that
+    occurs (its number as text) to ``rij`` (N, 3, k) in Å, ``index`` and ``mask`` (N, k), and
+    ``near`` (m,): the first m columns are those of pairs nearer than ``inner``.
+    """
+
+    name: ClassVar[str]  #: the name in ``input.json``
+    aliases: ClassVar[tuple[str, ...]]  #: other names, in ``input.json`` and in model files
+    backends: ClassVar[frozenset[str]]  #: the backends of this project that have it
+
+    @property
+    def ntypes(self) -> int:
+        """Number of atom types."""
+        ...
+
+    @property
+    def dim_out(self) -> int:
+        """Length of one atom's descriptor."""
+        ...
+
+    @property
+    def neuron(self) -> tuple[int, ...]:
+        """Widths of the embedding networks, for summaries."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """Precision of the networks, as ``input.json`` spells it."""
+        ...
+
+    @property
+    def trainable(self) -> bool:
+        """True if training changes the networks."""
+        ...
+
+    @property
+    def exclude_types(self) -> tuple[tuple[int, int], ...]:
+        """Pairs of types that do not see each other in the descriptor."""
+        ...
+
+    @classmethod
+    def section(cls) -> type[DescriptorSection]:
+        """Return the pydantic class of ``model.descriptor`` for this type."""
+        ...
+
+    @classmethod
+    def examples(cls) -> Iterator[Self]:
+        """Yield small settings for two types, which together use all options, for tests."""
+        ...
+
+    def requires(self) -> Requirements:
+        """Return which neighbours are needed."""
+        ...
+
+    def init(self, seed: Seed) -> Tree:
+        """Return random networks and neutral statistics as NumPy arrays."""
+        ...
+
+    def trainable_names(self) -> Iterator[str]:
+        """Yield the dotted names of the parameters that training may change."""
+        ...
+
+    def sums(self, frames: Sequence[Frame]) -> Sums:
+        """Return sums over the neighbours in some frames; they add up."""
+        ...
+
+    def statistics(self, sums: Sums, protect: float) -> dict[str, np.ndarray]:
+        """Return the parameters that follow from sums; no deviation is below ``protect``."""
+        ...
+
+    def statistics_settings(self) -> dict[str, Any]:
+        """Return the settings that statistics depend on, as JSON has them."""
+        ...
+
+    def nonzero_mean(self, params: Tree) -> int | None:
+        """Return the first type with a mean ≠ 0 where the settings ask for 0, or None."""
+        ...
+
+    def planner(
+        self,
+        backend: Backend,
+        embedding: str = "auto",
+        *,
+        enabled: bool = True,
+        train: bool = False,
+    ) -> Planner:
+        """Return the planner of a run or a prediction.
+
+        Parameters
+        ----------
+        embedding
+            One of :data:`EMBEDDINGS`.
+        enabled
+            False for no plan whatever the settings: Hessians are evaluated without one.
+        train
+            True if the networks will be trained, so that plans should change rarely.
+
+        Raises
+        ------
+        ConfigError, UnsupportedError
+            If ``embedding`` is none of them, or asks for what there cannot be.
+        """
+        ...
+
+    def geometry(
+        self,
+        xp: Any,
+        params: Tree,
+        atype: Array,
+        counts: Mapping[int, int],
+        tables: Mapping[str, Tree],
+        plan: Tree | None = None,
+    ) -> Tree:
+        """Return all that depends on positions and not on trained parameters.
+
+        ``rij`` (N, 3, P) and ``index`` (N, P) of all tables side by side are part of it, unless
+        there are no pairs.
+        """
+        ...
+
+    def apply(
+        self,
+        xp: Any,
+        params: Tree,
+        counts: Mapping[int, int],
+        geometry: Tree,
+        plan: Tree | None = None,
+    ) -> tuple[Features, Pullback]:
+        """Return the descriptors of each type of centres, and the pullback to pair vectors."""
+        ...
+
+    def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
+        """Return the ``descriptor`` section of a model file, with DeePMD-kit's keys."""
+        ...
+
+    @classmethod
+    def deserialize(cls, node: dict[str, Any]) -> tuple[Self, Tree]:
+        """Return settings and parameters of a ``descriptor`` section.
+
+        Raises
+        ------
+        FileFormatError
+            If an array is missing or has another shape than the settings ask for.
+        UnsupportedError
+            If an option is used that multifit does not have.
+        """
+        ...
+
+    def remap_types(
+        self, params: Tree, other: Self, known: Tree, shared: Sequence[tuple[int, int]]
+    ) -> Tree:
+        """Return parameters that are those of another model for the types that both know.
+
+        Parameters
+        ----------
+        params
+            Of this model, for the types that are new.
+        other, known
+            Settings and parameters of the other model.
+        shared
+            (type here, type there) of each type in common.
+        """
+        ...
+
+    def describe(self, type_map: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield (name, text) for ``multifit show``."""
+        ...

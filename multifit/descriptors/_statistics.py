@@ -1,0 +1,93 @@
+"""Mean and deviation of the environment matrix, by the type of the centre.
+
+Source: the definitions of DeePMD-kit's NumPy core (semantics, not code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import array_api_compat.numpy as xp
+import numpy as np
+
+from ..neighbors.frame import Frame
+from ..statistics import Sums, no_sums
+from ..tree import Tree
+from ._environment import Environment, environment
+
+
+class Settings(Protocol):
+    """Settings of a descriptor whose environment is scaled."""
+
+    @property
+    def sel(self) -> tuple[int, ...]:
+        """The most neighbours of each type."""
+        ...
+
+    @property
+    def environment(self) -> Environment:
+        """The radial settings."""
+        ...
+
+    @property
+    def excluded(self) -> frozenset[tuple[int, int]]:
+        """Pairs of types that do not see each other, in both orders."""
+        ...
+
+    @property
+    def set_davg_zero(self) -> bool:
+        """True if the mean is 0 whatever the data."""
+        ...
+
+
+def environment_sums(config: Settings, frames: Iterable[Frame]) -> Sums:
+    """Return the sums of R's radial and angular parts for each centre type, (ntypes, 2).
+
+    Empty slots count as zeros, as they do in the model.
+    """
+    n = len(config.sel)
+    sums = no_sums(n, 2)
+    for frame in frames:
+        atoms = np.bincount(frame.atype[frame.atype >= 0], minlength=n)
+        number = atoms[:, None] * sum(config.sel) * np.array([1.0, 3.0])
+        total, squares = np.zeros((n, 2)), np.zeros((n, 2))
+        for b, table in frame.tables.items():
+            rij, centre = table.rij.T[None, :, :], frame.atype[table.i]
+            rows, _ = environment(xp, config.environment, rij, np.ones_like(rij[:, 0, :]))
+            seen = np.array([(a, b) not in config.excluded for a in range(n)])[centre]
+            for sums_of, values in ((total, rows[0]), (squares, rows[0] * rows[0])):
+                each = [np.bincount(centre, seen * value, minlength=n) for value in values]
+                sums_of += np.stack([each[0], each[1] + each[2] + each[3]], axis=1)
+        sums = sums + Sums(number, total, squares)
+    return sums
+
+
+def environment_statistics(
+    config: Settings, sums: Sums, protect: float = 0.01
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return davg and dstd, (ntypes, ntypes, 4): those of the centre for every neighbour type."""
+    n = len(config.sel)
+    davg = np.zeros((n, n, 4))
+    if not config.set_davg_zero:
+        davg[:, :, 0] = sums.mean()[:, :1]
+    std = sums.deviation(protect)
+    dstd = np.repeat(std, [1, 3], axis=1)
+    return davg, np.broadcast_to(dstd[:, None, :], (n, n, 4)).copy()
+
+
+def settings_of(config: Settings) -> dict[str, Any]:
+    """Return the settings that the statistics depend on, as JSON has them."""
+    return {
+        "environment": asdict(config.environment),
+        "sel": config.sel,
+        "exclude": sorted(config.excluded),
+        "davg_zero": config.set_davg_zero,
+    }
+
+
+def nonzero_mean(config: Settings, params: Tree) -> int | None:
+    """Return the first type with a mean ≠ 0 where the settings ask for 0, or None."""
+    wrong = np.asarray(params["davg"])[:, :, 0].any(axis=1)
+    return int(np.argmax(wrong)) if config.set_davg_zero and wrong.any() else None
