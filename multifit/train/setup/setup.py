@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from ... import models as mdl
 from ... import statistics as stat
 from ...backend import Backend
 from ...batching.batch import Batcher
+from ...batching.shapes import MOST
 from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
 from ...data import System, batch_sizes, open_systems, system_probabilities
 from ...descriptors import Planner
@@ -51,26 +53,6 @@ class Setup:
     rate: LearningRate
     numb_steps: int
     aliases: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def model(self) -> mdl.Model:
-        """The model of the first task."""
-        return self.tasks[0].model
-
-    @property
-    def loss(self) -> LossConfig:
-        """The loss of the first task."""
-        return self.tasks[0].loss
-
-    @property
-    def training(self) -> Source:
-        """The source of training data of the first task."""
-        return self.tasks[0].data.training.source
-
-    @property
-    def training_sizes(self) -> Sequence[int]:
-        """The batch sizes of training data of the first task."""
-        return self.tasks[0].data.training.sizes
 
 
 def _sel_factor(sel: str) -> float:
@@ -118,46 +100,46 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
     rate = learning_rate(config.learning_rate.model_dump(), steps)
     loss = build_loss(config, rate.start_lr)
+    dataset = functools.partial(_dataset, model, loss, backend)
     second, given = None, training.validation_data
     if given is not None:
         held_out = open_systems(given.systems, type_map, base=base)
         of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
-        _check("validation", held_out, model, loss)
-        # Its own batcher, as a thread uses the other meanwhile: runs stay reproducible.
-        source = Source(held_out, _batcher(model, backend), model, loss)
-        source.plan(of_these, VALIDATION_SHAPES)
-        second = _dataset(source, of_these, given, VALIDATION_DATA, given.numb_btch)
-    _check("training", systems, model, loss)
-    source = Source(systems, _batcher(model, backend), model, loss)
-    source.plan(sizes)
-    first = _dataset(source, sizes, section, TRAINING_DATA)
+        second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
+    first = dataset("training", systems, sizes, section)
     task = Task("", model, loss, TaskData(first, second))
     return Setup(config, backend, (task,), build_optimizer(config), rate, steps)
 
 
-def _batcher(model: mdl.Model, backend: Backend) -> Batcher:
-    needs = model.descriptor.requires()
-    return Batcher(needs, model.pair_exclude_types, backend.static_shapes)
-
-
 def _dataset(
-    source: Source,
+    model: mdl.Model,
+    loss: LossConfig,
+    backend: Backend,
+    kind: str,
+    systems: Sequence[System],
     sizes: Sequence[int],
     section: TrainingDataSection | ValidationDataSection,
-    where: str,
-    numb_btch: int = 1,
+    most: int = MOST,
 ) -> Dataset:
-    """Return a source with the probabilities of its systems.
+    """Return systems as a source of batches, after checks.
 
     Parameters
     ----------
-    where
-        The name of the section, for messages.
+    kind
+        ``"training"`` or ``"validation"``.
+    most
+        The most shapes that its batches get.
     """
+    _check(kind, systems, model, loss)
+    needs = model.descriptor.requires()
+    # Each source has a batcher of its own, as a thread uses one meanwhile: runs stay reproducible.
+    batcher = Batcher(needs, model.pair_exclude_types, backend.static_shapes)
+    source = Source(systems, batcher, model, loss)
     source.check_atoms()
+    source.plan(sizes, most)
     rule, given = section.auto_prob, section.sys_probs
-    probabilities = system_probabilities(source.systems, sizes, rule, given, where)
-    return Dataset(source, sizes, probabilities.tolist(), numb_btch)
+    probabilities = system_probabilities(systems, sizes, rule, given, f"training.{kind}_data")
+    return Dataset(source, sizes, probabilities.tolist(), getattr(section, "numb_btch", 1))
 
 
 def _check(kind: str, systems: Sequence[System], model: mdl.Model, loss: LossConfig) -> None:
@@ -173,22 +155,22 @@ def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[i
     return max(1, round(epochs * batches))
 
 
-def survey(setup: Setup) -> tuple[Planner, str]:
-    """Look at the frames that statistics are taken from.
+def survey(setup: Setup, task: Task) -> tuple[Planner, str]:
+    """Return the planner of a task's descriptor, and a note on its neighbours.
 
     Returns
     -------
     planner
-        The descriptor's planner, with a plan that covers these frames.
+        With a plan that covers the frames that statistics are taken from.
     note
         What to say about neighbours beyond ``sel``; empty if there are none.
     """
-    source = setup.training
-    ntypes = setup.model.ntypes
+    source, sizes = task.data.training.source, task.data.training.sizes
+    ntypes = task.model.ntypes
     nearest, dropped, looked = np.full((ntypes, ntypes), np.inf), 0, 0
     fullest = np.zeros(ntypes, dtype=np.int64)
     section = setup.config.model
-    for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
+    for k, frames in source.first_frames(sizes, section.data_stat_nbatch):
         ready, _ = source.load(k, frames)
         source.batcher.reserve(ready)
         nearest = np.minimum(nearest, np.min([frame.nearest for frame in ready], axis=0))
@@ -202,8 +184,8 @@ def survey(setup: Setup) -> tuple[Planner, str]:
             f"warning: sel {list(source.batcher.sel)} is too small: in {looked} frames "
             f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
         )
-    enabled = not setup.loss.needs_hessian
-    planner = setup.model.descriptor.planner(
+    enabled = not task.loss.needs_hessian
+    planner = task.model.descriptor.planner(
         setup.backend, section.embedding, enabled=enabled, train=True
     )
     planner.include(nearest)

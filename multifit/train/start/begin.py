@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     moments = initial_moments(setup, state.moments, trainable)
     planners, series = {}, by_task(setup.tasks, state.series)
     for task in setup.tasks:
-        planner, note = survey(replace(setup, tasks=(task,)))
+        planner, note = survey(setup, task)
         notes += [task.titled(note)] if note else []
         if series[task.name]:
             planner.restore(series[task.name])
@@ -60,9 +60,8 @@ def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[T
     if start.init_model is not None:
         params, more = init_model(task.model, start.init_model)
         return params, [f"starting from the parameters of {start.init_model}", *more]
-    alone = replace(setup, tasks=(task,))
-    found, notes = _statistics(alone, output)
-    params = init_params(alone, found)
+    found, notes = _statistics(setup, task, output)
+    params = init_params(setup, task, found)
     if start.finetune is None:
         return params, notes
     params, more = finetune(task.model, params, start.finetune)
@@ -74,13 +73,13 @@ def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[T
     return params, [*notes, f"fine-tuning {start.finetune}, {what}", *more]
 
 
-def _statistics(setup: Setup, output: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def _statistics(setup: Setup, task: Task, output: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return the statistics of the training data, and where they come from if not from these."""
     given = setup.config.training.stat_file
-    stored = StatFile(None if given is None else output / given, setup)
+    stored = StatFile(None if given is None else output / given, setup, task)
     found = stored.read()
     if found is not None:
         return found, [f"statistics read from {stored.path}"]
-    found = collect_statistics(setup)
+    found = collect_statistics(setup, task)
     stored.write(found)
     return found, []

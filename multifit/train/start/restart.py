@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...errors import TrainingError
-from ..setup.dos_grid import given_up
+from ..setup.dos_grid import lost_energies
 from ..setup.setup import Setup
 from . import changes as changes
 from . import checkpoint as ckpt
@@ -33,7 +33,7 @@ def restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
     if state.input:  # checkpoints of the first version have none
         notes += changes.notes(state.input, given, resized=bool(warning))
     notes += [warning] if warning else []
-    return state, notes + given_up(task.model, theirs)
+    return state, notes + lost_energies(task.model, theirs)
 
 
 def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:
