@@ -30,6 +30,7 @@ import numpy as np
 
 from ... import precision as prec
 from ...backend import Backend
+from ...batching.types import Table
 from ...neighbors.requirements import Requirements
 from ...nn.networks import Network, Seed
 from ...statistics import Sums
@@ -188,7 +189,7 @@ class SeE2A:
         params: Tree,
         atype: Array,
         counts: Mapping[int, int],
-        tables: Mapping[str, Tree],
+        tables: Mapping[str, Table],
         plan: Tree | None = None,
     ) -> Tree:
         """Return R̃ and, with a plan, the polynomials and their moments (``_geometry.py``)."""

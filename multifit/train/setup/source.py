@@ -11,12 +11,12 @@ import numpy as np
 from ... import models as mdl
 from ...batching.batch import Batcher
 from ...batching.shapes import MOST, Shape
+from ...batching.types import Batch
 from ...data import System, parameters, real_types, snapshot, where
 from ...errors import DataError
 from ...evaluation import labels
 from ...loss import LossConfig
 from ...neighbors.frame import Frame
-from ...tree import Tree
 from ..profile.recorder import OFF, Recorder
 from .frame_cache import FrameCache
 from .labels import as_batch, check_weights
@@ -29,7 +29,7 @@ FRAMES = 1024
 class HostBatch:
     """One batch, as NumPy arrays, and where it came from."""
 
-    batch: Tree
+    batch: Batch
     label: dict[str, Any]
     system: int
     frames: np.ndarray

@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...backend import Backend
+from ...batching.types import Batch, map_arrays
 from ...descriptors import Plan, Planner
 from ...tree import Tree, map_leaves, walk
 from ..profile.recorder import OFF, Recorder
@@ -27,7 +28,7 @@ class DeviceBatch:
     """A batch whose arrays are those of the backend."""
 
     work: HostBatch  #: what it was made of, as NumPy arrays
-    batch: Tree
+    batch: Batch
     label: dict[str, Any]
     plan: Plan | None  #: the plan for which it was made
     ready: bool = True  #: whether it was made at all
@@ -82,14 +83,16 @@ class DeviceBatches:
         span, plan, host = self.recorder.span, self.planner.plan, work.batch
         if not self.planner.covers(work.nearest):
             # Polynomials would be of points far outside: the loop lets the intervals grow first.
-            return DeviceBatch(work, {}, {}, plan, ready=False)
+            return DeviceBatch(work, host, {}, plan, ready=False)
         if self.backend.on_cpu and not self.source.loss.needs_hessian:
             with span("geometry of the pairs"):
-                given = host if plan is None else {**host, "plan": plan.host}
-                host = mdl.prepared(xp, self.source.model, self.params, given)
-                host = {key: x for key, x in host.items() if key != "plan"}
+                if plan is not None:
+                    host = {**host, "plan": plan.host}
+                host = mdl.prepared(xp, self.source.model, self.params, host)
+                host.pop("plan", None)
         with span("copy to the device"):
-            batch, label = (map_leaves(self.backend.as_input, x) for x in (host, work.label))
+            batch = map_arrays(self.backend.as_input, host)
+            label = map_leaves(self.backend.as_input, work.label)
         if plan is not None:
             batch["plan"] = plan.device
         return DeviceBatch(work, batch, label, plan)

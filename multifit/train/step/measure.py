@@ -14,6 +14,7 @@ import numpy as np
 from ... import models as mdl
 from ... import precision as prec
 from ...backend import Backend
+from ...batching.types import Batch
 from ...tree import Flat, Tree, unflatten, walk
 from ..profile.breakdown import Breakdown, Floor
 from .compilations import atoms
@@ -33,7 +34,7 @@ class LastStep:
     objective: Objective | None = None
     step: Step | None = None
     names: tuple[str, ...] = ()  #: of the parameters that it trains
-    arguments: tuple[Flat, Tree, Tree, Tree] | None = None  #: frozen, batch, label, scalars
+    arguments: tuple[Flat, Batch, Tree, Tree] | None = None  #: frozen, batch, label, scalars
 
     def watched(self, objective: Objective, step: Step) -> Step:
         """Return the same step; its calls are remembered."""
@@ -129,7 +130,7 @@ def _alone(backend: Backend, f: Callable[..., Tree], *args: Any) -> Callable[[],
     return call
 
 
-def _predictions(objective: Objective, params: Tree, batch: Tree) -> dict[str, Callable[[], None]]:
+def _predictions(objective: Objective, params: Tree, batch: Batch) -> dict[str, Callable[[], None]]:
     """Return predictions for a batch: without and with derivatives, where there are any."""
     backend, model, loss = objective.backend, objective.model, objective.loss
     full = _alone(backend, prediction(backend, model, loss), params, batch)
@@ -142,7 +143,7 @@ def _predictions(objective: Objective, params: Tree, batch: Tree) -> dict[str, C
 
 
 def _gradient(
-    objective: Objective, params: Flat, frozen: Flat, batch: Tree, label: Tree, lr: Array
+    objective: Objective, params: Flat, frozen: Flat, batch: Batch, label: Tree, lr: Array
 ) -> Callable[[], None]:
     """Return a call that also computes the loss and its gradient."""
     backend = objective.backend
@@ -175,7 +176,7 @@ def _whole(
     return call
 
 
-def _products(objective: Objective, batch: Tree) -> list[tuple[int, int, int]]:
+def _products(objective: Objective, batch: Batch) -> list[tuple[int, int, int]]:
     """Return (atoms, n_in, n_out) of every layer of the fitting net of every type in a batch."""
     fitting = objective.model.fitting
     if objective.loss.needs_hessian:  # has many more products, by far

@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...backend import Backend
+from ...batching.types import Batch
 from ...loss import LossConfig, evaluate
 from ...optim import adam as opt
 from ...tree import Flat, Tree, unflatten
@@ -20,7 +21,7 @@ Array = Any
 
 def prediction(
     backend: Backend, model: mdl.Model, loss: LossConfig
-) -> Callable[[Tree, Tree], dict[str, Array]]:
+) -> Callable[[Tree, Batch], dict[str, Array]]:
     """Return f(params, batch) → the outputs that the loss compares with labels."""
     if loss.needs_hessian:
         return functools.partial(mdl.evaluate_hessian, backend, model)
@@ -47,7 +48,7 @@ class Objective:
     select: Callable[[Tree], Tree] = _all
 
     def __call__(
-        self, trainable: Flat, frozen: Flat, batch: Tree, label: dict[str, Array], lr: Array
+        self, trainable: Flat, frozen: Flat, batch: Batch, label: dict[str, Array], lr: Array
     ) -> tuple[Array, dict[str, Array]]:
         """Return the loss (0-d) and its metrics; differentiable in the first argument."""
         params = self.select(unflatten({**frozen, **trainable}))
@@ -71,7 +72,7 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
         params: Flat,
         frozen: Flat,
         state: dict[str, Flat],
-        batch: Tree,
+        batch: Batch,
         label: dict[str, Array],
         scalars: dict[str, Array],
     ) -> tuple[Flat, dict[str, Flat], dict[str, Array]]:
