@@ -87,7 +87,7 @@ def prepare(
 
     with recorder.span("prepare the validation"):
         validators = prepare_validation(run, seed, tell)
-    full = [FullValidation(setup, task, run.output, after) for task in tasks]
+    full = [FullValidation(setup, each.task, run.output, after) for each in validators]
     steps = [prepare_step(run, task, recorder, last, tell) for task in tasks]
     board = None
     if training.tensorboard:
