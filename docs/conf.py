@@ -1,4 +1,4 @@
-"""Sphinx: MyST pages, and two pages that are written from the code at every build."""
+"""Sphinx configuration: MyST pages, and two pages generated from the code in every build."""
 
 from __future__ import annotations
 
@@ -17,32 +17,35 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
+highlight_language = "text"  # blocks without a language are commands and their output
 
 html_theme = "furo"
 html_title = f"multifit {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-# References to our public names are checked; other projects' pages are not here to be linked to.
+# Check references to our public names; there are no inventories of other projects.
 nitpick_ignore_regex = [(r"py:.*", r"(?!multifit\.).*"), (r"py:.*", r"multifit\.(.*\.)?_.*")]
 
 HERE = Path(__file__).parent
 
-#: What stands above the support matrix.
+#: The text above the support matrix.
 SUPPORT = """\
 # Support matrix
 
-What each backend of this version can do. A cell that says no raises an error that names the
-backends which can; each cell is tested. [How equal the backends are](../consistency.md) is another
-page.
+Features of each backend in this version. A feature marked "—" raises an error that names the
+backends that have it, and every cell is tested. [Consistency](../consistency.md) lists the
+deviations between backends.
 
 """
 
 
 def write_generated(_app: Sphinx) -> None:
-    """Write the input reference and the support matrix, which live in the code."""
+    """Write the input reference and the support matrix from the code."""
     from multifit import support
     from multifit.config import _reference
 
@@ -51,11 +54,11 @@ def write_generated(_app: Sphinx) -> None:
     pages = {"input.md": _reference.markdown(), "support.md": SUPPORT + support.markdown()}
     for name, text in pages.items():
         path = folder / name
-        # An unchanged page keeps its date, so that Sphinx reads only what changed.
+        # Keep the date of unchanged pages, so that Sphinx reads only changed ones.
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:
-    """Have the generated pages written before Sphinx looks for pages."""
+    """Write the generated pages before Sphinx collects its sources."""
     app.connect("builder-inited", write_generated)

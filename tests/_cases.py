@@ -94,9 +94,10 @@ def draw(model: mdl.Model, seed: int = 7) -> Tree:
     """
     rng = np.random.default_rng(seed)
     params = mdl.init(model, seed, seed + 1)
-    n = model.ntypes
-    params["descriptor"]["davg"] = rng.normal(scale=0.2, size=(n, n, 4))
-    params["descriptor"]["dstd"] = rng.uniform(0.2, 0.8, size=(n, n, 4))
+    n, own = model.ntypes, params["descriptor"]
+    if "davg" in own:
+        own["davg"] = rng.normal(scale=0.2, size=own["davg"].shape)
+        own["dstd"] = rng.uniform(0.2, 0.8, size=own["dstd"].shape)
     biases = (n, model.fitting.dim_out)
     params["out_bias"] = rng.normal(size=biases)
     params["fitting"]["bias_atom_e"] = rng.normal(size=biases)

@@ -134,7 +134,7 @@ class Batcher:
         frames: Sequence[Frame],
         fparam: np.ndarray | None = None,
         aparam: Sequence[np.ndarray] | np.ndarray | None = None,
-        others: int = 0,
+        ghosts: int = 0,
     ) -> tuple[Batch, Layout]:
         """Return a batch of frames and the places of their atoms.
 
@@ -144,9 +144,9 @@ class Batcher:
             (nframes, numb_fparam).
         aparam
             (natoms, numb_aparam) for each frame.
-        others
-            Places for atoms outside, at which pairs of a part of a frame may end
-            (:mod:`multifit.batching.partition`).
+        ghosts
+            Places for ghosts, at which pairs of a part of a system may end; at least as many as
+            the frame, then the only one, has.
 
         Returns
         -------
@@ -156,8 +156,8 @@ class Batcher:
             The frame and the atom of each place of the flat list.
         """
         layout, shape, places = self._lay_out(frames)
-        if others:
-            places = [np.append(places[0], len(layout.real) + np.arange(others))]
+        if ghosts:
+            places = [np.append(places[0], len(layout.real) + np.arange(ghosts))]
         centres: dict[str, Centres] = {}
         start = 0
         for a, n in enumerate(shape.counts):
@@ -187,8 +187,8 @@ class Batcher:
             "centres": centres,
             "tables": tables,
         }
-        if others:
-            batch["others"] = np.zeros(others)
+        if ghosts:
+            batch["ghosts"] = np.zeros(ghosts)
         if fparam is not None:
             batch["fparam"] = layout.padded(np.asarray(fparam, dtype=np.float64))
         if aparam is not None:

@@ -1,8 +1,9 @@
-"""Large frames in pieces: which atoms go through the networks together, and what they need.
+"""Large frames in parts: which atoms go through the networks together, and what they need.
 
-All pieces have the same numbers of atoms of each type, whether the frame is the same everywhere or
-not: the atoms of each type are put into an order in which those that are near each other in space
-are near each other in the list, and piece k takes the k-th part of every type.
+All parts have the same numbers of atoms of each type, even where the frame is not homogeneous: the
+atoms of each type are put into an order in which those that are near each other in space are near
+each other in the list, and part k takes the k-th part of every type. A part is a subdomain: its
+atoms, and as ghosts those outside at which its pairs end.
 """
 
 from __future__ import annotations
@@ -20,24 +21,17 @@ INNER = (5.0, 95.0)
 
 
 class Order(NamedTuple):
-    """The real atoms of a frame, piece by piece, and by type within a piece."""
+    """The real atoms of a frame, part by part, and by type within a part."""
 
     atoms: np.ndarray  #: their numbers in the frame, (n,)
-    edges: np.ndarray  #: piece k has the atoms edges[k] … edges[k + 1] − 1 of the order
-    natoms: int  #: atoms of the frame, virtual ones too
-
-    def gather(self, values: np.ndarray) -> np.ndarray:
-        """Return (natoms, …) as in the frame from (n, …) in this order; virtual atoms are zero."""
-        found = np.zeros((self.natoms, *values.shape[1:]), dtype=values.dtype)
-        found[self.atoms] = values
-        return found
+    edges: np.ndarray  #: part k has the atoms edges[k] … edges[k + 1] − 1 of the order
 
 
 class Subdomain(NamedTuple):
-    """A part of a frame, with neighbours that may be outside."""
+    """A part of a frame."""
 
-    frame: Frame  #: j ≥ number of its atoms: others[j − number]
-    others: np.ndarray  #: atoms outside at which pairs end, ascending
+    frame: Frame  #: its atoms, and the pairs that begin at them
+    ghosts: np.ndarray  #: numbers in the whole frame of the atoms outside at which pairs end
 
 
 def spatial_order(
@@ -52,23 +46,42 @@ def spatial_order(
     cell
         (3, 3) in Å, or None.
     atype
-        (natoms,); −1 is a virtual atom, which is in no piece.
+        (natoms,); −1 is a virtual atom, which is in no part.
     """
     real = np.flatnonzero(atype >= 0)
-    number = max(1, -(-len(real) // size))
+    number = _number(len(real), size)
     points = _points(np.asarray(coord, dtype=np.float64)[real], cell, np.asarray(pbc, dtype=bool))
     cuts = _cuts(points, number)
-    atoms, piece = [], []
-    for a in np.unique(atype[real]):
-        mine = np.flatnonzero(atype[real] == a)
-        atoms.append(real[mine[_tiled(points[mine], cuts)]])
-        piece.append(np.arange(len(mine)) * number // len(mine))
-    if not atoms:
-        return Order(real, np.zeros(2, dtype=np.int64), len(atype))
-    pieces = np.concatenate(piece)
-    edges = np.concatenate([[0], np.cumsum(np.bincount(pieces, minlength=number))])
-    order = np.argsort(pieces, kind="stable")
-    return Order(np.concatenate(atoms)[order], edges, len(atype))
+    kinds = [np.flatnonzero(atype[real] == a) for a in np.unique(atype[real])]
+    return _in_parts([real[mine[_tiled(points[mine], cuts)]] for mine in kinds], number)
+
+
+def index_order(atype: np.ndarray, size: int) -> Order:
+    """Return the same for atoms of unknown positions that are near each other if their numbers are.
+
+    So engines number them. Otherwise parts have more ghosts, which cost little.
+
+    Parameters
+    ----------
+    atype
+        (natoms,); −1 is a virtual atom, which is in no part.
+    """
+    kinds = [np.flatnonzero(atype == a) for a in np.unique(atype[atype >= 0])]
+    return _in_parts(kinds, _number(sum(map(len, kinds)), size))
+
+
+def _number(natoms: int, size: int) -> int:
+    """Return the number of parts."""
+    return max(1, -(-natoms // size))
+
+
+def _in_parts(kinds: Sequence[np.ndarray], number: int) -> Order:
+    """Return the order of parts that take their share of each type's atoms."""
+    if not kinds:
+        return Order(np.zeros(0, dtype=np.int64), np.zeros(number + 1, dtype=np.int64))
+    part = np.concatenate([np.arange(len(mine)) * number // len(mine) for mine in kinds])
+    edges = np.concatenate([[0], np.cumsum(np.bincount(part, minlength=number))])
+    return Order(np.concatenate(kinds)[np.argsort(part, kind="stable")], edges)
 
 
 def _points(coord: np.ndarray, cell: np.ndarray | None, periodic: np.ndarray) -> np.ndarray:
@@ -110,19 +123,20 @@ def _tiled(points: np.ndarray, cuts: Sequence[tuple[int, int]]) -> np.ndarray:
     return order
 
 
-def cut(frame: Frame, start: int, stop: int) -> Subdomain:
+def subdomain(frame: Frame, start: int, stop: int) -> Subdomain:
     """Return the atoms start … stop − 1 of a frame; nothing of the tables is copied but ``j``."""
     spans = {b: slice(*np.searchsorted(t.i, (start, stop))) for b, t in frame.tables.items()}
-    there = np.zeros(len(frame.atype), dtype=bool)
+    outside = np.zeros(len(frame.atype) + frame.nghost, dtype=bool)
     for b, span in spans.items():
-        there[frame.tables[b].j[span]] = True
-    there[start:stop] = False
-    others = np.flatnonzero(there)
-    place = np.zeros(len(frame.atype), dtype=np.int64)
+        outside[frame.tables[b].j[span]] = True
+    outside[start:stop] = False
+    ghosts = np.flatnonzero(outside)
+    place = np.zeros(len(outside), dtype=np.int64)
     place[start:stop] = np.arange(stop - start)
-    place[others] = stop - start + np.arange(len(others))
+    place[ghosts] = stop - start + np.arange(len(ghosts))
     tables = {}
     for b, span in spans.items():
         t = frame.tables[b]
         tables[b] = PairTable(t.i[span] - start, t.col[span], place[t.j[span]], t.rij[span])
-    return Subdomain(Frame(frame.atype[start:stop], tables, frame.nearest), others)
+    part = Frame(frame.atype[start:stop], tables, frame.nearest, nghost=len(ghosts))
+    return Subdomain(part, ghosts)

@@ -29,7 +29,7 @@ class Table(TypedDict):
     """The neighbours of one type around all atoms, at most k of an atom."""
 
     rij: Array  #: vectors from the centre to the neighbour, Å, (N, 3, k)
-    index: Array  #: place of the neighbour among N, or N + that among ``others``, int64, (N, k)
+    index: Array  #: place of the neighbour among N, or N + that among ``ghosts``, int64, (N, k)
     mask: Array  #: 1 for a pair, 0 for an empty column, (N, k)
     near: Array  #: zeros; the first m of the k columns are those of near pairs, (m,)
 
@@ -43,7 +43,7 @@ class Batch(TypedDict):
     tables: NotRequired[dict[str, Table]]  #: until :func:`multifit.models.prepared` replaces them
     geometry: NotRequired[dict[str, Any]]  #: opaque: what the descriptor makes of the tables once
     plan: NotRequired[dict[str, Any]]  #: opaque: how the descriptor evaluates, if it plans
-    others: NotRequired[Array]  #: zeros; places for atoms outside of a part of a frame, (M,)
+    ghosts: NotRequired[Array]  #: zeros; places for ghosts at which pairs may end, (M,)
     directions: NotRequired[Array]  #: atoms that columns of the Hessian move, (natoms, m)
     fparam: NotRequired[Array]  #: frame parameters, (nframes, numb_fparam)
 

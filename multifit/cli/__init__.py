@@ -14,13 +14,13 @@ from ..errors import MultifitError
 
 #: verb → (module, what it does)
 COMMANDS = {
-    "train": ("_train", "fit a model to data"),
+    "train": ("_train", "train a model"),
     "test": ("_test", "compare a model with labelled data"),
-    "show": ("_show", "say what a model file holds"),
-    "convert": ("_convert", "write a model in another file format"),
-    "change-bias": ("_change_bias", "fit the bias of each type again to data"),
+    "show": ("_show", "show the contents of a model file"),
+    "convert": ("_convert", "convert a model to another file format"),
+    "change-bias": ("_change_bias", "refit the output bias of each type to data"),
     "neighbor-stat": ("_neighbor_stat", "count neighbours in data, to choose sel"),
-    "backends": ("_backends", "list the frameworks, their versions and features"),
+    "backends": ("_backends", "list the backends with their versions, devices and features"),
     "schema": ("_schema", "print the JSON Schema of input.json"),
 }
 
@@ -34,12 +34,12 @@ USER_ERROR = 2
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="multifit",
-        description="Fit neural-network potentials and densities of states from DeePMD input "
-        "files.",
+        description="Train deep potentials and models of the density of states from DeePMD-kit "
+        "input files.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="commands:\n"
         + "\n".join(f"  {name:<14} {about}" for name, (_, about) in COMMANDS.items())
-        + "\n\nmultifit COMMAND --help says more.",
+        + "\n\nRun multifit COMMAND --help for the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"multifit {__version__}")
     _add_verbose(parser)
@@ -52,7 +52,7 @@ def _add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verbose",
         action="store_true",
-        help="also say what frameworks say, which files are written, and where errors come from",
+        help="show messages of the frameworks, names of written files and tracebacks of errors",
     )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model or a checkpoint")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model or checkpoint")
     add_data_arguments(parser, required=False)
     parser.add_argument(
         "-b",
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=float,
         metavar="EV",
-        help="use these biases, one for each type of the model, instead of fitting",
+        help="set these biases, one per type of the model, instead of fitting",
     )
     parser.add_argument(
         "-n",
@@ -38,21 +38,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=0,
         metavar="N",
-        help="N frames of each system, evenly spread (default: 0, all)",
+        help="use N evenly spaced frames of each system (default: 0, all)",
     )
     parser.add_argument(
         "-m",
         "--mode",
         choices=("change", "set"),
         default="change",
-        help="fit a shift to the model's errors (default), or the bias to the labels alone",
+        help="change: fit a shift to the errors of the model (default); set: fit the bias to the "
+        "labels alone",
     )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="FILE",
-        help="the new model (default: MODEL with _updated before its ending)",
+        help="output file (default: MODEL with _updated before its extension)",
     )
     add_backend_argument(parser)
 

@@ -10,11 +10,11 @@ from ..errors import FileFormatError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="a model or a checkpoint")
+    parser.add_argument("input", type=Path, metavar="INPUT", help="model or checkpoint")
     parser.add_argument(
-        "output", type=Path, metavar="OUTPUT", help="the ending chooses: .dp, .json or .yaml"
+        "output", type=Path, metavar="OUTPUT", help="output file: .dp, .json or .yaml"
     )
-    parser.add_argument("--force", action="store_true", help="replace OUTPUT if it exists")
+    parser.add_argument("--force", action="store_true", help="overwrite OUTPUT")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -22,14 +22,14 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = True
         "--system",
         nargs="+",
         metavar="DATA",
-        help="data systems: folders (searched with their subfolders), HDF5 and xyz files",
+        help="data systems: folders (searched recursively), HDF5 or xyz files",
     )
     source.add_argument(
         "-f",
         "--datafile",
         type=Path,
         metavar="FILE",
-        help="a text file with the path of one data system in each line",
+        help="text file with the path of one data system per line",
     )
 
 

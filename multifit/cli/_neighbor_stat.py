@@ -12,19 +12,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_data_arguments(parser)
     parser.add_argument(
-        "-r", "--rcut", type=float, required=True, metavar="RCUT", help="the cut-off, Å"
+        "-r", "--rcut", type=float, required=True, metavar="RCUT", help="cut-off in Å"
     )
     parser.add_argument(
         "-t",
         "--type-map",
         nargs="+",
         metavar="ELEMENT",
-        help="the order of the types (default: that of the data)",
+        help="order of the types (default: as in the data)",
     )
     parser.add_argument(
         "--mask",
         action="store_true",
-        help="atoms whose aparam is 0 are not there (use_aparam_as_mask)",
+        help="ignore atoms with aparam 0 (use_aparam_as_mask)",
     )
 
 

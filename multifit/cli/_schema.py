@@ -10,7 +10,7 @@ from pathlib import Path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="write there instead of to stdout"
+        "-o", "--output", type=Path, metavar="FILE", help="output file (default: stdout)"
     )
 
 

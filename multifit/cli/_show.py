@@ -35,15 +35,15 @@ class Shown:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model or a checkpoint")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model or checkpoint")
     parser.add_argument(
         "attributes",
         nargs="*",
         metavar="PART",
-        help=f"only these: {', '.join(PARTS)}",
+        help=f"show only these parts: {', '.join(PARTS)}",
     )
     parser.add_argument(
-        "--input", action="store_true", help="print the model's section of input.json instead"
+        "--input", action="store_true", help="print the model section of its input.json instead"
     )
 
 

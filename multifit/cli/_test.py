@@ -50,7 +50,12 @@ CUMULATIVE = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "-m", "--model", type=Path, required=True, metavar="MODEL", help=".dp, .json or .yaml file"
+        "-m",
+        "--model",
+        type=Path,
+        required=True,
+        metavar="MODEL",
+        help="model file: .dp, .json or .yaml",
     )
     add_data_arguments(parser)
     parser.add_argument(
@@ -59,40 +64,39 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=0,
         metavar="N",
-        help="only the first N frames of each system (default: 0, all)",
+        help="use the first N frames of each system (default: 0, all)",
     )
     parser.add_argument(
         "-d",
         "--detail-file",
         metavar="PREFIX",
-        help="write labels and predictions to PREFIX.e.out, PREFIX.f.out, PREFIX.v.out, …; those "
-        "of a DOS model to PREFIX.dos.out.N and PREFIX.ados.out.N, where N counts the frames",
+        help="write labels and predictions to PREFIX.e.out, PREFIX.f.out, PREFIX.v.out, …; for a "
+        "DOS model to PREFIX.dos.out.N and PREFIX.ados.out.N for frame N",
     )
     parser.add_argument(
         "--per-frame",
         action="store_true",
-        help="also a table with the errors of each frame, and Fermi level and gap if a DOS model "
-        "has energies and electrons; with -d also as PREFIX.frames.out, and the errors of each "
-        "atom as PREFIX.atoms.out",
+        help="print the errors of each frame and, for a DOS model with energies and electrons, its "
+        "Fermi level and gap; with -d also write PREFIX.frames.out, and the errors of each atom "
+        "to PREFIX.atoms.out",
     )
     parser.add_argument(
         "--plot",
         type=Path,
         metavar="FILE",
-        help="draw predictions against labels; of a DOS model those of the best, the median and "
-        "the worst frame; .png, .pdf or .svg",
+        help="plot predictions against labels (for a DOS model: the best, the median and the worst "
+        "frame) to a .png, .pdf or .svg file",
     )
     parser.add_argument(
         "--plot-atoms",
         action="store_true",
-        help="also draw the atoms of the median frame: the mean of each type, the best, the worst "
-        "(DOS models)",
+        help="also plot atoms of the median frame: the mean of each type, the best and the worst "
+        "atom (DOS models)",
     )
     parser.add_argument(
         "--hessian",
         action="store_true",
-        help="compare Hessians too where the data have hessian.npy, which takes longer (energy "
-        "models)",
+        help="also compare Hessians if the data contain hessian.npy; slower (energy models)",
     )
     add_backend_argument(parser)
 

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("input", type=Path, metavar="INPUT", help="input.json, as DeePMD-kit's")
+    parser.add_argument(
+        "input", type=Path, metavar="INPUT", help="input.json in the format of DeePMD-kit"
+    )
     parser.add_argument(
         "--backend",
         "-b",
         metavar="NAME",
-        help="jax, torch, tensorflow, paddle, …; else the input's, else "
-        "$MULTIFIT_BACKEND, else the first of these that is installed",
+        help="jax, torch, tensorflow, paddle, … (default: the backend of the input, else "
+        "$MULTIFIT_BACKEND, else the first of these that is installed)",
     )
     parser.add_argument(
         "--output",
@@ -28,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path(),
         metavar="DIR",
-        help="folder to write into (default: the current one)",
+        help="output folder (default: the current folder)",
     )
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
@@ -36,27 +38,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-r",
         type=Path,
         metavar="CKPT",
-        help="go on from a checkpoint: a file, or a prefix such as model.ckpt",
+        help="resume from a checkpoint: a file, or a prefix such as model.ckpt",
     )
     start.add_argument(
         "--init-model",
         "-i",
         type=Path,
         metavar="MODEL",
-        help="start from the parameters of a model of the same shape",
+        help="start from the parameters of a model with the same settings",
     )
     start.add_argument(
         "--finetune",
         "-t",
         type=Path,
         metavar="MODEL",
-        help="start from a model, by element; the bias of each type is fitted anew",
+        help="start from a model, matching types by element, and refit the bias of each type",
     )
     parser.add_argument(
         "--profile",
         action="store_true",
-        help="take the times of the same training: print tables of where they went and write the "
-        "timeline profile.json; the parts of a step are compiled and measured after the run",
+        help="print the time spent in each part of the run and write the timeline profile.json; "
+        "the parts of a step are compiled and timed after the run",
     )
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
 

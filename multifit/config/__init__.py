@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._config import Config as Config
-    from ._descriptor import DescriptorSection as DescriptorSection
     from ._fitting_net import DosFittingNetSection as DosFittingNetSection
     from ._fitting_net import EnergyFittingNetSection as EnergyFittingNetSection
     from ._learning_rate import CosineSection as CosineSection
@@ -41,7 +40,6 @@ _PLACES = {
     "WSDSection": "_learning_rate",
     "DosLossSection": "_loss",
     "EnergyLossSection": "_loss",
-    "DescriptorSection": "_descriptor",
     "DosFittingNetSection": "_fitting_net",
     "EnergyFittingNetSection": "_fitting_net",
     "ModelSection": "_model",

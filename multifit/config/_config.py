@@ -19,24 +19,20 @@ from ._training import TrainingSection, ValidatingSection
 
 
 class Config(t.Section):
-    """An input file: one section for each part of a run."""
+    """Each section configures one part of a run."""
 
-    model: ModelSection = Field(description="What is fitted.")
-    learning_rate: LearningRateSection = Field(description="How long the steps are.")
-    loss: LossSection = Field(
-        default_factory=EnergyLossSection, description="Which labels are fitted."
-    )
-    optimizer: OptimizerSection = Field(
-        default_factory=AdamSection, description="How a gradient becomes a step."
-    )
-    training: TrainingSection = Field(description="The run: data, length, output.")
+    model: ModelSection = Field(description="Descriptor and fitting net.")
+    learning_rate: LearningRateSection = Field(description="Learning-rate schedule.")
+    loss: LossSection = Field(default_factory=EnergyLossSection, description="Loss function.")
+    optimizer: OptimizerSection = Field(default_factory=AdamSection, description="Optimizer.")
+    training: TrainingSection = Field(description="Data, number of steps and output.")
     validating: ValidatingSection = Field(
         default_factory=ValidatingSection, description="Validation on all validation data."
     )
     backend: t.MaybeText = Field(
         default=None,
-        description="Framework that runs: numpy, torch, jax, paddle, tensorflow; null leaves the "
-        "choice to the command. Not a key of DeePMD-kit.",
+        description="Backend: numpy, torch, jax, paddle or tensorflow; null leaves the choice to "
+        "the command. Not a key of DeePMD-kit.",
     )
     _dropped: tuple[str, ...] = PrivateAttr(default=())
 

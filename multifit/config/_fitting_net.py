@@ -28,52 +28,52 @@ Electrons = Annotated[
 
 
 class _FittingNet(t.Section):
-    """One dense residual network per type, whatever it gives."""
+    """One dense residual network per type, for any quantity."""
 
     type: str
     numb_fparam: t.Count = Field(
-        default=0, description="How many frame parameters (`fparam.npy`) enter the network."
+        default=0, description="Number of frame parameters (`fparam.npy`)."
     )
     numb_aparam: t.Count = Field(
-        default=0, description="How many atomic parameters (`aparam.npy`) enter the network."
+        default=0, description="Number of atomic parameters (`aparam.npy`)."
     )
     default_fparam: t.Numbers = Field(
-        default=None, description="Frame parameters of data that have no `fparam.npy`."
+        default=None, description="Frame parameters for data without `fparam.npy`."
     )
     dim_case_embd: t.Count = Field(
         default=0,
-        description="Number of branches of a multi-task model, told apart by a one-hot input, "
-        "which is 0 in a run that starts from nothing.",
+        description="Number of branches of a multi-task model, encoded as a one-hot input, "
+        "which is 0 in a new run.",
     )
     neuron: t.Widths = Field(
         default=(120, 120, 120),
-        description="Widths of the hidden layers. A layer as wide as the one before it adds its "
-        "input to its output.",
+        description="Widths of the hidden layers. A layer as wide as its input, or twice as wide, "
+        "has a residual connection.",
     )
     activation_function: t.Activation = Field(
         default="tanh", description="Activation function of the fitting net."
     )
     precision: t.Precision = Field(
         default="default",
-        description="Floating-point precision of the fitting net; default is float64.",
+        description="Floating-point precision of the fitting net; `default` is float64.",
     )
     resnet_dt: t.Flag = Field(
         default=True,
-        description="Whether the layers that add their input have a trainable step size.",
+        description="Use a trainable time step in layers with a residual connection.",
     )
     trainable: Trainable = Field(
         default=True,
-        description="Whether training changes the fitting net; a list says it for each hidden "
-        "layer and the output layer.",
+        description="Train the fitting net; a list sets this for each hidden layer and the output "
+        "layer.",
     )
     rcond: t.MaybeBelowOne = Field(
         default=None,
-        description="Relative size below which singular values count as 0 in the least-squares "
-        "fit of the output bias per type; null takes the machine precision.",
+        description="Relative cut-off for small singular values in the least-squares fit of the "
+        "output bias per type; null uses the machine precision.",
     )
     seed: t.Seed = Field(
         default=None,
-        description="Seed of the initial parameters; null draws another one in each run.",
+        description="Seed of the initial parameters; null draws a random seed for each run.",
     )
 
     @model_validator(mode="after")
@@ -85,28 +85,28 @@ class _FittingNet(t.Section):
 
 
 class EnergyFittingNetSection(_FittingNet):
-    """How an atom's descriptor becomes its energy: one dense residual network per type."""
+    """Energy of an atom from its descriptor: one dense residual network per type."""
 
-    type: Literal["ener"] = Field(default="ener", description="What is fitted.")
+    type: Literal["ener"] = Field(default="ener", description="Type of fitting net.")
     atom_ener: t.Energies = Field(
         default=(),
-        description="Energy in eV of an isolated atom of each type; null leaves a type free. Needs "
-        "`set_davg_zero` in the descriptor.",
+        description="Energy in eV of an isolated atom of each type; null leaves a type free. "
+        "Requires `set_davg_zero` in the descriptor.",
     )
     layer_name: LayerNames = Field(
         default=None,
-        description="Names of the layers, hidden and output; layers of one name share their "
-        "parameters, in the nets of all types. A layer without a name has its own.",
+        description="Names of the hidden layers and the output layer. Layers with the same name "
+        "share their parameters, across the nets of all types; null does not share.",
     )
     use_aparam_as_mask: t.Flag = Field(
         default=False,
-        description="Whether `aparam.npy` marks real atoms instead of entering the net: one of "
-        "which it is 0 is not there.",
+        description="Use `aparam.npy` as a mask instead of an input of the net: atoms with 0 are "
+        "absent.",
     )
     tot_ener_zero: t.Flag = Field(
         default=False,
-        description="Whether the mean of the atomic energies of a frame is subtracted, so that "
-        "their sum is 0. Needs a loss of atomic energies.",
+        description="Subtract the mean of the atomic energies of a frame, so that their sum is 0. "
+        "Requires a loss term of atomic energies.",
     )
 
     #: What the net gives, as models and ``preset_out_bias`` call it, and how many numbers that is.
@@ -120,37 +120,36 @@ class EnergyFittingNetSection(_FittingNet):
 
 
 class DosFittingNetSection(_FittingNet):
-    """How an atom's descriptor becomes its density of states: one dense residual network per type.
+    """Density of states of an atom from its descriptor: one dense residual network per type.
 
-    The keys after ``numb_dos`` are not DeePMD-kit's.
+    DeePMD-kit does not have the keys after ``numb_dos``.
     """
 
-    type: Literal["dos"] = Field(description="What is fitted.")
+    type: Literal["dos"] = Field(description="Type of fitting net.")
     numb_dos: t.Positive = Field(
-        default=300, description="At how many energies the density of states is given."
+        default=300, description="Number of energies of the density of states."
     )
     emin: t.MaybeNumber = Field(
         default=None,
-        description="First energy of an even grid in eV. Without a grid, that of the data "
-        "(`energies.npy`) counts, if there is one.",
+        description="First energy of a uniform grid in eV. Without a grid in the input, the grid "
+        "of the data (`energies.npy`) is used, if there is one.",
     )
     emax: t.MaybeNumber = Field(default=None, description="Last energy of that grid in eV.")
     energies: t.MaybeText = Field(
         default=None,
-        description="A `.npy` file with the `numb_dos` energies in eV, increasing, instead of "
+        description="`.npy` file with the `numb_dos` energies in eV, in increasing order; replaces "
         "`emin` and `emax`.",
     )
     fermi_aligned: t.Flag = Field(
         default=False,
-        description="Whether the energies are relative to the Fermi level of each frame "
-        "(`efermi.npy`), to which labels are shifted. Needs a grid: `emin` and `emax`, or "
-        "`energies`.",
+        description="Shift the labels of each frame by its Fermi level (`efermi.npy`), so that "
+        "energies are relative to it. Requires a grid: `emin` and `emax`, or `energies`.",
     )
     electrons: Electrons = Field(
         default=None,
-        description="How many electrons of the density of states an atom of each type has, as "
-        '`[4, 1]` or `{"Si": 4, "H": 1}`; tells the Fermi level and the gap. Needs a grid, here or '
-        "in the data.",
+        description="Number of electrons per atom of each type within the grid, as `[4, 1]` or "
+        '`{"Si": 4, "H": 1}`; determines the Fermi level and the gap. Requires a grid, here or in '
+        "the data.",
     )
 
     #: What the net gives, as models and ``preset_out_bias`` call it.

@@ -19,30 +19,31 @@ DecayType = Annotated[
 class _Schedule(t.Section):
     """What all schedules share."""
 
-    start_lr: t.AboveZero = Field(description="Learning rate where the decay starts.")
+    start_lr: t.AboveZero = Field(description="Learning rate at the start of the decay.")
     stop_lr: t.MaybeNotNegative = Field(
         default=None,
-        description="Learning rate where the decay ends; 5e-8 if `stop_lr_ratio` is not given "
+        description="Learning rate at the end of the decay; 5e-8 if `stop_lr_ratio` is not given "
         "either.",
     )
     stop_lr_ratio: t.MaybeRatio = Field(
-        default=None, description="The same as a fraction of `start_lr`, instead of `stop_lr`."
+        default=None,
+        description="Final learning rate as a fraction of `start_lr`; replaces `stop_lr`.",
     )
     warmup_steps: t.Count = Field(
         default=0,
-        description="Steps in which the learning rate rises in a straight line to `start_lr`.",
+        description="Number of steps in which the learning rate rises linearly to `start_lr`.",
     )
     warmup_ratio: t.MaybeBelowOne = Field(
-        default=None, description="The same as a fraction of all steps, instead of `warmup_steps`."
+        default=None, description="Warm-up as a fraction of all steps; replaces `warmup_steps`."
     )
     warmup_start_factor: t.NotNegative = Field(
         default=0.0,
-        description="Learning rate at step 0 of the warm-up, as a fraction of `start_lr`.",
+        description="Learning rate at the start of the warm-up, as a fraction of `start_lr`.",
     )
     scale_by_worker: Scaling = Field(
         default="linear",
-        description="How the learning rate grows with the number of processes of a parallel run, "
-        "which this version does not have: no effect.",
+        description="Scaling of the learning rate with the number of processes; no effect, because "
+        "this version has no parallel runs.",
     )
 
     @model_validator(mode="after")
@@ -60,32 +61,30 @@ class _Schedule(t.Section):
 
 
 class ExpSection(_Schedule):
-    """Exponential decay, in steps like a staircase or smoothly."""
+    """Exponential decay, stepwise or smooth."""
 
-    type: Literal["exp"] = Field(default="exp", description="Kind of schedule.")
+    type: Literal["exp"] = Field(default="exp", description="Type of schedule.")
     decay_steps: t.Positive = Field(
-        default=5000, description="Steps between two decreases of the learning rate."
+        default=5000, description="Number of steps between two decreases of the learning rate."
     )
     decay_rate: t.MaybeUpToOne = Field(
         default=None,
-        description="Factor of a decrease; by default the one that leads from `start_lr` to "
-        "`stop_lr` within the run.",
+        description="Factor of each decrease; by default the learning rate reaches `stop_lr` at "
+        "the end of the run.",
     )
-    smooth: t.Flag = Field(
-        default=False, description="Whether the decay is continuous, without stairs."
-    )
+    smooth: t.Flag = Field(default=False, description="Decay continuously instead of stepwise.")
 
 
 class CosineSection(_Schedule):
-    """Half a cosine from ``start_lr`` to ``stop_lr``."""
+    """Cosine decay from ``start_lr`` to ``stop_lr``."""
 
-    type: Literal["cosine"] = Field(description="Kind of schedule.")
+    type: Literal["cosine"] = Field(description="Type of schedule.")
 
 
 class WSDSection(_Schedule):
-    """Warm-up, a stable phase at ``start_lr``, and a decay in the last part of the run."""
+    """Warm-up, a stable phase at ``start_lr``, and decay at the end of the run."""
 
-    type: Literal["wsd"] = Field(description="Kind of schedule.")
+    type: Literal["wsd"] = Field(description="Type of schedule.")
     decay_phase_ratio: t.UpToOne = Field(
         default=0.1, description="Length of the decay as a fraction of all steps."
     )

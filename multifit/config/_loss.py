@@ -15,14 +15,14 @@ HuberDelta = Annotated[
     t.Words("a number > 0, or three of them for [energy, force, virial]"),
 ]
 
-_LOSS_FUNC = "Whether errors are squared (mse) or taken absolutely (mae)."
+_LOSS_FUNC = "Squared errors (mse) or absolute errors (mae)."
 
 _TERMS = {**ENERGY_TERMS, **DOS_TERMS}
 
 
 def _start(term: str) -> str:
     what = _TERMS[term].title
-    return f"Prefactor of the {what} at the start of the run (0 here and at the end: no label)."
+    return f"Prefactor of the {what} at the start of the run (off if both prefactors are 0)."
 
 
 def _limit(term: str) -> str:
@@ -30,12 +30,12 @@ def _limit(term: str) -> str:
 
 
 class EnergyLossSection(t.Section):
-    """The loss of energy, force and virial.
+    """Loss of energy, force and virial.
 
-    A prefactor goes with the learning rate: limit + (start − limit)·lr/start_lr.
+    Prefactors follow the learning rate: limit + (start − limit)·lr/start_lr.
     """
 
-    type: Literal["ener"] = Field(default="ener", description="Kind of loss.")
+    type: Literal["ener"] = Field(default="ener", description="Type of loss.")
     start_pref_e: t.NotNegative = Field(default=0.02, description=_start("e"))
     limit_pref_e: t.NotNegative = Field(default=1.0, description=_limit("e"))
     start_pref_f: t.NotNegative = Field(default=1000.0, description=_start("f"))
@@ -50,18 +50,18 @@ class EnergyLossSection(t.Section):
     limit_pref_pf: t.NotNegative = Field(default=0.0, description=_limit("pf"))
     use_default_pf: t.Flag = Field(
         default=False,
-        description="Whether atoms of systems without `atom_pref.npy` have the weight 1; else the "
-        "weighted force is off there. Not on every backend.",
+        description="Use the weight 1 in systems without `atom_pref.npy`; otherwise the weighted "
+        "force is off there. Not available on every backend.",
     )
     relative_f: t.MaybeAboveZero = Field(
         default=None,
-        description="Shift in eV/Å: force errors are divided by the length of the labelled force "
-        "plus this.",
+        description="Divide force errors by the norm of the labelled force plus this number in "
+        "eV/Å.",
     )
     enable_atom_ener_coeff: t.Flag = Field(
         default=False,
-        description="Whether the energy is a sum of atomic energies with the coefficients of "
-        "`atom_ener_coeff.npy`, 1 where it is missing.",
+        description="Sum atomic energies with the coefficients of `atom_ener_coeff.npy`; they are "
+        "1 if the file is missing.",
     )
     start_pref_gf: t.NotNegative = Field(default=0.0, description=_start("gf"))
     limit_pref_gf: t.NotNegative = Field(default=0.0, description=_limit("gf"))
@@ -70,22 +70,22 @@ class EnergyLossSection(t.Section):
     )
     use_huber: t.Flag = Field(
         default=False,
-        description="Whether errors are squared below `huber_delta` and grow in a straight line "
-        "above it (energy, force, virial).",
+        description="Use the Huber loss for energy, force and virial: quadratic below "
+        "`huber_delta`, linear above.",
     )
     loss_func: LossFunction = Field(default="mse", description=_LOSS_FUNC)
     f_use_norm: t.Flag = Field(
         default=False,
-        description="Whether the force error is the length of the error vector of an atom; needs "
-        "`mae` or `use_huber`.",
+        description="Use the norm of the force error vector of an atom instead of its components; "
+        "requires `mae` or `use_huber`.",
     )
     huber_delta: HuberDelta = Field(
-        default=0.01, description="Where the Huber loss turns; one number or one for each label."
+        default=0.01, description="Threshold of the Huber loss: one number, or one for each label."
     )
     intensive_ener_virial: t.Flag = Field(
         default=False,
-        description="Whether squared errors of energy and virial are divided by the square of "
-        "the number of atoms, rather than by the number.",
+        description="Divide squared errors of energy and virial by the square of the number of "
+        "atoms instead of the number.",
     )
 
     def has(self, term: str) -> bool:
@@ -101,13 +101,13 @@ class EnergyLossSection(t.Section):
 
 
 class DosLossSection(t.Section):
-    """The loss of densities of states and of what they add up to from the first energy on.
+    """Loss of densities of states and of their running sums.
 
-    A prefactor goes with the learning rate: limit + (start − limit)·lr/start_lr. The keys after the
-    prefactors are not DeePMD-kit's.
+    Prefactors follow the learning rate: limit + (start − limit)·lr/start_lr. DeePMD-kit does not
+    have the keys after the prefactors.
     """
 
-    type: Literal["dos"] = Field(description="Kind of loss.")
+    type: Literal["dos"] = Field(description="Type of loss.")
     start_pref_dos: t.NotNegative = Field(default=0.0, description=_start("dos"))
     limit_pref_dos: t.NotNegative = Field(default=0.0, description=_limit("dos"))
     start_pref_cdf: t.NotNegative = Field(default=0.0, description=_start("cdf"))
@@ -119,14 +119,13 @@ class DosLossSection(t.Section):
     loss_func: LossFunction = Field(default="mse", description=_LOSS_FUNC)
     use_huber: t.Flag = Field(
         default=False,
-        description="Whether errors are squared below `huber_delta` and grow in a straight line "
-        "above it.",
+        description="Use the Huber loss: quadratic below `huber_delta`, linear above.",
     )
-    huber_delta: t.AboveZero = Field(default=0.01, description="Where the Huber loss turns.")
+    huber_delta: t.AboveZero = Field(default=0.01, description="Threshold of the Huber loss.")
     shift_agnostic: t.Count = Field(
         default=0,
-        description="The largest rigid shift in energy, in points of the grid, that does not count "
-        "as an error.",
+        description="Largest rigid shift in energy, in grid points, that does not count as an "
+        "error.",
     )
 
     #: An option that only energies have is no key here, but off, so that all can ask for it.

@@ -34,44 +34,43 @@ Embedding = Annotated[
 
 
 class ModelSection(t.Section):
-    """What is fitted: a descriptor and a fitting net, with the statistics that scale them."""
+    """The model: a descriptor, a fitting net, and the statistics that scale them."""
 
-    type: Literal["standard"] = Field(default="standard", description="Kind of model.")
+    type: Literal["standard"] = Field(default="standard", description="Type of model.")
     type_map: TypeMap = Field(
         default=None,
-        description="Names of the types of atoms, in the order of their indices. Without it all "
-        "systems have to use the same indices in `type.raw`.",
+        description="Names of the atom types, in the order of their indices. Without it, all "
+        "systems must use the same indices in `type.raw`.",
     )
     descriptor: DescriptorSection = Field(description="The descriptor.")
     fitting_net: FittingNetSection = Field(description="The fitting net.")
     data_stat_nbatch: t.Positive = Field(
-        default=10, description="How many batches of each system the statistics are taken from."
+        default=10, description="Number of batches of each system used for the statistics."
     )
     data_stat_protect: t.AboveZero = Field(
-        default=0.01, description="Smallest standard deviation that anything is divided by."
+        default=0.01, description="Lower bound of standard deviations used for scaling."
     )
     data_bias_nsample: t.Positive = Field(
         default=10,
-        description="How many samples of each system a changed output bias is computed from.",
+        description="Number of samples of each system used to change the output bias.",
     )
     embedding: Embedding = Field(
         default="auto",
-        description="How embedding nets are evaluated: by a Chebyshev series that is exact to the "
-        "last digits where there is one (`auto`; `spectral` refuses models that have none), or at "
-        "every pair (`direct`), which is slower. The results are the same, so that it is no "
-        "property of the model.",
+        description="Evaluation of embedding nets: `auto` uses a Chebyshev series, exact to the "
+        "last digits, if it converges; `spectral` refuses models without one; `direct` evaluates "
+        "every pair and is slower. The results are the same.",
     )
     pair_exclude_types: t.TypePairs = Field(
-        default=(), description="Pairs of types that are not neighbours of each other at all."
+        default=(), description="Pairs of types that are never neighbours of each other."
     )
     atom_exclude_types: t.Types = Field(
-        default=(), description="Types whose atoms contribute nothing of their own."
+        default=(), description="Types whose atoms contribute 0 to the output."
     )
     preset_out_bias: OutBias = Field(
         default=None,
-        description="Energy per atom of each type in eV instead of the fitted one, as "
+        description="Output bias of each type, in eV for energies, instead of the fitted one: "
         '`{"energy": [null, -1.0]}` or `{"energy": {"H": -1.0}}`; null is fitted. For densities of '
-        'states `{"dos": [null, [0.1, …]]}` with `numb_dos` numbers for a type.',
+        'states `{"dos": [null, [0.1, …]]}` with `numb_dos` numbers per type.',
     )
 
     @property

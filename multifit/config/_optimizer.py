@@ -23,19 +23,21 @@ class _Moments(t.Section):
 class AdamSection(_Moments):
     """Adam."""
 
-    type: Literal["Adam"] = Field(default="Adam", description="Kind of optimizer.")
+    type: Literal["Adam"] = Field(default="Adam", description="Type of optimizer.")
     weight_decay: t.NotNegative = Field(
-        default=0.0, description="Factor of the parameters that is added to their gradient."
+        default=0.0,
+        description="L2 penalty: this factor times the parameters is added to the gradient.",
     )
 
 
 class AdamWSection(_Moments):
-    """Adam with the weight decay apart from the gradient."""
+    """Adam with decoupled weight decay."""
 
-    type: Literal["AdamW"] = Field(description="Kind of optimizer.")
+    type: Literal["AdamW"] = Field(description="Type of optimizer.")
     weight_decay: t.NotNegative = Field(
         default=0.001,
-        description="Fraction of the parameters, times the learning rate, that a step takes away.",
+        description="Decoupled weight decay: each step subtracts this factor times the learning "
+        "rate times the parameters.",
     )
 
 

@@ -19,8 +19,8 @@ _HEAD = "| key | value | default | meaning |\n| --- | --- | --- | --- |"
 _INTRO = """\
 # Input reference
 
-An input is a JSON file (or YAML) with the sections below. It is the `input.json` of DeePMD-kit:
-keys, defaults and aliases are the same. Keys that start with `_` or `//` are comments, anywhere.
+An input is a JSON or YAML file with the sections below. Keys, defaults and aliases are those of
+DeePMD-kit's `input.json`. Keys that start with `_` or `//` are comments.
 """
 
 
@@ -91,10 +91,10 @@ def _default(field: FieldInfo) -> str:
 
 def _limits() -> Iterator[str]:
     """Yield what is not there: options of DeePMD-kit."""
-    yield "## Options of DeePMD-kit that multifit does not have\n"
+    yield "## Unsupported options of DeePMD-kit\n"
     yield (
-        "Each is an error that says so, except for the values that mean off or have no effect. "
-        "Backends compile or not whatever the keys say: JAX always, PyTorch and NumPy never.\n"
+        "These keys are errors, except with the accepted values, which turn an option off or have "
+        "no effect. The keys for compilation do not change what a backend compiles.\n"
     )
     yield "| key | accepted values |\n| --- | --- |"
     for path, harmless in KEYS.items():

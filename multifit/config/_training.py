@@ -50,24 +50,24 @@ class _DataSection(t.Section):
     """What training and validation data share."""
 
     systems: Systems = Field(
-        description="Folders (or HDF5 files) with the data; a folder that is no system itself is "
+        description="Folders or HDF5 files with the data; a folder that is not a system is "
         "searched for systems."
     )
     batch_size: t.BatchSize = Field(
         default="auto",
-        description="Frames in a batch: a number, one for each system, or a rule. `auto:N` takes "
-        "the least number of frames with N atoms or more (`auto`: 32), `max:N` the largest with "
-        "at most N atoms, and `filter:N` also leaves out systems of more than N atoms.",
+        description="Number of frames per batch: one number, one per system, or a rule. `auto:N` "
+        "is the smallest number of frames with at least N atoms (`auto`: 32). `max:N` is the "
+        "largest with at most N atoms; `filter:N` also excludes systems of more than N atoms.",
     )
     auto_prob: AutoProb = Field(
         default="prob_sys_size",
-        description="How probable a system is: all the same, in proportion to its number of "
-        "batches, or so within ranges of systems that have a weight.",
+        description="Probability of each system: uniform, proportional to its number of batches, "
+        "or proportional within weighted ranges of systems.",
     )
     sys_probs: t.Numbers = Field(
         default=None,
-        description="Probability of each system, instead of `auto_prob`; what is left is shared "
-        "by the systems with a negative number, in proportion to their number of batches.",
+        description="Probability of each system; replaces `auto_prob`. Systems with a negative "
+        "number share the remainder in proportion to their number of batches.",
     )
 
     @model_validator(mode="after")
@@ -85,72 +85,76 @@ class _DataSection(t.Section):
 
 
 class TrainingDataSection(_DataSection):
-    """The data that are fitted."""
+    """Training data."""
 
 
 class ValidationDataSection(_DataSection):
-    """The data that errors are shown for during the run."""
+    """Validation data, used for the errors shown during the run."""
 
-    numb_btch: t.Positive = Field(default=1, description="Batches that an error is averaged over.")
+    numb_btch: t.Positive = Field(
+        default=1, description="Number of batches that errors are averaged over."
+    )
 
 
 class TrainingSection(t.Section):
-    """The run: data, number of steps, and what is written how often."""
+    """Data, number of steps and output of the run."""
 
-    training_data: TrainingDataSection = Field(description="The data that are fitted.")
+    training_data: TrainingDataSection = Field(description="Training data.")
     validation_data: ValidationDataSection | None = Field(
-        default=None, description="The data that errors are shown for during the run."
+        default=None, description="Validation data, used for the errors shown during the run."
     )
     numb_steps: t.MaybePositive = Field(
-        default=None, description="Number of steps, one batch each."
+        default=None, description="Number of steps, with one batch each."
     )
     numb_epoch: Epochs = Field(
         default=None,
-        description="Number of passes through the training data (a fraction is fine), instead of "
+        description="Number of passes through the training data, possibly fractional; replaces "
         "`numb_steps`.",
     )
-    seed: t.Seed = Field(default=None, description="Seed of the order in which frames are drawn.")
+    seed: t.Seed = Field(default=None, description="Seed of the order of frames.")
     disp_file: t.Text = Field(default="lcurve.out", description="File of the learning curve.")
-    disp_freq: t.Positive = Field(default=1000, description="Steps between two lines of the curve.")
-    save_freq: t.Positive = Field(default=1000, description="Steps between two checkpoints.")
+    disp_freq: t.Positive = Field(
+        default=1000, description="Number of steps between two lines of the learning curve."
+    )
+    save_freq: t.Positive = Field(
+        default=1000, description="Number of steps between two checkpoints."
+    )
     save_ckpt: t.Text = Field(
-        default="model.ckpt", description="Start of the names of checkpoints."
+        default="model.ckpt", description="Prefix of the names of checkpoints."
     )
-    max_ckpt_keep: t.Positive = Field(default=5, description="How many checkpoints are kept.")
-    disp_training: t.Flag = Field(default=True, description="Whether progress is shown.")
-    time_training: t.Flag = Field(
-        default=True, description="Whether progress is shown with timings."
-    )
-    tensorboard: t.Flag = Field(
-        default=False, description="Whether TensorBoard events are written."
-    )
+    max_ckpt_keep: t.Positive = Field(default=5, description="Number of checkpoints to keep.")
+    disp_training: t.Flag = Field(default=True, description="Show progress.")
+    time_training: t.Flag = Field(default=True, description="Show timings with the progress.")
+    tensorboard: t.Flag = Field(default=False, description="Write TensorBoard events.")
     tensorboard_log_dir: t.Text = Field(default="log", description="Folder of TensorBoard events.")
-    tensorboard_freq: t.Positive = Field(default=1, description="Steps between two events.")
+    tensorboard_freq: t.Positive = Field(
+        default=1, description="Number of steps between two events."
+    )
     stat_file: t.MaybeText = Field(
         default=None,
-        description="Where statistics of the data are kept between runs: an HDF5 file (`.h5`, "
-        "`.hdf5`) or a folder.",
+        description="HDF5 file (`.h5`, `.hdf5`) or folder that caches the statistics of the data "
+        "between runs.",
     )
     gradient_max_norm: t.MaybeNotNegative = Field(
         default=None,
-        description="Length to which a longer gradient is cut; 0 or null cuts nothing.",
+        description="Maximum norm of the gradient; larger gradients are scaled down. 0 or null "
+        "disables clipping.",
     )
     enable_ema: t.Flag = Field(
         default=False,
-        description="Whether an exponential moving average of the parameters is kept in the "
-        "checkpoints, and written as `model_ema.dp` at the end.",
+        description="Keep an exponential moving average of the parameters in the checkpoints, and "
+        "write it as `model_ema.dp` at the end.",
     )
     ema_decay: t.BelowOne = Field(
-        default=0.999, description="Share of the old average in the new one, at each step."
+        default=0.999, description="Decay factor of the moving average per step."
     )
     change_bias_after_training: t.Flag = Field(
         default=False,
-        description="Whether the output bias per type is fitted again to the errors of the "
-        "finished model.",
+        description="Refit the output bias per type to the errors of the trained model.",
     )
     early_stopping: t.Count = Field(
         default=0,
-        description="Validations without a better error after which the run ends; 0 never ends "
+        description="Stop after this number of validations without improvement; 0 never stops "
         "early. Not a key of DeePMD-kit.",
     )
 
@@ -169,31 +173,30 @@ class TrainingSection(t.Section):
 
 
 class ValidatingSection(t.Section):
-    """Validation on all validation data, and the best checkpoint."""
+    """Validation on all validation data, and the best checkpoints."""
 
     full_validation: t.Flag = Field(
-        default=False, description="Whether all validation data are evaluated during the run."
+        default=False, description="Evaluate all validation data during the run."
     )
     validation_freq: t.Positive = Field(
-        default=5000, description="Steps between two evaluations of all validation data."
+        default=5000, description="Number of steps between two full validations."
     )
     save_best: t.Flag = Field(
-        default=True, description="Whether a model that is better than all before it is kept apart."
+        default=True, description="Save a model that is better than all previous ones."
     )
     save_best_dir: t.MaybeText = Field(
         default=None,
-        description="Folder of the best models; null is the one of `training.save_ckpt`.",
+        description="Folder of the best models; null uses the folder of `training.save_ckpt`.",
     )
-    max_best_ckpt: t.Positive = Field(
-        default=1, description="How many of the best models are kept."
-    )
+    max_best_ckpt: t.Positive = Field(default=1, description="Number of best models to keep.")
     validation_metric: Metric = Field(
         default="E:MAE",
-        description="What makes a model better: the mean absolute or root-mean-square error of "
-        "the energy per atom (E), force (F) or virial per atom (V).",
+        description="Error that ranks models: mean absolute or root-mean-square error of the "
+        "energy per atom (E), the force (F) or the virial per atom (V).",
     )
     full_val_file: t.Text = Field(default="val.log", description="File of the validation errors.")
     full_val_start: t.NotNegative = Field(
         default=0.5,
-        description="When it starts: a fraction of the run below 1, never at 1, a step above 1.",
+        description="Start of full validation: a value below 1 is a fraction of the run, 1 "
+        "disables it, and a value above 1 is a step.",
     )

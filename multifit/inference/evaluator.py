@@ -27,7 +27,7 @@ class Parameters(NamedTuple):
 
 
 class Evaluator:
-    """What evaluates batches; threads may share it.
+    """Evaluates batches; threads may share it.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Evaluator:
         #: Held while the plan and the parameters that it is made for are read or replaced.
         self._lock = threading.Lock()
         self._current = Parameters(params, map_leaves(backend.asarray, params))
-        # The mean over a frame's atoms is nothing that a piece of it knows.
+        # A part of a frame does not know the mean over the frame's atoms.
         fitting = replace(model.fitting, tot_ener_zero=False)
         self._unbalanced = replace(model, fitting=fitting)
         self._functions = {

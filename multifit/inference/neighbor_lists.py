@@ -14,7 +14,7 @@ from ..neighbors.frame import Frame
 from ..neighbors.verlet import VerletList
 from .structure import Structure
 
-#: Searches after which a large frame's atoms get a new order: they move about, and pieces tatter.
+#: Searches after which a large frame's atoms get a new order: parts become less compact meanwhile.
 ORDER_LASTS = 20
 
 
@@ -24,7 +24,7 @@ class _Kept:
 
     neighbours: VerletList
     atype: np.ndarray  #: as in the structure, (natoms,)
-    size: int  #: of pieces; 0 for a frame that is evaluated whole
+    size: int  #: of parts, in atoms; 0 for a frame that is evaluated whole
     order: partition.Order | None
 
     def serves(self, s: Structure, size: int, skin: float) -> bool:
@@ -63,7 +63,7 @@ class NeighborLists:
         Parameters
         ----------
         size
-            Of pieces, in atoms.
+            Of parts, in atoms.
         """
         find, order = self._batcher.frame, None
         if skin:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import dos, files
+from .. import files
 from .. import models as mdl
 from ..backend import Backend, get_backend
-from ..data import real_types
 from ..errors import DataError, FileFormatError
-from ..support import Asked, require_all, require_model
+from ..support import require_model
 from ..tree import Tree
-from . import arguments as args
 from . import structure as sts
-from .runner import Outputs, Request, Runner
-from .structure import Structure
+from .domain import check_halo, domain
+from .levels import levels
+from .request import Request, check_request
+from .runner import Runner
 
 
 class Potential:
@@ -38,7 +37,7 @@ class Potential:
         so (``spectral``), or at every pair (``direct``), for reference.
     atoms_at_once
         How many atoms go through the networks at once, on which the memory depends; small
-        structures are put together, and large ones are cut into pieces.
+        structures are put together, and large ones are divided into parts.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Potential:
         self.runner = Runner(model, params, self.backend, embedding, atoms_at_once)
 
     def __repr__(self) -> str:
-        """Return what the model is, in one line."""
+        """Return a description of the model in one line."""
         return f"<Potential {self.model} on {self.backend.name}>"
 
     def set_params(self, params: Tree) -> None:
@@ -79,6 +78,12 @@ class Potential:
     def rcut(self) -> float:
         """The cut-off in Å."""
         return self.model.descriptor.requires().rcut
+
+    @property
+    def halo(self) -> float:
+        """How far beyond its own atoms a domain needs ghosts, Å."""
+        needs = self.model.descriptor.requires()
+        return needs.hops * needs.rcut
 
     def type_indices(self, types: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
         """Return types or element symbols as numbers, (natoms,) int64.
@@ -123,9 +128,9 @@ class Potential:
         pbc
             Which lattice vectors repeat; all of them if there is a cell.
         atom_virial
-            Whether the virial of each atom is wanted.
+            True for virials of atoms, too.
         hessian
-            Whether the second derivatives of the energy are wanted.
+            True for the second derivatives of the energy, too.
         electrons
             How many electrons a frame has in the range of the density of states, one number or
             (nframes,); the model's own number for each type if not given.
@@ -159,13 +164,13 @@ class Potential:
         >>> model = multifit.load("model.dp")  # doctest: +SKIP
         >>> model.predict(atoms.positions, atoms.symbols, atoms.cell)["energy"]  # doctest: +SKIP
         """
-        self._require_sense(atom_virial, hessian, electrons)
-        given = self._frames(coord, types, cell, fparam, aparam, pbc)
-        if not (math.isfinite(skin) and skin >= 0):
-            raise DataError(f"skin is {skin}, but must be a finite number of Å ≥ 0")
-        rows = self.runner.run(given, Request(atom_virial, hessian, skin))
+        request = Request(atom_virial, hessian, skin)
+        check_request(self.model, self.backend.name, request, electrons)
+        given = sts.structures(self.model, coord, types, cell, fparam, aparam, pbc)
+        rows = self.runner.run(given, request)
         found = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-        return found | self._levels(found, given, electrons) if self.model.grid else found
+        grid, total = self.model.grid, found[self.model.kind.total]
+        return found if grid is None else found | levels(grid, total, given, electrons)
 
     def predict_many(
         self,
@@ -207,104 +212,90 @@ class Potential:
         >>> water, ice = ase.io.read("water.xyz"), ase.io.read("ice.xyz")  # doctest: +SKIP
         >>> [found["energy"] for found in model.predict_many([water, ice])]  # doctest: +SKIP
         """
-        self._require_sense(atom_virial, hessian, electrons)
-        given = [self._structure(one, f"structure {k}") for k, one in enumerate(structures)]
-        rows = self.runner.run(given, Request(atom_virial, hessian))
+        request = Request(atom_virial, hessian)
+        check_request(self.model, self.backend.name, request, electrons)
+        given = [
+            sts.structure(self.model, one, f"structure {k}") for k, one in enumerate(structures)
+        ]
+        rows = self.runner.run(given, request)
         if self.model.grid is None or not rows:
             return rows
-        total = self.model.kind.total
-        levels = self._levels({total: np.stack([row[total] for row in rows])}, given, electrons)
-        energies = {"energies": levels.pop("energies")}
+        total = np.stack([row[self.model.kind.total] for row in rows])
+        found = levels(self.model.grid, total, given, electrons)
+        energies = {"energies": found.pop("energies")}
         return [
-            row | energies | {key: x[k] for key, x in levels.items()} for k, row in enumerate(rows)
+            row | energies | {key: x[k] for key, x in found.items()} for k, row in enumerate(rows)
         ]
 
-    def _frames(
+    def evaluate_pairs(
         self,
-        coord: Any,
-        types: Any,
-        cell: Any = None,
+        rij: Any,
+        i: Any,
+        j: Any,
+        atype: Any,
+        nlocal: int,
+        *,
         fparam: Any = None,
         aparam: Any = None,
-        pbc: Any = None,
-        where: str = "",
-    ) -> list[Structure]:
-        """Return frames of the same atoms; ``where`` is what they are called if not ``frame k``."""
-        frames = args.frames(coord)
-        nframes, natoms, _ = frames.shape
-        atype = self.type_indices(types)
-        if atype.shape != (natoms,):
-            raise DataError(f"types has the shape {atype.shape}, but coord has {natoms} atoms")
-        cells = args.cells(cell, nframes)
-        periodic = args.periodic(cell is not None if pbc is None else pbc)
-        fitting = self.model.fitting
-        extra = sts.parameters(fitting, fparam, aparam, nframes, natoms)
-        masked = fitting.use_aparam_as_mask and extra[1] is not None
-        return [
-            Structure(
-                frames[k],
-                cells[k],
-                periodic,
-                real_types(atype, extra[1][k]) if masked and extra[1] is not None else atype,
-                where or f"frame {k}",
-                *(None if x is None else x[k] for x in extra),
-            )
-            for k in range(nframes)
-        ]
+        atom_virial: bool = False,
+        halo: float | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Return energies, forces and virial of a domain whose pairs a simulation engine gives.
 
-    def _structure(self, given: Any, where: str) -> Structure:
-        """Return one structure of those that :meth:`predict_many` takes."""
-        try:
-            fields = sts.fields_of(given)
-            found = self._frames(**fields, where=where)
-        except DataError as exc:
-            raise DataError(f"{where}: {exc}") from exc
-        if len(found) != 1:
-            raise DataError(f"{where}: coord has {len(found)} frames; give each as a structure")
-        return found[0]
+        All pairs of a local atom and a neighbour within :attr:`rcut` must be listed, both ways if
+        both are local. Pairs beyond it and those of virtual atoms are ignored. Any order will do;
+        sorted by ``i`` is fastest. The sums over all domains of a system are what :meth:`predict`
+        returns, when forces on ghosts are added to the atoms that they are images of. Arrays of the
+        backend are copied to the host. Threads may share a potential.
 
-    def _require_sense(
-        self, atom_virial: bool, hessian: bool, electrons: float | np.ndarray | None
-    ) -> None:
-        """Raise for a request that does not go with the model or the backend."""
-        kind = self.model.kind
-        if (atom_virial or hessian) and not self.model.has_forces:
-            raise DataError(
-                f"the model predicts a {kind.title}, of which it has no derivatives; leave out "
-                "atom_virial and hessian"
-            )
-        if electrons is not None and self.model.grid is None:
-            raise DataError(
-                "electrons was given, but the model does not know the energies of a density of "
-                "states; leave it out"
-            )
-        require_all(Asked(hessian=hessian), self.backend.name)
+        Parameters
+        ----------
+        rij
+            Vectors r_j − r_i in Å, (npairs, 3).
+        i, j
+            Centres below ``nlocal`` and neighbours below nall, (npairs,), integers from 0. Periodic
+            images need no ghosts: a pair may end at a local atom, or at its own centre.
+        atype
+            Types or element symbols of the local atoms and then of the ghosts, (nall,); −1 is a
+            virtual atom.
+        nlocal
+            Number of local atoms.
+        fparam, aparam
+            (numb_fparam,) and (nlocal, numb_aparam); with ``use_aparam_as_mask`` aparam is needed
+            for ghosts, too, (nall, 1).
+        atom_virial
+            True for virials of atoms, too.
+        halo
+            How far from the domain the engine has ghosts, Å; compared with :attr:`halo` if given,
+            for pairs cannot show that ghosts are missing.
 
-    def _levels(
-        self,
-        found: Outputs,
-        given: Sequence[Structure],
-        electrons: float | np.ndarray | None,
-    ) -> Outputs:
-        """Return the energies of the density of states, and what follows from it."""
-        grid = self.model.grid
-        assert grid is not None
-        more = {"energies": grid.array}
-        if electrons is None and grid.electrons is None:
-            return more
-        if electrons is None:
-            number = np.concatenate([dos.electrons_of(grid, s.atype[None]) for s in given])
-        else:
-            number = args.numbers("electrons", electrons)
-            if number.size not in (1, len(given)):
-                raise DataError(
-                    f"electrons has {number.size} numbers, but must be one, or one for each of the "
-                    f"{len(given)} frames"
-                )
-            if not (np.isfinite(number).all() and (number >= 0).all()):
-                raise DataError("electrons must be finite numbers ≥ 0")
-            number = np.broadcast_to(number.reshape(-1), (len(given),))
-        return more | dos.levels(grid, found[self.model.kind.total], number)._asdict()
+        Returns
+        -------
+        dict
+            Of a model of energies ``energy`` () and ``atom_energy`` (nlocal,) in eV, ``force``
+            (nall, 3) in eV/Å, ``virial`` (3, 3) and on request ``atom_virial`` (nall, 3, 3) in eV,
+            in which a pair counts for its neighbour. Of a model of densities of states ``dos``
+            (numb_dos,) and ``atom_dos`` (nlocal, numb_dos) in states/eV.
+
+        Raises
+        ------
+        DataError
+            If a shape, index or type does not fit, a vector is zero or not finite (which pair), or
+            the halo is too small.
+        UnsupportedError
+            If the model subtracts a mean over all atoms (``tot_ener_zero``) or passes messages.
+
+        Examples
+        --------
+        >>> i, j, rij = ase.neighborlist.neighbor_list("ijD", atoms, model.rcut)  # doctest: +SKIP
+        >>> model.evaluate_pairs(rij, i, j, atoms.symbols, len(atoms))  # doctest: +SKIP
+        """
+        request = Request(atom_virial)
+        check_request(self.model, self.backend.name, request)
+        if halo is not None:
+            check_halo(halo, self.halo, self.rcut)
+        given = domain(self.model, self.backend, rij, i, j, atype, nlocal, fparam, aparam)
+        return self.runner.run_domain(given, request)
 
 
 def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:

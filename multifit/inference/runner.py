@@ -1,13 +1,16 @@
-"""Structures through the networks, a bounded number of atoms at a time."""
+"""Structures and domains through the networks, a bounded number of atoms at a time.
+
+The atoms to evaluate are planned as batches: some small structures, or a part of a large one. One
+batch after the other is prepared (neighbours, tables), started on the device, and finished: its
+outputs are added to the results of the structures. A domain of a simulation engine, whose pairs are
+given, goes the way of a large structure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
@@ -15,12 +18,17 @@ from .. import models as mdl
 from ..backend import Backend
 from ..batching import partition
 from ..batching.adaptive import AdaptiveShapes
-from ..batching.batch import Batcher, Layout
+from ..batching.batch import Batcher
 from ..batching.shapes import Shape, bucket
-from ..neighbors.frame import Frame
+from ..errors import UnsupportedError
+from ..neighbors.frame import Frame, frame_of_pairs
+from ..neighbors.pairs import ordered
 from ..tree import Tree, map_leaves
+from .domain import Domain
 from .evaluator import Evaluator, Parameters
 from .neighbor_lists import NeighborLists
+from .parts import OF_GHOSTS, Divided, Outputs, Part, Result, Started
+from .request import Request as Request
 from .structure import Structure
 
 #: Atoms that go through the networks at once, on a CPU and on other devices, which need more to be
@@ -30,27 +38,15 @@ ATOMS_AT_ONCE, ON_DEVICES = 512, 8192
 #: Outputs that frames have, and not their atoms.
 PER_FRAME = ("energy", "virial", "dos")
 
-#: Where shapes matter, places for atoms outside a piece, which cost next to nothing: for each atom
-#: inside, and if these are not enough, for each that is needed.
-OUTSIDE, SPARE_OUTSIDE = 8, 1.5
-
-Outputs = dict[str, np.ndarray]
-Finish = Callable[[], None]  #: waits for a device and stores what it found
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for besides energies, forces and virials."""
-
-    atom_virial: bool = False
-    hessian: bool = False
-    skin: float = 0.0  #: Å; structures are those of a trajectory
+#: Where shapes matter, places for ghosts of a part, which cost next to nothing: for each of its
+#: atoms, and if these are not enough, for each ghost.
+GHOSTS, SPARE_GHOSTS = 8, 1.5
 
 
 class Runner:
     """A model on a backend, and what is kept between calls: shapes, widths of tables, the series.
 
-    Threads may call :meth:`run` and :meth:`set_params` of one runner at the same time.
+    Threads may call :meth:`run`, :meth:`run_domain` and :meth:`set_params` at the same time.
 
     Parameters
     ----------
@@ -82,146 +78,149 @@ class Runner:
         )
         self._neighbor_lists = NeighborLists(self.batcher)
         self._shapes = AdaptiveShapes(self.batcher.shapes)
-        self._reserved, self._places_outside = False, 0
+        #: A part has as ghosts the neighbours of its atoms, and not their neighbours.
+        self._hops = self.batcher.needs.hops
+        self._reserved, self._places = False, 0
         self._lock = Lock()  #: held while shapes are planned
 
     def set_params(self, params: Tree) -> None:
         """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
         self.evaluator.set_params(params)
 
-    def run(self, structures: Sequence[Structure], wanted: Request = Request()) -> list[Outputs]:
-        """Return the outputs for each structure, without an axis for frames.
+    def run(self, structures: Sequence[Structure], wanted: Request) -> list[Outputs]:
+        """Return the outputs for each structure, without an axis for frames."""
+        results = [Result(len(s.atype)) for s in structures]
+        divide = not wanted.hessian and self._hops == 1
+        plan = plan_batches(structures, self.at_once, divide)
+        self._evaluate(self._batches(structures, plan, results, wanted), wanted)
+        if self.model.fitting.tot_ener_zero:
+            for k in plan.divided:
+                self._balance(structures[k].atype, results[k].outputs, wanted.atom_virial)
+        return [result.outputs for result in results]
 
-        While the device works on some atoms, the next are prepared.
+    def run_domain(self, domain: Domain, wanted: Request) -> Outputs:
+        """Return the outputs for a domain, whose pairs are given.
+
+        Raises
+        ------
+        DataError
+            If two atoms of a pair are at the same place.
+        UnsupportedError
+            If energies depend on more than the neighbours of local atoms: on a mean over all atoms,
+            or on neighbours of neighbours.
         """
-        # The same for all batches and pieces, whatever other threads set meanwhile.
-        params = self.evaluator.current
-        found: list[Outputs] = [{} for _ in structures]
-        waiting: Finish | None = None
-        for finish in self._started(params, structures, wanted, found):
-            if waiting is not None:
-                waiting()
-            waiting = finish
-        if waiting is not None:
-            waiting()
-        return found
+        if self.model.fitting.tot_ener_zero:
+            raise UnsupportedError(
+                "tot_ener_zero subtracts the mean over all atoms of a system, which a domain with "
+                "ghosts does not know; use predict"
+            )
+        if self._hops > 1:
+            raise UnsupportedError(
+                f"the descriptor passes messages over {self._hops} hops, but pairs of a domain can "
+                "be evaluated over one only; use predict"
+            )
+        result = Result(domain.nlocal, domain.nghost)
+        divided = self._divided_domain(domain, result)
+        self._evaluate(self._batches_of_parts(divided), wanted)
+        return result.outputs
 
-    def _started(
-        self,
-        params: Parameters,
-        structures: Sequence[Structure],
-        wanted: Request,
-        found: list[Outputs],
-    ) -> Iterator[Finish]:
-        """Start one batch or piece after the other, and yield how each is finished."""
-        sizes = [int((s.atype >= 0).sum()) for s in structures]
-        large = [k for k, n in enumerate(sizes) if n > self.at_once and not wanted.hessian]
-        small = sorted(set(range(len(sizes))).difference(large))
-        alike = [len(structures[k].atype) if wanted.hessian else 0 for k in small]
-        groups = [
-            [small[k] for k in group]
-            for group in group_by_size([sizes[k] for k in small], self.at_once, alike)
-        ]
+    def _batches(
+        self, structures: Sequence[Structure], plan: Plan, results: list[Result], wanted: Request
+    ) -> Iterator[list[Part]]:
+        """Return the batches of a plan in turn, with the neighbours of their atoms."""
         ntypes = self.model.ntypes
-        self._make_room([_need([structures[k] for k in group], ntypes) for group in groups])
-        for group in (
-            groups if wanted.skin else reversed(groups)
-        ):  # the largest first: tables need not become wider later
-            yield self._start(params, structures, group, wanted, found)
-        for k in large:
-            yield from self._start_pieces(params, structures[k], wanted, found[k])
+        self._make_room([_need([structures[k] for k in group], ntypes) for group in plan.groups])
+        # The largest first: tables need not become wider later. A trajectory keeps its order.
+        for group in plan.groups if wanted.skin else reversed(plan.groups):
+            parts = [self._whole(structures[k], results[k], wanted.skin) for k in group]
+            self._reserve(parts[0].frame)
+            yield parts
+        for k in plan.divided:
+            divided = self._divided(structures[k], results[k], wanted.skin)
+            yield from self._batches_of_parts(divided)
 
-    def _start(
-        self,
-        params: Parameters,
-        structures: Sequence[Structure],
-        group: Sequence[int],
-        wanted: Request,
-        found: list[Outputs],
-    ) -> Finish:
-        """Start a batch of structures; to be finished by storing the outputs of each."""
-        some = [structures[k] for k in group]
-        frames = [self._neighbor_lists.frame(s, wanted.skin) for s in some]
-        self._reserve(frames[0])
-        fparam = [s.fparam for s in some if s.fparam is not None]
-        aparam = [s.aparam for s in some if s.aparam is not None]
+    def _batches_of_parts(self, divided: Divided) -> Iterator[list[Part]]:
+        """Return each part of a structure or domain as a batch."""
+        self._make_room(divided.needs(self.model.ntypes))
+        self._reserve(divided.frame)
+        for part in divided.parts():
+            yield [part]
+
+    def _whole(self, s: Structure, result: Result, skin: float) -> Part:
+        """Return a structure with its neighbours as one part."""
+        frame = self._neighbor_lists.frame(s, skin)
+        return Part(frame, np.arange(len(s.atype)), None, s.fparam, s.aparam, result)
+
+    def _divided(self, s: Structure, result: Result, skin: float) -> Divided:
+        """Return a large structure with its neighbours, to be evaluated in parts."""
+        order, frame = self._neighbor_lists.ordered(s, self.at_once, skin)
+        return Divided(frame, order.edges, order.atoms, s.fparam, s.aparam, result)
+
+    def _divided_domain(self, d: Domain, result: Result) -> Divided:
+        """Return a domain with its pairs, to be evaluated in parts if it is large."""
+        order = partition.index_order(d.atype[: d.nlocal], self.at_once)
+        ghosts = d.nlocal + np.flatnonzero(d.atype[d.nlocal :] >= 0)
+        numbers = np.concatenate([order.atoms, ghosts])
+        b, natoms = self.batcher, len(order.atoms)
+        pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
+        atype = d.atype[numbers]
+        frame = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms)
+        return Divided(frame, order.edges, numbers, d.fparam, d.aparam, result)
+
+    def _evaluate(self, batches: Iterator[list[Part]], wanted: Request) -> None:
+        """Evaluate batches, and add their outputs to the results of their parts.
+
+        While the device works on one, the next is prepared.
+        """
+        # The same for all batches, whatever other threads set meanwhile.
+        params = self.evaluator.current
+        before: Started | None = None
+        for parts in batches:
+            started = self._start(parts, params, wanted)
+            if before is not None:
+                self._finish(before, params, wanted)
+            before = started
+        if before is not None:
+            self._finish(before, params, wanted)
+
+    def _start(self, parts: list[Part], params: Parameters, wanted: Request) -> Started:
+        """Start a batch on the device."""
+        fparam = [part.fparam for part in parts if part.fparam is not None]
+        aparam = [part.aparam for part in parts if part.aparam is not None]
+        ghosts = parts[0].ghosts
         host, layout = self.batcher.assemble(
-            frames, np.stack(fparam) if fparam else None, aparam or None
+            [part.frame for part in parts],
+            np.stack(fparam) if fparam else None,
+            aparam or None,
+            0 if ghosts is None else self._ghost_places(len(ghosts)),
         )
         batch = map_leaves(self.backend.as_input, host)
-        nearest = np.min([frame.nearest for frame in frames], axis=0)
+        nearest = np.min([part.frame.nearest for part in parts], axis=0)
         what = "atom_virial" if wanted.atom_virial else ""
-        out = self.evaluator.start(batch, nearest, params, what)
+        if ghosts is not None and self.model.fitting.tot_ener_zero:
+            what = "unbalanced"
+        return Started(parts, batch, layout, self.evaluator.start(batch, nearest, params, what))
 
-        def finish() -> None:
-            arrays = self.evaluator.fetched(out)
-            natoms = max(len(s.atype) for s in some)
-            if wanted.hessian:
-                arrays["hessian"] = self.evaluator.hessians(
-                    params, batch, layout, len(some), natoms
-                )
-            for key, x in arrays.items():
-                atoms = key not in (*PER_FRAME, "hessian")
-                rows = layout.gather(x, len(some), natoms) if atoms else x
-                for row, k in enumerate(group):
-                    found[k][key] = rows[row, : len(some[row].atype)] if atoms else rows[row]
-
-        return finish
-
-    def _start_pieces(
-        self, params: Parameters, structure: Structure, wanted: Request, found: Outputs
-    ) -> Iterator[Finish]:
-        """Start one piece of a structure after the other; to be finished by adding what it says."""
-        order, frame = self._neighbor_lists.ordered(structure, self.at_once, wanted.skin)
-        ends = list(pairwise(order.edges.tolist()))
-        counts = [np.bincount(frame.atype[a:b], minlength=self.model.ntypes) for a, b in ends]
-        need = Shape(1, tuple(np.max(counts, axis=0).tolist()))
-        self._make_room([need] * len(ends))
-        self._reserve(frame)
-        zero = self.model.fitting.tot_ener_zero
-        what = "unbalanced" if zero else "atom_virial" if wanted.atom_virial else ""
-        fparam = None if structure.fparam is None else structure.fparam[None]
-        aparam = None if structure.aparam is None else structure.aparam[order.atoms]
-        sums: Outputs = {}
-        for start, stop in ends:
-            if start == stop:
-                continue
-            piece = partition.cut(frame, start, stop)
-            own = None if aparam is None else [aparam[start:stop]]
-            outside = self._outside(len(piece.others))
-            host, layout = self.batcher.assemble([piece.frame], fparam, own, outside)
-            batch = map_leaves(self.backend.as_input, host)
-            out = self.evaluator.start(batch, frame.nearest, params, what)
-            place = (len(order.atoms), start, stop)
-            yield partial(self._add, sums, out, layout, place, piece.others)
-
-        def finish() -> None:
-            for key, x in sums.items():
-                found[key] = x if key in PER_FRAME else order.gather(x)
-            if zero:
-                self._balance(structure.atype, found, wanted.atom_virial)
-
-        yield finish
-
-    def _add(
-        self,
-        sums: Outputs,
-        out: dict[str, Any],
-        layout: Layout,
-        place: tuple[int, int, int],
-        others: np.ndarray,
-    ) -> None:
-        """Add the outputs of a piece: ``place`` is natoms and the piece's first and last + 1."""
-        natoms, start, stop = place
-        places = len(layout.real)
-        for key, x in self.evaluator.fetched(out).items():
-            if key in PER_FRAME:
-                sums[key] = sums.get(key, 0.0) + x[0]
-                continue
-            whole = sums.setdefault(key, np.zeros((natoms, *x.shape[1:]), x.dtype))
-            whole[start:stop] += layout.gather(x[:places], 1, stop - start)[0]
-            if len(x) > places:
-                whole[others] += x[places : places + len(others)]
+    def _finish(self, started: Started, params: Parameters, wanted: Request) -> None:
+        """Wait for a batch, and add its outputs to the results of its parts."""
+        parts, layout = started.parts, started.layout
+        natoms, places = max(len(part.atoms) for part in parts), len(layout.real)
+        arrays = self.evaluator.fetched(started.out)
+        if wanted.hessian:
+            arrays["hessian"] = self.evaluator.hessians(
+                params, started.batch, layout, len(parts), natoms
+            )
+        for key, x in arrays.items():
+            per_frame = key in (*PER_FRAME, "hessian")
+            rows = x if per_frame else layout.gather(x[:places], len(parts), natoms)
+            for row, part in zip(rows, parts, strict=False):
+                if per_frame:
+                    part.result.add(key, row)
+                    continue
+                part.result.add_atoms(key, row[: len(part.atoms)], part.atoms)
+                if part.ghosts is not None and key in OF_GHOSTS:
+                    outside = x[places : places + len(part.ghosts)]
+                    part.result.add_atoms(key, outside, part.ghosts)
 
     def _balance(self, atype: np.ndarray, found: Outputs, atom_virial: bool) -> None:
         """Subtract the mean from atomic energies: the energy is zero, wherever the atoms are."""
@@ -233,15 +232,14 @@ class Runner:
         if atom_virial:
             found["atom_virial"] = np.zeros((len(atype), 3, 3))
 
-    def _outside(self, need: int) -> int:
-        """Return how many places there are for atoms outside a piece."""
+    def _ghost_places(self, need: int) -> int:
+        """Return the number of places for ghosts."""
         if not self.backend.static_shapes:
             return need
         with self._lock:
-            if need > self._places_outside:
-                enough = max(OUTSIDE * self.at_once, int(SPARE_OUTSIDE * need))
-                self._places_outside = bucket(enough)
-            return self._places_outside
+            if need > self._places:
+                self._places = bucket(max(GHOSTS * self.at_once, int(SPARE_GHOSTS * need)))
+            return self._places
 
     def _make_room(self, needs: Sequence[Shape]) -> None:
         """Let there be shapes for batches that are about to come."""
@@ -255,13 +253,37 @@ class Runner:
         self._reserved = True
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How structures are evaluated."""
+
+    groups: list[list[int]]  #: structures that go through the networks together, small ones first
+    divided: list[int]  #: structures that are evaluated in parts
+
+
+def plan_batches(structures: Sequence[Structure], limit: int, divide: bool = True) -> Plan:
+    """Return the plan for structures, of which at most ``limit`` atoms are evaluated at once.
+
+    Parameters
+    ----------
+    divide
+        False if none may be divided, and those of one batch must have as many atoms.
+    """
+    sizes = [int((s.atype >= 0).sum()) for s in structures]
+    large = [k for k, n in enumerate(sizes) if n > limit and divide]
+    small = sorted(set(range(len(sizes))).difference(large))
+    kinds = [0 if divide else len(structures[k].atype) for k in small]
+    groups = group_by_size([sizes[k] for k in small], limit, kinds)
+    return Plan([[small[k] for k in group] for group in groups], large)
+
+
 def default_at_once(backend: Backend) -> int:
-    """Return how many atoms go through the networks at once where nobody says."""
+    """Return how many atoms go through the networks at once unless told otherwise."""
     return ATOMS_AT_ONCE if backend.on_cpu else ON_DEVICES
 
 
 def group_by_size(sizes: Sequence[int], limit: int, kinds: Sequence[int]) -> list[list[int]]:
-    """Return which structures go into one batch: those of similar size, as many as fit.
+    """Return the structures of each batch: those of similar size, as many as fit.
 
     Parameters
     ----------

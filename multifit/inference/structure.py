@@ -1,4 +1,7 @@
-"""Structures that are to be evaluated, whoever gives them: mappings, ASE's Atoms, data systems."""
+"""Structures to be evaluated: made from arrays, mappings, ASE's Atoms or data systems.
+
+Types and shapes of the given arrays are checked here; values by the search for neighbours.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data import real_types
 from ..errors import DataError, did_you_mean
 from ..fitting import Fitting
-from . import arguments as args
+from ..models import Model
+from ..neighbors.arguments import numbers, periodic
 
 #: What a mapping may hold.
 KEYS = ("coord", "types", "cell", "pbc", "fparam", "aparam")
@@ -27,6 +32,100 @@ class Structure:
     where: str  #: its name in error messages
     fparam: np.ndarray | None = None  #: (numb_fparam,)
     aparam: np.ndarray | None = None  #: (natoms, numb_aparam)
+
+
+def structures(
+    model: Model,
+    coord: Any,
+    types: Any,
+    cell: Any = None,
+    fparam: Any = None,
+    aparam: Any = None,
+    pbc: Any = None,
+    where: str = "",
+) -> list[Structure]:
+    """Return frames of the same atoms, from arrays as :meth:`multifit.Potential.predict` has them.
+
+    Parameters
+    ----------
+    where
+        Their name in error messages; ``frame k`` if not given.
+
+    Raises
+    ------
+    DataError
+        If shapes do not fit together, or an array holds no numbers.
+    """
+    frames = _frames(coord)
+    nframes, natoms, _ = frames.shape
+    atype = type_indices(model.type_map, types)
+    if atype.shape != (natoms,):
+        raise DataError(f"types has the shape {atype.shape}, but coord has {natoms} atoms")
+    cells = _cells(cell, nframes)
+    flags = tuple(periodic(cell is not None if pbc is None else pbc).tolist())
+    fparam, aparam = parameters(model.fitting, fparam, aparam, nframes, natoms)
+    masked = model.fitting.use_aparam_as_mask and aparam is not None
+    return [
+        Structure(
+            frames[k],
+            cells[k],
+            flags,
+            real_types(atype, aparam[k]) if masked else atype,
+            where or f"frame {k}",
+            None if fparam is None else fparam[k],
+            None if aparam is None else aparam[k],
+        )
+        for k in range(nframes)
+    ]
+
+
+def structure(model: Model, given: Any, where: str) -> Structure:
+    """Return one of the structures that :meth:`multifit.Potential.predict_many` takes.
+
+    Raises
+    ------
+    DataError
+        If it is none, or has other than one frame.
+    """
+    try:
+        found = structures(model, **fields_of(given), where=where)
+    except DataError as exc:
+        raise DataError(f"{where}: {exc}") from exc
+    if len(found) != 1:
+        raise DataError(f"{where}: coord has {len(found)} frames; give each as a structure")
+    return found[0]
+
+
+def _frames(coord: Any) -> np.ndarray:
+    """Return coordinates as (nframes, natoms, 3), one frame or more of one atom or more."""
+    x = numbers("coord", coord)
+    if x.ndim == 2:
+        x = x[None]
+    if x.ndim != 3 or x.shape[2] != 3:
+        raise DataError(
+            f"coord has the shape {np.shape(coord)}, but must have (natoms, 3) or "
+            "(nframes, natoms, 3)"
+        )
+    if 0 in x.shape:
+        what = "no frames" if x.shape[0] == 0 else "no atoms"
+        raise DataError(f"coord has the shape {np.shape(coord)}: there are {what}; give at least 1")
+    return x
+
+
+def _cells(cell: Any, nframes: int) -> list[np.ndarray | None]:
+    """Return each frame's cell (3, 3), or None where there is none."""
+    if cell is None:
+        return [None] * nframes
+    x = numbers("cell", cell)
+    if x.shape in ((9,), (nframes, 9)):
+        x = x.reshape(*x.shape[:-1], 3, 3)
+    if x.shape == (3, 3):
+        return [x] * nframes
+    if x.shape != (nframes, 3, 3):
+        raise DataError(
+            f"cell has the shape {np.shape(cell)}, but must be (3, 3) or {nframes}×(3, 3)"
+        )
+    return list(x)
 
 
 def type_indices(
@@ -99,7 +198,7 @@ def _checked(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None
         return None
     if value is None:
         raise DataError(f"the model needs {name}, {n} numbers each; give {name}=")
-    value = args.numbers(name, value)
+    value = numbers(name, value)
     if not np.isfinite(value).all():
         bad = value[~np.isfinite(value)][0]
         raise DataError(f"{name} holds {bad}; give finite numbers")

@@ -53,7 +53,7 @@ def evaluate_energy(
         As from :func:`init`, as arrays of the backend.
     batch
         From :class:`multifit.batching.batch.Batcher`, as arrays of the backend: N atoms in
-        nframes frames, sorted by type, and perhaps E − N others (``others``) at which pairs end.
+        nframes frames, sorted by type, and perhaps E − N ``ghosts`` at which pairs end.
 
     Returns
     -------
@@ -93,8 +93,8 @@ def evaluate_energy(
 
 def _ends(batch: Batch) -> int:
     """Return the number of atoms at which pairs may end."""
-    others = batch["others"].shape[0] if "others" in batch else 0
-    return int(batch["atype"].shape[0]) + int(others)
+    ghosts = batch["ghosts"].shape[0] if "ghosts" in batch else 0
+    return int(batch["atype"].shape[0]) + int(ghosts)
 
 
 def _flat(xp: Any, index: Array) -> Array:

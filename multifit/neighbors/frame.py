@@ -1,14 +1,18 @@
-"""One frame and its neighbours, cut at ``sel``: what batches are put together from."""
+"""One frame and its neighbours, cut at ``sel``: what batches are put together from.
+
+Pairs come from the package's own search (:func:`frame`, :mod:`multifit.neighbors.verlet`) or from a
+simulation engine (:mod:`multifit.neighbors.pairs`); :func:`frame_of_pairs` makes a frame of either.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from .search import Candidates, Positions, checked, measured, search
+from .search import Candidates, Measured, Positions, measured, positions, search
 
 
 class Columns(NamedTuple):
@@ -44,13 +48,18 @@ class PairTable(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame, ready to be put into a batch."""
+    """One frame, ready to be put into a batch.
+
+    Pairs begin at its own atoms. They end at these or, in a part of a larger system, at ghosts,
+    whose numbers follow those of the atoms.
+    """
 
     atype: np.ndarray  #: (natoms,); −1 is a virtual atom
     tables: dict[int, PairTable]  #: by the type of the neighbours; of those that occur
     nearest: np.ndarray  #: smallest distance between two types in Å, ∞ for none, (ntypes, ntypes)
     dropped: int = 0  #: pairs beyond ``sel``
     fullest: tuple[int, ...] = ()  #: the most neighbours of each type around one atom, uncut
+    nghost: int = 0  #: ghosts at which pairs may end
 
     @property
     def nbytes(self) -> int:
@@ -82,13 +91,19 @@ def frame(
         The cut-off in Å.
     sel
         The most neighbours of each type that count; the nearest do.
-    blind
+    exclude_pairs
         Pairs of types that do not see each other.
     where
         The frame's name in error messages.
+
+    Raises
+    ------
+    DataError
+        As :func:`multifit.neighbors.search.find_pairs` does.
     """
     atype, real, atoms = real_atoms(coord, cell, pbc, atype, where)
-    return cut(atype, real, atoms, search(atoms, rcut, where), rcut, sel, exclude_pairs, where)
+    pairs = real_pairs(atoms, search(atoms, rcut, where), real, where)
+    return frame_of_pairs(pairs, atype, rcut, sel, exclude_pairs)
 
 
 def real_atoms(
@@ -103,38 +118,61 @@ def real_atoms(
     real = np.flatnonzero(atype >= 0)
     if real.size < atype.size:
         coord = np.asarray(coord)[real]
-    return atype, real, checked(coord, cell, pbc, where)
+    return atype, real, positions(coord, cell, pbc, where)
 
 
-def cut(
-    atype: np.ndarray,
-    real: np.ndarray,
-    atoms: Positions,
-    candidates: Candidates,
-    rcut: float,
-    sel: Sequence[int],
-    exclude_pairs: Sequence[tuple[int, int]] = (),
-    where: str = "",
-) -> Frame:
-    """Return the frame of the candidates that are within the cut-off, of which ``sel`` are kept.
+def real_pairs(
+    atoms: Positions, candidates: Candidates, real: np.ndarray, where: str = ""
+) -> Iterator[Measured]:
+    """Return the vectors of candidates, with the numbers that real atoms have among all atoms.
 
     Parameters
     ----------
-    atype
-        Of all atoms, (natoms,).
+    atoms, candidates, where
+        As for :func:`multifit.neighbors.search.measured`.
     real
-        Numbers of those that are not virtual, (nreal,).
-    atoms, candidates
-        The real atoms, and all of their pairs within the cut-off or more.
-    rcut, sel, blind, where
-        As in :func:`frame`.
+        Numbers of the atoms, (nreal,), ascending.
     """
-    ntypes, kinds = len(sel), atype[real].astype(np.int16)
+    found = measured(atoms, candidates, where)
+    if not real.size or real[-1] == real.size - 1:
+        return found
+    return (part._replace(i=np.take(real, part.i), j=np.take(real, part.j)) for part in found)
+
+
+def frame_of_pairs(
+    pairs: Iterable[Measured],
+    atype: np.ndarray,
+    rcut: float,
+    sel: Sequence[int],
+    exclude_pairs: Sequence[tuple[int, int]] = (),
+    natoms: int | None = None,
+) -> Frame:
+    """Return the frame of given pairs: those within the cut-off, of which ``sel`` are kept.
+
+    Parameters
+    ----------
+    pairs
+        Part by part, sorted by centre, so that no centre is in two parts unless it ends one and
+        begins the next. Pairs beyond the cut-off may be among them, those of virtual atoms not.
+    atype
+        Of the frame's atoms and then of its ghosts, (natoms + nghost,).
+    rcut
+        The cut-off in Å.
+    sel
+        The most neighbours of each type that count; the nearest do, and of two that are equally
+        far, the one that comes first.
+    exclude_pairs
+        Pairs of types that do not see each other.
+    natoms
+        How many atoms are no ghosts; all if not given.
+    """
+    natoms = len(atype) if natoms is None else natoms
+    ntypes, kinds = len(sel), atype.astype(np.int16)
     seen = np.ones((ntypes, ntypes), dtype=bool)
     for a, b in exclude_pairs:
         seen[a, b] = seen[b, a] = False
     parts: list[list[_Part]] = [[] for _ in sel]
-    for i, j, rij, distance in measured(atoms, candidates, where):
+    for i, j, rij, distance in pairs:
         tj = np.take(kinds, j)
         near = distance < rcut
         if not seen.all():
@@ -156,8 +194,10 @@ def cut(
             kept = _within(one, count, sel[b])
             dropped += one[0].size - kept[0].size
             if kept[0].size:
-                tables[b] = _table(kept, np.minimum(count, sel[b]), real)
-    return Frame(atype, tables, nearest, dropped, tuple(fullest))
+                i, j, rij, _ = kept
+                tables[b] = PairTable(i, _columns(np.minimum(count, sel[b])), j, rij.T)
+    nghost = len(atype) - natoms
+    return Frame(atype[:natoms], tables, nearest, dropped, tuple(fullest), nghost)
 
 
 #: i, j, rij (3, n), distance of pairs sorted by i.
@@ -197,14 +237,6 @@ def _within(pairs: _Part, count: np.ndarray, sel: int) -> _Part:
     kept = np.flatnonzero(keep)
     i, j, rij, distance = (np.take(x, kept, axis=-1) for x in pairs)
     return i, j, rij, distance
-
-
-def _table(pairs: _Part, count: np.ndarray, real: np.ndarray) -> PairTable:
-    """Return the table of pairs of real atoms, with the numbers that these have among all."""
-    i, j, rij, _ = pairs
-    if real[-1] != real.size - 1:
-        i, j = real[i], real[j]
-    return PairTable(i, _columns(count), j, rij.T)
 
 
 def _columns(count: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ repeated bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from . import arguments
 from .blocks import block_pairs, is_one_block, one_block
 from .cells import cell_pairs, complete_cell, heights, occupied_grid, replicate, wrap
 
@@ -145,7 +146,7 @@ def find_pairs(
     >>> pairs.j, pairs.shift[:, 2], pairs.distance.round(6)
     (array([1, 0]), array([-1,  1]), array([0.1, 0.1]))
     """
-    atoms = checked(coord, cell, pbc, where)
+    atoms = positions(*arguments.arrays(coord, cell, pbc, where), where)
     candidates = search(atoms, rcut, where)
     parts = list(measured(atoms, candidates, where))
     i, j = candidates.i.astype(np.int64), candidates.j.astype(np.int64)
@@ -160,13 +161,25 @@ def find_pairs(
 # ----------------------------------------------------------------------------------- in two steps
 
 
-def checked(
-    coord: npt.ArrayLike, cell: npt.ArrayLike | None, pbc: npt.ArrayLike, where: str = ""
+def positions(
+    coord: np.ndarray, cell: np.ndarray | None, pbc: Sequence[bool] | np.ndarray, where: str = ""
 ) -> Positions:
-    """Return the atoms moved into the cell; parameters and errors as of :func:`find_pairs`."""
+    """Return the atoms moved into the cell.
+
+    Parameters
+    ----------
+    coord, cell, pbc, where
+        As for :func:`find_pairs`, of the right shapes already; only the values are checked.
+
+    Raises
+    ------
+    DataError
+        If a number is not finite, or the cell is missing or singular.
+    """
     at = f"{where}: " if where else ""
-    x = _checked_coord(coord, at)
-    periodic = _checked_pbc(pbc, at)
+    x = np.asarray(coord, dtype=np.float64)
+    _check_coord(x, at)
+    periodic = np.asarray(pbc, dtype=bool)
     box = complete_cell(_checked_cell(cell, periodic, at), periodic)
     return Positions(*wrap(x, box, periodic), box, periodic)
 
@@ -252,19 +265,8 @@ def _checked_cutoff(rcut: float, at: str) -> float:
     return value
 
 
-def _floats(value: npt.ArrayLike, name: str, shape: str, at: str) -> np.ndarray:
-    """Return the values as float64, or say that they are no table of numbers."""
-    try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as exc:
-        raise DataError(f"{at}{name} must be numbers of shape {shape}: {exc}") from exc
-
-
-def _checked_coord(coord: npt.ArrayLike, at: str) -> np.ndarray:
-    """Return the coordinates as float64, (natoms, 3), finite and not absurdly far out."""
-    x = _floats(coord, "the coordinates", "(natoms, 3)", at)
-    if x.ndim != 2 or x.shape[1] != 3:
-        raise DataError(f"{at}the coordinates must have shape (natoms, 3), not {x.shape}")
+def _check_coord(x: np.ndarray, at: str) -> None:
+    """Refuse coordinates that are not finite or absurdly far out."""
     bad = np.flatnonzero(~(np.abs(x) <= TOO_FAR).all(axis=1))
     if bad.size:
         atom = x[bad[0]]
@@ -277,24 +279,11 @@ def _checked_coord(coord: npt.ArrayLike, at: str) -> np.ndarray:
             f"{at}the coordinates {atom.tolist()} of atom {bad[0]} (counting from 0) {problem}; "
             "remove or repair this frame"
         )
-    return x
 
 
-def _checked_pbc(pbc: npt.ArrayLike, at: str) -> np.ndarray:
-    """Return three bools from one or three."""
-    flags = np.asarray(pbc)
-    if flags.shape not in {(), (3,)} or flags.dtype.kind not in "biu":
-        raise DataError(f"{at}pbc must be one or three of true and false, not {pbc!r}")
-    return np.broadcast_to(flags.astype(bool), (3,))
-
-
-def _checked_cell(cell: npt.ArrayLike | None, periodic: np.ndarray, at: str) -> np.ndarray:
+def _checked_cell(cell: np.ndarray | None, periodic: np.ndarray, at: str) -> np.ndarray:
     """Return the cell as float64, (3, 3), whose periodic rows are finite and independent."""
-    box = np.zeros((3, 3)) if cell is None else _floats(cell, "the cell", "(3, 3)", at)
-    if box.shape != (3, 3):
-        raise DataError(
-            f"{at}the cell must have shape (3, 3), one lattice vector per row, not {box.shape}"
-        )
+    box = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=np.float64)
     rows = box[periodic]
     if not np.isfinite(rows).all() or (np.abs(rows) > TOO_FAR).any():
         raise DataError(f"{at}the cell {box.tolist()} is not finite or absurdly large")

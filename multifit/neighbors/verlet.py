@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .frame import Frame, cut, real_atoms
+from .frame import Frame, frame_of_pairs, real_atoms, real_pairs
 from .search import Candidates, Positions, search
 
 #: Cells by which the shift between two atoms changes at most when both cross a face of the cell.
@@ -77,7 +77,7 @@ class VerletList:
         The cut-off in Å.
     sel
         The most neighbours of each type that count; the nearest do.
-    blind
+    exclude_pairs
         Pairs of types that do not see each other.
     skin
         How much farther than the cut-off is searched, in Å.
@@ -124,4 +124,5 @@ class VerletList:
             pairs = found
         else:
             self.reuses += 1
-        return cut(atype, real, atoms, pairs, self.rcut, self.sel, self.exclude_pairs, where)
+        vectors = real_pairs(atoms, pairs, real, where)
+        return frame_of_pairs(vectors, atype, self.rcut, self.sel, self.exclude_pairs)

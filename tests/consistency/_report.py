@@ -1,4 +1,4 @@
-"""The page of the documentation that says how far backends are apart."""
+"""The documentation page with the deviations between backends."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import multifit
 from multifit.backend import get_backend
 
 HEAD = """\
-# How equal the backends are
+# Consistency of the backends
 
-One suite, `tests/consistency`, compares every backend with NumPy, option by option. `nox -s
-consistency` runs it and writes this page; it fails where a number is beyond its tolerance.
+The test suite `tests/consistency` compares every backend with NumPy, option by option. `nox -s
+consistency` runs it and writes this page; it fails if a deviation exceeds its tolerance.
 
-A number is the worst deviation that was seen, divided by the largest number of the array that it
-is in. Values agree to 1e-10, derivatives (forces, gradients) to 1e-9, parameters after training to
-1e-8; a line shows the largest tolerance of what it holds. Gradients and trained parameters, which
-NumPy does not have, are compared with those of {reference}, and gradients along random directions
-with differences of NumPy's values. Networks are in float64 unless the options say otherwise; the
-reference of bfloat16, which NumPy does not have, is float64. 0 means the same bits, — that the
-backend does not have the option (see the [support matrix](generated/support.md)) or is the
-reference.
+Each entry is the largest deviation, relative to the largest element of the compared array.
+Tolerances are 1e-10 for values, 1e-9 for derivatives (forces, gradients) and 1e-8 for parameters
+after training; a row shows the largest tolerance of its entries. Gradients and trained parameters,
+which NumPy does not have, are compared with those of {reference}, and gradients along random
+directions with finite differences of NumPy's values. Networks are in float64 unless the options
+state otherwise. The reference for bfloat16, which NumPy does not have, is float64. 0 means
+identical bits. — means that the backend is the reference or does not have the option (see the
+[support matrix](generated/support.md)).
 
 Versions: {versions}.
 """

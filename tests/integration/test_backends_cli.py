@@ -149,5 +149,5 @@ def test_help_offers_only_backends_that_train(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "jax, torch, tensorflow, paddle, …; else the input's" in text
+    assert "jax, torch, tensorflow, paddle, … (default: the backend of the input" in text
     assert "numpy" not in text

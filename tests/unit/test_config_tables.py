@@ -79,7 +79,7 @@ def test_schema() -> None:
     assert training["properties"]["stop_batch"]["deprecated"] is True
     assert training["additionalProperties"] is False
     assert "^(_|//)" in training["patternProperties"]
-    descriptor = schema["$defs"]["DescriptorSection"]["properties"]
+    descriptor = schema["$defs"]["SeE2ASection"]["properties"]
     assert descriptor["type"]["enum"] == ["se_e2_a", "se_a"]
     assert descriptor["rcut"]["description"] == "Cut-off radius in Å."
     assert descriptor["rcut"]["exclusiveMinimum"] == 0

@@ -1,6 +1,7 @@
 """Frames against loops over all atoms and images."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from multifit.descriptors._planner import INNER
 from multifit.errors import DataError
-from multifit.neighbors.frame import frame
+from multifit.neighbors.frame import frame, frame_of_pairs
+from multifit.neighbors.pairs import ordered, pair_list
+from multifit.neighbors.search import find_pairs
 
 
 def by_loops(coord, cell, pbc, atype, rcut, sel, exclude_pairs):
@@ -182,3 +185,93 @@ def test_a_blind_pair_at_the_same_place_is_refused():
         frame(
             np.zeros((2, 3)), None, [False] * 3, np.array([0, 1]), 2.0, [4, 4], [(0, 1)], "frame 3"
         )
+
+
+# Frames of pairs that come from outside.
+
+
+def same_frame(one, two):
+    assert np.array_equal(one.atype, two.atype)
+    assert np.array_equal(one.nearest, two.nearest)
+    assert (one.dropped, one.fullest, one.nghost) == (two.dropped, two.fullest, two.nghost)
+    assert one.tables.keys() == two.tables.keys()
+    for b, table in one.tables.items():
+        assert [x.dtype for x in table] == [x.dtype for x in two.tables[b]]
+        assert all(map(np.array_equal, table, two.tables[b]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    pbc=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    rcut=st.floats(0.8, 4.0),
+    skin=st.floats(0.0, 2.0),
+    sel=st.sampled_from([(99, 99, 99), (2, 4, 99), (0, 3, 1)]),
+    exclude_pairs=st.sampled_from([(), ((0, 1),), ((1, 1), (2, 0))]),
+    chunk=st.sampled_from([1, 7, 10_000]),
+)
+def test_given_pairs_make_the_frame_that_a_search_makes(
+    seed, pbc, rcut, skin, sel, exclude_pairs, chunk
+):
+    rng = np.random.default_rng(seed)
+    cell = 3.5 * np.eye(3) + np.tril(rng.uniform(-1, 1, (3, 3)), -1)
+    coord = rng.uniform(0, 1, (int(rng.integers(0, 7)), 3)) @ cell
+    atype = rng.integers(-1, 3, len(coord))
+    want = frame(coord, cell, pbc, atype, rcut, sel, exclude_pairs)
+    found = find_pairs(coord, cell, pbc, rcut + skin)
+    # Centres in any order; the pairs of each in the order of the search, on which ties depend.
+    order = np.argsort(rng.permutation(len(coord))[found.i], kind="stable")
+    given = (x[order] for x in (found.rij, found.i, found.j))
+    pairs = pair_list(*given, len(coord), len(coord))
+    real = np.flatnonzero(atype >= 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("multifit.neighbors.search.CHUNK", chunk)
+        parts = list(ordered(pairs, real, len(real), len(coord)))
+    most = max(chunk, np.bincount(found.i, minlength=1).max())
+    assert all(len(part.i) <= most for part in parts)
+    got = frame_of_pairs(parts, atype[real], rcut, sel, exclude_pairs)
+    for b, table in got.tables.items():
+        numbers = [x.astype(np.int32) for x in (real[table.i], real[table.j])]
+        got.tables[b] = table._replace(i=numbers[0], j=numbers[1])
+    same_frame(replace(got, atype=atype), want)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), sel=st.sampled_from([(99, 99), (2, 3), (0, 4)]))
+def test_ghosts_are_seen_and_see_nobody(seed, sel):
+    rng = np.random.default_rng(seed)
+    nall = int(rng.integers(1, 12))
+    natoms = int(rng.integers(0, nall + 1))
+    coord, atype = rng.uniform(0, 4, (nall, 3)), rng.integers(0, 2, nall)
+    whole = frame(coord, None, [False] * 3, atype, 2.5, sel)
+    found = find_pairs(coord, None, False, 3.0)
+    mine = found.i < natoms
+    pairs = pair_list(found.rij[mine], found.i[mine], found.j[mine], natoms, nall)
+    parts = ordered(pairs, np.arange(nall), natoms, nall)
+    got = frame_of_pairs(parts, atype, 2.5, sel, (), natoms)
+    assert (got.nghost, got.atype.tolist()) == (nall - natoms, atype[:natoms].tolist())
+    rest = {b: t.i < natoms for b, t in whole.tables.items() if (t.i < natoms).any()}
+    assert got.tables.keys() == rest.keys()
+    for b, kept in rest.items():
+        for x, y in zip(got.tables[b], whole.tables[b], strict=True):
+            assert np.array_equal(x, y[kept])
+
+
+def test_atoms_can_be_renumbered():
+    coord, cell = crystal()
+    atype, order = np.arange(64) % 2, np.random.default_rng(1).permutation(64)
+    found = find_pairs(coord, cell, True, 3.0)
+    pairs = pair_list(found.rij, found.i, found.j, 64, 64)
+    got = frame_of_pairs(ordered(pairs, order, 64, 64), atype[order], 3.0, [30, 30])
+    want = frame(coord[order], cell, [True] * 3, atype[order], 3.0, [30, 30])
+    for b, table in want.tables.items():
+        assert sorted(rows(got.tables[b])) == sorted(rows(table))
+
+
+def test_ghosts_are_centres_if_neighbours_of_neighbours_count():
+    given = (np.ones((2, 3)), [0, 2], [2, 0], 2, 3)
+    with pytest.raises(DataError, match="pair 1 has i = 2, but centres are the 2 local atoms;"):
+        pair_list(*given)
+    assert pair_list(*given, hops=2).i.tolist() == [0, 2]
+    with pytest.raises(DataError, match="pair 0 has i = 3, but centres are the 3 local atoms and"):
+        pair_list(np.ones((1, 3)), [3], [0], 2, 3, hops=2)

@@ -18,7 +18,7 @@ from multifit.batching import partition
 from multifit.batching.adaptive import COMPILATION, AdaptiveShapes
 from multifit.batching.shapes import Shape, Shapes
 from multifit.dos import Grid, even_grid
-from multifit.errors import DataError
+from multifit.errors import DataError, UnsupportedError
 from multifit.inference import neighbor_lists, runner
 from multifit.inference.potential import Potential
 from multifit.inference.runner import group_by_size
@@ -112,7 +112,7 @@ def test_a_compiler_meets_one_shape_of_pieces(options: dict[str, Any]) -> None:
 
     def watch(batch: Any, *rest: Any) -> Any:
         widths = tuple(table["mask"].shape for table in batch["tables"].values())
-        met.append((len(batch["atype"]), len(batch["others"]), widths))
+        met.append((len(batch["atype"]), len(batch["ghosts"]), widths))
         return start(batch, *rest)
 
     networks.start = watch  # type: ignore[method-assign]
@@ -143,7 +143,8 @@ def test_pieces_hold_every_real_atom_once_and_the_same_composition() -> None:
     # A strip is cut across: no piece is much longer than its share.
     spans = [np.ptp(x) for x in np.split(system.coord[order.atoms, 0], order.edges[1:-1])]
     assert max(spans) < 2 * np.ptp(system.coord[:, 0]) / len(parts)
-    back = order.gather(system.coord[order.atoms])
+    back = np.zeros_like(system.coord)
+    back[order.atoms] = system.coord[order.atoms]
     assert np.array_equal(back[system.atype >= 0], system.coord[system.atype >= 0])
     assert not back[system.atype < 0].any()
 
@@ -175,8 +176,8 @@ def test_a_piece_sees_whom_its_atoms_see() -> None:
     met = []
     for start in range(0, natoms, 12):
         stop = min(start + 12, natoms)
-        piece = partition.cut(whole, start, stop)
-        back = np.concatenate([np.arange(start, stop), piece.others])
+        piece = partition.subdomain(whole, start, stop)
+        back = np.concatenate([np.arange(start, stop), piece.ghosts])
         for b, table in piece.frame.tables.items():
             met += [(start + i, back[j], b) for i, j in zip(table.i, table.j, strict=True)]
     want = [(i, j, b) for b, t in whole.tables.items() for i, j in zip(t.i, t.j, strict=True)]
@@ -226,6 +227,24 @@ def test_orders_do_not_last_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         assert kept is not None
         lists.append(kept.neighbours)
     assert lists[0] is lists[1] is not lists[-1]
+
+
+def test_neighbours_of_neighbours_are_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part has no ghosts of the second hop: with message passing, frames stay whole."""
+    monkeypatch.setattr(runner, "hops", lambda model: 2)
+    system, sizes = cluster(32, 0), []
+    potential = Potential(build(), draw(build()), atoms_at_once=8)
+    networks, start = potential.runner.evaluator, potential.runner.evaluator.start
+
+    def watch(batch: Any, *rest: Any) -> Any:
+        sizes.append(len(batch["atype"]))
+        return start(batch, *rest)
+
+    networks.start = watch  # type: ignore[method-assign]
+    potential.predict(system.coord, system.atype)
+    assert sizes == [32]
+    with pytest.raises(UnsupportedError, match="passes messages over 2 hops"):
+        potential.evaluate_pairs(np.ones((1, 3)), [0], [1], [0, 1], 1)
 
 
 # Batches of what differs.

@@ -256,7 +256,7 @@ def test_series_and_nets_agree(tmp_path: Path, name: str) -> None:
 
         functions[""] = watch
         got[embedding] = potential.predict(SYSTEM.coord, SYSTEM.atype, SYSTEM.cell)
-        assert ("basis" in batches[0]) == (embedding != "direct")
+        assert ("plan" in batches[0]) == (embedding != "direct")
     same(got["spectral"], got["direct"], rtol=1e-9)
     same(got["auto"], got["spectral"], rtol=0.0)
 

@@ -128,11 +128,11 @@ class SeE2A:
     @classmethod
     def examples(cls) -> Iterator[Self]:
         """Yield small settings for two types, which together use all options."""
-        yield cls(3.6, 1.5, (8, 12), (3, 6), axis_neuron=2)
+        yield cls(3.6, 1.5, (30, 40), (3, 6), axis_neuron=2)
         yield cls(
             3.6,
             1.5,
-            (8, 12),
+            (30, 40),
             (3, 6),
             axis_neuron=3,
             resnet_dt=True,
@@ -141,7 +141,7 @@ class SeE2A:
             env_protection=0.1,
             activation_function="gelu",
         )
-        yield cls(3.6, 1.5, (12, 0), (4, 4), axis_neuron=2, activation_function="relu")
+        yield cls(3.6, 1.5, (30, 0), (4, 4), axis_neuron=2, activation_function="relu")
 
     def requires(self) -> Requirements:
         """Return which neighbours are needed."""
