@@ -87,9 +87,9 @@ def _save(loop: LoopObjects) -> bool:
                 files.write(task.file(run.output / BEST_MODEL), content)
         else:
             state.stale += 1
-        best = "the best so far" if state.stale == 0 else f"best {_known(state.best)}"
+        best = "the best so far" if state.stale == 0 else f"best {_formatted(state.best)}"
         loop.display.say(
-            f"validation √loss (limit prefactors) {_known(score)} at step {state.step}, {best}"
+            f"validation √loss (limit prefactors) {_formatted(score)} at step {state.step}, {best}"
         )
     with span("write"):
         run.save()
@@ -111,7 +111,7 @@ def _is_best(score: float, best: float | None) -> bool:
     return not math.isnan(score) and (best is None or math.isnan(best) or score < best)
 
 
-def _known(score: float | None) -> str:
+def _formatted(score: float | None) -> str:
     return "unknown" if score is None or math.isnan(score) else f"{score:.4e}"
 
 

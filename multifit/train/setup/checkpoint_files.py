@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 
-def name(prefix: str, step: int) -> str:
+def file_name(prefix: str, step: int) -> str:
     """Return a checkpoint's file name."""
     return f"{prefix}-{step}.dp"
 

@@ -140,7 +140,7 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
 def _atom_ener_notes(
     model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]
 ) -> list[str]:
-    """Return a note if types have the old model's ``atom_ener`` no more."""
+    """Return notes on types that do not keep the old model's ``atom_ener``."""
     before = theirs.fitting.atom_ener or (None,) * theirs.ntypes
     now = model.fitting.atom_ener or (None,) * model.ntypes
     free = [model.type_map[k] for k, j in shared if before[j] is not None and now[k] is None]

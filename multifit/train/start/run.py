@@ -13,7 +13,7 @@ from ...descriptors import Planner
 from ...errors import TrainingError
 from ...optim import adam as opt
 from ...tree import Flat, Tree, flatten, map_leaves, unflatten, walk
-from ..setup.checkpoint_files import name, set_aside
+from ..setup.checkpoint_files import file_name, set_aside
 from ..setup.setup import Setup
 from ..setup.task import Task, nested
 from . import checkpoint as ckpt
@@ -84,7 +84,7 @@ class Run:
         prefix, state = self.setup.config.training.save_ckpt, self.state
         state.moments = {key: self.to_numpy(flat) for key, flat in self.moments.items()}
         state.series = nested({key: each.state() for key, each in self.planners.items()})
-        path = self.output / name(prefix, state.step)
+        path = self.output / file_name(prefix, state.step)
         ckpt.write(path, self.content(task, self.numpy_params(task)), state)
         log.info("wrote %s", path)
         set_aside(self.output, prefix, state.step)

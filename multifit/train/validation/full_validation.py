@@ -104,7 +104,7 @@ class FullValidation:
         return float(row.split()[place])
 
     def _path(self, step: int) -> Path:
-        return self._folder / ckpt.name(self._prefix, step)
+        return self._folder / ckpt.file_name(self._prefix, step)
 
     def _remember(self, step: int, value: float) -> bool:
         """Return whether a model is among the best, and forget the one that no longer is."""
