@@ -127,6 +127,14 @@ def test_draws_go_on_where_they_were(tmp_path: Path) -> None:
         assert (task, system, frames.tolist()) == (draw.task, draw.system, draw.frames.tolist())
 
 
+@pytest.mark.parametrize("names", [("", "a"), ("a", "a")])
+def test_tasks_that_cannot_be_told_apart_are_refused(tmp_path: Path, names: Any) -> None:
+    both = two_tasks(tmp_path)
+    tasks = [replace(task, name=name) for task, name in zip(both.tasks, names, strict=True)]
+    with pytest.raises(ValueError, match="tasks need distinct names"):
+        replace(both, tasks=tuple(tasks))
+
+
 def test_the_only_task_has_no_prefix(tmp_path: Path) -> None:
     task = replace(two_tasks(tmp_path).tasks[0], name="")
     tree = {"descriptor": {"w": 1}}

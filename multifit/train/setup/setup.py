@@ -54,6 +54,12 @@ class Setup:
     numb_steps: int
     aliases: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse tasks that cannot be told apart."""
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names) or ("" in names and len(names) > 1):
+            raise ValueError(f"tasks need distinct names, but these have {names}")
+
 
 def _sel_factor(sel: str) -> float:
     _, _, factor = sel.partition(":")
