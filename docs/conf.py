@@ -46,11 +46,12 @@ deviations between backends.
 
 def write_generated(_app: Sphinx) -> None:
     """Write the input reference and the support matrix from the code."""
-    from multifit import support
+    from multifit import descriptors, support
     from multifit.config import _reference
 
     folder = HERE / "generated"
     folder.mkdir(exist_ok=True)
+    descriptors.available()  # each adds its row to the matrix
     pages = {"input.md": _reference.markdown(), "support.md": SUPPORT + support.markdown()}
     for name, text in pages.items():
         path = folder / name

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnsupportedError
+from .outputs import DOS, ENERGY, OUTPUTS, OutputDef
 from .precision import canonical
 
 if TYPE_CHECKING:
@@ -53,9 +54,17 @@ class Feature:
     asked: Callable[[Asked], bool]
 
 
-def _fits(name: str) -> Callable[[Asked], bool]:
-    """Return whether there is a fitting net for the quantity of this ``var_name``."""
-    return lambda asked: asked.fitting is not None and asked.fitting.var_name == name
+def _fits(output: OutputDef) -> Callable[[Asked], bool]:
+    """Return a predicate: the fitting net is for this output."""
+    return lambda asked: asked.fitting is not None and asked.fitting.var_name == output.name
+
+
+def _has_derivatives(asked: Asked) -> bool:
+    """Return whether a whole model is asked for, whose output has derivatives."""
+    if asked.descriptor is None or asked.fitting is None:
+        return False
+    output = OUTPUTS.get(asked.fitting.var_name)
+    return output is not None and bool(output.derivatives)
 
 
 def _has_fitting_options(asked: Asked) -> bool:
@@ -88,25 +97,25 @@ def _has_term(loss: Any, *terms: str) -> bool:
 
 
 FEATURES: dict[str, Feature] = {
-    "energy": Feature("energy, atomic energy", ALL, _fits("energy")),
-    "force": Feature(
-        "force, virial, atomic virial",
-        ALL,
-        lambda asked: asked.descriptor is not None and _fits("energy")(asked),
-    ),
+    ENERGY.name: Feature(ENERGY.feature, ALL, _fits(ENERGY)),
+    "force": Feature("force, virial, atomic virial", ALL, _has_derivatives),
     "hessian": Feature(
         "Hessian of the energy", ALL, lambda asked: asked.hessian or _has_term(asked.loss, "h")
     ),
-    "ener": Feature("fitting net for energies", ALL, _fits("energy")),
+    ENERGY.type: Feature("fitting net for energies", ALL, _fits(ENERGY)),
     "fitting_options": Feature(
         "its options: fparam, aparam, atom_ener, layer_name, tot_ener_zero, use_aparam_as_mask, "
         "dim_case_embd",
         ALL,
         _has_fitting_options,
     ),
-    "dos": Feature(
-        "densities of states, global and atomic, and a fitting net for them", ALL, _fits("dos")
-    ),
+    DOS.name: Feature(DOS.feature, ALL, _fits(DOS)),
+    # A new output of the table gets its row here.
+    **{
+        row.name: Feature(row.feature, ALL, _fits(row))
+        for row in OUTPUTS.values()
+        if row not in (ENERGY, DOS)
+    },
     "float32": Feature("networks in float32", ALL, _computes_in("float32")),
     "float16": Feature("networks in float16", ALL - {"paddle"}, _computes_in("float16")),
     "bfloat16": Feature(

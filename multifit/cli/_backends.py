@@ -39,8 +39,8 @@ print({MARK!r} + json.dumps(answer))
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is known about a backend.
+class BackendStatus:
+    """The state of a backend.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Found:
     version, devices
         Of an installed one.
     reason
-        Why it can not be used, and what to type.
+        Why it cannot be used, and what to type.
     """
 
     name: str
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def find(name: str) -> Found:
+def find(name: str) -> BackendStatus:
     """Return what is known about a backend.
 
     Its framework is imported in a process of its own: what it prints, how it fails, and whether it
@@ -98,7 +98,7 @@ def find(name: str) -> Found:
     from ..backend import available
 
     if name not in available():
-        return Found(
+        return BackendStatus(
             name, "no adapter", reason="this version of multifit has no adapter for it yet"
         )
     try:
@@ -111,20 +111,25 @@ def find(name: str) -> Found:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Found(name, "broken", reason=f"its import takes longer than {PATIENCE} s")
+        return BackendStatus(name, "broken", reason=f"its import takes longer than {PATIENCE} s")
     for line in reversed(done.stdout.splitlines()):
         if line.startswith(MARK):
             answer: dict[str, str] = json.loads(line.removeprefix(MARK))
             fields = ("state", "version", "devices", "reason")
-            return Found(name, **{key: answer[key] for key in fields if key in answer})
+            return BackendStatus(name, **{key: answer[key] for key in fields if key in answer})
     last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
-    return Found(name, "broken", reason=f"its import ends with code {done.returncode}: {last[0]}")
+    return BackendStatus(
+        name, "broken", reason=f"its import ends with code {done.returncode}: {last[0]}"
+    )
 
 
 def _matrix() -> Table:
     """Return the support matrix as a table."""
+    from .. import descriptors
     from ..console.tables import NOTHING, plain_table
     from ..support import ALL, FEATURES
+
+    descriptors.available()  # each adds its row
 
     names = sorted(ALL)
     table = plain_table("Features")

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         potential, weighted = Potential(model, params, args.backend), trained_with(content)
         systems = open_data(args, model.type_map)
         bias_data = _bias_data(potential, systems, args.numb_batch, weighted)
-        about = note(systems, weighted)
+        about = note(model.output, systems, weighted)
     old = type_bias(model, params)
     if args.bias_value is not None:
         new = _given(model, args.bias_value)
@@ -132,9 +132,10 @@ def _given(model: Model, values: list[float]) -> np.ndarray:
     """Return the biases of the command line, (ntypes, 1), one for each type and finite."""
     import numpy as np
 
-    if not model.has_forces:
+    output = model.output
+    if output.components:
         raise ConfigError(
-            f"-b gives one energy for each type, but the model predicts a {model.kind.title}: fit "
+            f"-b gives one energy for each type, but the model predicts a {output.title}: fit "
             "its bias to data (-s DATA)"
         )
     names = ", ".join(model.type_map)
@@ -144,7 +145,10 @@ def _given(model: Model, values: list[float]) -> np.ndarray:
             "give one for each, in this order"
         )
     if not np.isfinite(values).all():
-        raise ConfigError(f"-b holds a value that is not finite; give energies in eV for {names}")
+        raise ConfigError(
+            f"-b holds a value that is not finite; give {output.plural} in {output.unit} "
+            f"for {names}"
+        )
     return np.array(values)[:, None]
 
 
@@ -159,9 +163,10 @@ def _table(
     """Return the biases before and after; of many components their mean."""
     from ..console.tables import plain_table
 
-    kind = model.kind
-    title = "Energy" if model.has_forces else f"Mean {kind.title}"
-    found = plain_table(f"{title} per type, {kind.unit}{'/atom' if model.has_forces else ''}")
+    output = model.output
+    title = f"Mean {output.title}" if output.components else output.title.capitalize()
+    unit = output.unit if output.components else f"{output.unit}/atom"
+    found = plain_table(f"{title} per type, {unit}")
     found.add_column("type")
     for name in ("old", "new", "change"):
         found.add_column(name, justify="right", no_wrap=True)
@@ -188,19 +193,19 @@ def _remarks(
     """Return what the data say about the new biases."""
     if bias_data is None:
         return []
-    kind, remarks, shift = model.kind, [], new - old
+    output, remarks, shift = model.output, [], new - old
     if len(bias_data.label):
         before, after = bias_data.rmse_per_atom(), bias_data.rmse_per_atom(shift)
         remarks.append(
-            f"rmse of the {kind.title}/atom over {counted(len(bias_data.label), 'frame')}: "
-            f"{before:.3e} {kind.unit} before, {after:.3e} {kind.unit} after"
+            f"rmse of the {output.title}/atom over {counted(len(bias_data.label), 'frame')}: "
+            f"{before:.3e} {output.unit} before, {after:.3e} {output.unit} after"
         )
     if bias_data.atoms is not None:
         before, after = bias_data.atoms.rmse(), bias_data.atoms.rmse(shift)
         number = counted(int(bias_data.atoms.number.sum()), "atom")
         remarks.append(
-            f"rmse of the atomic {kind.title} over {number}: "
-            f"{before:.3e} {kind.unit} before, {after:.3e} {kind.unit} after"
+            f"rmse of the atomic {output.title} over {number}: "
+            f"{before:.3e} {output.unit} before, {after:.3e} {output.unit} after"
         )
     what = "changes" if mode == "change" else "values"
     present = int((~bias_data.absent()).sum())

@@ -1,4 +1,4 @@
-"""Whether the energy of a model is a sum with the coefficients of ``atom_ener_coeff.npy``."""
+"""Coefficients of atoms in the energy of a frame (``atom_ener_coeff.npy``), as a model has them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..console.words import few
 
 if TYPE_CHECKING:
     from ..data import System
+    from ..outputs import OutputDef
 
 KEY = "enable_atom_ener_coeff"
 
@@ -27,15 +28,15 @@ def trained_with(content: Mapping[str, Any]) -> bool:
     return found is True
 
 
-def note(systems: Sequence[System], used: bool) -> str:
+def note(output: OutputDef, systems: Sequence[System], used: bool) -> str:
     """Return a sentence about the systems that have coefficients, empty if none has."""
-    weighted = [s.name for s in systems if {"energy", "atom_ener_coeff"} <= s.labels]
+    weighted = [s.name for s in systems if {output.label, output.coefficients} <= s.labels]
     if not weighted:
         return ""
-    names = few(weighted)
+    names, file = few(weighted), f"{output.coefficients}.npy"
     if used:
-        return f"— energies with the coefficients of atom_ener_coeff.npy: {names}"
+        return f"— {output.plural} with the coefficients of {file}: {names}"
     return (
-        "— energies without the coefficients of atom_ener_coeff.npy, since the model was not "
+        f"— {output.plural} without the coefficients of {file}, since the model was not "
         f"trained with them ({KEY}): {names}"
     )

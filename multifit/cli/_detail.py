@@ -9,35 +9,27 @@ import numpy as np
 
 from ..data import System
 from ..errors import DataError
-from ..evaluation.metrics import pairs
+from ..evaluation.metrics import of_real_atoms
 from ..evaluation.predictions import Chunk
-
-_XYZ = ("x", "y", "z")
-_COLUMNS = {
-    "e": ("e",),
-    "f": tuple(f"f{a}" for a in _XYZ),
-    "v": tuple(f"v{a}{b}" for a in _XYZ for b in _XYZ),
-    "ae": ("ae",),
-    "h": ("h",),
-    "dos": ("dos",),
-    "ados": ("ados",),
-}
+from ..outputs import OutputDef, Variable
 
 
 class Details:
     """Files that all systems are appended to, each behind a comment with its name.
 
-    A label that no system has gives no file. Densities of states have a file for each frame; its
-    number counts the frames of all systems from 0.
+    A label that no system has gives no file. Labels with components, such as densities of states,
+    have a file for each frame; its number counts the frames of all systems from 0.
 
     Parameters
     ----------
     prefix
         What the files' names begin with, folders included.
+    output
+        The output of the model.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str, output: OutputDef) -> None:
+        self.prefix, self.output = prefix, output
         self._system: dict[str, str] = {}
         self._ends: dict[str, tuple[str, str]] = {}
         self._nframes = 0
@@ -55,47 +47,39 @@ class Details:
 
     def add(self, system: System, chunk: Chunk) -> None:
         """Append some frames of a system: labels to the left, predictions to the right."""
-        label, output, real = chunk.label, chunk.output, chunk.real
-        natoms = real.sum(axis=1)[:, None]
-        if "energy" in label:
-            pair = np.stack([label["energy"], output["energy"]], axis=1)
-            self._append("e.out", "e", system, pair)
-            self._append("e_peratom.out", "e", system, pair / natoms)
-        if "force" in label:
-            pair = np.concatenate([label["force"][real], output["force"][real]], axis=1)
-            self._append("f.out", "f", system, pair)
-        if "virial" in label:
-            parts = [x["virial"].reshape(-1, 9) for x in (label, output)]
-            pair = np.concatenate(parts, axis=1)
-            self._append("v.out", "v", system, pair)
-            self._append("v_peratom.out", "v", system, pair / natoms)
-        if "atom_ener" in label:
-            pair = np.stack([label["atom_ener"][real], output["atom_energy"][real]], axis=1)
-            self._append("ae.out", "ae", system, pair)
-        if "hessian" in label and "hessian" in output:
-            there = pairs(real)
-            pair = np.stack([label["hessian"][there], output["hessian"][there]], axis=1)
-            self._append("h.out", "h", system, pair)
-        self._add_dos(system, chunk)
+        for variable in self.output.labelled:
+            if variable.label not in chunk.label or variable.key not in chunk.output:
+                continue
+            if not variable.has_components:
+                self._add_rows(system, variable, chunk)
+        self._add_frames(system, chunk)
 
-    def _add_dos(self, system: System, chunk: Chunk) -> None:
-        """Write the files of the frames, all energies of an atom before the next atom's."""
+    def _add_rows(self, system: System, variable: Variable, chunk: Chunk) -> None:
+        """Append a row for each frame or atom, and for sums over atoms one divided by natoms."""
+        both = (chunk.label[variable.label], chunk.output[variable.key])
+        width = len(variable.columns)
+        sides = [of_real_atoms(variable, x, chunk.real).reshape(-1, width) for x in both]
+        pair, titles = np.concatenate(sides, axis=1), _titles(variable)
+        self.append(f"{variable.file}.out", system.name, titles, pair)
+        if not variable.atom_axes and self.output.reduction == "sum":
+            natoms = chunk.real.sum(axis=1)[:, None]
+            self.append(f"{variable.file}_peratom.out", system.name, titles, pair / natoms)
+
+    def _add_frames(self, system: System, chunk: Chunk) -> None:
+        """Write the files of the frames, all components of an atom before the next atom's."""
         for row, frame in enumerate(chunk.frames):
             number, self._nframes = self._nframes, self._nframes + 1
-            for key, kind in (("dos", "dos"), ("atom_dos", "ados")):
-                if key not in chunk.label:
+            for variable in self.output.labelled:
+                if not variable.has_components or variable.label not in chunk.label:
                     continue
-                columns = [x[key][row] for x in (chunk.label, chunk.output)]
-                if key == "atom_dos":
+                columns = [chunk.label[variable.label][row], chunk.output[variable.key][row]]
+                if variable.atom_axes:
                     columns = [x[chunk.real[row]].ravel() for x in columns]
-                path = f"{self.prefix}.{kind}.out.{number}"
-                header = f"{system.name}, frame {frame}: {_titles(kind)}"
+                path = f"{self.prefix}.{variable.file}.out.{number}"
+                header = f"{system.name}, frame {frame}: {_titles(variable)}"
                 _write(path, "w", np.stack(columns, axis=1), header, "%.18e")
-                first, _ = self._ends.get(kind, (path, path))
-                self._ends[kind] = (first, path)
-
-    def _append(self, ending: str, kind: str, system: System, rows: np.ndarray) -> None:
-        self.append(ending, system.name, _titles(kind), rows)
+                first, _ = self._ends.get(variable.file, (path, path))
+                self._ends[variable.file] = (first, path)
 
     def append(
         self,
@@ -124,8 +108,8 @@ class Details:
         self._system[path] = system
 
 
-def _titles(kind: str) -> str:
-    return " ".join(f"{side}_{name}" for side in ("data", "pred") for name in _COLUMNS[kind])
+def _titles(variable: Variable) -> str:
+    return " ".join(f"{side}_{name}" for side in ("data", "pred") for name in variable.columns)
 
 
 def _write(path: str, mode: str, rows: np.ndarray, header: str, form: str | Sequence[str]) -> None:

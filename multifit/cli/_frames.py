@@ -11,7 +11,7 @@ from ..console.tables import NOTHING, heading, plain_table, short_names
 from ..console.words import counted
 from ..data import System
 from ..evaluation import per_frame
-from ..evaluation.per_frame import OF_FRAMES, Filling
+from ..evaluation.per_frame import Filling
 from ..evaluation.predictions import Chunk
 from ..models import Model
 from ._detail import Details
@@ -46,7 +46,7 @@ class Frames:
 
     def __init__(self, model: Model, details: Details | None) -> None:
         self.model = model
-        self.kind = model.fitting.var_name
+        self.output = model.output
         self.details = details
         self.rows: list[Row] = []
 
@@ -59,7 +59,7 @@ class Frames:
                 int(chunk.frames[k]),
                 tuple(
                     errors.rmse(key) if errors.number.get(key) else np.nan
-                    for key in OF_FRAMES[self.kind]
+                    for key in self.output.of_frames
                 ),
                 tuple(float(x) for x in levels[:, k]),
             )
@@ -80,7 +80,7 @@ class Frames:
 
     def _write_frames(self, details: Details, chunk: Chunk, new: list[Row]) -> None:
         natoms = chunk.real.sum(axis=1)
-        titles = ["frame", "natoms", *(f"rmse_{key}" for key in OF_FRAMES[self.kind])]
+        titles = ["frame", "natoms", *(f"rmse_{key}" for key in self.output.of_frames)]
         titles += Filling._fields if new[0].levels else ()
         rows = [
             [row.frame, n, *row.errors, *row.levels] for row, n in zip(new, natoms, strict=True)
@@ -89,7 +89,7 @@ class Frames:
         details.append("frames.out", new[0].system, " ".join(titles), np.array(rows), form)
 
     def _write_atoms(self, details: Details, system: System, chunk: Chunk) -> None:
-        found = per_frame.atom_errors(self.kind, chunk)
+        found = per_frame.atom_errors(self.output.name, chunk)
         if not found:
             return
         frame, atom = np.nonzero(chunk.real)
@@ -110,7 +110,7 @@ class Frames:
         found = plain_table("Frames")
         found.add_column("system", overflow="fold", min_width=6)
         found.add_column("frame", justify="right", no_wrap=True)
-        keys = OF_FRAMES[self.kind]
+        keys = self.output.of_frames
         shown = [k for k in range(len(keys)) if any(not np.isnan(r.errors[k]) for r in self.rows)]
         for k in shown:
             found.add_column(f"{heading(keys[k])}\nrmse", justify="right", no_wrap=True)

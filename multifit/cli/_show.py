@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 Lines = Iterator[tuple[str, str]]
 
-#: ``var_name`` of a model → what it is called.
-KINDS = {"energy": "an energy model", "dos": "a DOS model"}
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -76,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 def _file(shown: Shown) -> Lines:
     content = shown.content
     training = content.get("training")
-    kind = KINDS[shown.model.fitting.var_name]
+    kind = shown.model.output.model
     if isinstance(training, dict):
         kind = f"checkpoint of {kind}, step {training.get('step', '?')}"
     yield "file", f"{shown.path} ({shown.path.stat().st_size:,} bytes)"
@@ -132,11 +129,13 @@ def _fitting_net(shown: Shown) -> Lines:
 
 
 def _grid(shown: Shown) -> Lines:
-    """Yield what is known of the components of a density of states."""
-    model, grid = shown.model, shown.model.grid
-    if model.has_forces:
+    """Yield the components of the output, and their energies if it has a grid."""
+    model, output, grid = shown.model, shown.model.output, shown.model.grid
+    if not output.components:
         return
-    yield "components", f"{model.fitting.dim_out} for each atom, {model.kind.unit}"
+    yield "components", f"{model.fitting.dim_out} for each atom, {output.unit}"
+    if not output.has_grid:
+        return
     if grid is None:
         yield "energies", "not known"
         return
@@ -178,14 +177,14 @@ def _size(shown: Shown) -> Lines:
 def _bias(shown: Shown) -> Lines:
     from ..evaluation.bias import type_bias
 
-    bias = type_bias(shown.model, shown.params)
+    output, bias = shown.model.output, type_bias(shown.model, shown.params)
     pairs = zip(shown.model.type_map, bias, strict=True)
-    if shown.model.has_forces:
-        values = "  ".join(f"{name} {value:.6f}" for name, (value,) in pairs)
-        yield "energy bias", f"{values}  (eV/atom)"
+    if output.components:
+        means = "  ".join(f"{name} {values.mean():.6f}" for name, values in pairs)
+        yield "bias", f"{means}  (mean of {bias.shape[1]} components, {output.unit})"
         return
-    sums = "  ".join(f"{name} {values.mean():.6f}" for name, values in pairs)
-    yield "bias", f"{sums}  (mean of {bias.shape[1]} components, {shown.model.kind.unit})"
+    values = "  ".join(f"{name} {value:.6f}" for name, (value,) in pairs)
+    yield f"{output.title} bias", f"{values}  ({output.unit}/atom)"
 
 
 def _case(embedding: np.ndarray) -> str:

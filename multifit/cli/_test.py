@@ -22,30 +22,6 @@ if TYPE_CHECKING:
 
     Watch = Callable[[System, Chunk], None]
 
-#: ``var_name`` of a model → the tables that are shown: title → quantities.
-TABLES = {
-    "energy": {
-        "Energy": ("energy", "energy_per_atom"),
-        "Force and virial": ("force", "virial", "virial_per_atom"),
-        "Atomic energy": ("atom_ener",),
-        "Hessian": ("hessian",),
-    },
-    "dos": {
-        "Density of states": ("dos", "dos_per_atom", "cdf_per_atom"),
-        "Density of states of atoms": ("atom_dos", "atom_cdf"),
-    },
-}
-
-#: Tables that are shown only where the data have any of it.
-OPTIONAL = ("Atomic energy", "Hessian", "Density of states of atoms")
-
-#: ``var_name`` of a model → labels of which it is said that systems lack them.
-LABELS = {"energy": ("energy", "force", "virial"), "dos": ("dos", "atom_dos")}
-
-CUMULATIVE = (
-    "CDF: running sums of the DOS, as in the loss; not multiplied by the spacing of the energies"
-)
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -103,9 +79,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the errors, and return the exit code."""
-    from .. import dos
     from ..backend import get_backend
     from ..console.tables import console
+    from ..evaluation.labels import require_comparable
     from ..inference.potential import Potential, read_model
     from . import _picture
     from ._allocator import keep_freed_memory
@@ -116,21 +92,21 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     backend = get_backend(args.backend)
     model, params, content = read_model(args.model)
-    if args.hessian and not model.has_forces:
+    output = model.output
+    if args.hessian and "hessian" not in output.variables:
         raise ConfigError(
-            f"{args.model} predicts a {model.kind.title}, which has no Hessian; leave out --hessian"
+            f"{args.model} predicts a {output.title}, which has no Hessian; leave out --hessian"
         )
     potential, weighted = Potential(model, params, backend), trained_with(content)
     systems = open_data(args, potential.type_map)
-    if not model.has_forces:
-        dos.check_labels(model.fitting.dim_out, model.grid, systems)
+    require_comparable(model, systems)
     picture = _picture.begin(args, model, systems)
-    details = None if args.detail_file is None else Details(args.detail_file)
+    details = None if args.detail_file is None else Details(args.detail_file, output)
     frames = Frames(model, details) if args.per_frame else None
     takers: list[Details | Frames | None] = [details, frames]
     watch = [taker.add for taker in takers if taker is not None]
     watch += [] if picture is None else [picture.found.add]
-    rows = evaluate(
+    rows = compare_systems(
         potential, systems, args.numb_test, watch, coefficients=weighted, hessian=args.hessian
     )
     out = console()
@@ -148,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate(
+def compare_systems(
     potential: Potential,
     systems: Sequence[System],
     limit: int = 0,
@@ -192,10 +168,9 @@ def evaluate(
 def _print_tables(out: Console, model: Model, rows: Sequence[Row]) -> None:
     from ..console.tables import table
 
-    tables = TABLES[model.fitting.var_name].items()
-    shown = [(title, keys) for title, keys in tables if title not in OPTIONAL or _has(rows, keys)]
-    for title, keys in shown:
-        out.print(table(rows, title, keys, caption=title == shown[-1][0]))
+    shown = [t for t in model.output.tables if not t.optional or _has(rows, t.quantities)]
+    for each in shown:
+        out.print(table(rows, each.title, each.quantities, caption=each is shown[-1]))
 
 
 def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
@@ -204,15 +179,15 @@ def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
 
 
 def _notes(model: Model, systems: Sequence[System], hessian: bool, weighted: bool) -> Iterator[str]:
-    """Yield what there is to say below the tables, and empty lines."""
+    """Yield the sentences below the tables, and empty lines."""
     from ._coefficients import note
 
-    if not model.has_forces:
-        yield CUMULATIVE
-    yield from _lacking(LABELS[model.fitting.var_name], systems)
-    if model.has_forces:
+    output = model.output
+    yield output.note
+    yield from _lacking(output.expected, systems)
+    if "hessian" in output.variables:
         yield _hessians(systems, hessian)
-        yield note(systems, weighted)
+    yield note(output, systems, weighted)
 
 
 def _lacking(labels: Sequence[str], systems: Sequence[System]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import descriptors
+from ..outputs import DEFAULT
 from ._descriptor import KEY_ALIASES
 from ._draft import Draft
 
@@ -30,9 +31,9 @@ TYPE_ALIASES: dict[str, dict[str, str]] = {"model.descriptor": descriptors.alias
 
 #: The type of a section that comes in several types and does not say which.
 DEFAULT_TYPES: dict[str, str] = {
-    "model.fitting_net": "ener",
+    "model.fitting_net": DEFAULT.type,
     "learning_rate": "exp",
-    "loss": "ener",
+    "loss": DEFAULT.type,
     "optimizer": "Adam",
 }
 

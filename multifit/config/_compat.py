@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..outputs import OUTPUTS
 from ._draft import Draft, Problem, shown
 
 _DATA_KEYS = (
@@ -69,7 +70,7 @@ def _number(value: Any) -> float | None:
 
 def spell_out_types(draft: Draft) -> None:
     """Turn objects from the names of types to values into lists in the order of ``type_map``."""
-    for key in ("energy", "dos"):
+    for key in OUTPUTS:
         _spell_out(draft, "model.preset_out_bias", key)
     _spell_out(draft, "model.fitting_net", "electrons", for_all=True)
 

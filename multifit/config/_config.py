@@ -11,8 +11,10 @@ from typing import Any, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from .. import sections as t
+from ..loss import too_large_a_shift
+from ..outputs import OUTPUTS
 from ._learning_rate import LearningRateSection
-from ._loss import DosLossSection, EnergyLossSection, LossSection
+from ._loss import EnergyLossSection, LossSection
 from ._model import ModelSection
 from ._optimizer import AdamSection, OptimizerSection
 from ._training import TrainingSection, ValidatingSection
@@ -72,7 +74,7 @@ def _check_loss(config: Config) -> None:
             f'{given} "{loss.type}", but must be "{net.type}" with model.fitting_net.type '
             f'"{net.type}"',
         )
-    if not isinstance(loss, DosLossSection) or not loss.shift_agnostic:
+    if not loss.shift_agnostic:
         return
     if config.training.change_bias_after_training:
         raise t.relation(
@@ -80,31 +82,26 @@ def _check_loss(config: Config) -> None:
             "is true, but must be false with loss.shift_agnostic: what is added to each type would "
             "be fitted to labels that have no place in energy",
         )
-    if loss.shift_agnostic >= net.dim_out:
-        raise t.relation(
-            "loss.shift_agnostic",
-            f"is {loss.shift_agnostic}, but must be below model.fitting_net.numb_dos, "
-            f"{net.dim_out}: a shift must leave grid points to compare",
-        )
+    rule = too_large_a_shift(net.dim_out, f"model.fitting_net.numb_dos, {net.dim_out}")
+    if rule.broken(loss):
+        raise t.relation(f"loss.{rule.key}", rule.says(loss))
 
 
 def _atoms_are_fitted(config: Config) -> bool:
-    """Whether the loss sees the energies of atoms, and not only their plain sum."""
+    """Return True if the loss depends on the energies of atoms, not only on their plain sum."""
     loss = config.loss
-    return isinstance(loss, EnergyLossSection) and (
-        loss.has("ae") or (loss.has("e") and loss.enable_atom_ener_coeff)
-    )
+    return loss.has("ae") or (loss.has("e") and loss.enable_atom_ener_coeff)
 
 
 def _check_full_validation(config: Config) -> None:
     """Raise if there are no data to validate on, or no labels for the metric."""
-    kind = config.model.fitting_net.type
-    if kind != "ener":
+    net = config.model.fitting_net
+    if not OUTPUTS[net.var_name].validation:
         raise t.relation(
             "validating.full_validation",
-            f'is true, but must be false with model.fitting_net.type "{kind}": its metrics are of '
-            "energies, forces and virials; with validation_data, the best model by the validation "
-            "loss is written anyway (model_best.dp)",
+            f'is true, but must be false with model.fitting_net.type "{net.type}": its metrics are '
+            "of energies, forces and virials; with validation_data, the best model by the "
+            "validation loss is written anyway (model_best.dp)",
         )
     if config.validating.full_val_start == 1:  # never
         return

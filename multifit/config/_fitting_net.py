@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import MinLen
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from .. import sections as t
-from ..fitting import broken, gives_energies
+from ..fitting import FITTING_RANGES, FITTING_RULES, gives_energies
+from ..rules import POSITIVE, Ranges, Rule
+from ._options import OptionsSection
 
-Trainable = Annotated[
-    bool | tuple[bool, ...], t.Words("true, false, or a list of true and false, one per layer")
-]
 LayerNames = Annotated[
     tuple[str | None, ...] | None,
     t.Words("a list with a name or null for each layer, or null"),
@@ -27,25 +26,24 @@ Electrons = Annotated[
 ]
 
 
-class _FittingNet(t.Section):
+class _FittingNet(OptionsSection):
     """One dense residual network per type, for any quantity."""
 
+    ranges: ClassVar[Ranges] = FITTING_RANGES
+    rules: ClassVar[tuple[Rule, ...]] = FITTING_RULES
+
     type: str
-    numb_fparam: t.Count = Field(
-        default=0, description="Number of frame parameters (`fparam.npy`)."
-    )
-    numb_aparam: t.Count = Field(
-        default=0, description="Number of atomic parameters (`aparam.npy`)."
-    )
-    default_fparam: t.Numbers = Field(
+    numb_fparam: int = Field(default=0, description="Number of frame parameters (`fparam.npy`).")
+    numb_aparam: int = Field(default=0, description="Number of atomic parameters (`aparam.npy`).")
+    default_fparam: tuple[float, ...] | None = Field(
         default=None, description="Frame parameters for data without `fparam.npy`."
     )
-    dim_case_embd: t.Count = Field(
+    dim_case_embd: int = Field(
         default=0,
         description="Number of branches of a multi-task model, encoded as a one-hot input, "
         "which is 0 in a new run.",
     )
-    neuron: t.Widths = Field(
+    neuron: tuple[int, ...] = Field(
         default=(120, 120, 120),
         description="Widths of the hidden layers. A layer as wide as its input, or twice as wide, "
         "has a residual connection.",
@@ -57,16 +55,16 @@ class _FittingNet(t.Section):
         default="default",
         description="Floating-point precision of the fitting net; `default` is float64.",
     )
-    resnet_dt: t.Flag = Field(
+    resnet_dt: bool = Field(
         default=True,
         description="Use a trainable time step in layers with a residual connection.",
     )
-    trainable: Trainable = Field(
+    trainable: bool | tuple[bool, ...] = Field(
         default=True,
         description="Train the fitting net; a list sets this for each hidden layer and the output "
         "layer.",
     )
-    rcond: t.MaybeBelowOne = Field(
+    rcond: float | None = Field(
         default=None,
         description="Relative cut-off for small singular values in the least-squares fit of the "
         "output bias per type; null uses the machine precision.",
@@ -76,19 +74,12 @@ class _FittingNet(t.Section):
         description="Seed of the initial parameters; null draws a random seed for each run.",
     )
 
-    @model_validator(mode="after")
-    def _layers_fit_together(self) -> Self:
-        found = broken(self)
-        if found is not None:
-            raise t.relation(*found)
-        return self
-
 
 class EnergyFittingNetSection(_FittingNet):
     """Energy of an atom from its descriptor: one dense residual network per type."""
 
     type: Literal["ener"] = Field(default="ener", description="Type of fitting net.")
-    atom_ener: t.Energies = Field(
+    atom_ener: tuple[float | None, ...] = Field(
         default=(),
         description="Energy in eV of an isolated atom of each type; null leaves a type free. "
         "Requires `set_davg_zero` in the descriptor.",
@@ -98,12 +89,12 @@ class EnergyFittingNetSection(_FittingNet):
         description="Names of the hidden layers and the output layer. Layers with the same name "
         "share their parameters, across the nets of all types; null does not share.",
     )
-    use_aparam_as_mask: t.Flag = Field(
+    use_aparam_as_mask: bool = Field(
         default=False,
         description="Use `aparam.npy` as a mask instead of an input of the net: atoms with 0 are "
         "absent.",
     )
-    tot_ener_zero: t.Flag = Field(
+    tot_ener_zero: bool = Field(
         default=False,
         description="Subtract the mean of the atomic energies of a frame, so that their sum is 0. "
         "Requires a loss term of atomic energies.",
@@ -112,11 +103,71 @@ class EnergyFittingNetSection(_FittingNet):
     #: What the net gives, as models and ``preset_out_bias`` call it, and how many numbers that is.
     var_name: ClassVar[str] = "energy"
     dim_out: ClassVar[int] = 1
+    #: An option that only densities of states have is no key here, but off.
+    electrons: ClassVar[tuple[float, ...] | None] = None
 
     @property
     def gives_energies(self) -> bool:
-        """Whether ``atom_ener`` has an energy for any type."""
+        """True if ``atom_ener`` has an energy for any type."""
         return gives_energies(self)
+
+
+def _has_one_end(options: Any) -> bool:
+    return (options.emin is None) != (options.emax is None)
+
+
+def _has_ends(options: Any) -> bool:
+    return options.emin is not None and options.emax is not None
+
+
+def _has_equal_points(options: Any) -> bool:
+    """Return True if points of the even grid would be equal, or farther apart than any number."""
+    emin, emax = options.emin, options.emax
+    step = (emax - emin) / max(options.numb_dos - 1, 1)
+    return not 2 * math.ulp(max(abs(emin), abs(emax))) < step < math.inf
+
+
+#: Relations of ``emin``, ``emax`` and ``energies``, each of which makes a grid of ``numb_dos``.
+_GRID_RULES: tuple[Rule, ...] = (
+    Rule(
+        "emin",
+        lambda o: _has_one_end(o) and o.emin is None,
+        "is missing, but must be given beside emax",
+    ),
+    Rule("emax", _has_one_end, "is missing, but must be given beside emin"),
+    Rule(
+        "emin",
+        lambda o: _has_ends(o) and o.emin >= o.emax,
+        lambda o: f"is {o.emin}, but must be < emax, {o.emax}",
+    ),
+    Rule(
+        "emax",
+        lambda o: _has_ends(o) and _has_equal_points(o),
+        lambda o: (
+            f"is {o.emax}, but must be as far from emin, {o.emin}, that {o.numb_dos} numbers "
+            "between them differ, and no farther than the largest number"
+        ),
+    ),
+    Rule(
+        "energies",
+        lambda o: o.emin is not None and o.energies is not None,
+        "is given beside emin and emax, but both say which energies there are: keep one",
+    ),
+    Rule(
+        "numb_dos",
+        lambda o: o.has_grid and o.numb_dos < 2,
+        lambda o: (
+            f"is {o.numb_dos}, but must be at least 2 with "
+            f"{'energies' if o.emin is None else 'emin and emax'}"
+        ),
+    ),
+    Rule(
+        "fermi_aligned",
+        lambda o: o.fermi_aligned and not o.has_grid,
+        "is true, but must be false without a grid of energies to shift to: give emin and emax, or "
+        "energies",
+    ),
+)
 
 
 class DosFittingNetSection(_FittingNet):
@@ -125,10 +176,11 @@ class DosFittingNetSection(_FittingNet):
     DeePMD-kit does not have the keys after ``numb_dos``.
     """
 
+    ranges: ClassVar[Ranges] = {**FITTING_RANGES, "numb_dos": POSITIVE}
+    rules: ClassVar[tuple[Rule, ...]] = (*FITTING_RULES, *_GRID_RULES)
+
     type: Literal["dos"] = Field(description="Type of fitting net.")
-    numb_dos: t.Positive = Field(
-        default=300, description="Number of energies of the density of states."
-    )
+    numb_dos: int = Field(default=300, description="Number of energies of the density of states.")
     emin: t.MaybeNumber = Field(
         default=None,
         description="First energy of a uniform grid in eV. Without a grid in the input, the grid "
@@ -163,53 +215,13 @@ class DosFittingNetSection(_FittingNet):
 
     @property
     def dim_out(self) -> int:
-        """How many numbers the net gives for an atom."""
+        """The number of outputs for an atom."""
         return self.numb_dos
 
     @property
     def has_grid(self) -> bool:
-        """Whether the input says at which energies the density of states is given."""
+        """True if the input has the energies of the density of states."""
         return self.emin is not None or self.energies is not None
-
-    @model_validator(mode="after")
-    def _grid_fits_together(self) -> Self:
-        _check_ends(self)
-        if self.emin is not None and self.energies is not None:
-            raise t.relation(
-                "energies",
-                "is given beside emin and emax, but both say which energies there are: keep one",
-            )
-        if self.has_grid and self.numb_dos < 2:
-            source = "energies" if self.emin is None else "emin and emax"
-            raise t.relation(
-                "numb_dos", f"is {self.numb_dos}, but must be at least 2 with {source}"
-            )
-        if self.fermi_aligned and not self.has_grid:
-            raise t.relation(
-                "fermi_aligned",
-                "is true, but must be false without a grid of energies to shift to: give emin and "
-                "emax, or energies",
-            )
-        return self
-
-
-def _check_ends(net: DosFittingNetSection) -> None:
-    """Raise if emin and emax are not the ends of an even grid of different numbers."""
-    emin, emax = net.emin, net.emax
-    if emin is None or emax is None:
-        if emin != emax:
-            key, other = ("emin", "emax") if emin is None else ("emax", "emin")
-            raise t.relation(key, f"is missing, but must be given beside {other}")
-        return
-    if emin >= emax:
-        raise t.relation("emin", f"is {emin}, but must be < emax, {emax}")
-    step = (emax - emin) / max(net.numb_dos - 1, 1)
-    if not 2 * math.ulp(max(abs(emin), abs(emax))) < step < math.inf:
-        raise t.relation(
-            "emax",
-            f"is {emax}, but must be as far from emin, {emin}, that {net.numb_dos} numbers between "
-            "them differ, and no farther than the largest number",
-        )
 
 
 FittingNetSection = Annotated[

@@ -8,8 +8,8 @@ from annotated_types import MinLen
 from pydantic import Field, model_validator
 
 from .. import sections as t
-from ..errors import ConfigError
-from ..fitting import Fitting
+from ..fitting import layer_conflict, network
+from ..outputs import OUTPUTS
 from ._descriptor import DescriptorSection
 from ._fitting_net import FittingNetSection
 
@@ -75,7 +75,7 @@ class ModelSection(t.Section):
 
     @property
     def preset(self) -> tuple[Any, ...]:
-        """What ``preset_out_bias`` gives for each type, or nothing."""
+        """The bias of ``preset_out_bias`` for each type, or nothing."""
         given: dict[Any, tuple[Any, ...]] = self.preset_out_bias or {}
         return given.get(self.fitting_net.var_name, ())
 
@@ -118,9 +118,9 @@ def _check_preset(model: ModelSection) -> None:
     for a, given in enumerate(model.preset):
         if isinstance(given, tuple) and len(given) != net.dim_out:
             raise t.relation(
-                f"preset_out_bias.dos[{a}]",
+                f"preset_out_bias.{net.var_name}[{a}]",
                 f"has length {len(given)}, but must have length {net.dim_out}, the value of "
-                "fitting_net.numb_dos",
+                f"fitting_net.{OUTPUTS[net.var_name].components}",
             )
 
 
@@ -134,7 +134,7 @@ def _check_lengths(model: ModelSection) -> None:
     for key, given in (
         ("descriptor.sel", model.descriptor.sel),
         ("fitting_net.atom_ener", net.atom_ener),
-        ("fitting_net.electrons", net.electrons if net.type == "dos" else None),
+        ("fitting_net.electrons", net.electrons),
         (f"preset_out_bias.{net.var_name}", model.preset),
     ):
         if isinstance(given, tuple) and len(given) not in (0, ntypes):
@@ -167,6 +167,7 @@ def _check_type_indices(model: ModelSection) -> None:
 def _check_energies(model: ModelSection) -> None:
     """Raise if ``atom_ener`` contradicts what else fixes the energy of an isolated atom."""
     key, given = "fitting_net.atom_ener", model.fitting_net.atom_ener
+    name = model.fitting_net.var_name
     if model.fitting_net.gives_energies and not model.descriptor.set_davg_zero:
         raise t.relation(
             key,
@@ -177,7 +178,7 @@ def _check_energies(model: ModelSection) -> None:
         if None not in (energy, other) and energy != other:
             raise t.relation(
                 f"{key}[{a}]",
-                f"is {energy}, but must be the same as preset_out_bias.energy[{a}], {other}, or "
+                f"is {energy}, but must be the same as preset_out_bias.{name}[{a}], {other}, or "
                 "one of them null",
             )
     for a in model.atom_exclude_types:
@@ -190,26 +191,9 @@ def _check_energies(model: ModelSection) -> None:
 
 
 def _check_layer_names(model: ModelSection) -> None:
-    """Raise if layers of one name can not share their parameters."""
-    d, f = model.descriptor, model.fitting_net
-    if f.layer_name is None:
-        return
-    # Layers and their names do not depend on the types, so that one type stands for all.
-    flags = f.trainable if isinstance(f.trainable, tuple) else (f.trainable,) * (len(f.neuron) + 1)
-    try:
-        Fitting(
-            ntypes=1,
-            dim_descrpt=d.dim_out,
-            neuron=f.neuron,
-            resnet_dt=f.resnet_dt,
-            numb_fparam=f.numb_fparam,
-            numb_aparam=f.numb_aparam,
-            trainable=flags,
-            activation_function=f.activation_function,
-            dim_case_embd=f.dim_case_embd,
-            layer_name=f.layer_name,
-            use_aparam_as_mask=f.use_aparam_as_mask,
-        )
-    except ConfigError as exc:
-        sentence = str(exc).removeprefix("layer_name ")
-        raise t.relation("fitting_net.layer_name", sentence) from exc
+    """Raise if layers of one name cannot share their parameters."""
+    d, net = model.descriptor, model.fitting_net
+    # Layers do not depend on the types, so that one type stands for all.
+    conflict = layer_conflict(network(net, d.dim_out), net.layer_name)
+    if conflict is not None:
+        raise t.relation("fitting_net.layer_name", conflict)

@@ -1,4 +1,4 @@
-"""What tables look like on the terminal, in a pipe and in a log file."""
+"""Tables on a terminal, in a pipe and in a log file."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def table(
     title
         Stands above.
     quantities
-        Keys of :data:`multifit.evaluation.metrics.QUANTITIES`; each has two columns.
+        Keys of :func:`multifit.outputs.quantities`; each has two columns.
     caption
         Whether the folder that all systems share is named below, where the names lack it.
     """
@@ -143,9 +143,9 @@ def heading(key: str) -> str:
 
     Where the unit is long, ``/atom`` stays with the name, so that the column is narrow.
     """
-    from ..evaluation.metrics import QUANTITIES
+    from ..outputs import quantities
 
-    title, unit = QUANTITIES[key].title, QUANTITIES[key].unit
+    title, unit = quantities()[key].title, quantities()[key].unit
     name, slash, atom = title.partition("/")
     return f"{title}\n{unit}" if "/" in unit else f"{name}\n{unit}{slash}{atom}"
 

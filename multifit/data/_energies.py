@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..outputs import DOS
 from ._contents import FrameSet
 from ._folder import Folder
 from ._stored import Array, Stored, open_npy
 
 #: The labels that have one number for each of these energies.
-DOS_LABELS = ("dos", "atom_dos")
+DOS_LABELS = (DOS.label, DOS.atomic.label)
 
 #: Names in a system, the first that exists is read; HDF5 files have either.
 FILES = ("energies.npy", "energies")
@@ -47,7 +48,7 @@ def own_energies(folder: Folder, ndof: Mapping[str, int], sets: Sequence[FrameSe
     for key in labels:
         if ndof[key] != len(values):
             label = next(each.arrays[key].where for each in sets if each.nframes)
-            owner = "frame" if key == "dos" else "atom"
+            owner = "frame" if key == DOS.label else "atom"
             raise DataError(
                 f"{stored.where} holds {len(values)} energies, but {label} holds {ndof[key]} "
                 f"numbers for each {owner}; they must be as many"

@@ -1,4 +1,4 @@
-"""Where the systems are that the input file names."""
+"""Locations of the systems that the input file names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ XYZ = (".xyz", ".extxyz")
 
 
 @dataclass(frozen=True)
-class Found:
-    """A system that was found: how the user would write it, and where it is.
+class Location:
+    """A system that was found: its name and its place on disk.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Found:
     group: str = ""
 
 
-def find(paths: Paths, base: Path | None = None) -> list[Found]:
+def find(paths: Paths, base: Path | None = None) -> list[Location]:
     """Return all systems at or below the given paths; see :func:`find_systems`."""
     entries = [paths] if isinstance(paths, str | Path) else list(paths)
     if not entries:
@@ -71,21 +71,21 @@ def find_systems(paths: Paths, base: Path | None = None) -> list[Path]:
     ]
 
 
-def _find_one(entry: str, base: Path | None) -> list[Found]:
+def _find_one(entry: str, base: Path | None) -> list[Location]:
     file, group = entry, ""
     if "#" in entry and not any(path.exists() for path in _candidates(entry, base)):
         file, _, group = entry.partition("#")
     path = _locate(file, entry, base)
     if path.is_dir():
         systems = [
-            Found(os.path.join(entry, inner) if inner else entry, path / inner, "folder")
+            Location(os.path.join(entry, inner) if inner else entry, path / inner, "folder")
             for inner in _folders(path, entry)
         ]
     elif path.suffix.lower() in XYZ:
-        return [Found(entry, path, "xyz")]
+        return [Location(entry, path, "xyz")]
     elif is_hdf5(path):
         groups = find_groups(path, group, entry)
-        systems = [Found(f"{file}#{name.rstrip('/')}", path, "hdf5", name) for name in groups]
+        systems = [Location(f"{file}#{name.rstrip('/')}", path, "hdf5", name) for name in groups]
     else:
         raise DataError(
             f"{entry} is neither a folder, nor an HDF5 file, nor a file named *.xyz or *.extxyz"

@@ -10,7 +10,7 @@ from ._contents import Contents
 from ._deepmd import read_contents
 from ._elements import union_of_elements
 from ._extxyz import read_extxyz
-from ._find import Found, Paths, find
+from ._find import Location, Paths, find
 from ._folder import DiskFolder
 from ._hdf5 import HdfFolder
 from ._labels import LABELS
@@ -65,7 +65,7 @@ def open_systems(
     return systems
 
 
-def _read(found: Found) -> list[Contents]:
+def _read(found: Location) -> list[Contents]:
     match found.kind:
         case "folder":
             return [read_contents(DiskFolder(found.name, found.path))]

@@ -1,4 +1,4 @@
-"""What surrounds densities of states (DOS): their energies, labels, and the levels in them.
+"""Densities of states (DOS): grids of energies, labels, Fermi levels and gaps.
 
 Plain NumPy, for the host: nothing here is compiled or differentiated.
 
@@ -21,6 +21,7 @@ from ._grid import to_content as to_content
 from ._labels import common_energies as common_energies
 from ._labels import keys as keys
 from ._labels import labels_on_grid as labels_on_grid
+from ._labels import load_labels as load_labels
 from ._levels import Levels as Levels
 from ._levels import electron_count as electron_count
 from ._levels import electrons_of as electrons_of

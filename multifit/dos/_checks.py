@@ -1,4 +1,4 @@
-"""Whether the labels of data fit the energies of a model."""
+"""Checks that the labels of data fit the energies of a model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data import DOS_LABELS, System, where
 from ..errors import ConfigError, DataError
+from ..outputs import DOS
 from ._grid import Grid
 from ._interpolation import overhang, same_energies
 
@@ -75,7 +76,7 @@ def check_size(numb_dos: int, grid: Grid | None, system: System) -> None:
         if n == numb_dos:
             continue
         file = _file(system, key)
-        owner = "frame" if key == "dos" else "atom"
+        owner = "frame" if key == DOS.label else "atom"
         what = file if file.endswith(".npy") else f"{key} of {file}"
         advice = f"change numb_dos (model.fitting_net.numb_dos) to {n} or use other data"
         if system.energies is not None:

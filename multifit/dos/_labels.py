@@ -33,6 +33,27 @@ def common_energies(systems: Sequence[System]) -> Array | None:
     return first
 
 
+def load_labels(
+    numb_dos: int, grid: Grid | None, system: System, frames: Array, wanted: Sequence[str]
+) -> dict[str, Array]:
+    """Return arrays of some frames as :meth:`multifit.data.System.load`, on the model's grid.
+
+    Parameters
+    ----------
+    numb_dos, grid, system, frames
+        As for :func:`labels_on_grid`.
+    wanted
+        Keys of the arrays; those that the system lacks are left out.
+
+    Raises
+    ------
+    DataError
+        As :func:`labels_on_grid`, or if something cannot be read.
+    """
+    arrays = system.load(frames, (*wanted, *keys(grid)))
+    return labels_on_grid(numb_dos, grid, system, frames, arrays)
+
+
 def labels_on_grid(
     numb_dos: int,
     grid: Grid | None,

@@ -1,7 +1,7 @@
-"""What data say about the bias of a model's types: labels beside predictions.
+"""Data that a bias per type is fitted to: labels beside predictions.
 
-Frames say what the sum over their atoms is; where atoms have labels of their own, sums over the
-atoms of each type are enough.
+A frame has a label of the sum over its atoms. For labels of atoms, sums over the atoms of each type
+are enough.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def no_atoms(ntypes: int, m: int) -> AtomicBiasData:
 def known_atoms(model: Model, fitted: Collection[str] | None = None) -> tuple[str, ...]:
     """Return the labels that a bias is fitted to: those of frames, then those of atoms, if any.
 
-    Atomic energies are a choice of whoever made them; of these, only the sum counts.
+    Atomic energies are a choice of whoever made them; of these, only the sum counts
+    (``bias_from_atoms`` of the output).
 
     Parameters
     ----------
@@ -75,14 +76,14 @@ def known_atoms(model: Model, fitted: Collection[str] | None = None) -> tuple[st
         The labels that the model's loss compares with, if it is known: without those of atoms among
         them, the bias is fitted to frames alone.
     """
-    kind = model.kind
-    atoms = not model.has_forces and (fitted is None or kind.atomic_label in fitted)
-    return (kind.total, kind.atomic_label) if atoms else (kind.total,)
+    total, atomic = model.output.label, model.output.atomic.label
+    atoms = model.output.bias_from_atoms and (fitted is None or atomic in fitted)
+    return (total, atomic) if atoms else (total,)
 
 
 @dataclass(frozen=True)
 class BiasData:
-    """What a bias is fitted to.
+    """Labels and predictions that a bias is fitted to.
 
     Attributes
     ----------
@@ -104,7 +105,7 @@ class BiasData:
 
     @property
     def rank(self) -> int:
-        """How many independent compositions there are."""
+        """Number of independent compositions."""
         return int(np.linalg.matrix_rank(self.counts)) if self.counts.size else 0
 
     def absent(self) -> np.ndarray:
@@ -147,7 +148,7 @@ def collect(
         As for :func:`known_atoms`.
     """
     model = potential.model
-    ntypes, m, kind = model.ntypes, model.fitting.dim_out, model.kind
+    ntypes, m, output = model.ntypes, model.fitting.dim_out, model.output
     wanted = known_atoms(model, fitted)
     counts, natoms = [np.zeros((0, ntypes))], [np.zeros(0)]
     label, prediction = [np.zeros((0, m))], [np.zeros((0, m))]
@@ -157,12 +158,12 @@ def collect(
             continue
         frames = spread_frames(system, nsample)
         for chunk in predictions(potential, system, frames, coefficients=coefficients):
-            if kind.total in chunk.label:
+            if output.label in chunk.label:
                 counts.append(type_counts(chunk.atype, chunk.weight, ntypes))
-                label.append(chunk.label[kind.total].reshape(-1, m))
-                prediction.append(chunk.output[kind.total].reshape(-1, m))
+                label.append(chunk.label[output.label].reshape(-1, m))
+                prediction.append(chunk.output[output.name].reshape(-1, m))
                 natoms.append(chunk.real.sum(axis=1))
-            if kind.atomic_label in wanted and kind.atomic_label in chunk.label:
+            if output.atomic.label in wanted and output.atomic.label in chunk.label:
                 atoms += _of_atoms(model, chunk)
             if on_frames is not None:
                 on_frames(len(chunk.frames))
@@ -178,12 +179,12 @@ def collect(
 
 
 def _of_atoms(model: Model, chunk: Chunk) -> AtomicBiasData:
-    """Return what the atoms of some frames say about the types that contribute."""
-    kind, m = model.kind, model.fitting.dim_out
+    """Return the sums over the atoms of some frames, for the types that contribute."""
+    atomic, m = model.output.atomic, model.fitting.dim_out
     found = no_atoms(model.ntypes, m)
     for a in set(range(model.ntypes)) - set(model.atom_exclude_types):
         mine = chunk.atype == a
-        label, prediction = chunk.label[kind.atomic_label][mine], chunk.output[kind.atomic][mine]
+        label, prediction = chunk.label[atomic.label][mine], chunk.output[atomic.key][mine]
         found.number[a] = len(label)
         found.label[a] = label.reshape(-1, m).sum(axis=0)
         found.prediction[a] = prediction.reshape(-1, m).sum(axis=0)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import dos
 from ..data import System
 from ..models import Model
 
@@ -16,7 +15,7 @@ Array = np.ndarray
 def load(model: Model, system: System, frames: Array, keys: Sequence[str]) -> dict[str, Array]:
     """Return coordinates, cells and arrays of some frames, as :meth:`System.load` does.
 
-    Densities of states are moved to the model's grid of energies, if it has one.
+    The output may convert labels: densities of states are moved to the model's grid of energies.
 
     Parameters
     ----------
@@ -28,9 +27,23 @@ def load(model: Model, system: System, frames: Array, keys: Sequence[str]) -> di
     Raises
     ------
     DataError
-        If something can not be read, or does not go with the model.
+        If something cannot be read, or does not go with the model.
     """
-    if model.kind.total != "dos":
+    read = model.output.load_labels
+    if read is None:
         return system.load(frames, keys)
-    arrays = system.load(frames, (*keys, *dos.keys(model.grid)))
-    return dos.labels_on_grid(model.fitting.dim_out, model.grid, system, frames, arrays)
+    arrays: dict[str, Array] = read(model.fitting.dim_out, model.grid, system, frames, keys)
+    return arrays
+
+
+def require_comparable(model: Model, systems: Sequence[System]) -> None:
+    """Raise unless the labels of all systems can be compared with the output of a model.
+
+    Raises
+    ------
+    DataError, ConfigError
+        As the ``check_labels`` of the output, such as :func:`multifit.dos.check_labels`.
+    """
+    check = model.output.check_labels
+    if check is not None:
+        check(model.fitting.dim_out, model.grid, systems)

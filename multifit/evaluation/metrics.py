@@ -1,4 +1,4 @@
-"""How far a model is from labels: sums of errors, and what they amount to."""
+"""Errors of a model: sums over frames and atoms, and the means that follow from them."""
 
 from __future__ import annotations
 
@@ -8,53 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import DataError
+from ..outputs import Quantity, Variable, quantities
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """One row of an error table."""
-
-    title: str
-    unit: str
-    label: str  #: key of the label in the data
-    output: str  #: key of the model's output
-    per_atom: bool = False  #: whether errors are divided by the number of atoms
-    axes: int = 0  #: how many axes behind that of the frames are atoms, or components of atoms
-    kind: str = "energy"  #: ``var_name`` of the models that predict it
-    cumulative: bool = False  #: whether sums up to each component are compared
-
-    def difference(
-        self, output: Mapping[str, np.ndarray], label: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
-        """Return prediction − label, of sums up to each component if these are compared."""
-        diff = output[self.output] - label[self.label]
-        return np.cumsum(diff, axis=-1) if self.cumulative else diff
-
-
-QUANTITIES: dict[str, Quantity] = {
-    "energy": Quantity("energy", "eV", "energy", "energy"),
-    "energy_per_atom": Quantity("energy/atom", "eV", "energy", "energy", per_atom=True),
-    "force": Quantity("force", "eV/Å", "force", "force", axes=1),
-    "virial": Quantity("virial", "eV", "virial", "virial"),
-    "virial_per_atom": Quantity("virial/atom", "eV", "virial", "virial", per_atom=True),
-    "atom_ener": Quantity("atomic energy", "eV", "atom_ener", "atom_energy", axes=1),
-    "hessian": Quantity("Hessian", "eV/Å²", "hessian", "hessian", axes=2),
-    "dos": Quantity("DOS", "states/eV", "dos", "dos", kind="dos"),
-    "dos_per_atom": Quantity("DOS/atom", "states/eV", "dos", "dos", per_atom=True, kind="dos"),
-    "cdf_per_atom": Quantity(
-        "CDF/atom", "Σ states/eV", "dos", "dos", per_atom=True, kind="dos", cumulative=True
-    ),
-    "atom_dos": Quantity("atomic DOS", "states/eV", "atom_dos", "atom_dos", axes=1, kind="dos"),
-    "atom_cdf": Quantity(
-        "atomic CDF", "Σ states/eV", "atom_dos", "atom_dos", axes=1, kind="dos", cumulative=True
-    ),
-}
-
-#: ``var_name`` of a model → what a finished training shows of it.
-SUMMARY = {
-    "energy": ("energy_per_atom", "force", "virial_per_atom", "atom_ener", "hessian"),
-    "dos": ("dos_per_atom", "cdf_per_atom", "atom_dos"),
-}
+def difference(
+    quantity: Quantity, output: Mapping[str, np.ndarray], label: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return prediction − label, of sums up to each component if these are compared."""
+    diff = output[quantity.variable.key] - label[quantity.label]
+    return np.cumsum(diff, axis=-1) if quantity.cumulative else diff
 
 
 @dataclass
@@ -93,12 +55,10 @@ class Errors:
                 f"frame {int(np.argmin(natoms))} of the {len(natoms)} that are compared together "
                 "has no real atom, for all are virtual: take it out of the data"
             )
-        for key, quantity in QUANTITIES.items():
-            if quantity.label not in label or quantity.output not in output:
+        for key, quantity in quantities().items():
+            if quantity.label not in label or quantity.variable.key not in output:
                 continue
-            diff = quantity.difference(output, label)
-            if quantity.axes:
-                diff = diff[real if quantity.axes == 1 else pairs(real)]
+            diff = of_real_atoms(quantity.variable, difference(quantity, output, label), real)
             if quantity.per_atom:
                 diff = diff / natoms.reshape(-1, *[1] * (diff.ndim - 1))
             self.number[key] = self.number.get(key, 0) + diff.size
@@ -128,6 +88,22 @@ class Errors:
     def rmse(self, key: str) -> float:
         """Return the root-mean-square error."""
         return float(np.sqrt(self.squared[key] / self.number[key]))
+
+
+def of_real_atoms(variable: Variable, values: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Return the values of atoms that are not virtual, as one axis; those of frames stay.
+
+    Parameters
+    ----------
+    values
+        One array of some frames, (n, …).
+    real
+        Which atoms are not virtual, (n, natoms).
+    """
+    if not variable.atom_axes:
+        return values
+    found: np.ndarray = values[real if variable.atom_axes == 1 else pairs(real)]
+    return found
 
 
 def pairs(real: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Errors of single frames and atoms, and what the densities of states of frames amount to."""
+"""Errors of single frames and atoms, and the Fermi levels of their densities of states."""
 
 from __future__ import annotations
 
@@ -9,23 +9,15 @@ import numpy as np
 from .. import dos
 from ..data import System
 from ..models import Model
-from .metrics import QUANTITIES, Errors
+from ..outputs import OUTPUTS, quantities
+from .metrics import Errors, difference
 from .predictions import Chunk
 
 Array = np.ndarray
 
-#: ``var_name`` of a model → what is said of each frame.
-OF_FRAMES = {
-    "energy": ("energy_per_atom", "force", "virial_per_atom"),
-    "dos": ("dos_per_atom", "cdf_per_atom"),
-}
-
-#: ``var_name`` of a model → what is said of each atom.
-OF_ATOMS = {"energy": ("force", "atom_ener"), "dos": ("atom_dos", "atom_cdf")}
-
 
 class Filling(NamedTuple):
-    """Where the densities of states of frames end to be occupied, all (n,), NaN if unknown."""
+    """Fermi levels and gaps of frames, all (n,), NaN if unknown."""
 
     label_fermi: Array  #: in eV
     fermi: Array  #: of the prediction, in eV
@@ -45,27 +37,28 @@ def frame_errors(chunk: Chunk) -> list[Errors]:
     return found
 
 
-def atom_errors(kind: str, chunk: Chunk) -> dict[str, Array]:
+def atom_errors(output: str, chunk: Chunk) -> dict[str, Array]:
     """Return the root-mean-square error (n, natoms) of each atom, by quantity.
 
     Parameters
     ----------
-    kind
-        The model's ``var_name``.
+    output
+        Name of the model's output.
     """
     found = {}
-    for key in OF_ATOMS[kind]:
-        quantity = QUANTITIES[key]
+    for key in OUTPUTS[output].of_atoms:
+        quantity = quantities()[key]
         if quantity.label not in chunk.label:
             continue
-        diff = quantity.difference(chunk.output, chunk.label)
+        diff = difference(quantity, chunk.output, chunk.label)
         found[key] = np.sqrt(np.mean(diff.reshape(*chunk.atype.shape, -1) ** 2, axis=-1))
     return found
 
 
 def fills(model: Model, system: System) -> bool:
     """Return whether Fermi levels of predictions and labels can be told apart for a system."""
-    return model.grid is not None and model.grid.electrons is not None and "dos" in system.labels
+    grid = model.grid
+    return grid is not None and grid.electrons is not None and model.output.label in system.labels
 
 
 def filling(model: Model, chunk: Chunk) -> Filling:
@@ -76,7 +69,6 @@ def filling(model: Model, chunk: Chunk) -> Filling:
     """
     assert model.grid is not None
     electrons = dos.electrons_of(model.grid, chunk.atype)
-    label, output = (
-        dos.levels(model.grid, each["dos"], electrons) for each in (chunk.label, chunk.output)
-    )
+    spectra = (chunk.label[model.output.label], chunk.output[model.output.name])
+    label, output = (dos.levels(model.grid, each, electrons) for each in spectra)
     return Filling(label.fermi_level, output.fermi_level, label.gap, output.gap)

@@ -13,16 +13,13 @@ from ..inference.runner import Request
 from ..inference.structure import Structure
 from ..models import Model
 from . import labels
-from .metrics import QUANTITIES, Errors
-
-#: The label that is compared on request only, for it is large and its prediction dear.
-HESSIAN = "hessian"
+from .metrics import Errors
 
 
 def compared(model: Model, hessian: bool = False) -> tuple[str, ...]:
     """Return the labels that a model's predictions are compared with."""
-    found = (q.label for q in QUANTITIES.values() if q.kind == model.fitting.var_name)
-    return tuple(dict.fromkeys(label for label in found if hessian or label != HESSIAN))
+    # What is computed on request only takes long.
+    return tuple(v.label for v in model.output.labelled if hessian or not v.on_request)
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Chunk:
 
     @property
     def real(self) -> np.ndarray:
-        """Which atoms are not virtual, (n, natoms)."""
+        """Mask of the atoms that are not virtual, (n, natoms)."""
         return self.atype >= 0
 
 
@@ -80,7 +77,7 @@ def compare(
     Raises
     ------
     DataError
-        If the model needs parameters that the data lack, or the data can not be read.
+        If the model needs parameters that the data lack, or the data cannot be read.
     """
     errors = Errors()
     chunks = predictions(potential, system, frames, coefficients=coefficients, hessian=hessian)
@@ -113,16 +110,17 @@ def predictions(
     size = max(1, potential.runner.at_once // max(system.natoms, 1))
     for start in range(0, len(chosen), size):
         chunk = _predict(potential, system, chosen[start : start + size], hessian)
-        yield _weighted(system, chunk) if coefficients else chunk
+        yield _weighted(potential.model, system, chunk) if coefficients else chunk
 
 
-def _weighted(system: System, chunk: Chunk) -> Chunk:
-    """Return the frames with the energy that their coefficients say."""
-    weight = system.load(chunk.frames, ["atom_ener_coeff"]).get("atom_ener_coeff")
-    if weight is None:
+def _weighted(model: Model, system: System, chunk: Chunk) -> Chunk:
+    """Return the frames with the sums over atoms that the coefficients of the data give."""
+    output = model.output
+    if output.coefficients not in system.labels:
         return chunk
-    energy = (weight * chunk.output["atom_energy"]).sum(axis=1)
-    return replace(chunk, weight=weight, output={**chunk.output, "energy": energy})
+    weight = system.load(chunk.frames, [output.coefficients])[output.coefficients]
+    total = (weight * chunk.output[output.atomic.key]).sum(axis=1)
+    return replace(chunk, weight=weight, output={**chunk.output, output.name: total})
 
 
 def first_frames(system: System, limit: int | None) -> np.ndarray:
@@ -150,7 +148,7 @@ def _predict(potential: Potential, system: System, frames: np.ndarray, hessian: 
         )
         for k, frame in enumerate(frames)
     ]
-    rows = potential.runner.run(given, Request(hessian=HESSIAN in arrays))
+    rows = potential.runner.run(given, Request(hessian="hessian" in arrays))
     atype = np.stack([one.atype for one in given])
     return Chunk(
         frames,

@@ -13,137 +13,18 @@ neighbours has y = b. y = 0 for excluded types. Source: the DeePMD-kit documenta
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from .. import precision as prec
-from ..errors import ConfigError
-from ..nn.networks import Network, Seed, apply_network, child_seed, fitting_network, init_network
+from ..nn.networks import Seed, apply_network, child_seed, init_network
 from ..nn.networks import trainable_names as network_names
 from ..tree import Tree, numbered
-from ._ranges import require_ranges
-from ._rules import broken
-from ._shared import Owners, has_own, in_full, layer_owners, network_params, without_repetitions
+from ._settings import Fitting
+from ._shared import has_own, in_full, network_params, without_repetitions
 
 Array = Any
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """The settings of a fitting net, under the names of ``input.json`` and of model files."""
-
-    ntypes: int
-    dim_descrpt: int
-    dim_out: int = 1
-    var_name: str = "energy"
-    neuron: tuple[int, ...] = (120, 120, 120)
-    resnet_dt: bool = True
-    numb_fparam: int = 0
-    numb_aparam: int = 0
-    default_fparam: tuple[float, ...] | None = None
-    rcond: float | None = None
-    trainable: tuple[bool, ...] | None = None  #: hidden layers and output; None for all
-    activation_function: str = "tanh"
-    precision: str = prec.GLOBAL
-    mixed_types: bool = False
-    exclude_types: tuple[int, ...] = ()
-    dim_case_embd: int = 0
-    atom_ener: tuple[float | None, ...] | None = None
-    layer_name: tuple[str | None, ...] | None = None
-    use_aparam_as_mask: bool = False
-    tot_ener_zero: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse settings out of range, and those that contradict each other."""
-        require_ranges(self)
-        found = broken(self)
-        if found is not None:
-            raise ConfigError(" ".join(found))
-        _check_types(self)
-        _ = self.owners
-
-    @property
-    def dim_in(self) -> int:
-        """Width of a net's input."""
-        return self.dim_descrpt + sum(self.parameters.values()) + self.dim_case_embd
-
-    @property
-    def parameters(self) -> dict[str, int]:
-        """How many numbers of ``fparam`` and ``aparam`` enter the nets, without those of none."""
-        aparam = 0 if self.use_aparam_as_mask else self.numb_aparam
-        sizes = {"fparam": self.numb_fparam, "aparam": aparam}
-        return {kind: n for kind, n in sizes.items() if n}
-
-    def leaves_out_vacuum(self, centre: int) -> bool:
-        """Whether the output for D = 0 is subtracted for atoms of this type.
-
-        With one net for all types it is for all, as in DeePMD-kit.
-        """
-        if self.atom_ener is None:
-            return False
-        return self.mixed_types or self.atom_ener[centre] is not None
-
-    @property
-    def n_networks(self) -> int:
-        """One net for each type, or a single one that all share."""
-        return 1 if self.mixed_types else self.ntypes
-
-    def network_index(self, centre: int) -> int:
-        """Return which net is that of atoms of this type."""
-        return 0 if self.mixed_types else centre
-
-    @cached_property
-    def network(self) -> Network:
-        """The settings that all nets share."""
-        return fitting_network(
-            self.dim_in,
-            self.dim_out,
-            self.neuron,
-            activation_function=self.activation_function,
-            resnet_dt=self.resnet_dt,
-            precision=prec.canonical(self.precision),
-            trainable=self.trainable or (),
-        )
-
-    @cached_property
-    def owners(self) -> Owners:
-        """Which layer of the first net has each layer's parameters; None for its own."""
-        return layer_owners(self.network, self.layer_name)
-
-
-def _check_types(config: Fitting) -> None:
-    """Raise ConfigError if what is given for each type does not go with the other settings."""
-    if config.tot_ener_zero and config.exclude_types:
-        raise ConfigError(
-            f"exclude_types is {list(config.exclude_types)}, but must be empty with tot_ener_zero: "
-            "an energy is either 0 or less the mean; leave one of them out"
-        )
-    given = config.atom_ener
-    if given is None:
-        return
-    if len(given) != config.ntypes:
-        raise ConfigError(
-            f"atom_ener has {len(given)} entries, but there are {config.ntypes} types; give a "
-            "number or None for each"
-        )
-    for a in config.exclude_types:
-        if given[a] is not None:
-            raise ConfigError(
-                f"atom_ener gives type {a} the energy {given[a]}, but exclude_types sets it to 0; "
-                "leave one of them out"
-            )
-
-
-def energies(given: Sequence[float | None] | None) -> tuple[float | None, ...] | None:
-    """Return ``atom_ener`` as settings have it: None if there is no energy in it."""
-    # What is no number is left for the settings to refuse.
-    numbers = () if given is None else given
-    values = tuple(float(x) if isinstance(x, Real) else x for x in numbers)
-    return values if any(x is not None for x in values) else None
 
 
 def init(config: Fitting, seed: Seed) -> Tree:

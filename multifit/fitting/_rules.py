@@ -1,48 +1,71 @@
-"""What a fitting net's options must be beside each other: one table for ``input.json`` and Python.
-
-The sentences go on behind the name of the option, as in ``trainable has length 1, but must …``.
-"""
+"""Ranges of a fitting net's options and relations between them, for ``input.json`` and Python."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
+from ..rules import (
+    COUNT,
+    FLAG,
+    MAYBE_BELOW_ONE,
+    MAYBE_NUMBER,
+    NUMBER,
+    POSITIVE,
+    ListRange,
+    Ranges,
+    Rule,
+)
 
-class Rule(NamedTuple):
-    """One relation between options."""
-
-    key: str  #: the option that the sentence is about
-    broken: Callable[[Any], bool]  #: of the options, as attributes
-    sentence: Callable[[Any], str]
+FITTING_RANGES: Ranges = {
+    "ntypes": POSITIVE,
+    "dim_descrpt": POSITIVE,
+    "dim_out": POSITIVE,
+    "numb_fparam": COUNT,
+    "numb_aparam": COUNT,
+    "dim_case_embd": COUNT,
+    "neuron": ListRange(POSITIVE, "a list of integers > 0"),
+    "resnet_dt": FLAG,
+    "mixed_types": FLAG,
+    "use_aparam_as_mask": FLAG,
+    "tot_ener_zero": FLAG,
+    "trainable": ListRange(
+        FLAG, "true, false, or a list of true and false, one per layer", single=True
+    ),
+    "rcond": MAYBE_BELOW_ONE,
+    "default_fparam": ListRange(NUMBER, "a list of numbers, or null", null=True),
+    "atom_ener": ListRange(MAYBE_NUMBER, "a list with a number or null for each type"),
+}
 
 
 def _layers(options: Any) -> int:
     return len(options.neuron) + 1
 
 
-def _not_of_layers(key: str) -> Callable[[Any], bool]:
-    def wrong(options: Any) -> bool:
+def _one_per_layer(key: str) -> Rule:
+    def broken(options: Any) -> bool:
         given = getattr(options, key)
         return isinstance(given, tuple) and len(given) != _layers(options)
 
-    return wrong
-
-
-def _needs_layers(key: str) -> Callable[[Any], str]:
-    return lambda o: (
-        f"has length {len(getattr(o, key))}, but must have length {_layers(o)}: {_layers(o) - 1} "
-        "for the hidden layers and 1 for the output layer"
+    return Rule(
+        key,
+        broken,
+        lambda o: (
+            f"has length {len(getattr(o, key))}, but must have length {_layers(o)}: "
+            f"{_layers(o) - 1} for the hidden layers and 1 for the output layer"
+        ),
     )
 
 
 def gives_energies(options: Any) -> bool:
-    """Return whether ``atom_ener`` has an energy for any type."""
+    """Return True if ``atom_ener`` has an energy for any type."""
     return any(energy is not None for energy in options.atom_ener or ())
 
 
-RULES: tuple[Rule, ...] = (
-    *(Rule(key, _not_of_layers(key), _needs_layers(key)) for key in ("trainable", "layer_name")),
+#: Relations between options that an input and settings have.
+FITTING_RULES: tuple[Rule, ...] = (
+    _one_per_layer("trainable"),
+    _one_per_layer("layer_name"),
     Rule(
         "default_fparam",
         lambda o: o.default_fparam is not None and len(o.default_fparam) != o.numb_fparam,
@@ -62,23 +85,64 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "tot_ener_zero",
         lambda o: o.tot_ener_zero and gives_energies(o),
-        lambda o: (
-            "is true, but must be false with atom_ener: the energy of an isolated atom is either "
-            "given or 0"
-        ),
+        "is true, but must be false with atom_ener: the energy of an isolated atom is either "
+        "given or 0",
     ),
 )
 
 
-def broken(options: Any) -> tuple[str, str] | None:
-    """Return the first option that does not fit the others and the rest of the sentence, or None.
+def _first_unknown_type(options: Any) -> Any:
+    """Return the first excluded type that there is not, or None."""
+    return next((a for a in options.exclude_types if not _is_type(a, options.ntypes)), None)
 
-    Parameters
-    ----------
-    options
-        Anything with the options of ``input.json``'s fitting section as attributes.
-    """
-    for rule in RULES:
-        if rule.broken(options):
-            return rule.key, rule.sentence(options)
-    return None
+
+def _is_type(a: Any, ntypes: int) -> bool:
+    return COUNT.allows(a) and bool(a < ntypes)
+
+
+def _first_excluded_with_energy(options: Any) -> int | None:
+    """Return the first excluded type that ``atom_ener`` gives an energy, or None."""
+    given = options.atom_ener or (None,) * options.ntypes
+    return next((a for a in options.exclude_types if given[a] is not None), None)
+
+
+def _is_about(find: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    return lambda o: find(o) is not None
+
+
+#: Relations to the number of types, which an input checks for all sections together.
+TYPE_RULES: tuple[Rule, ...] = (
+    Rule(
+        "exclude_types",
+        _is_about(_first_unknown_type),
+        lambda o: (
+            f"names type {_first_unknown_type(o)!r}, but there are {o.ntypes} types, and types "
+            "count from 0"
+        ),
+    ),
+    Rule(
+        "exclude_types",
+        lambda o: o.tot_ener_zero and bool(o.exclude_types),
+        lambda o: (
+            f"is {list(o.exclude_types)}, but must be empty with tot_ener_zero: an energy is "
+            "either 0 or less the mean; leave one of them out"
+        ),
+    ),
+    Rule(
+        "atom_ener",
+        lambda o: o.atom_ener is not None and len(o.atom_ener) != o.ntypes,
+        lambda o: (
+            f"has {len(o.atom_ener)} entries, but there are {o.ntypes} types; give a number or "
+            "None for each"
+        ),
+    ),
+    Rule(
+        "atom_ener",
+        _is_about(_first_excluded_with_energy),
+        lambda o: (
+            f"gives type {_first_excluded_with_energy(o)} the energy "
+            f"{o.atom_ener[_first_excluded_with_energy(o)]}, but exclude_types sets it to 0; leave "
+            "one of them out"
+        ),
+    ),
+)

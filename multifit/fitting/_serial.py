@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,15 @@ from .. import precision as prec
 from ..errors import FileFormatError, UnsupportedError
 from ..files import check_version
 from ..nn.serial import collection_params, collection_to_dict, network_to_dict
+from ..outputs import OUTPUTS
 from ..tree import Tree, numbered_values
-from ._invar import Fitting, energies
+from ._settings import Fitting, settings
 from ._shared import in_full, require_equal, without_repetitions
 
 VERSION = 4
 
-#: ``var_name`` → what files call the fitting net; any other is an ``invar``.
-TYPES = {"energy": "ener", "dos": "dos"}
+#: ``var_name`` → the type of the fitting net in files; any other is an ``invar``.
+TYPES = {row.name: row.type for row in OUTPUTS.values()}
 
 
 def _nets(config: Fitting, params: Tree) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def _list(values: tuple[Any, ...] | None) -> list[Any] | None:
 
 
 def _type(config: Fitting) -> str:
-    """Return what files call the fitting net; one of several energies has no name of its own."""
+    """Return the type of the fitting net in files; one of several energies has none of its own."""
     several = config.var_name == "energy" and config.dim_out > 1
     return "invar" if several else TYPES.get(config.var_name, "invar")
 
@@ -92,7 +94,7 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
 
 
 def _var_name(node: dict[str, Any]) -> str:
-    """Return what a ``fitting`` section says that it fits, in both of the ways that it does."""
+    """Return the ``var_name`` of a ``fitting`` section, which says it in two ways."""
     kind = node["type"]
     known = {kind: name for name, kind in TYPES.items()}
     name: str = node.get("var_name", known.get(kind, "energy"))
@@ -105,7 +107,7 @@ def _var_name(node: dict[str, Any]) -> str:
 
 
 def _dim_out(node: dict[str, Any]) -> int:
-    """Return how many components a ``fitting`` section gives, in all of the ways that it says so.
+    """Return the number of components of a ``fitting`` section, which says it in several ways.
 
     That of densities of states must say it.
     """
@@ -130,7 +132,7 @@ def _dim_out(node: dict[str, Any]) -> int:
     return found
 
 
-def settings(node: dict[str, Any]) -> Fitting:
+def _read_settings(node: dict[str, Any]) -> Fitting:
     """Return the settings that a ``fitting`` section describes."""
     check_version(node, range(1, VERSION + 1), "fitting")
     if node.get("type") not in (*TYPES.values(), "invar"):
@@ -140,33 +142,10 @@ def settings(node: dict[str, Any]) -> Fitting:
         )
     if node.get("spin") is not None:
         raise UnsupportedError("the model's fitting net uses spin, which multifit does not have")
-    var_name = _var_name(node)
-    trainable = node.get("trainable")
-    flags = True if trainable is None else trainable
-    flags = [flags] * (len(node["neuron"]) + 1) if isinstance(flags, bool) else flags
-    default_fparam, layer_name = node.get("default_fparam"), node.get("layer_name")
-    return Fitting(
-        ntypes=node["ntypes"],
-        dim_descrpt=node["dim_descrpt"],
-        dim_out=_dim_out(node),
-        var_name=var_name,
-        neuron=tuple(node["neuron"]),
-        resnet_dt=node.get("resnet_dt", True),
-        numb_fparam=node.get("numb_fparam", 0),
-        numb_aparam=node.get("numb_aparam", 0),
-        default_fparam=None if default_fparam is None else tuple(default_fparam),
-        rcond=node.get("rcond"),
-        trainable=tuple(bool(flag) for flag in flags),
-        activation_function=node.get("activation_function", "tanh"),
-        precision=prec.canonical(node.get("precision", "default")),
-        mixed_types=node.get("mixed_types", True),
-        exclude_types=tuple(node.get("exclude_types", [])),
-        dim_case_embd=node.get("dim_case_embd", 0),
-        atom_ener=energies(node.get("atom_ener")),
-        layer_name=None if layer_name is None else tuple(layer_name),
-        use_aparam_as_mask=node.get("use_aparam_as_mask", False),
-        tot_ener_zero=node.get("tot_ener_zero", False),
-    )
+    names = {field.name for field in fields(Fitting)} & node.keys()
+    options = {name: node[name] for name in ("ntypes", "dim_descrpt", "neuron", *names)}
+    options |= {"var_name": _var_name(node), "dim_out": _dim_out(node)}
+    return settings(**{"mixed_types": True, **options})
 
 
 def deserialize(node: dict[str, Any]) -> tuple[Fitting, Tree]:
@@ -180,7 +159,7 @@ def deserialize(node: dict[str, Any]) -> tuple[Fitting, Tree]:
     UnsupportedError
         If the net uses an option that multifit does not have.
     """
-    config = settings(node)
+    config = _read_settings(node)
     where = "fitting.nets"
     nets = collection_params(node["nets"], config.network, config.n_networks, where)
     if config.layer_name is not None:

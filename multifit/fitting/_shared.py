@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, FileFormatError
+from ..errors import FileFormatError
 from ..nn.networks import Layer, Network
 from ..tree import Tree, flatten, numbered, numbered_values, tie, untie
 
@@ -20,44 +20,42 @@ from ..tree import Tree, flatten, numbered, numbered_values, tie, untie
 Owners = tuple[int | None, ...]
 
 
-def layer_owners(network: Network, names: Sequence[str | None] | None) -> Owners:
-    """Return which layer of the first net has the parameters of each layer.
+def layer_owners(count: int, names: Sequence[str | None] | None) -> Owners:
+    """Return the layer of the first net that has the parameters of each layer.
 
     Parameters
     ----------
+    count
+        Number of layers, hidden and output.
     names
-        One for each layer, hidden and output, or None.
+        One for each layer, or None.
+    """
+    given: list[str | None] = [None] * count if names is None else list(names)
+    return tuple(None if name is None else given.index(name) for name in given)
 
-    Raises
-    ------
-    ConfigError
-        If layers of one name differ.
+
+def layer_conflict(network: Network, names: Sequence[str | None] | None) -> str | None:
+    """Return the sentence about layers of one name that cannot share parameters, or None.
+
+    It continues after the name of the option, ``layer_name``.
     """
     layers = network.layers
-    if names is None:
-        return (None,) * len(layers)
-    found: list[int | None] = []
-    for k, name in enumerate(names):
-        owner = None if name is None else list(names).index(name)
-        if owner is not None:
-            _require_alike(str(name), owner, layers[owner], k, layers[k])
-        found.append(owner)
-    return tuple(found)
-
-
-def _require_alike(name: str, j: int, first: Layer, k: int, second: Layer) -> None:
-    """Raise ConfigError unless two layers can have the same parameters."""
-    if _shape(first) != _shape(second):
-        raise ConfigError(
-            f"layer_name calls the layers {j} and {k} both {name!r}, but they are "
-            f"{_shape(first)} and {_shape(second)}; only layers that are alike can share parameters"
-        )
-    if first.trainable != second.trainable:
-        raise ConfigError(
-            f"layer_name calls the layers {j} and {k} both {name!r}, but trainable is "
-            f"{first.trainable} and {second.trainable} for them; parameters that are shared are "
-            "trained or not"
-        )
+    for k, j in enumerate(layer_owners(len(layers), names)):
+        if j is None or names is None:
+            continue
+        first, second = layers[j], layers[k]
+        both = f"calls the layers {j} and {k} both {names[k]!r}, but"
+        if _shape(first) != _shape(second):
+            return (
+                f"{both} they are {_shape(first)} and {_shape(second)}; only layers that are alike "
+                "can share parameters"
+            )
+        if first.trainable != second.trainable:
+            return (
+                f"{both} trainable is {first.trainable} and {second.trainable} for them; "
+                "parameters that are shared are trained or not"
+            )
+    return None
 
 
 def _shape(layer: Layer) -> str:
@@ -66,7 +64,7 @@ def _shape(layer: Layer) -> str:
 
 
 def has_own(own: Owners, net: int, layer: int) -> bool:
-    """Return whether the tree has this layer of this net, and not only its owner."""
+    """Return True if the tree has the parameters of this layer of this net, not of its owner."""
     owner = own[layer]
     return owner is None or (net == 0 and owner == layer)
 

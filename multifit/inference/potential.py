@@ -169,7 +169,7 @@ class Potential:
         given = sts.structures(self.model, coord, types, cell, fparam, aparam, pbc)
         rows = self.runner.run(given, request)
         found = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-        grid, total = self.model.grid, found[self.model.kind.total]
+        grid, total = self.model.grid, found[self.model.output.name]
         return found if grid is None else found | levels(grid, total, given, electrons)
 
     def predict_many(
@@ -220,7 +220,7 @@ class Potential:
         rows = self.runner.run(given, request)
         if self.model.grid is None or not rows:
             return rows
-        total = np.stack([row[self.model.kind.total] for row in rows])
+        total = np.stack([row[self.model.output.name] for row in rows])
         found = levels(self.model.grid, total, given, electrons)
         energies = {"energies": found.pop("energies")}
         return [

@@ -33,9 +33,9 @@ def check_request(
     UnsupportedError
         If the backend has none.
     """
-    if (request.atom_virial or request.hessian) and not model.has_forces:
+    if (request.atom_virial or request.hessian) and not model.output.derivatives:
         raise DataError(
-            f"the model predicts a {model.kind.title}, of which it has no derivatives; leave out "
+            f"the model predicts a {model.output.title}, of which it has no derivatives; leave out "
             "atom_virial and hessian"
         )
     if electrons is not None and model.grid is None:

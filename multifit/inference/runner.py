@@ -35,9 +35,6 @@ from .structure import Structure
 #: busy. On a CPU the time for an atom is the same from 400 to 1500; more would only cost memory.
 ATOMS_AT_ONCE, ON_DEVICES = 512, 8192
 
-#: Outputs that frames have, and not their atoms.
-PER_FRAME = ("energy", "virial", "dos")
-
 #: Where shapes matter, places for ghosts of a part, which cost next to nothing: for each of its
 #: atoms, and if these are not enough, for each ghost.
 GHOSTS, SPARE_GHOSTS = 8, 1.5
@@ -125,7 +122,11 @@ class Runner:
         return result.outputs
 
     def _batches(
-        self, structures: Sequence[Structure], plan: Plan, results: list[Result], wanted: Request
+        self,
+        structures: Sequence[Structure],
+        plan: Grouping,
+        results: list[Result],
+        wanted: Request,
     ) -> Iterator[list[Part]]:
         """Return the batches of a plan in turn, with the neighbours of their atoms."""
         ntypes = self.model.ntypes
@@ -211,7 +212,7 @@ class Runner:
                 params, started.batch, layout, len(parts), natoms
             )
         for key, x in arrays.items():
-            per_frame = key in (*PER_FRAME, "hessian")
+            per_frame = self.model.output.variables[key].atom_axes != 1
             rows = x if per_frame else layout.gather(x[:places], len(parts), natoms)
             for row, part in zip(rows, parts, strict=False):
                 if per_frame:
@@ -254,14 +255,14 @@ class Runner:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Grouping:
     """How structures are evaluated."""
 
     groups: list[list[int]]  #: structures that go through the networks together, small ones first
     divided: list[int]  #: structures that are evaluated in parts
 
 
-def plan_batches(structures: Sequence[Structure], limit: int, divide: bool = True) -> Plan:
+def plan_batches(structures: Sequence[Structure], limit: int, divide: bool = True) -> Grouping:
     """Return the plan for structures, of which at most ``limit`` atoms are evaluated at once.
 
     Parameters
@@ -274,7 +275,7 @@ def plan_batches(structures: Sequence[Structure], limit: int, divide: bool = Tru
     small = sorted(set(range(len(sizes))).difference(large))
     kinds = [0 if divide else len(structures[k].atype) for k in small]
     groups = group_by_size([sizes[k] for k in small], limit, kinds)
-    return Plan([[small[k] for k in group] for group in groups], large)
+    return Grouping([[small[k] for k in group] for group in groups], large)
 
 
 def default_at_once(backend: Backend) -> int:

@@ -26,65 +26,104 @@ implementation's definitions; absolute errors, H and S are ours.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from ..backend import Backend
 from ..batching.batch import BatchAtoms
-from ._dos_config import DosLossConfig
-from ._mean import Mean
+from ..rules import require
+from ._config import LossConfig
 from ._penalty import penalty
-from ._shifts import best_shift, moved
-from ._sum import weighted
+from ._reduction import Reduction, Residual, Result, weighted_sum
+from ._rules import DOS_RANGES, DOS_RULES, too_large_a_shift
+from ._shifts import best_shift, shifted
+from ._terms import DOS_TERMS, Table
 
 Array = Any
 
 
-class _Difference(NamedTuple):
-    """Prediction − label on the grid, and how much each point counts (None: as much as others)."""
+@dataclass(frozen=True)
+class DosLossConfig(LossConfig):
+    """The settings of the loss of densities of states, under the names of ``input.json``.
 
-    error: Array
-    weight: Array | None = None
+    The defaults are those of DeePMD-kit's class; ``input.json`` has others.
+    """
+
+    numb_dos: int
+    start_pref_dos: float = 1.0
+    limit_pref_dos: float = 1.0
+    start_pref_cdf: float = 1000.0
+    limit_pref_cdf: float = 1.0
+    start_pref_ados: float = 0.0
+    limit_pref_ados: float = 0.0
+    start_pref_acdf: float = 0.0
+    limit_pref_acdf: float = 0.0
+    huber_delta: float = 0.01
+    shift_agnostic: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range, and combinations in which an option would be ignored."""
+        shift = too_large_a_shift(self.numb_dos, f"numb_dos, which is {self.numb_dos}")
+        require(self, DOS_RANGES, (shift, *DOS_RULES), "the loss")
+
+    @property
+    def table(self) -> Table:
+        """All terms of the loss."""
+        return DOS_TERMS
 
 
-def _shift(
-    config: DosLossConfig, prediction: dict[str, Array], label: dict[str, Array], mean: Mean
+def _shifts(
+    config: DosLossConfig,
+    prediction: Mapping[str, Array],
+    label: Mapping[str, Array],
+    reduction: Reduction,
 ) -> Array:
-    """Return by how much the labels of each frame are moved, (nframes,) int64.
+    """Return the shift of the labels of each frame, (nframes,) int64.
 
     It is found from the frames' own densities of states where there are labels of them, else from
     the sums of the atoms'.
     """
-    mine, theirs = (_totals(config, x, label, mean) for x in (prediction, label))
-    return best_shift(mean.xp, mine, theirs, config.shift_agnostic)
+    predicted, target = (_totals(config, x, label, reduction) for x in (prediction, label))
+    return best_shift(reduction.xp, predicted, target, config.shift_agnostic)
 
 
 def _totals(
-    config: DosLossConfig, side: dict[str, Array], label: dict[str, Array], mean: Mean
+    config: DosLossConfig,
+    arrays: Mapping[str, Array],
+    label: Mapping[str, Array],
+    reduction: Reduction,
 ) -> Array:
-    """Return the densities of states of frames, (nframes, numb_dos), of one side."""
+    """Return the densities of states of frames, (nframes, numb_dos), of predictions or labels."""
     if "atom_dos" not in config.labels:
-        return side["dos"]
-    summed = mean.per_frame(side["atom_dos"] * mean.of.mask[:, None])
+        return arrays["dos"]
+    summed = reduction.sum_atoms(arrays["atom_dos"] * reduction.atoms.mask[:, None])
     if "dos" not in config.labels:
         return summed
-    return mean.xp.where(label["find_dos"] > 0, side["dos"], summed)
+    return reduction.xp.where(label["find_dos"] > 0, arrays["dos"], summed)
 
 
-def _differences(
-    config: DosLossConfig, prediction: dict[str, Array], label: dict[str, Array], mean: Mean
-) -> dict[str, _Difference]:
-    """Return for each label how far the prediction is from it, moved to fit or as it is."""
-    xp = mean.xp
-    if not config.shift_agnostic:
-        return {key: _Difference(prediction[key] - label[key]) for key in config.labels}
-    shift, found = _shift(config, prediction, label, mean), {}
+def _residuals(
+    config: DosLossConfig,
+    prediction: Mapping[str, Array],
+    label: Mapping[str, Array],
+    reduction: Reduction,
+) -> dict[str, Residual]:
+    """Return the residual of each label, shifted to the best fit if the loss allows shifts."""
+    xp, residuals = reduction.xp, {}
+    shift = _shifts(config, prediction, label, reduction) if config.shift_agnostic else None
     for key in config.labels:
-        per_row = xp.take(shift, mean.of.frame, axis=0) if config.kind(key).per_atom else shift
-        theirs, weight = moved(xp, label[key], per_row)
-        # What is out of reach is no error, nor part of a running sum.
-        error = xp.where(weight > 0, prediction[key] - theirs, xp.zeros_like(theirs))
-        found[key] = _Difference(error, weight)
-    return found
+        per_atom = config.kind(key).per_atom
+        mean = reduction.over_atoms if per_atom else reduction.over_frames
+        if shift is None:
+            residuals[key] = Residual(prediction[key] - label[key], mean)
+            continue
+        rows = xp.take(shift, reduction.atoms.frame, axis=0) if per_atom else shift
+        target, weight = shifted(xp, label[key], rows)
+        # Points outside the overlap are no error, nor part of a running sum.
+        error = xp.where(weight > 0, prediction[key] - target, xp.zeros_like(target))
+        residuals[key] = Residual(error, mean, weight)
+    return residuals
 
 
 def dos_loss(
@@ -94,7 +133,7 @@ def dos_loss(
     prediction: dict[str, Array],
     label: dict[str, Array],
     atoms: BatchAtoms,
-) -> tuple[Array, dict[str, Array]]:
+) -> Result:
     """Return the loss (a 0-d array) and the metrics.
 
     Parameters
@@ -109,24 +148,19 @@ def dos_loss(
     atoms
         From :func:`multifit.batching.batch.flat_atoms`.
     """
-    mean = Mean(backend, atoms)
-    xp, absolute = mean.xp, config.loss_func == "mae"
+    reduction = Reduction(backend, atoms)
+    xp, absolute = reduction.xp, config.loss_func == "mae"
     cost = penalty(xp, config.loss_func, config.huber_delta if config.use_huber else None)
-    differences = _differences(config, prediction, label, mean)
+    residuals = _residuals(config, prediction, label, reduction)
 
-    def part(term: str) -> tuple[Array, dict[str, Array]]:
+    def evaluate_term(term: str) -> Result:
         key = config.prediction(term)
-        error, weight = differences[key]
+        error, mean = residuals[key].error, residuals[key].mean
         if term in ("cdf", "acdf"):
             error = xp.cumulative_sum(error, axis=1)
-        over = mean.atoms if config.kind(key).per_atom else mean.frames
+        metric = mean(xp.abs(error)) if absolute else xp.sqrt(mean(error * error))
+        if not config.kind(key).per_atom:
+            metric = metric / reduction.mean_natoms
+        return mean(cost(error)), {config.metric(term): metric}
 
-        def average(x: Array) -> Array:
-            return over(x if weight is None else weight * x)
-
-        shown = average(xp.abs(error)) if absolute else xp.sqrt(average(error * error))
-        if key == "dos":
-            shown = shown / mean.size
-        return average(cost(error)), {config.metric(term): shown}
-
-    return weighted(xp, config, learning_rate, label, part, atoms.natoms.dtype)
+    return weighted_sum(xp, config, learning_rate, label, evaluate_term, atoms.natoms.dtype)

@@ -27,15 +27,23 @@ Source: the DeePMD-kit documentation, "Fit energy", and its NumPy implementation
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from ..backend import Backend
 from ..batching.batch import BatchAtoms
-from ._energy_config import EnergyLossConfig
-from ._mean import Mean
-from ._penalty import Penalty, penalty
-from ._residuals import Residual, length, residual
-from ._sum import weighted
+from ..errors import ConfigError
+from ..rules import require
+from ._config import LossConfig
+from ._penalty import Penalty, norm, penalty
+from ._reduction import Reduction, Residual, Result, weighted_sum
+from ._rules import ENERGY_RANGES, ENERGY_RULES
+from ._terms import ENERGY_TERMS, Table
 
 Array = Any
 
@@ -43,46 +51,125 @@ Array = Any
 _DELTA = {"e": 0, "f": 1, "v": 2, "ae": 0}
 
 
+@dataclass(frozen=True)
+class EnergyLossConfig(LossConfig):
+    """The settings of the energy loss, under the names of ``input.json``."""
+
+    start_pref_e: float = 0.02
+    limit_pref_e: float = 1.0
+    start_pref_f: float = 1000.0
+    limit_pref_f: float = 1.0
+    start_pref_v: float = 0.0
+    limit_pref_v: float = 0.0
+    start_pref_ae: float = 0.0
+    limit_pref_ae: float = 0.0
+    start_pref_pf: float = 0.0
+    limit_pref_pf: float = 0.0
+    relative_f: float | None = None
+    enable_atom_ener_coeff: bool = False
+    start_pref_gf: float = 0.0
+    limit_pref_gf: float = 0.0
+    numb_generalized_coord: int = 0
+    start_pref_h: float = 0.0
+    limit_pref_h: float = 0.0
+    huber_delta: tuple[float, float, float] = (0.01, 0.01, 0.01)
+    f_use_norm: bool = False
+    use_default_pf: bool = False
+    intensive_ener_virial: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range, and combinations in which an option would be ignored."""
+        require(self, ENERGY_RANGES, ENERGY_RULES, "the loss")
+
+    @property
+    def table(self) -> Table:
+        """All terms of the loss."""
+        return ENERGY_TERMS
+
+
+def huber_deltas(delta: float | Sequence[float]) -> tuple[float, float, float]:
+    """Return [energy, force, virial] from one number or three.
+
+    Raises
+    ------
+    ConfigError
+        For anything else.
+    """
+    if isinstance(delta, Real):
+        return (float(delta),) * 3
+    if isinstance(delta, str) or not isinstance(delta, Sequence | np.ndarray):
+        raise ConfigError(
+            f"huber_delta must be a number or [energy, force, virial], but is {delta!r}"
+        )
+    if len(delta) != 3:
+        raise ConfigError(
+            f"huber_delta must be a number or [energy, force, virial], but has {len(delta)} numbers"
+        )
+    for number in delta:
+        if not isinstance(number, Real):
+            raise ConfigError(f"huber_delta must hold three numbers, but has {number!r}")
+    e, f, v = delta
+    return float(e), float(f), float(v)
+
+
+def _residual(
+    config: EnergyLossConfig,
+    term: str,
+    prediction: Mapping[str, Array],
+    label: Mapping[str, Array],
+    reduction: Reduction,
+) -> Residual:
+    """Return prediction − label of a term, in the form that its mean takes."""
+    xp, mask = reduction.xp, reduction.atoms.mask
+    predicted, target = prediction[config.prediction(term)], label[ENERGY_TERMS[term].label]
+    if term == "e" and config.enable_atom_ener_coeff:
+        predicted = reduction.sum_atoms(predicted * label["atom_ener_coeff"] * mask)
+    error = predicted - target
+    error = xp.reshape(error, (error.shape[0], math.prod(error.shape[1:])))
+    if term == "gf":
+        projected = label["drdq"] * error[:, :, None] * mask[:, None, None]
+        return Residual(reduction.sum_atoms(xp.sum(projected, axis=1)), reduction.over_frames)
+    if term in ("f", "pf") and config.relative_f is not None:
+        error = error / (norm(xp, target) + config.relative_f)
+    if term == "pf":
+        return Residual(error, reduction.over_atoms, label["atom_pref"][:, None])
+    if term == "h":
+        return Residual(error, reduction.over_hessians)
+    return Residual(error, reduction.over_frames if term in ("e", "v") else reduction.over_atoms)
+
+
 def _penalty(xp: Any, config: EnergyLossConfig, term: str) -> Penalty:
-    if term == "gf":  # these have squared errors only
+    if ENERGY_TERMS[term].squared:
         return penalty(xp, "mse", None)
     delta = config.huber_delta[_DELTA[term]] if config.use_huber else None
     return penalty(xp, config.loss_func, delta)
 
 
-def _extensive(
-    config: EnergyLossConfig, term: str, error: Array, mean: Mean
-) -> tuple[Array, dict[str, Array]]:
+def _extensive(config: EnergyLossConfig, term: str, error: Array, reduction: Reduction) -> Result:
     """Return the loss and the metrics of energy or virial, which are divided by the atoms."""
-    xp, name = mean.xp, config.metric(term)
-    per_atom = error / mean.natoms[:, None]
+    xp, mean, name = reduction.xp, reduction.over_frames, config.metric(term)
+    per_atom = error / reduction.natoms[:, None]
     absolute = config.loss_func == "mae"
     if absolute or config.use_huber or config.intensive_ener_virial:
-        loss = mean.frames(_penalty(xp, config, term)(per_atom))
+        loss = mean(_penalty(xp, config, term)(per_atom))
     else:
-        loss = mean.frames(error * per_atom)
+        loss = mean(error * per_atom)
     if not absolute:
-        return loss, {name: xp.sqrt(mean.frames(per_atom * per_atom))}
-    metrics = {name: mean.frames(xp.abs(per_atom))}
-    if term == "e":
-        metrics["mae_e_all"] = mean.frames(xp.abs(error))
+        return loss, {name: xp.sqrt(mean(per_atom * per_atom))}
+    metrics = {name: mean(xp.abs(per_atom))}
+    if total := ENERGY_TERMS[term].total_metric:
+        metrics[f"mae_{total}"] = mean(xp.abs(error))
     return loss, metrics
 
 
-def _intensive(
-    config: EnergyLossConfig, term: str, found: Residual, xp: Any
-) -> tuple[Array, dict[str, Array]]:
+def _intensive(config: EnergyLossConfig, term: str, residual: Residual, xp: Any) -> Result:
     """Return the loss and the metric of a term whose size does not grow with the system."""
-    name = config.metric(term)
-
-    def average(x: Array) -> Array:
-        return found.mean(x if found.weight is None else found.weight * x)
-
-    penalized = length(xp, found.error) if term == "f" and config.f_use_norm else found.error
-    loss = average(_penalty(xp, config, term)(penalized))
+    name, error, mean = config.metric(term), residual.error, residual.mean
+    penalized = norm(xp, error) if term == "f" and config.f_use_norm else error
+    loss = mean(_penalty(xp, config, term)(penalized))
     if name.startswith("mae"):
-        return loss, {name: average(xp.abs(found.error))}
-    return loss, {name: xp.sqrt(average(found.error * found.error))}
+        return loss, {name: mean(xp.abs(error))}
+    return loss, {name: xp.sqrt(mean(error * error))}
 
 
 def energy_loss(
@@ -92,7 +179,7 @@ def energy_loss(
     prediction: dict[str, Array],
     label: dict[str, Array],
     atoms: BatchAtoms,
-) -> tuple[Array, dict[str, Array]]:
+) -> Result:
     """Return the loss (a 0-d array) and the metrics.
 
     Parameters
@@ -112,12 +199,13 @@ def energy_loss(
     atoms
         From :func:`multifit.batching.batch.flat_atoms`.
     """
-    mean = Mean(backend, atoms)
+    reduction = Reduction(backend, atoms)
+    xp = reduction.xp
 
-    def part(term: str) -> tuple[Array, dict[str, Array]]:
-        found = residual(config, term, prediction, label, mean)
+    def evaluate_term(term: str) -> Result:
+        residual = _residual(config, term, prediction, label, reduction)
         if term in ("e", "v"):
-            return _extensive(config, term, found.error, mean)
-        return _intensive(config, term, found, mean.xp)
+            return _extensive(config, term, residual.error, reduction)
+        return _intensive(config, term, residual, xp)
 
-    return weighted(mean.xp, config, learning_rate, label, part, atoms.natoms.dtype)
+    return weighted_sum(xp, config, learning_rate, label, evaluate_term, atoms.natoms.dtype)

@@ -1,4 +1,4 @@
-"""What an error costs: its square, its size, or one near zero and the other far from it."""
+"""Penalties of errors: squared, absolute, or Huber's; and the norm of vectors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 Array = Any
 
-#: A function of errors, one by one.
+#: An elementwise function of errors.
 Penalty = Callable[[Array], Array]
 
 
@@ -36,3 +36,11 @@ def _absolute(xp: Any, x: Array) -> Array:
 def _huber(xp: Any, x: Array, delta: float) -> Array:
     size = xp.abs(x)
     return xp.where(size <= delta, 0.5 * x * x, delta * (size - 0.5 * delta))
+
+
+def norm(xp: Any, x: Array) -> Array:
+    """Return ‖x‖ over the last axis, which stays, with the gradient 0 where x = 0."""
+    square = xp.sum(x * x, axis=-1, keepdims=True)
+    positive = square > 0
+    root = xp.sqrt(xp.where(positive, square, xp.ones_like(square)))
+    return xp.where(positive, root, xp.zeros_like(root))

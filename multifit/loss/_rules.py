@@ -1,28 +1,66 @@
-"""Options that make no sense together: tables for ``input.json`` and for Python."""
+"""Ranges of the losses' options and relations between them, for ``input.json`` and Python."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from ._terms import DOS_TERMS, ENERGY_TERMS, Table
+from ..rules import (
+    ABOVE_ZERO,
+    COUNT,
+    FLAG,
+    MAYBE_ABOVE_ZERO,
+    NOT_NEGATIVE,
+    POSITIVE,
+    ListRange,
+    Range,
+    Ranges,
+    Rule,
+)
+from ._terms import DOS_TERMS, ENERGY_TERMS, Table, has
+
+_LOSS_FUNC = Range(str, "one of mse, mae", choices=("mse", "mae"), python="'mse' or 'mae'")
+_COUNT = replace(COUNT, python="a number ≥ 0", wrong_kind="an integer")
+_POSITIVE = replace(POSITIVE, python="a number > 0", wrong_kind="an integer")
 
 
-class Rule(NamedTuple):
-    """One combination that is refused, since an option could only be ignored."""
-
-    key: str  #: the option that the sentence is about; "" for the loss itself
-    broken: Callable[[Any], bool]  #: of the options, as attributes
-    sentence: str  #: what follows the name of the option; ``{value}`` stands for what it is
-
-    def says(self, options: Any) -> str:
-        """Return the sentence about these options."""
-        return self.sentence.replace("{value}", str(getattr(options, self.key, "")))
+def _prefactors(table: Table) -> dict[str, Range]:
+    names = (f"{when}_pref_{term}" for term in table for when in ("start", "limit"))
+    return dict.fromkeys(names, NOT_NEGATIVE)
 
 
-def has(options: Any, term: str) -> bool:
-    """Return whether a term counts: its prefactor is not zero at the start, or not in the limit."""
-    return bool(getattr(options, f"start_pref_{term}") or getattr(options, f"limit_pref_{term}"))
+_COMMON: dict[str, Range] = {
+    "starter_learning_rate": ABOVE_ZERO,
+    "loss_func": _LOSS_FUNC,
+    "use_huber": FLAG,
+}
+
+ENERGY_RANGES: Ranges = {
+    **_COMMON,
+    **_prefactors(ENERGY_TERMS),
+    "huber_delta": ListRange(
+        ABOVE_ZERO,
+        "a number > 0, or three of them for [energy, force, virial]",
+        length=3,
+        single=True,
+        python="> 0",
+    ),
+    "relative_f": MAYBE_ABOVE_ZERO,
+    "numb_generalized_coord": _COUNT,
+    "enable_atom_ener_coeff": FLAG,
+    "f_use_norm": FLAG,
+    "use_default_pf": FLAG,
+    "intensive_ener_virial": FLAG,
+}
+
+DOS_RANGES: Ranges = {
+    **_COMMON,
+    **_prefactors(DOS_TERMS),
+    "huber_delta": ABOVE_ZERO,
+    "numb_dos": _POSITIVE,
+    "shift_agnostic": _COUNT,
+}
 
 
 def _has_one(options: Any, *terms: str) -> bool:
@@ -104,8 +142,10 @@ ENERGY_RULES: tuple[Rule, ...] = (
     Rule(
         "numb_generalized_coord",
         _without("numb_generalized_coord", "gf"),
-        "is {value}, but must be 0 without a generalized force term (start_pref_gf and "
-        "limit_pref_gf are 0)",
+        lambda o: (
+            f"is {o.numb_generalized_coord}, but must be 0 without a generalized force term "
+            "(start_pref_gf and limit_pref_gf are 0)"
+        ),
     ),
     Rule(
         "use_default_pf",
@@ -127,14 +167,21 @@ ENERGY_RULES: tuple[Rule, ...] = (
 )
 
 
-def broken(options: Any, rules: Iterable[Rule]) -> Rule | None:
-    """Return the first rule that the options break, or None.
+def too_large_a_shift(numb_dos: int, words: str) -> Rule:
+    """Return the rule about ``shift_agnostic`` on a grid of energies.
 
     Parameters
     ----------
-    options
-        Anything with the options of ``input.json``'s loss section as attributes.
-    rules
-        :data:`ENERGY_RULES` or :data:`DOS_RULES`.
+    numb_dos
+        Number of points of the grid.
+    words
+        Its name and value, in the message.
     """
-    return next((rule for rule in rules if rule.broken(options)), None)
+    return Rule(
+        "shift_agnostic",
+        lambda o: o.shift_agnostic >= numb_dos,
+        lambda o: (
+            f"is {o.shift_agnostic}, but must be below {words}: a shift must leave grid points to "
+            "compare"
+        ),
+    )

@@ -1,8 +1,8 @@
-"""Rigid shifts along the energy grid, by whole grid points, that are not counted as errors.
+"""Rigid shifts along the energy grid, by whole grid points, that do not count as errors.
 
-The zero of energy of a periodic calculation is arbitrary, and differs between codes and cells: what
-is wanted then is the shape of the density of states. A label D* moved by s is D*(k − s), known on
-the n − |s| points of the grid where both are; what falls off counts on neither side.
+The zero of energy of a periodic calculation is arbitrary, and differs between codes and cells: only
+the shape of the density of states matters then. A label D* shifted by s is D*(k − s), known on the
+n − |s| points of the grid where both exist; points beyond the overlap count on neither side.
 
 After the loss of W. B. How, S. Chong, F. Grasselli, K. K. Huguenin-Dumittan and M. Ceriotti,
 "Adaptive energy reference for machine-learning models of the electronic density of states",
@@ -16,20 +16,20 @@ from typing import Any
 Array = Any
 
 
-def moved(xp: Any, x: Array, shift: Array) -> tuple[Array, Array]:
-    """Return x moved along its last axis, and the weights with which means are over what is known.
+def shifted(xp: Any, x: Array, shift: Array) -> tuple[Array, Array]:
+    """Return x shifted along its last axis, and weights for means over the overlap.
 
     Parameters
     ----------
     x
         (rows, n).
     shift
-        By how many points, upwards, (rows,) int64.
+        Number of points, upwards, (rows,) int64.
 
     Returns
     -------
     y
-        y[r, k] = x[r, k − shift[r]], anything where that does not exist.
+        y[r, k] = x[r, k − shift[r]], any number where that does not exist.
     weight
         n / (n − |shift|) where it exists and 0 elsewhere, (rows, n).
     """
@@ -37,38 +37,38 @@ def moved(xp: Any, x: Array, shift: Array) -> tuple[Array, Array]:
     source = xp.arange(n, dtype=xp.int64)[None, :] - shift[:, None]
     known = xp.logical_and(source >= 0, source < n)
     inside = xp.where(known, source, xp.zeros_like(source))
-    place = inside + n * xp.arange(rows, dtype=xp.int64)[:, None]
-    flat = xp.take(xp.reshape(x, (rows * n,)), xp.reshape(place, (rows * n,)), axis=0)
+    index = inside + n * xp.arange(rows, dtype=xp.int64)[:, None]
+    flat = xp.take(xp.reshape(x, (rows * n,)), xp.reshape(index, (rows * n,)), axis=0)
     overlap = xp.astype(n - xp.abs(shift), x.dtype)
     weight = xp.astype(known, x.dtype) * (float(n) / overlap)[:, None]
     return xp.reshape(flat, (rows, n)), weight
 
 
-def best_shift(xp: Any, mine: Array, theirs: Array, most: int) -> Array:
-    """Return by how many points theirs is best moved, (nframes,) int64 in [−most, most].
+def best_shift(xp: Any, prediction: Array, label: Array, largest: int) -> Array:
+    """Return the shift of the label that fits best, (nframes,) int64 in [−largest, largest].
 
-    Best is the least mean of the squared difference over the points where both are; of several,
-    the shortest. All shifts are tried, which costs (2·most + 1)·n for each frame. No gradient comes
+    The best shift has the least mean squared difference over the overlap; of equal ones it is the
+    shortest. All shifts are tried, which costs (2·largest + 1)·n for each frame. No gradient passes
     through integers, and none is missing: in a minimum over shifts only the best one counts.
 
     Parameters
     ----------
-    mine, theirs
+    prediction, label
         (nframes, n).
     """
-    nframes, n = mine.shape
-    steps = xp.arange(1, most + 1, dtype=xp.int64)
-    pairs = xp.reshape(xp.stack([steps, -steps], axis=1), (2 * most,))
+    nframes, n = prediction.shape
+    steps = xp.arange(1, largest + 1, dtype=xp.int64)
+    pairs = xp.reshape(xp.stack([steps, -steps], axis=1), (2 * largest,))
     shifts = xp.concat([xp.zeros((1,), dtype=xp.int64), pairs], axis=0)  # 0, 1, −1, 2, −2, …
-    number = 2 * most + 1
+    number = 2 * largest + 1
 
-    def tried(x: Array) -> Array:
-        every = xp.broadcast_to(x[:, None, :], (nframes, number, n))
-        return xp.reshape(every, (nframes * number, n))
+    def repeated(x: Array) -> Array:
+        copies = xp.broadcast_to(x[:, None, :], (nframes, number, n))
+        return xp.reshape(copies, (nframes * number, n))
 
-    by = xp.broadcast_to(shifts[None, :], (nframes, number))
-    there, weight = moved(xp, tried(theirs), xp.reshape(by, (nframes * number,)))
-    error = tried(mine) - there
+    shift = xp.reshape(xp.broadcast_to(shifts[None, :], (nframes, number)), (nframes * number,))
+    target, weight = shifted(xp, repeated(label), shift)
+    error = repeated(prediction) - target
     score = xp.reshape(xp.mean(weight * error * error, axis=1), (nframes, number))
     # The standard's argmin is not everywhere. Where the score is NaN, this is the first.
     worse = score > xp.min(score, axis=1, keepdims=True)

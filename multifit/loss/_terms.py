@@ -1,13 +1,18 @@
-"""The tables of the losses: the terms of each, and the labels that they compare with."""
+"""The tables of the losses: the terms of each, and the labels that they compare with.
+
+Keys, shapes and names of metrics are those of :mod:`multifit.outputs`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-#: One axis of a label: a number, or all coordinates of a frame, the generalized coordinates, or the
-#: points of the energy grid.
+from ..outputs import DOS, ENERGY, OutputDef
+
+#: One axis of a label: a number, the coordinates of all atoms of a frame, the generalized
+#: coordinates, or the points of the energy grid.
 Axis = int | Literal["3natoms", "generalized", "numb_dos"]
 
 
@@ -18,36 +23,53 @@ class Term:
     Attributes
     ----------
     title
-        What is fitted, in messages and descriptions.
+        The fitted quantity, in messages and descriptions.
     prediction
-        Key of what the model gives.
+        Key of the model's output.
     label
-        Key of what this is compared with.
+        Key of the label that it is compared with.
+    metric
+        Rest of the metric's name after ``rmse_`` or ``mae_``.
     more
         Labels that the term needs besides.
-    maybe
-        Labels that an option of the term makes use of.
+    default_option
+        Option with which these are 1 where the data have none.
+    per_atom_option
+        Option with which the term is a sum of atomic predictions.
+    atomic, coefficients
+        Key of these predictions, and of the label with their coefficients.
+    squared
+        True if errors are always squared.
+    total_metric
+        An additional metric with ``loss_func = "mae"``: the error that is not divided by the
+        number of atoms.
     """
 
     title: str
     prediction: str
     label: str
+    metric: str
     more: tuple[str, ...] = ()
-    maybe: tuple[str, ...] = ()
+    default_option: str = ""
+    per_atom_option: str = ""
+    atomic: str = ""
+    coefficients: str = ""
+    squared: bool = False
+    total_metric: str = ""
 
 
 @dataclass(frozen=True)
-class Kind:
+class LossLabel:
     """One row of the table of labels.
 
     Attributes
     ----------
     per_atom
-        Whether each atom has one, or each frame.
+        True for a label of atoms, False for one of frames.
     shape
-        Axes behind that of atoms or frames.
+        Axes after that of atoms or frames.
     default
-        What stands in for it where the data lack it.
+        The value where the data have no such label.
     """
 
     per_atom: bool
@@ -55,7 +77,7 @@ class Kind:
     default: float = 0.0
 
     def axes(self, natoms: int, generalized: int = 0, numb_dos: int = 0) -> tuple[int, ...]:
-        """Return the shape of one atom's or frame's numbers.
+        """Return the shape for one atom or frame.
 
         Parameters
         ----------
@@ -70,39 +92,70 @@ class Kind:
         return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.shape)
 
 
-#: A suffix of a pair of prefactors → what they weigh.
+#: Suffix of a pair of prefactors → the term.
 Table = Mapping[str, Term]
 
+
+def _term(output: OutputDef, key: str, title: str, **options: Any) -> Term:
+    """Return the term of a row of ``output.curves``, which has its arrays and its metric."""
+    curve = next(each for each in output.curves if each.term == key)
+    variable = output.variables[curve.variable]
+    return Term(title, variable.key, str(variable.label), curve.metric, **options)
+
+
 ENERGY_TERMS: dict[str, Term] = {
-    "e": Term("energy", "energy", "energy", maybe=("atom_ener_coeff",)),
-    "f": Term("force", "force", "force"),
-    "v": Term("virial", "virial", "virial"),
-    "h": Term("Hessian", "hessian", "hessian"),
-    "ae": Term("atomic energy", "atom_energy", "atom_ener"),
-    "pf": Term("force weighted per atom", "force", "force", ("atom_pref",)),
-    "gf": Term("generalized force", "force", "force", ("drdq",)),
+    "e": _term(
+        *(ENERGY, "e", "energy"),
+        per_atom_option="enable_atom_ener_coeff",
+        atomic=ENERGY.atomic.key,
+        coefficients=ENERGY.coefficients,
+        total_metric="e_all",
+    ),
+    "f": _term(ENERGY, "f", "force"),
+    "v": _term(ENERGY, "v", "virial"),
+    "h": _term(ENERGY, "h", "Hessian"),
+    "ae": _term(ENERGY, "ae", "atomic energy"),
+    "pf": _term(
+        *(ENERGY, "pf", "force weighted per atom"),
+        more=("atom_pref",),
+        default_option="use_default_pf",
+    ),
+    "gf": _term(ENERGY, "gf", "generalized force", more=("drdq",), squared=True),
 }
 
 DOS_TERMS: dict[str, Term] = {
-    "dos": Term("density of states", "dos", "dos"),
-    "cdf": Term("running sum of the density of states", "dos", "dos"),
-    "ados": Term("density of states of each atom", "atom_dos", "atom_dos"),
-    "acdf": Term("running sum of the density of states of each atom", "atom_dos", "atom_dos"),
+    "dos": _term(DOS, "dos", "density of states"),
+    "cdf": _term(DOS, "cdf", "running sum of the density of states"),
+    "ados": _term(DOS, "ados", "density of states of each atom"),
+    "acdf": _term(DOS, "acdf", "running sum of the density of states of each atom"),
 }
 
-#: Every label of a term, and the coefficients of ``enable_atom_ener_coeff``.
-LABELS: dict[str, Kind] = {
-    "energy": Kind(per_atom=False),
-    "force": Kind(per_atom=True, shape=(3,)),
-    "virial": Kind(per_atom=False, shape=(3, 3)),
-    "hessian": Kind(per_atom=True, shape=(3, "3natoms")),
-    "atom_ener": Kind(per_atom=True),
-    "atom_pref": Kind(per_atom=True, default=1.0),
-    "drdq": Kind(per_atom=True, shape=(3, "generalized")),
-    "atom_ener_coeff": Kind(per_atom=True, default=1.0),
-    "dos": Kind(per_atom=False, shape=("numb_dos",)),
-    "atom_dos": Kind(per_atom=True, shape=("numb_dos",)),
+
+def _labels(output: OutputDef) -> dict[str, LossLabel]:
+    """Return the labels of an output; in a batch, the first axis is that of atoms or frames."""
+    rows = {}
+    for variable in output.labelled:
+        axes: list[Any] = [{"components": "numb_dos"}.get(str(x), x) for x in variable.shape]
+        if axes[:1] == ["3natoms"]:
+            axes[:1] = ["natoms", 3]
+        per_atom = axes[:1] == ["natoms"]
+        rows[str(variable.label)] = LossLabel(per_atom, tuple(axes[per_atom:]))
+    return rows
+
+
+#: All labels of the terms.
+LABELS: dict[str, LossLabel] = {
+    **_labels(ENERGY),
+    "atom_pref": LossLabel(per_atom=True, default=1.0),
+    "drdq": LossLabel(per_atom=True, shape=(3, "generalized")),
+    "atom_ener_coeff": LossLabel(per_atom=True, default=1.0),
+    **_labels(DOS),
 }
+
+
+def has(options: Any, term: str) -> bool:
+    """Return True if a term counts: its prefactor is not 0 at the start, or not in the limit."""
+    return bool(getattr(options, f"start_pref_{term}") or getattr(options, f"limit_pref_{term}"))
 
 
 def predictions(table: Table) -> dict[str, str]:
@@ -111,8 +164,8 @@ def predictions(table: Table) -> dict[str, str]:
 
 
 def labels(table: Table) -> tuple[str, ...]:
-    """Return every label that some term, or an option of one, makes use of."""
+    """Return the labels of all terms, those that depend on an option included."""
     terms = table.values()
     found = [term.label for term in terms]
-    found += [key for term in terms for key in (*term.more, *term.maybe)]
+    found += [key for term in terms for key in (*term.more, term.coefficients) if key]
     return tuple(dict.fromkeys(found))

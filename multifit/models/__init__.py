@@ -13,8 +13,6 @@ from ._serial import deserialize as deserialize
 from ._serial import from_content as from_content
 from ._serial import serialize as serialize
 from ._serial import to_content as to_content
-from ._settings import KINDS as KINDS
-from ._settings import Kind as Kind
 from ._settings import Model as Model
 from ._settings import Preset as Preset
 from ._settings import init as init

@@ -1,4 +1,4 @@
-"""What the atoms of one type contribute: descriptor, fitting net and bias."""
+"""The contributions of atoms, type by type: descriptor, fitting net and bias."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def weight(xp: Any, model: Model, a: int, batch: Batch) -> Array:
 def compared_atoms(backend: Arithmetic, model: Model, batch: Batch) -> BatchAtoms:
     """Return the atoms of a batch that a loss compares with labels.
 
-    An atom of ``atom_exclude_types`` has forces, but no density of states of its own.
+    An atom of ``atom_exclude_types`` has derivatives such as forces, but no output of its own.
     """
     xp, atoms = backend.xp, flat_atoms(backend.xp, batch)
-    if model.has_forces or not model.atom_exclude_types or not batch["centres"]:
+    if model.output.derivatives or not model.atom_exclude_types or not batch["centres"]:
         return atoms
     mask = xp.concat([weight(xp, model, int(a), batch) for a in centres(batch)], axis=0)
     natoms = backend.segment_sum(mask, atoms.frame, atoms.natoms.shape[0])

@@ -1,4 +1,4 @@
-"""What a model predicts, whichever kind it is."""
+"""The predictions of a model, for every output."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def evaluate(
     forces: bool = True,
     atom_virial: bool = False,
 ) -> dict[str, Array]:
-    """Return what the model predicts for a batch.
+    """Return the predictions of a model for a batch.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def evaluate(
         From :class:`multifit.batching.batch.Batcher`, as arrays of the backend: N atoms in
         nframes frames, sorted by type.
     forces, atom_virial
-        Which derivatives of an energy are wanted; other quantities have none.
+        Which derivatives are computed, if the output has any.
 
     Returns
     -------
@@ -43,9 +43,9 @@ def evaluate(
         density of states ``dos`` (nframes, numb_dos) and ``atom_dos`` (N, numb_dos), in states/eV
         if the labels were.
     """
-    if model.has_forces:
+    if model.output.derivatives:
         return evaluate_energy(
             backend, model, params, batch, forces=forces, atom_virial=atom_virial
         )
     total, each = totals(backend, model, params, batch)
-    return {model.kind.total: total, model.kind.atomic: each}
+    return {model.output.name: total, model.output.atomic.key: each}

@@ -18,8 +18,9 @@ from .. import descriptors, dos
 from .. import fitting as fit
 from ..errors import FileFormatError, UnsupportedError
 from ..files import check_version
+from ..outputs import OUTPUTS
 from ..tree import Tree
-from ._settings import KINDS, Model, Preset
+from ._settings import Model, Preset
 
 VERSION = 2
 
@@ -40,7 +41,7 @@ def serialize(model: Model, params: Tree) -> dict[str, Any]:
         "atom_exclude_types": list(model.atom_exclude_types),
         "pair_exclude_types": [list(pair) for pair in model.pair_exclude_types],
         "rcond": model.fitting.rcond,
-        "preset_out_bias": None if preset is None else {model.kind.total: _plain(preset)},
+        "preset_out_bias": None if preset is None else {model.output.name: _plain(preset)},
         # DeePMD-kit's TensorFlow backend multiplies energies by out_std, the others ignore it.
         "@variables": {"out_bias": bias[None, :, :], "out_std": np.ones_like(bias)[None, :, :]},
         "descriptor": model.descriptor.serialize(params["descriptor"], types),
@@ -115,14 +116,15 @@ def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
         raise FileFormatError(f"the file's model lacks {', '.join(missing)}")
     descriptor, descriptor_params = descriptors.deserialize(node["descriptor"])
     fitting, fitting_params = fit.deserialize(node["fitting"])
-    if fitting.var_name not in KINDS:
+    if fitting.var_name not in OUTPUTS:
         raise UnsupportedError(
             f"the file's model fits {fitting.var_name!r}; multifit reads models of "
-            f"{' and '.join(map(repr, KINDS))}"
+            f"{' and '.join(map(repr, OUTPUTS))}"
         )
-    if fitting.var_name == "energy" and fitting.dim_out != 1:
+    output = OUTPUTS[fitting.var_name]
+    if not output.components and fitting.dim_out != 1:
         raise UnsupportedError(
-            f"the file's model has {fitting.dim_out} energies; multifit reads models of one"
+            f"the file's model has {fitting.dim_out} {output.plural}; multifit reads models of one"
         )
     type_map = tuple(node["type_map"])
     if not descriptor.ntypes == fitting.ntypes == len(type_map):

@@ -1,4 +1,4 @@
-"""What a model is: a descriptor and a fitting net, and what becomes of the atoms' outputs."""
+"""The settings of a model: a descriptor and a fitting net, and the output that they give."""
 
 from __future__ import annotations
 
@@ -12,43 +12,11 @@ from ..descriptors import Descriptor
 from ..dos import Grid
 from ..errors import ConfigError
 from ..nn.networks import Seed
+from ..outputs import OUTPUTS, OutputDef
 from ..tree import Tree
 
 #: What is given for each type beside the nets: one number, or one for each component, or nothing.
 Preset = tuple[float | tuple[float, ...] | None, ...]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One row of the table of what models predict: a sum over atoms.
-
-    Attributes
-    ----------
-    title
-        The quantity, in messages.
-    total, atomic
-        Keys of the model's outputs for a frame and for an atom.
-    atomic_label
-        Key of the label of an atom; that of a frame is ``total``.
-    unit
-        Of both.
-    type
-        What ``input.json`` and model files call it.
-    """
-
-    title: str
-    total: str
-    atomic: str
-    atomic_label: str
-    unit: str
-    type: str
-
-
-#: The fitting net's ``var_name`` → what the model predicts.
-KINDS: dict[str, Kind] = {
-    "energy": Kind("energy", "energy", "atom_energy", "atom_ener", "eV", "ener"),
-    "dos": Kind("density of states", "dos", "atom_dos", "atom_dos", "states/eV", "dos"),
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +26,7 @@ class Model:
     Attributes
     ----------
     preset_out_bias
-        What the bias of each type is; None is fitted.
+        The bias of each type; None is fitted.
     grid
         The energies of a density of states, where they are known.
     """
@@ -75,7 +43,7 @@ class Model:
         """Refuse a grid that does not go with the rest."""
         if self.grid is None:
             return
-        if self.fitting.var_name != "dos":
+        if not self.output.has_grid:
             raise ConfigError("a grid of energies is for densities of states only; leave it out")
         if len(self.grid) != self.fitting.dim_out:
             raise ConfigError(
@@ -99,14 +67,9 @@ class Model:
         return f"of {' '.join(self.type_map)}, rcut {needs.rcut} Å, sel {list(needs.sel)}, {widths}"
 
     @property
-    def kind(self) -> Kind:
-        """What the model predicts."""
-        return KINDS[self.fitting.var_name]
-
-    @property
-    def has_forces(self) -> bool:
-        """Whether it predicts an energy, which has derivatives that people want."""
-        return self.fitting.var_name == "energy"
+    def output(self) -> OutputDef:
+        """The output that the model predicts."""
+        return OUTPUTS[self.fitting.var_name]
 
     @property
     def ntypes(self) -> int:
@@ -115,9 +78,9 @@ class Model:
 
     @property
     def fixed_bias(self) -> np.ndarray:
-        """What each type has beside the nets where the settings say it, else NaN.
+        """Bias of each type where the settings fix it, else NaN.
 
-        (ntypes, dim_out), in the unit of :attr:`kind`.
+        (ntypes, dim_out), in the unit of :attr:`output`.
         """
         fixed = np.full((self.ntypes, self.fitting.dim_out), np.nan)
         for given in (self.preset_out_bias, self.fitting.atom_ener):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from ..evaluation.per_frame import atom_errors
 from ..evaluation.predictions import Chunk
 from ..models import Model
 from ._figure import new_figure, write_error
-from ._spectra import Spectrum
+
+if TYPE_CHECKING:
+    from ._spectra import Spectrum
 
 Array = np.ndarray
 
@@ -162,7 +164,7 @@ def _arrangement(panels: int) -> tuple[int, int]:
 def _draw_atoms(figure: Any, model: Model, name: str, chunk: Chunk, across: int, down: int) -> None:
     """Draw the mean of the atoms of each type, and the best and the worst atom of a frame."""
     label, output = chunk.label["atom_dos"][0], chunk.output["atom_dos"][0]
-    atype, errors = chunk.atype[0], atom_errors("dos", chunk)["atom_dos"][0]
+    atype, errors = chunk.atype[0], atom_errors(model.output.name, chunk)["atom_dos"][0]
     shown = []
     for a in _present(chunk):
         of_type, kind = atype == a, model.type_map[a]

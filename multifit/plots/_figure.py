@@ -1,16 +1,21 @@
-"""Figures, what all of them have, and the files that they go into."""
+"""Figures: the protocol of plots, common parts, and the files."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..errors import DataError, FileFormatError, did_you_mean
 from ..files._atomic import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from ..data import System
+    from ..evaluation.predictions import Chunk
+    from ..inference.potential import Potential
 
 #: Endings of the formats that figures are written in.
 FORMATS = ("png", "pdf", "svg")
@@ -19,8 +24,26 @@ FORMATS = ("png", "pdf", "svg")
 DPI = 120
 
 
+class Plot(Protocol):
+    """A comparison of predictions with labels: collected in chunks, then drawn."""
+
+    shows_atoms: ClassVar[bool]  #: True if single atoms can be drawn
+
+    def required(self, atoms: bool) -> tuple[str, ...]:
+        """Return the labels that one system must have, those of atoms included if wanted."""
+
+    def add(self, system: System, chunk: Chunk) -> None:
+        """Add some frames of a system."""
+
+    def draw(self, middle: Any, right: Any) -> None:
+        """Draw into two panels."""
+
+    def figure(self, again: tuple[Potential, Sequence[System]] | None = None) -> Any:
+        """Return a figure, also with atoms of a frame if it can be predicted once more."""
+
+
 def check_path(path: Path) -> None:
-    """Raise if a figure can not be written there.
+    """Raise if a figure cannot be written there.
 
     Raises
     ------

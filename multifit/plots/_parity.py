@@ -1,14 +1,18 @@
-"""Predicted energies and forces against labels."""
+"""Predictions against labels, as points."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..data import System
+from ..evaluation.metrics import of_real_atoms
 from ..evaluation.predictions import Chunk
+from ..inference.potential import Potential
+from ..models import Model
+from ..outputs import quantities
 from ._figure import new_figure, write_error
 
 #: How many intervals the axes of labels and predictions have at most.
@@ -18,28 +22,51 @@ TICKS = 4
 SIDE = 4.2
 
 
-@dataclass
 class Parity:
-    """Labels and predictions of energies per atom (eV) and force components (eV/Å)."""
+    """Labels and predictions of the ``panels`` of an output, such as energies per atom and forces.
 
-    energy: list[np.ndarray] = field(default_factory=list)
-    force: list[np.ndarray] = field(default_factory=list)
+    Parameters
+    ----------
+    model
+        The model that predicts.
+    """
+
+    shows_atoms: ClassVar[bool] = False
+
+    def __init__(self, model: Model) -> None:
+        self.panels = model.output.panels
+        self._pairs: dict[str, list[np.ndarray]] = {key: [] for key, _ in self.panels}
+
+    def required(self, atoms: bool) -> tuple[str, ...]:
+        """Return the labels without which nothing can be drawn: a panel may be empty."""
+        del atoms
+        return ()
 
     def add(self, system: System, chunk: Chunk) -> None:
         """Add some frames of a system."""
-        label, output, real = chunk.label, chunk.output, chunk.real
-        if "energy" in label:
-            natoms = real.sum(axis=1)
-            pair = np.stack([label["energy"] / natoms, output["energy"] / natoms])
-            self.energy.append(pair)
-        if "force" in label:
-            pair = np.stack([label["force"][real].ravel(), output["force"][real].ravel()])
-            self.force.append(pair)
+        del system
+        natoms = chunk.real.sum(axis=1)
+        for key, pairs in self._pairs.items():
+            quantity = quantities()[key]
+            if quantity.label not in chunk.label:
+                continue
+            both = (chunk.label[quantity.label], chunk.output[quantity.variable.key])
+            if quantity.per_atom:
+                both = tuple(x / natoms.reshape(-1, *[1] * (x.ndim - 1)) for x in both)
+            real = (of_real_atoms(quantity.variable, x, chunk.real) for x in both)
+            pairs.append(np.stack([x.ravel() for x in real]))
 
     def draw(self, middle: Any, right: Any) -> None:
-        """Draw energies and forces into two panels."""
-        draw_parity(middle, self.energy, "energy per atom", "eV")
-        draw_parity(right, self.force, "force components", "eV/Å")
+        """Draw a panel of each quantity."""
+        for axes, (key, title) in zip((middle, right), self.panels, strict=True):
+            draw_parity(axes, self._pairs[key], title, quantities()[key].unit)
+
+    def figure(self, again: tuple[Potential, Sequence[System]] | None = None) -> Any:
+        """Return a figure of all panels."""
+        del again
+        figure = new_figure(2.1 * SIDE, SIDE)
+        self.draw(*figure.subplots(1, 2))
+        return figure
 
 
 def draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> None:
@@ -57,10 +84,3 @@ def draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> No
     axes.ticklabel_format(useOffset=False)
     # Energies per atom have many digits: more ticks would run into each other.
     axes.locator_params(nbins=TICKS)
-
-
-def parity_figure(parity: Parity) -> Any:
-    """Return a figure with energies and forces."""
-    figure = new_figure(2.1 * SIDE, SIDE)
-    parity.draw(*figure.subplots(1, 2))
-    return figure

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..data import System
 from ..evaluation import per_frame
-from ..evaluation.predictions import Chunk
+from ..evaluation.predictions import Chunk, predictions
+from ..inference.potential import Potential
 from ..models import Model
+from ._dos import dos_figure, draw_cdf, draw_dos, names_of
 
 Array = np.ndarray
 
@@ -46,13 +50,20 @@ class Spectra:
 
     model: Model
     frames: list[Spectrum] = field(default_factory=list)
+    shows_atoms: ClassVar[bool] = True
+
+    def required(self, atoms: bool) -> tuple[str, ...]:
+        """Return the labels without which nothing can be drawn, or no atoms."""
+        output = self.model.output
+        return (output.label, output.atomic.label) if atoms else (output.label,)
 
     def add(self, system: System, chunk: Chunk) -> None:
         """Add some frames of a system; those without a label are left out."""
-        if "dos" not in chunk.label:
+        dos = self.model.output
+        if dos.label not in chunk.label:
             return
         natoms = chunk.real.sum(axis=1)[:, None]
-        label, output = chunk.label["dos"] / natoms, chunk.output["dos"] / natoms
+        label, output = chunk.label[dos.label] / natoms, chunk.output[dos.name] / natoms
         diff = output - label
         errors = [_rms(diff), _rms(np.cumsum(diff, axis=1))]
         columns = zip(*errors, *_fermi_levels(self.model, system, chunk), strict=True)
@@ -74,6 +85,40 @@ class Spectra:
             return {} if median is None else {"the only frame": median}
         middle = {"median frame": median} if len(ranked) > 2 else {}
         return {"best frame": ranked[0], **middle, "worst frame": ranked[-1]}
+
+    def draw(self, middle: Any, right: Any) -> None:
+        """Draw DOS and CDF of the median frame into two panels."""
+        median = self.median()
+        panels = ((middle, draw_dos, "DOS"), (right, draw_cdf, "CDF"))
+        for axes, draw, title in panels:
+            if median is None:
+                axes.set_title(title)
+                axes.text(0.5, 0.5, "no labels", transform=axes.transAxes, ha="center")
+                continue
+            draw(axes, self.model, median)
+            name = names_of([median])[0]
+            about = f"{title} of the median frame\n{name}"
+            axes.set_title(about, fontsize="medium", parse_math=False)
+        if median is not None:
+            # Sums grow from left to right: what is above them on the left is free.
+            right.legend(fontsize="small", loc="upper left", bbox_to_anchor=(0.0, 0.91))
+
+    def figure(self, again: tuple[Potential, Sequence[System]] | None = None) -> Any:
+        """Return a figure with the chosen frames, and on request with atoms of a frame below."""
+        atoms = None if again is None else self._atoms(*again)
+        return dos_figure(self.model, self.chosen(), atoms)
+
+    def _atoms(self, potential: Potential, systems: Sequence[System]) -> tuple[str, Chunk]:
+        """Return the name and the content of the median frame of those with labels of atoms.
+
+        It is predicted once more: to keep the atoms of all frames would take much memory.
+        """
+        key = self.model.output.atomic.label
+        having = {system.name: system for system in systems if key in system.labels}
+        median = Spectra(self.model, [x for x in self.frames if x.system in having]).median()
+        assert median is not None
+        chunk = next(predictions(potential, having[median.system], np.array([median.frame])))
+        return f"the median frame: {names_of([median])[0]}", chunk
 
     def _ranked(self) -> list[Spectrum]:
         return sorted(self.frames, key=lambda each: each.dos_error)

@@ -65,14 +65,14 @@ def case(row: Row, backend: str = "numpy") -> Case:
     if row.coefficients:
         batch["plan"] = series(model, systems, row.coefficients)
     natoms = len(systems[0].atype)
-    numb_dos = model.fitting.dim_out if model.kind.type == "dos" else 0
+    numb_dos = model.fitting.dim_out if model.output.type == "dos" else 0
     label = labels(len(systems), len(layout.real), natoms, numb_dos)
     return Case(model, params, batch, label)
 
 
 def loss_config(model: mdl.Model, start: float, options: Mapping[str, Any]) -> LossConfig:
     """Return the settings of the loss of what a model predicts."""
-    if model.kind.type == "dos":
+    if model.output.type == "dos":
         return DosLossConfig(start, model.fitting.dim_out, **options)
     return EnergyLossConfig(start, **options)
 

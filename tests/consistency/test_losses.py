@@ -14,7 +14,7 @@ from _rows_dos import DOS_LOSSES, POINTS
 
 from multifit.backend import Backend, get_backend
 from multifit.batching.batch import BatchAtoms
-from multifit.loss import DosLossConfig, EnergyLossConfig, LossConfig, evaluate
+from multifit.loss import DosLossConfig, EnergyLossConfig, LossConfig, compute_loss
 
 ROWS = LOSSES | DOS_LOSSES
 
@@ -67,7 +67,7 @@ def _objective(key: str, backend: Backend) -> Any:
     config = _config(key)
 
     def objective(prediction: Any, label: Any, natoms: Any, mask: Any, frame: Any, lr: Any) -> Any:
-        return evaluate(backend, config, lr, prediction, label, BatchAtoms(natoms, mask, frame))
+        return compute_loss(backend, config, lr, prediction, label, BatchAtoms(natoms, mask, frame))
 
     return objective
 

@@ -19,7 +19,7 @@ from multifit import models as mdl
 from multifit.backend import Backend, get_backend
 from multifit.batching.batch import flat_atoms
 from multifit.loss import DOS_TERMS, EnergyLossConfig, LossConfig
-from multifit.loss import evaluate as loss_of
+from multifit.loss import compute_loss as loss_of
 from multifit.nn.activations import NAMES
 from multifit.tree import Tree
 
@@ -110,7 +110,7 @@ def _values(
     backend: Backend, model: mdl.Model, loss: LossConfig
 ) -> dict[str, dict[str, np.ndarray]]:
     batch, layout = assemble(model, SYSTEMS, static_shapes=True, **parameters(model, SYSTEMS))
-    numb_dos = model.fitting.dim_out if model.kind.type == "dos" else 0
+    numb_dos = model.fitting.dim_out if model.output.type == "dos" else 0
     label = labels(len(SYSTEMS), len(layout.real), len(SYSTEMS[0].atype), numb_dos)
 
     def evaluate(params: Tree, batch: Tree, label: dict[str, Any], lr: Any) -> Any:

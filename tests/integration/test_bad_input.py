@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from _water import Frames, labelled, put, recipe, write
 
-from multifit import backend as backends
 from multifit import files
+from multifit.backend import _discovery as backends
 from multifit.cli import main
 
 GIVEN = recipe(steps=2)

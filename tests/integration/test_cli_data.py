@@ -13,6 +13,7 @@ from _cases import System
 from _cli_files import write_system
 
 from multifit import backend
+from multifit.backend import _discovery
 from multifit.cli import COMMANDS, main
 from multifit.cli._backends import find
 from multifit.console.tables import short_names
@@ -102,9 +103,9 @@ def third_parties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.setenv("PYTHONPATH", str(site))
-    backend._entry_points.cache_clear()
+    _discovery._entry_points.cache_clear()
     yield
-    backend._entry_points.cache_clear()
+    _discovery._entry_points.cache_clear()
 
 
 def test_backends_show_what_is_wrong_and_no_noise(third_parties, capfd, monkeypatch) -> None:

@@ -22,7 +22,7 @@ from multifit.evaluation.per_frame import atom_errors, filling, frame_errors
 from multifit.evaluation.predictions import predictions
 from multifit.inference.potential import Potential
 from multifit.inference.runner import Runner
-from multifit.plots import Spectra
+from multifit.plots import Spectra, _spectra
 
 GRID = Grid(even_grid(-3.0, 3.0, 13), electrons=(0.25, 0.5))
 
@@ -359,7 +359,7 @@ def test_atoms_are_those_of_the_median_frame_with_labels(folder, potential, monk
     write_dos(folder / "b", potential, 2, shift=0.5)
     shown = []
     draw = plots.dos_figure
-    monkeypatch.setattr(plots, "dos_figure", lambda *args: shown.append(args) or draw(*args))
+    monkeypatch.setattr(_spectra, "dos_figure", lambda *args: shown.append(args) or draw(*args))
     arguments = ["--plot", "p.png", "--plot-atoms", "-n", "2"]
     assert main(["test", "-m", "m.dp", "-s", "a", "b", *arguments]) == 0
     (_, _, (name, chunk)), *_ = shown

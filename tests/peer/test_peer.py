@@ -93,10 +93,10 @@ def test_deepmd_kit_computes_the_same(name: str, folder: Path) -> None:
     assert tuple(theirs["type_map"]) == potential.type_map
     coord, atype, cell = (inputs.pop(key) for key in ("coord", "atype", "cell"))
     rtol = 1e-10 if "float32" not in name else 1e-5
-    kind = potential.model.kind
+    output = potential.model.output
     for system, box in (("crystal", cell), ("molecule", None)):
         got = potential.predict(coord, atype, box, **inputs)
-        for key in (kind.total, kind.atomic):
+        for key in (output.name, output.atomic.key):
             same(theirs[f"{system}_{key}"], got[key], rtol=rtol)
 
 

@@ -22,11 +22,11 @@ from multifit.loss import (
     DOSLoss,
     DosLossConfig,
     EnergyLossConfig,
-    broken,
+    compute_loss,
     dos_loss,
     energy_loss,
-    evaluate,
 )
+from multifit.rules import first_broken
 
 NUMPY = get_backend("numpy")
 LR, START = 2e-4, 1e-3
@@ -233,13 +233,13 @@ def test_prefactors_go_from_start_to_limit_with_the_learning_rate(term: str) -> 
 
 def test_losses_are_evaluated_by_their_settings() -> None:
     config, prediction, label = _config(), _numbers(1), _labels(2)
-    got = evaluate(NUMPY, config, np.asarray(LR), prediction, label, _atoms(NUMPY))
+    got = compute_loss(NUMPY, config, np.asarray(LR), prediction, label, _atoms(NUMPY))
     same(got, _run(config, prediction, label), rtol=0.0)
     energies, only = EnergyLossConfig(START), {"energy": np.ones(2), "force": np.ones((10, 3))}
     zeros = {"energy": np.zeros(2), "force": np.zeros((10, 3))}
     zeros |= {"find_energy": np.asarray(1.0), "find_force": np.asarray(1.0)}
     given = (NUMPY, energies, np.asarray(LR), only, zeros, _atoms(NUMPY))
-    same(evaluate(*given), energy_loss(*given), rtol=0.0)
+    same(compute_loss(*given), energy_loss(*given), rtol=0.0)
 
 
 def test_both_losses_answer_the_same_questions() -> None:
@@ -413,9 +413,9 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> N
 
 def test_every_rule_has_its_case() -> None:
     usual = vars(_config())
-    met = [broken(SimpleNamespace(**(usual | x)), DOS_RULES) for x in (_only(), MAE | HUBER)]
+    met = [first_broken(SimpleNamespace(**(usual | x)), DOS_RULES) for x in (_only(), MAE | HUBER)]
     assert met == list(DOS_RULES)
-    assert broken(SimpleNamespace(**usual), DOS_RULES) is None
+    assert first_broken(SimpleNamespace(**usual), DOS_RULES) is None
 
 
 def test_numbers_of_numpy_are_taken() -> None:

@@ -19,7 +19,8 @@ from multifit.backend import Backend, get_backend
 from multifit.batching.batch import BatchAtoms
 from multifit.config import parse
 from multifit.errors import ConfigError
-from multifit.loss import ENERGY_RULES, EnergyLoss, EnergyLossConfig, broken, energy_loss
+from multifit.loss import ENERGY_RULES, EnergyLoss, EnergyLossConfig, energy_loss
+from multifit.rules import first_broken
 from multifit.support import FEATURES
 
 NUMPY = get_backend("numpy")
@@ -432,10 +433,11 @@ def test_combinations_without_effect_are_refused(options: dict[str, Any], says: 
 
 def test_every_rule_has_its_case() -> None:
     met = [
-        broken(SimpleNamespace(**(_defaults() | options)), ENERGY_RULES) for options, _ in REFUSED
+        first_broken(SimpleNamespace(**(_defaults() | options)), ENERGY_RULES)
+        for options, _ in REFUSED
     ]
     assert {rule for rule in met if rule is not None} == set(ENERGY_RULES)
-    assert broken(SimpleNamespace(**_defaults()), ENERGY_RULES) is None
+    assert first_broken(SimpleNamespace(**_defaults()), ENERGY_RULES) is None
 
 
 def _defaults() -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_there_are_no_derivatives_to_ask_for() -> None:
     batch, _ = assemble(model, [crystal()])
     out = mdl.evaluate(get_backend("numpy"), model, params, batch, forces=True, atom_virial=True)
     assert set(out) == {"dos", "atom_dos"}
-    assert not model.has_forces
+    assert not model.output.derivatives
 
 
 def test_frames_do_not_see_one_another() -> None:

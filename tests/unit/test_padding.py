@@ -22,8 +22,8 @@ from multifit.loss import (
     DosLossConfig,
     EnergyLossConfig,
     LossConfig,
+    compute_loss,
 )
-from multifit.loss import evaluate as evaluate_loss
 from multifit.train.step.step import Objective
 from multifit.tree import Tree, flatten, map_leaves
 
@@ -193,6 +193,6 @@ def test_a_frame_in_which_nothing_is_compared_is_no_padding() -> None:
     out = mdl.evaluate(NUMPY, model, draw(model), batch)
     atoms = mdl.compared_atoms(NUMPY, model, batch)
     label = {"dos": out["dos"] + 1.0, "find_dos": np.asarray(1.0)}
-    value, _ = evaluate_loss(NUMPY, loss, np.asarray(1.0), out, label, atoms)
+    value, _ = compute_loss(NUMPY, loss, np.asarray(1.0), out, label, atoms)
     same(value, 0.7, rtol=1e-12)
     assert layout.nframes == 2

@@ -13,10 +13,11 @@ from _backends import INSTALLED, TRAINABLE, StrictBackend
 from _cases import build, draw, molecule
 from _water import recipe
 
-from multifit import config, support
+from multifit import config, descriptors, support
+from multifit import models as mdl
 from multifit.backend import Backend, available, get_backend
 from multifit.errors import DataError, UnsupportedError
-from multifit.fitting import DOSFittingNet, EnergyFittingNet
+from multifit.fitting import DOSFittingNet, EnergyFittingNet, Fitting
 from multifit.inference.potential import Potential
 from multifit.loss import DOSLoss, EnergyLoss
 from multifit.support import ALL, FEATURES, markdown, require
@@ -79,6 +80,23 @@ def _predict(backend: Backend, **options: Any) -> None:
     _load(backend).predict(system.coord, system.atype, **options)
 
 
+def _of_descriptor(name: str) -> list[Callable[[Backend], object]]:
+    """Return the ways in which a user asks for a descriptor: a model, and an input."""
+    descriptor = next(descriptors.available()[name].examples())
+    known = type(descriptor).section().model_fields
+    section = {key: getattr(descriptor, key) for key in known if hasattr(descriptor, key)}
+
+    def load(backend: Backend) -> None:
+        fitting = Fitting(descriptor.ntypes, descriptor.dim_out, neuron=(4,))
+        model = mdl.Model(("O", "H"), descriptor, fitting)
+        Potential(model, mdl.init(model, 0, 0), backend)
+
+    def run(backend: Backend) -> None:
+        _train(backend, model__descriptor={**section, "type": name, "sel": [4, 4]})
+
+    return [load, run]
+
+
 DOS: dict[str, Any] = {
     "model__fitting_net__type": "dos",
     "model__fitting_net__numb_dos": 5,
@@ -110,7 +128,7 @@ DOORS: dict[str, list[Callable[[Backend], object]]] = {
         lambda backend: EnergyLoss(backend=backend, **HESSIAN),
         lambda backend: _train(backend, **_of_loss(HESSIAN)),
     ],
-    "se_e2_a": [_load, _train],
+    **{name: _of_descriptor(name) for name in descriptors.available()},
     "ener": [_load, _train, lambda backend: EnergyFittingNet(2, 3, [4], backend=backend)],
     "fitting_options": [
         lambda backend: EnergyFittingNet(2, 3, [4], numb_fparam=1, backend=backend),

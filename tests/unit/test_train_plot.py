@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _cases import build
 from _cli_files import dos_model
 from matplotlib.figure import Figure
 
@@ -29,7 +30,7 @@ def test_ticks_do_not_run_into_each_other(low: float, high: float) -> None:
 
 
 def test_a_plot_without_a_curve(tmp_path: Path) -> None:
-    save_training_plot(tmp_path / "training.png", tmp_path / "none.out", Parity())
+    save_training_plot(tmp_path / "training.png", tmp_path / "none.out", Parity(build()))
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
 
 

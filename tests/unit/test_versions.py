@@ -86,7 +86,7 @@ def predicted(path: Path) -> np.ndarray:
     system = crystal()
     potential = multifit.load(path)
     out = potential.predict(system.coord, system.atype, system.cell, FPARAM)
-    return out[potential.model.kind.total]
+    return out[potential.model.output.name]
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def energy(outputs: dict[str, np.ndarray]) -> np.ndarray:
 def test_the_newest_versions_are_written(kind: str) -> None:
     content = mdl.to_content(MODELS[kind], DRAWN[kind])
     assert {node["@class"]: node["@version"] for node in nodes(content)} == LATEST
-    assert content["model"]["fitting"]["type"] == MODELS[kind].kind.type
+    assert content["model"]["fitting"]["type"] == MODELS[kind].output.type
 
 
 @KINDS

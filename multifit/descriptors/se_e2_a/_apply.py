@@ -35,7 +35,7 @@ def apply(
     known
         What that returns.
     basis
-        ``near`` and ``far`` from :func:`multifit.descriptors.chebyshev_basis`, as arrays of xp: the
+        ``near`` and ``far`` from ``multifit.descriptors._chebyshev.chebyshev_basis``, as arrays of xp: the
         embedding nets are then evaluated at their nodes and interpolated; without it, at every
         pair.
 

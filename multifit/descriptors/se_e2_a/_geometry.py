@@ -60,7 +60,7 @@ def geometry(
         ``index`` (N, k). Slots of ``sel`` that a table lacks count as empty, those that it has too
         many as not there. With ``near`` (m,) the first m columns are those of near pairs.
     basis
-        ``near`` and ``far`` from :func:`multifit.descriptors.chebyshev_basis`, as arrays of xp.
+        ``near`` and ``far`` from ``multifit.descriptors._chebyshev.chebyshev_basis``, as arrays of xp.
     """
     rows = spans(counts)
     mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))

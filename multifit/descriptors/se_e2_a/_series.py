@@ -33,7 +33,7 @@ def series(
     Parameters
     ----------
     basis
-        ``near`` and ``far`` from :func:`multifit.descriptors.chebyshev_basis`; every s lies in its
+        ``near`` and ``far`` from ``multifit.descriptors._chebyshev.chebyshev_basis``; every s lies in its
         interval.
     geometry
         From :func:`multifit.descriptors.geometry`, for this basis.

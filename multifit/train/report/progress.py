@@ -13,14 +13,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-#: The rest of a metric's name behind ``rmse_`` or ``mae_`` → what a line calls it, in its order.
-NAMES = {
-    **{term: term.upper() for term in ("e", "f", "v", "h", "ae", "pf", "gf")},
-    **{"global_dos": "DOS", "global_cdf": "CDF", "local_dos": "ADOS", "local_cdf": "ACDF"},
-}
-
-#: Those that a bar has, the first two that a run knows.
-BRIEF = ("f", "e", "global_dos", "local_dos")
+from ...outputs import OUTPUTS, curves
 
 
 def duration(seconds: float) -> str:
@@ -31,9 +24,9 @@ def duration(seconds: float) -> str:
 
 
 def _known(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return what is known, in the order of :data:`NAMES` whatever a compiler makes of it."""
+    """Return the known metrics in the order of :func:`multifit.outputs.curves`."""
     found = {name.partition("_")[2]: value for name, value in metrics.items()}
-    return {term: found[term] for term in NAMES if not math.isnan(found.get(term, math.nan))}
+    return {term: found[term] for term in curves() if not math.isnan(found.get(term, math.nan))}
 
 
 def describe(metrics: Mapping[str, float]) -> str:
@@ -43,16 +36,19 @@ def describe(metrics: Mapping[str, float]) -> str:
     atomic energy AE (eV), weighted force PF and generalized force GF; or of the density of states
     per atom (states/eV), its sums up to each energy CDF, and both of the atoms (ADOS, ACDF).
     """
-    return " ".join(f"{NAMES[term]} {value:.2e}" for term, value in _known(metrics).items())
+    return " ".join(
+        f"{curves()[term].symbol} {value:.2e}" for term, value in _known(metrics).items()
+    )
 
 
 def brief(training: Mapping[str, float], validation: Mapping[str, float] | None) -> str:
     """Return ``F 0.13|0.15``: errors of training and validation, short enough for a bar."""
     mine, shown = _known(training), []
     theirs = {} if validation is None else _known(validation)
-    for term in [term for term in BRIEF if term in mine][:2]:
+    first = [term for output in OUTPUTS.values() for term in output.brief if term in mine]
+    for term in first[:2]:
         other = "" if validation is None else f"|{theirs.get(term, math.nan):.2g}"
-        shown.append(f"{NAMES[term]} {mine[term]:.2g}{other}")
+        shown.append(f"{curves()[term].symbol} {mine[term]:.2g}{other}")
     return " ".join(shown)
 
 

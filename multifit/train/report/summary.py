@@ -10,11 +10,12 @@ from rich.console import Console
 
 from ...console.tables import table
 from ...data import System
-from ...evaluation.metrics import QUANTITIES, SUMMARY, Errors
+from ...evaluation.metrics import Errors
 from ...evaluation.predictions import compare, predictions, spread_frames
 from ...inference.potential import Potential
-from ...loss import DosLossConfig, LossConfig
-from ...plots import Parity, Spectra
+from ...loss import LossConfig
+from ...outputs import OUTPUTS
+from ...plots import Plot
 from ...tree import Tree
 from ..setup.outputs import PLOT
 from ..setup.potential import potential
@@ -38,8 +39,8 @@ PER_TABLE = 3
 SHIFTS = "the shifts of shift_agnostic are of the loss and of lcurve.out only"
 
 
-def errors_by_system(
-    potential: Potential, systems: Sequence[System], found: Parity | Spectra, loss: LossConfig
+def final_errors(
+    potential: Potential, systems: Sequence[System], found: Plot, loss: LossConfig
 ) -> list[Row]:
     """Return (name, frames, errors) for each system, with the Hessian's if that was fitted.
 
@@ -62,19 +63,20 @@ def errors_by_system(
     return rows
 
 
-def columns(rows: Sequence[Row], kind: str, loss: LossConfig) -> list[tuple[str, ...]]:
+def columns(rows: Sequence[Row], output: str, loss: LossConfig) -> list[tuple[str, ...]]:
     """Return the quantities of each table: those that were fitted or have labels, in threes.
 
     Parameters
     ----------
-    kind
-        The model's ``var_name``.
+    output
+        Name of the model's output.
     """
+    known = {quantity.key: quantity for quantity in OUTPUTS[output].quantities}
     fitted = set(loss.labels)
     shown = [
         key
-        for key in SUMMARY[kind]
-        if QUANTITIES[key].label in fitted or any(errors.number.get(key) for _, _, errors in rows)
+        for key in OUTPUTS[output].summary
+        if known[key].label in fitted or any(errors.number.get(key) for _, _, errors in rows)
     ]
     return [tuple(shown[k : k + PER_TABLE]) for k in range(0, len(shown), PER_TABLE)]
 
@@ -86,15 +88,15 @@ def summarize(setup: Setup, task: Task, params: Tree, output: Path, console: Con
     what = task.titled("training data" if data.validation is None else "validation data")
     # Where shapes are compiled this takes longer than the steps of a short run.
     console.print(f"evaluating the model on the {what} …", highlight=False)
-    found = Parity() if model.has_forces else Spectra(model)
-    rows = errors_by_system(potential(setup, task, params), used.source.systems, found, loss)
-    groups = columns(rows, model.fitting.var_name, loss)
+    found: Plot = model.output.plot(model)
+    rows = final_errors(potential(setup, task, params), used.source.systems, found, loss)
+    groups = columns(rows, model.output.name, loss)
     for keys in groups:
         first, last = keys == groups[0], keys == groups[-1]
         console.print(table(rows, what if first else "", keys, caption=last))
     if "hessian" in groups[-1]:
         console.print(f"Hessians of at most {HESSIANS} frames of each system", highlight=False)
-    if isinstance(loss, DosLossConfig) and loss.shift_agnostic:
+    if getattr(loss, "shift_agnostic", 0):
         console.print(f"labels as they are: {SHIFTS}", highlight=False)
     relative = getattr(loss, "relative_f", None) is not None
     path = task.file(output / PLOT)

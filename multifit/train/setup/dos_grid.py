@@ -13,6 +13,7 @@ from ...config import Config
 from ...console.words import few
 from ...data import DOS_LABELS, System, where
 from ...errors import ConfigError, DataError
+from ...outputs import OUTPUTS
 
 #: Frames of each system whose number of electrons is looked at.
 FRAMES = 8
@@ -38,8 +39,9 @@ def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Gri
         electrons is given and nothing tells the energies.
     """
     section = config.model.fitting_net
-    if section.type != "dos":
+    if not OUTPUTS[section.var_name].has_grid:
         return None
+    assert section.type == "dos"
     energies: Sequence[float] | None = None
     if section.energies is not None:
         try:
@@ -67,8 +69,9 @@ def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Gri
 def about_grid(config: Config, model: mdl.Model, systems: Sequence[System]) -> list[str]:
     """Return at which energies the model gives densities of states, in a sentence, or nothing."""
     grid, section = model.grid, config.model.fitting_net
-    if section.type != "dos":
+    if not model.output.has_grid:
         return []
+    assert section.type == "dos"
     if grid is None:
         labelled = [system for system in systems if system.labels.intersection(DOS_LABELS)]
         without = [system.name for system in labelled if system.energies is None]
@@ -95,20 +98,20 @@ def _doubts(model: mdl.Model, systems: Sequence[System]) -> list[str]:
 
     The first frames of each system are looked at.
     """
-    grid = model.grid
+    grid, label = model.grid, model.output.label
     assert grid is not None
     for system in systems:
-        if "dos" not in system.labels:
+        if label not in system.labels:
             continue
         frames = np.arange(min(system.nframes, FRAMES))
-        arrays = {key: system.label(frames, key) for key in ("dos", *dos.keys(grid))}
-        spectra = dos.labels_on_grid(len(grid), grid, system, frames, arrays)["dos"]
+        arrays = {key: system.label(frames, key) for key in (label, *dos.keys(grid))}
+        spectra = dos.labels_on_grid(len(grid), grid, system, frames, arrays)[label]
         wanted = dos.electrons_of(grid, system.atype(frames))
         held = dos.electron_count(grid, spectra, grid.energies[-1])
         if (held < wanted).any():
             row = int(np.argmax(wanted - held))
             return [
-                f"warning: {where(system, row, 'dos')} holds {held[row]:.6g} electrons in the "
+                f"warning: {where(system, row, label)} holds {held[row]:.6g} electrons in the "
                 f"range of the grid, but model.fitting_net.electrons gives {wanted[row]:g}: "
                 "such frames have no Fermi level; are these the electrons of the DOS, and eV?"
             ]

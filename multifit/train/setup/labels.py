@@ -1,4 +1,4 @@
-"""Whether the data have what the loss compares with, and as arrays in the order of a batch."""
+"""Labels of the loss: checks that the data have them, and arrays in the order of a batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...batching.batch import Layout
 from ...console.words import few
 from ...data import System, where
 from ...errors import DataError
-from ...loss import EnergyLossConfig, LossConfig
+from ...loss import LossConfig
 from ...neighbors.frame import Frame
 
 
@@ -43,15 +43,16 @@ def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None
             "the loss fits the Hessian, but no training system has hessian.npy: add it, or set "
             "loss.start_pref_h and loss.limit_pref_h to 0"
         )
-    if not isinstance(loss, EnergyLossConfig) or "drdq" not in loss.labels:
+    if "drdq" not in loss.labels:
         return
+    *_, given = loss.axes("drdq", natoms=0)  # whatever the number of atoms
     for system in systems:
-        found = system.ndof.get("drdq", loss.numb_generalized_coord)
-        if found != loss.numb_generalized_coord:
+        found = system.ndof.get("drdq", given)
+        if found != given:
             file = next(each.arrays["drdq"].where for each in system.sets if "drdq" in each.arrays)
             raise DataError(
                 f"{file} holds the derivatives of {found} generalized coordinates, but "
-                f"loss.numb_generalized_coord is {loss.numb_generalized_coord}; change one of them"
+                f"loss.numb_generalized_coord is {given}; change one of them"
             )
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import dos
 from ... import models as mdl
 from ... import statistics as stat
 from ...backend import Backend
@@ -18,6 +17,7 @@ from ...batching.shapes import MOST
 from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
 from ...data import System, batch_sizes, open_systems, system_probabilities
 from ...descriptors import Planner
+from ...evaluation.labels import require_comparable
 from ...loss import LossConfig
 from ...neighbors.statistics import neighbor_statistics
 from ...optim.adam import Adam
@@ -151,8 +151,7 @@ def _dataset(
 def _check(kind: str, systems: Sequence[System], model: mdl.Model, loss: LossConfig) -> None:
     """Raise DataError if labels are missing, or have another size than the model's outputs."""
     check_labels(kind, systems, loss)
-    if not model.has_forces:
-        dos.check_labels(model.fitting.dim_out, model.grid, systems)
+    require_comparable(model, systems)
 
 
 def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[int]) -> int:

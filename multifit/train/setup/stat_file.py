@@ -13,6 +13,7 @@ import numpy as np
 
 from ... import files
 from ...errors import FileFormatError
+from ...outputs import OUTPUTS
 
 if TYPE_CHECKING:
     from .setup import Setup
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 #: The labels that statistics are made of.
 LABELS = (
-    *("energy", "atom_ener", "atom_ener_coeff", "dos", "atom_dos", "efermi", "fparam", "aparam"),
+    *(row.label for row in OUTPUTS.values()),
+    *(row.atomic.label for row in OUTPUTS.values()),
+    *(row.coefficients for row in OUTPUTS.values() if row.coefficients),
+    *(label for row in OUTPUTS.values() for label in row.references),
+    *("fparam", "aparam"),
 )
 
 
@@ -111,7 +116,7 @@ def _fingerprint(setup: Setup, task: Task) -> str:
 
 def _fits_atoms(task: Task) -> bool:
     """Return whether the loss has labels of atoms, to which a bias is then fitted."""
-    return task.model.kind.atomic_label in task.loss.labels
+    return task.model.output.atomic.label in task.loss.labels
 
 
 def _sampled(setup: Setup, task: Task) -> Iterator[tuple[str, np.ndarray]]:

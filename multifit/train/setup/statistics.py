@@ -52,18 +52,18 @@ class BiasSamples:
     def add(self, task: Task, ready: list[Frame], arrays: dict[str, np.ndarray]) -> None:
         """Take the labels of some frames."""
         model, loss = task.model, task.loss
-        kind, width = model.kind, model.fitting.dim_out
+        output, width = model.output, model.fitting.dim_out
         atype = np.stack([frame.atype for frame in ready])
-        if kind.total in arrays:
+        if output.label in arrays:
             weight = np.ones(atype.shape)
-            if loss.coefficients and "atom_ener_coeff" in arrays:
-                weight = arrays["atom_ener_coeff"]
+            if loss.coefficients and output.coefficients in arrays:
+                weight = arrays[output.coefficients]
             self.counts.append(stat.type_counts(atype, weight, model.ntypes))
-            self.totals.append(arrays[kind.total].reshape(len(atype), width))
+            self.totals.append(arrays[output.label].reshape(len(atype), width))
         # What atoms have is a choice of whoever made it: it is only there where the loss fits it.
-        if kind.atomic_label in arrays:
+        if output.atomic.label in arrays:
             self.kinds.append(atype.ravel())
-            self.values.append(arrays[kind.atomic_label].reshape(atype.size, width))
+            self.values.append(arrays[output.atomic.label].reshape(atype.size, width))
 
 
 def collect_statistics(setup: Setup, task: Task) -> dict[str, np.ndarray]:
@@ -74,7 +74,7 @@ def collect_statistics(setup: Setup, task: Task) -> dict[str, np.ndarray]:
     sums, samples = model.descriptor.sums(()), BiasSamples()
     extra = {k: stat.no_sums(m) for k, m in fit.parameters.items()}
     for k, frames in source.first_frames(task.data.training.sizes, section.data_stat_nbatch):
-        ready, arrays = source.load(k, frames, [model.kind.total])
+        ready, arrays = source.load(k, frames, [model.output.label])
         sums = sums + model.descriptor.sums(ready)
         for kind in extra:
             extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)

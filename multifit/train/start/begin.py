@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ...loss import DosLossConfig
 from ...tree import Tree, tie
 from ..setup.memory import check_memory
 from ..setup.potential import fitted_bias
@@ -65,11 +64,11 @@ def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[T
     if start.finetune is None:
         return params, notes
     params, more = finetune(task.model, params, start.finetune)
-    if isinstance(task.loss, DosLossConfig) and task.loss.shift_agnostic:
+    if getattr(task.loss, "shift_agnostic", 0):
         what = "types keep their bias, for shift_agnostic labels have no place in energy"
     else:
         params["out_bias"] = fitted_bias(setup, task, params)
-        what = f"{task.model.kind.title} per type fitted to the data"
+        what = f"{task.model.output.title} per type fitted to the data"
     return params, [*notes, f"fine-tuning {start.finetune}, {what}", *more]
 
 

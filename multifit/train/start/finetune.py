@@ -40,13 +40,14 @@ def init_model(model: mdl.Model, path: Path) -> tuple[Tree, list[str]]:
     if not moved.size:
         return params, notes
     params["out_bias"] = with_type_bias(model, params, wanted)
-    if not model.has_forces:
+    output = model.output
+    if output.components:
         names = ", ".join(model.type_map[a] for a in moved)
         return params, [*notes, f"preset_out_bias replaces what the file has of {names}"]
-    energies = ", ".join(
-        f"{model.type_map[a]} {before[a, 0]:.6g} → {wanted[a, 0]:.6g} eV" for a in moved
+    values = ", ".join(
+        f"{model.type_map[a]} {before[a, 0]:.6g} → {wanted[a, 0]:.6g} {output.unit}" for a in moved
     )
-    return params, [*notes, f"preset_out_bias replaces energies of the file: {energies}"]
+    return params, [*notes, f"preset_out_bias replaces {output.plural} of the file: {values}"]
 
 
 def require_davg(model: mdl.Model, params: Tree, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How the model of a file differs from the input's, in the words of the input."""
+"""Differences between the model of a file and the input's, in the words of the input."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...errors import TrainingError
+from ...outputs import OUTPUTS
 from ...tree import flatten
 
 #: What may differ between a model and its fine-tuning: everything that is listed by type.
@@ -33,7 +34,6 @@ HARMLESS = (
 #: Settings whose keys in the input have other names.
 KEYS = {
     "fitting.var_name": "model.fitting_net.type",
-    "fitting.dim_out": "model.fitting_net.numb_dos",
     "grid.energies": "the grid of energies (emin and emax, or energies, of model.fitting_net)",
 }
 
@@ -134,7 +134,7 @@ def described(found: Differences, mine: mdl.Model, theirs: mdl.Model, path: Path
     settings = [key for key in found if key not in DERIVED]
     keys = settings or list(found)
     parts = [
-        f"{_key(key)} is {here} in the input and {there} in the file"
+        f"{_key(key, mine)} is {here} in the input and {there} in the file"
         for key in keys[:SHOWN]
         for here, there in [_shown(key, *found[key])]
     ]
@@ -164,10 +164,12 @@ def require_same(mine: mdl.Model, theirs: mdl.Model, path: Path, advice: str = R
     )
 
 
-def _key(field: str) -> str:
+def _key(field: str, model: mdl.Model) -> str:
     """Return the key of the input; what has none keeps its name in model files."""
     if field in DERIVED:
         return field
+    if field == "fitting.dim_out":
+        return f"model.fitting_net.{model.output.components}"
     section, _, name = field.rpartition(".")
     return KEYS.get(field, f"{SECTIONS.get(section, f'model.{section}')}.{name}")
 
@@ -175,7 +177,7 @@ def _key(field: str) -> str:
 def _shown(key: str, mine: Any, theirs: Any) -> tuple[str, str]:
     """Return both values as the input would have them; of long lists what differs."""
     if key == KIND:
-        return _json(mdl.KINDS[mine].type), _json(mdl.KINDS[theirs].type)
+        return _json(OUTPUTS[mine].type), _json(OUTPUTS[theirs].type)
     here, there = _json(mine), _json(theirs)
     if here != there:
         return here, there

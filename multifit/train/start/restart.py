@@ -41,19 +41,21 @@ def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:
     mine, before = model.fixed_bias, theirs.fixed_bias
     if np.array_equal(mine, before, equal_nan=True):
         return
-    if model.has_forces:
-        what = f"fixes {_energies(model)}, but {path} was trained with {_energies(theirs)}"
-    else:
+    if model.output.components:
         others = ~((mine == before) | (np.isnan(mine) & np.isnan(before))).all(axis=1)
         names = ", ".join(model.type_map[a] for a in np.flatnonzero(others))
         what = f"is not what {path} was trained with for {names}"
+    else:
+        what = f"fixes {_fixed(model)}, but {path} was trained with {_fixed(theirs)}"
     raise TrainingError(
         f"model.preset_out_bias {what}: change it back, or use --init-model to begin a new run "
         "with it"
     )
 
 
-def _energies(model: mdl.Model) -> str:
-    fixed = [a for a, energy in enumerate(model.fixed_bias[:, 0]) if not np.isnan(energy)]
-    given = (f"{model.type_map[a]} at {model.fixed_bias[a, 0]:g} eV" for a in fixed)
-    return ", ".join(given) or "no energy"
+def _fixed(model: mdl.Model) -> str:
+    """Return the biases that the settings fix, with their types."""
+    unit = model.output.unit
+    fixed = [a for a, value in enumerate(model.fixed_bias[:, 0]) if not np.isnan(value)]
+    given = (f"{model.type_map[a]} at {model.fixed_bias[a, 0]:g} {unit}" for a in fixed)
+    return ", ".join(given) or f"no {model.output.title}"

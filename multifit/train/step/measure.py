@@ -134,7 +134,7 @@ def _predictions(objective: Objective, params: Tree, batch: Batch) -> dict[str, 
     """Return predictions for a batch: without and with derivatives, where there are any."""
     backend, model, loss = objective.backend, objective.model, objective.loss
     full = _alone(backend, prediction(backend, model, loss), params, batch)
-    name = model.kind.total
+    name = model.output.name
     if not loss.needs_forces and not loss.needs_hessian:
         return {name: full}
     simple = functools.partial(mdl.evaluate, backend, model, forces=False)

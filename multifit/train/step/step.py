@@ -12,7 +12,7 @@ import numpy as np
 from ... import models as mdl
 from ...backend import Backend
 from ...batching.types import Batch
-from ...loss import LossConfig, evaluate
+from ...loss import LossConfig, compute_loss
 from ...optim import adam as opt
 from ...tree import Flat, Tree, unflatten
 
@@ -54,7 +54,7 @@ class Objective:
         params = self.select(unflatten({**frozen, **trainable}))
         out = prediction(self.backend, self.model, self.loss)(params, batch)
         atoms = mdl.compared_atoms(self.backend, self.model, batch)
-        return evaluate(self.backend, self.loss, lr, out, label, atoms)
+        return compute_loss(self.backend, self.loss, lr, out, label, atoms)
 
 
 def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) -> Callable[..., Any]:

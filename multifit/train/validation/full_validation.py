@@ -11,10 +11,10 @@ from typing import Any
 from ... import files
 from ...data import System
 from ...errors import DataError, TrainingError
-from ...evaluation.metrics import QUANTITIES as ERRORS
 from ...evaluation.metrics import Errors
 from ...evaluation.predictions import compare
 from ...inference.potential import Potential
+from ...outputs import OUTPUTS, quantities
 from ...tree import Tree
 from ..report.lcurve import is_row, rewrite
 from ..setup import checkpoint_files as ckpt
@@ -23,7 +23,7 @@ from ..setup.setup import Setup
 from ..setup.task import Task
 
 #: letter of ``validation_metric`` → the quantity it stands for
-QUANTITIES = {"E": "energy_per_atom", "F": "force", "V": "virial_per_atom"}
+QUANTITIES = {letter: key for row in OUTPUTS.values() for letter, key in row.validation}
 MEANS = ("MAE", "RMSE")
 COLUMNS = tuple(f"{letter}:{mean}" for letter in QUANTITIES for mean in MEANS)
 
@@ -85,7 +85,7 @@ class FullValidation:
     def _check_metric(self) -> None:
         """Raise if there is no label for the metric that chooses the best models."""
         metric, systems = self._settings.validation_metric, self._systems
-        label = ERRORS[QUANTITIES[metric[0]]].label
+        label = quantities()[QUANTITIES[metric[0]]].label
         if not any(label in system.labels for system in systems):
             raise DataError(
                 f"validating.validation_metric is {metric!r}, but no validation system has "

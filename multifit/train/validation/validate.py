@@ -11,7 +11,7 @@ from ... import models as mdl
 from ...backend import Backend, get_backend
 from ...data import Sampler
 from ...descriptors import Planner
-from ...loss import LossConfig, evaluate
+from ...loss import LossConfig, compute_loss
 from ...tree import Tree, map_leaves
 from ..setup.source import HostBatch
 from ..setup.task import Dataset, Task
@@ -60,7 +60,9 @@ class MetricEvaluator:
         places = mdl.compared_atoms(self._numpy, self.model, work.batch)
         # What is not finite is for the caller to judge; NumPy's warning would say nothing.
         with np.errstate(over="ignore", invalid="ignore"):
-            _, metrics = evaluate(self._numpy, self.loss, np.asarray(lr), found, work.label, places)
+            _, metrics = compute_loss(
+                self._numpy, self.loss, np.asarray(lr), found, work.label, places
+            )
         return {name: float(value) for name, value in metrics.items()}
 
 

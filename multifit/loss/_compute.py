@@ -1,4 +1,4 @@
-"""The loss that settings ask for."""
+"""The loss of a batch, as its settings define it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from typing import Any
 from ..backend import Backend
 from ..batching.batch import BatchAtoms
 from ._config import LossConfig
-from ._dos import dos_loss
-from ._dos_config import DosLossConfig
-from ._energy import energy_loss
-from ._energy_config import EnergyLossConfig
+from ._dos import DosLossConfig, dos_loss
+from ._energy import EnergyLossConfig, energy_loss
+from ._reduction import Result
 
 Array = Any
 
 #: The class of the settings → the function that computes the loss.
-_LOSSES: dict[type[LossConfig], Callable[..., tuple[Array, dict[str, Array]]]] = {
+_LOSSES: dict[type[LossConfig], Callable[..., Result]] = {
     EnergyLossConfig: energy_loss,
     DosLossConfig: dos_loss,
 }
 
 
-def evaluate(
+def compute_loss(
     backend: Backend,
     config: LossConfig,
     learning_rate: Array,
     prediction: dict[str, Array],
     label: dict[str, Array],
     atoms: BatchAtoms,
-) -> tuple[Array, dict[str, Array]]:
+) -> Result:
     """Return the loss (a 0-d array) and the metrics.
 
     The parameters are those of :func:`multifit.loss.energy_loss` or

@@ -1,7 +1,4 @@
-"""DeePMD's fitting classes: settings, parameters and a backend behind the known signatures.
-
-The arithmetic is in :mod:`multifit.fitting._invar`; nothing here computes.
-"""
+"""DeePMD-kit's class of fitting nets of any quantity: settings, parameters and a backend."""
 
 from __future__ import annotations
 
@@ -13,12 +10,9 @@ import numpy as np
 from ..backend import Backend, get_backend, native
 from ..data import real_types
 from ..errors import ConfigError, FileFormatError
-from ..nn.networks import Seed
+from ..fitting import Fitting, deserialize, fit, serialize
 from ..support import Asked, require_all
 from ..tree import Tree, flatten, map_leaves
-from ._arguments import given_bias, settings
-from ._invar import Fitting, fit, init
-from ._serial import deserialize, serialize
 
 Array = Any
 
@@ -211,135 +205,3 @@ def _require_shape(name: str, given: Array | None, number: int, rows: tuple[int,
     if not number:
         raise ValueError(f"{name} of the shape {found} was given, but numb_{name} is 0")
     raise ValueError(f"{name} has the shape {found}, but must be {wanted}: numb_{name} is {number}")
-
-
-class InvarFitting(GeneralFitting):
-    """Fit a rotationally invariant atomic quantity of ``dim_out`` components.
-
-    The parameters are those of DeePMD-kit's class; ``seed`` draws its initial weights.
-    ``bias_atom`` is (ntypes, dim_out).
-    """
-
-    def __init__(
-        self,
-        var_name: str,
-        ntypes: int,
-        dim_descrpt: int,
-        dim_out: int,
-        neuron: Sequence[int] = (120, 120, 120),
-        resnet_dt: bool = True,
-        numb_fparam: int = 0,
-        numb_aparam: int = 0,
-        bias_atom: np.ndarray | None = None,
-        rcond: float | None = None,
-        tot_ener_zero: bool = False,
-        trainable: bool | Sequence[bool] | None = None,
-        atom_ener: Sequence[float | None] | None = None,
-        activation_function: str = "tanh",
-        precision: str = "float64",
-        layer_name: Sequence[str | None] | None = None,
-        use_aparam_as_mask: bool = False,
-        spin: Any = None,
-        mixed_types: bool = True,
-        exclude_types: Sequence[int] = (),
-        type_map: Sequence[str] | None = None,
-        seed: Seed = None,
-        *,
-        dim_case_embd: int = 0,
-        default_fparam: Sequence[float] | None = None,
-        backend: str | Backend = "numpy",
-    ) -> None:
-        config = settings(
-            var_name=var_name,
-            ntypes=ntypes,
-            dim_descrpt=dim_descrpt,
-            dim_out=dim_out,
-            neuron=neuron,
-            resnet_dt=resnet_dt,
-            numb_fparam=numb_fparam,
-            numb_aparam=numb_aparam,
-            rcond=rcond,
-            trainable=trainable,
-            activation_function=activation_function,
-            precision=precision,
-            mixed_types=mixed_types,
-            exclude_types=exclude_types,
-            default_fparam=default_fparam,
-            tot_ener_zero=tot_ener_zero,
-            atom_ener=atom_ener,
-            layer_name=layer_name,
-            use_aparam_as_mask=use_aparam_as_mask,
-            spin=spin,
-            dim_case_embd=dim_case_embd,
-        )
-        params = init(config, seed)
-        if bias_atom is not None:
-            params["bias_atom_e"] = given_bias(config, "bias_atom", bias_atom)
-        super().__init__(config, params, type_map, backend)
-
-
-class EnergyFittingNet(InvarFitting):
-    """Fit atomic energies in eV.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> net = EnergyFittingNet(ntypes=2, dim_descrpt=3, neuron=[4, 4], seed=1)
-    >>> net(np.zeros((1, 5, 3)), np.zeros((1, 5), dtype=int))["energy"].shape
-    (1, 5, 1)
-    """
-
-    fits = "energy"
-
-    def __init__(
-        self,
-        ntypes: int,
-        dim_descrpt: int,
-        neuron: Sequence[int] = (120, 120, 120),
-        resnet_dt: bool = True,
-        numb_fparam: int = 0,
-        numb_aparam: int = 0,
-        rcond: float | None = None,
-        tot_ener_zero: bool = False,
-        trainable: bool | Sequence[bool] | None = None,
-        atom_ener: Sequence[float | None] | None = None,
-        activation_function: str = "tanh",
-        precision: str = "float64",
-        layer_name: Sequence[str | None] | None = None,
-        use_aparam_as_mask: bool = False,
-        spin: Any = None,
-        mixed_types: bool = False,
-        exclude_types: Sequence[int] = (),
-        type_map: Sequence[str] | None = None,
-        seed: Seed = None,
-        *,
-        dim_case_embd: int = 0,
-        default_fparam: Sequence[float] | None = None,
-        backend: str | Backend = "numpy",
-    ) -> None:
-        super().__init__(
-            var_name="energy",
-            ntypes=ntypes,
-            dim_descrpt=dim_descrpt,
-            dim_out=1,
-            neuron=neuron,
-            resnet_dt=resnet_dt,
-            numb_fparam=numb_fparam,
-            numb_aparam=numb_aparam,
-            rcond=rcond,
-            tot_ener_zero=tot_ener_zero,
-            trainable=trainable,
-            atom_ener=atom_ener,
-            activation_function=activation_function,
-            precision=precision,
-            layer_name=layer_name,
-            use_aparam_as_mask=use_aparam_as_mask,
-            spin=spin,
-            mixed_types=mixed_types,
-            exclude_types=exclude_types,
-            type_map=type_map,
-            seed=seed,
-            dim_case_embd=dim_case_embd,
-            default_fparam=default_fparam,
-            backend=backend,
-        )

@@ -1,0 +1,58 @@
+"""Sections of the input that become settings of the core: they read the tables of the settings."""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import model_validator
+
+from .. import sections as t
+from ..rules import ListRange, Range, Ranges, Rule, first_broken
+
+
+class OptionsSection(t.Section):
+    """A section whose options have their ranges and relations from tables.
+
+    The annotation of such an option is its plain type; the range is added when the class is made.
+    """
+
+    ranges: ClassVar[Ranges] = {}
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the fields the ranges of the table, before the schema is built from them."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            if name in cls.ranges:
+                field.annotation = _type(cls.ranges[name])
+                field.metadata = [t.Words(cls.ranges[name].words)]
+
+    @model_validator(mode="after")
+    def _follows_rules(self) -> Self:
+        rule = first_broken(self, self.rules)
+        if rule is not None:
+            raise t.relation(rule.key, rule.says(self))
+        return self
+
+
+def _type(allowed: Range | ListRange) -> Any:
+    """Return the type that pydantic checks: that of the values with its bounds."""
+    if isinstance(allowed, ListRange):
+        one: Any = Annotated[_type(allowed.items), t.Words(allowed.items.words)]
+        many: Any = types.GenericAlias(tuple, (one,) * allowed.length or (one, ...))
+        many = one | many if allowed.single else many
+        return many | None if allowed.null else many
+    if allowed.kind is str:
+        return Literal[allowed.choices]
+    bounds = [
+        bound(limit)
+        for bound, limit in ((Ge, allowed.ge), (Gt, allowed.gt), (Lt, allowed.lt))
+        if limit is not None
+    ]
+    if allowed.kind is int:
+        bounds.append(Lt(t.TOO_LARGE))
+    number: Any = Annotated[allowed.kind, *bounds] if bounds else allowed.kind
+    return number | None if allowed.null else number
