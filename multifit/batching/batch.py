@@ -26,7 +26,7 @@ SPARE = 2
 
 
 class BatchAtoms(NamedTuple):
-    """Which atoms a batch has, for sums and means over them."""
+    """The atoms of a batch, for sums and means over them."""
 
     natoms: Any  #: real atoms of each frame, (nframes,)
     mask: Any  #: 1 for a real atom and 0 for one that pads, (N,)
@@ -46,7 +46,7 @@ def flat_atoms(xp: Any, batch: Batch) -> BatchAtoms:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the atoms of the frames lie in the flat list."""
+    """The places of the frames' atoms in the flat list."""
 
     frame: np.ndarray  #: (N,) frame of each place; 0 for a place that pads
     atom: np.ndarray  #: (N,) atom in its frame

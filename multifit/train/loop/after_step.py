@@ -107,7 +107,7 @@ def _score(loop: LoopObjects) -> float:
 
 
 def _is_best(score: float, best: float | None) -> bool:
-    """Return whether a validation error is below all before; NaN is none and never the best."""
+    """Return True if a validation error is below all before; NaN is none and never the best."""
     return not math.isnan(score) and (best is None or math.isnan(best) or score < best)
 
 

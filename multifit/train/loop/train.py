@@ -54,7 +54,7 @@ def train(
     began
         When the command was given, by :func:`time.monotonic`; now if not given.
     profile
-        Whether to take the times of all that a run does, to print them, and to write the timeline
+        True to take the times of all that a run does, to print them, and to write the timeline
         ``profile.json``; the parts of a step are compiled and measured after the run.
 
     Raises
@@ -101,7 +101,7 @@ def train(
 
 
 def _is_left(run: Run, display: Display) -> bool:
-    """Return whether there are steps to do, and say what follows if there are none."""
+    """Return True if there are steps to do, and say what follows if there are none."""
     step = run.state.step
     if step < run.setup.numb_steps:
         return True

@@ -97,7 +97,7 @@ class Recorder:
     Parameters
     ----------
     on
-        Whether anything is recorded.
+        True if anything is recorded.
     clock
         Returns the time in seconds.
     """
@@ -139,7 +139,7 @@ class Recorder:
         thread
             :data:`MAIN` or :data:`BESIDE`.
         steady
-            Whether those are meant that are like the ones to come, or those kept apart.
+            True for the spans that are like the ones to come, False for those kept apart.
         """
         sums: dict[SpanPath, array[float]] = {}
         for track in self._tracks.values():

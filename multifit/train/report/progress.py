@@ -62,9 +62,9 @@ class Display:
     done
         Steps done before, by the run that is continued.
     quiet
-        Whether nothing is printed.
+        True if nothing is printed.
     timings
-        Whether the pace and the time that remains are shown.
+        True if the pace and the time that remains are shown.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Display:
         natoms
             For batches of so many atoms.
         in_step
-            Whether the time of the next step holds the compiler's.
+            True if the time of the next step holds the compiler's.
         """
         self.say(f"compiling {what} for {natoms} atom{'s' * (natoms != 1)} …")
         self.compiled[what] += 1

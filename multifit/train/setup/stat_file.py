@@ -115,7 +115,7 @@ def _fingerprint(setup: Setup, task: Task) -> str:
 
 
 def _fits_atoms(task: Task) -> bool:
-    """Return whether the loss has labels of atoms, to which a bias is then fitted."""
+    """Return True if the loss has labels of atoms, to which a bias is then fitted."""
     return task.model.output.atomic.label in task.loss.labels
 
 

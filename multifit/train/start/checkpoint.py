@@ -49,7 +49,7 @@ def model_content(
     script
         The ``model`` section of the input, with all defaults.
     coefficients
-        Whether the energies of the loss were sums with coefficients, as they are then to be
+        True if the energies of the loss were sums with coefficients, as they are then to be
         compared with data (``enable_atom_ener_coeff``).
     """
     return {

@@ -24,14 +24,14 @@ class CompiledShapes:
     Parameters
     ----------
     count
-        Whether a new one costs a compilation; else none is ever new.
+        True if a new one costs a compilation; else none is ever new.
     """
 
     count: bool
     _known: set[Signature] = field(default_factory=set)
 
     def is_new(self, *trees: Mapping[str, Any]) -> bool:
-        """Return whether arrays of these shapes come for the first time, and remember them."""
+        """Return True if arrays of these shapes come for the first time, and remember them."""
         if not self.count:
             return False
         found = signature(*trees)

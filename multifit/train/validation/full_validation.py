@@ -107,7 +107,7 @@ class FullValidation:
         return self._folder / ckpt.file_name(self._prefix, step)
 
     def _remember(self, step: int, value: float) -> bool:
-        """Return whether a model is among the best, and forget the one that no longer is."""
+        """Return True if a model is among the best, and forget the one that no longer is."""
         if not math.isfinite(value):
             return False
         entry = (value, self._path(step))
@@ -119,7 +119,7 @@ class FullValidation:
         return entry in self._best
 
     def due(self, step: int) -> bool:
-        """Return whether all validation data are to be evaluated after this step."""
+        """Return True if all validation data are to be evaluated after this step."""
         start, steps = self._settings.full_val_start, self.setup.numb_steps
         first = start * steps if start < 1 else start
         wanted = self._settings.full_validation and start != 1 and step >= first
