@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from multifit import models as mdl
+from multifit.batching.types import Batch
 from multifit.tree import unflatten
 
 from ._backend import Array, PaddleBackend
@@ -50,7 +51,7 @@ class Layer(paddle.nn.Layer):
         else:
             owner.register_buffer(last, value)
 
-    def forward(self, batch: dict[str, Any]) -> dict[str, Array]:
+    def forward(self, batch: Batch) -> dict[str, Array]:
         """Return the outputs of :func:`multifit.models.evaluate` for a batch of tensors."""
         params = unflatten(dict(self.named_parameters()) | dict(self.named_buffers()))
         return mdl.evaluate(self._backend, self.model, params, batch)

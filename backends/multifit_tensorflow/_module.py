@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from multifit import models as mdl
+from multifit.batching.types import Batch
 from multifit.tree import Flat, unflatten
 
 from ._backend import TensorFlowBackend
@@ -42,7 +43,7 @@ class Module(tf.Module):  # type: ignore[misc]
         """Return what the model is, in one line."""
         return f"<Module {self.model}>"
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, tf.Tensor]:
+    def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Return the outputs of :func:`multifit.models.evaluate` for a batch of tensors."""
         # A variable lacks some attributes of a tensor, and a tape records the conversion.
         flat = {name: tf.convert_to_tensor(value) for name, value in self.parameters.items()}

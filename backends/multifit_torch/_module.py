@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from multifit import models as mdl
+from multifit.batching.types import Batch
 from multifit.tree import unflatten
 
 from ._backend import TorchBackend
@@ -51,7 +52,7 @@ class Module(torch.nn.Module):
         """Return what the model is, for torch's own listing of modules."""
         return str(self.model)
 
-    def forward(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the outputs of :func:`multifit.models.evaluate` for a batch of tensors."""
         params = unflatten(dict(self.named_parameters()) | dict(self.named_buffers()))
         return mdl.evaluate(self._backend, self.model, params, batch)

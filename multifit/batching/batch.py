@@ -18,15 +18,15 @@ import numpy as np
 from ..neighbors import frame as frm
 from ..neighbors.frame import Columns, Frame, PairTable
 from ..neighbors.requirements import Requirements
-from ..tree import Tree
 from .shapes import Shape, Shapes, bucket
+from .types import Batch, Centres, Table
 
 #: Columns that tables get beyond what was seen in some frames, so that others fit in too.
 SPARE = 2
 
 
 class BatchAtoms(NamedTuple):
-    """Which atoms a batch has, for sums and means over them."""
+    """The atoms of a batch, for sums and means over them."""
 
     natoms: Any  #: real atoms of each frame, (nframes,)
     mask: Any  #: 1 for a real atom and 0 for one that pads, (N,)
@@ -34,7 +34,7 @@ class BatchAtoms(NamedTuple):
     present: Any = None  #: 1 for a frame that counts, (nframes,); those with atoms if not given
 
 
-def flat_atoms(xp: Any, batch: Tree) -> BatchAtoms:
+def flat_atoms(xp: Any, batch: Batch) -> BatchAtoms:
     """Return the atoms of a batch of :meth:`Batcher.assemble`, in the order of its outputs."""
     centres = [batch["centres"][a] for a in sorted(batch["centres"], key=int)]
     if not centres:
@@ -46,7 +46,7 @@ def flat_atoms(xp: Any, batch: Tree) -> BatchAtoms:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the atoms of the frames lie in the flat list."""
+    """The places of the frames' atoms in the flat list."""
 
     frame: np.ndarray  #: (N,) frame of each place; 0 for a place that pads
     atom: np.ndarray  #: (N,) atom in its frame
@@ -135,7 +135,7 @@ class Batcher:
         fparam: np.ndarray | None = None,
         aparam: Sequence[np.ndarray] | np.ndarray | None = None,
         ghosts: int = 0,
-    ) -> tuple[Tree, Layout]:
+    ) -> tuple[Batch, Layout]:
         """Return a batch of frames and the places of their atoms.
 
         Parameters
@@ -151,17 +151,14 @@ class Batcher:
         Returns
         -------
         batch
-            ``{"natoms": (nframes,), "atype": (N,), "centres": {a: {"frame", "atom", "mask": (n,)}},
-            "tables": {b: {"rij": (N, 3, k), "index": (N, k), "mask": (N, k), "near": (m,)}}}`` and
-            the parameters. The first m columns of a table are those of near pairs (``near`` itself
-            holds nothing). A frame that pads has no atoms.
+            NumPy arrays; :class:`multifit.batching.types.Batch` has their shapes.
         layout
             The frame and the atom of each place of the flat list.
         """
         layout, shape, places = self._lay_out(frames)
         if ghosts:
             places = [np.append(places[0], len(layout.real) + np.arange(ghosts))]
-        centres: dict[str, Any] = {}
+        centres: dict[str, Centres] = {}
         start = 0
         for a, n in enumerate(shape.counts):
             if n:
@@ -184,7 +181,7 @@ class Batcher:
             if any(room):
                 tables[str(b)] = _table(some, found, len(layout.real), room)
         natoms = np.array([float((f.atype >= 0).sum()) for f in frames])
-        batch: Tree = {
+        batch: Batch = {
             "natoms": layout.padded(natoms),
             "atype": np.repeat(np.arange(len(self.sel)), shape.counts),
             "centres": centres,
@@ -230,7 +227,7 @@ def _table(
     columns: Sequence[Columns],
     n: int,
     room: tuple[int, int],
-) -> dict[str, np.ndarray]:
+) -> Table:
     """Return the table of the neighbours of one type around all atoms.
 
     Parameters

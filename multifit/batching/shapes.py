@@ -18,7 +18,7 @@ FINEST = 256
 
 @dataclass(frozen=True)
 class Shape:
-    """What a batch has room for."""
+    """The numbers of frames and atoms that a batch has room for."""
 
     nframes: int
     counts: tuple[int, ...]  #: atoms of each type

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, run
 import numpy as np
 
 from ..backend import Arithmetic, Backend
+from ..batching.types import Table
 from ..neighbors.requirements import Requirements
 from ..nn.networks import Seed
 from ..tree import Tree
@@ -191,7 +192,7 @@ class Descriptor(Protocol):
         params: Tree,
         atype: Array,
         counts: Mapping[int, int],
-        tables: Mapping[str, Tree],
+        tables: Mapping[str, Table],
         plan: Tree | None = None,
     ) -> Tree:
         """Return all that depends on positions and not on trained parameters.

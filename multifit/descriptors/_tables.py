@@ -29,14 +29,14 @@ def concat(xp: Any, parts: Sequence[Array], axis: int) -> Array:
     return parts[0] if len(parts) == 1 else xp.concat(list(parts), axis=axis)
 
 
-def join(xp: Any, tables: Mapping[str, Tree]) -> Tree:
+def join(xp: Any, tables: Mapping[str, Any]) -> Tree:
     """Return the tables of all types of neighbours side by side: ``rij``, ``index``, ``mask``."""
     found = [tables[b] for b in sorted(tables, key=int)]
     keys = ("rij", "index", "mask")
     return {key: concat(xp, [table[key] for table in found], axis=-1) for key in keys}
 
 
-def columns_of(tables: Mapping[str, Tree]) -> Spans:
+def columns_of(tables: Mapping[str, Any]) -> Spans:
     """Return the columns of each type of neighbours in the tables side by side."""
     return spans({b: tables[str(b)]["mask"].shape[1] for b in sorted(map(int, tables))})
 
@@ -69,7 +69,7 @@ class Slots:
 
 
 def slots(
-    xp: Any, sels: Sequence[int], tables: Mapping[str, Tree], columns: Spans
+    xp: Any, sels: Sequence[int], tables: Mapping[str, Any], columns: Spans
 ) -> Iterator[Slots]:
     """Yield what has a series, in the order of types of neighbours and of :data:`ZONES`.
 

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from .. import precision as prec
 from ..backend import Arithmetic
+from ..batching.types import Table
 from ..errors import UnsupportedError
 from ..nn.networks import apply_network
 from ..tree import Tree
@@ -127,7 +128,7 @@ class SeE2R(RadialDescriptor):
         params: Tree,
         atype: Array,
         counts: Mapping[int, int],
-        tables: Mapping[str, Tree],
+        tables: Mapping[str, Table],
         plan: Tree | None = None,
     ) -> Tree:
         """Return s̃ and its derivative and, with a plan, the polynomials and their moments."""
@@ -146,7 +147,7 @@ class SeE2R(RadialDescriptor):
         xp: Any,
         rows: Spans,
         columns: Spans,
-        tables: Mapping[str, Tree],
+        tables: Mapping[str, Table],
         mean: Array,
         deviation: Array,
     ) -> tuple[Tree, Array, Array | None]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..nn.networks import Layer, Network
-from ..tree import Tree, flatten, numbered, numbered_values
+from ..tree import Tree, flatten, numbered, numbered_values, tie, untie
 
 #: For each layer the first one of its name, which may be itself; None for one without a name.
 Owners = tuple[int | None, ...]
@@ -85,24 +85,24 @@ def network_params(nets: Tree, own: Owners, net: int) -> Tree:
     }
 
 
+def _aliases(own: Owners, count: int) -> dict[str, str]:
+    """Return the names of layers that are shared → those of their owners."""
+    return {
+        f"{net}.layers.{k}": f"0.layers.{owner}"
+        for net in range(count)
+        for k, owner in enumerate(own)
+        if owner is not None and not has_own(own, net, k)
+    }
+
+
 def in_full(nets: Tree, own: Owners, count: int) -> Tree:
     """Return the tree in which every net has all its layers; shared arrays are the same objects."""
-    return numbered([network_params(nets, own, net) for net in range(count)])
+    return untie(nets, _aliases(own, count))
 
 
 def without_repetitions(full: Tree, own: Owners) -> Tree:
     """Return the tree that has what is shared once."""
-    return {
-        str(net): {
-            "layers": {
-                str(k): layer
-                for k, layer in enumerate(numbered_values(tree["layers"]))
-                if has_own(own, net, k)
-            }
-        }
-        for net, tree in enumerate(numbered_values(full))
-        if net == 0 or any(j is None for j in own)
-    }
+    return tie(full, _aliases(own, len(full)))
 
 
 def require_equal(full: Tree, own: Owners, names: Sequence[Any], where: str) -> None:

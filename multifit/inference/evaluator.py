@@ -12,6 +12,7 @@ import numpy as np
 from .. import models as mdl
 from ..backend import Backend
 from ..batching.batch import Layout
+from ..batching.types import Batch
 from ..tree import Tree, map_leaves
 
 #: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
@@ -70,16 +71,16 @@ class Evaluator:
         """The parameters as they are now."""
         return self._current
 
-    def _outputs(self, params: Tree, batch: Tree) -> dict[str, Any]:
+    def _outputs(self, params: Tree, batch: Batch) -> dict[str, Any]:
         return mdl.evaluate(self.backend, self.model, params, batch)
 
-    def _outputs_with_atom_virial(self, params: Tree, batch: Tree) -> dict[str, Any]:
+    def _outputs_with_atom_virial(self, params: Tree, batch: Batch) -> dict[str, Any]:
         return mdl.evaluate(self.backend, self.model, params, batch, atom_virial=True)
 
-    def _outputs_with_hessian(self, params: Tree, batch: Tree) -> dict[str, Any]:
+    def _outputs_with_hessian(self, params: Tree, batch: Batch) -> dict[str, Any]:
         return mdl.evaluate_hessian(self.backend, self.model, params, batch)
 
-    def _unbalanced_energies(self, params: Tree, batch: Tree) -> dict[str, Any]:
+    def _unbalanced_energies(self, params: Tree, batch: Batch) -> dict[str, Any]:
         return mdl.evaluate(self.backend, self._unbalanced, params, batch, forces=False)
 
     def start(

@@ -8,29 +8,30 @@ from typing import Any
 from .. import fitting as fit
 from ..backend import Arithmetic
 from ..batching.batch import BatchAtoms, flat_atoms
+from ..batching.types import Batch
 from ..tree import Tree
 from ._settings import Model
 
 Array = Any
 
 
-def centres(batch: Tree) -> list[str]:
+def centres(batch: Batch) -> list[str]:
     """Return the types whose atoms are in a batch, in the order in which it has them."""
     return sorted(batch["centres"], key=int)
 
 
-def frames_of(xp: Any, batch: Tree) -> Array:
+def frames_of(xp: Any, batch: Batch) -> Array:
     """Return the frame of each atom, (N,)."""
     return xp.concat([batch["centres"][a]["frame"] for a in centres(batch)], axis=0)
 
 
-def weight(xp: Any, model: Model, a: int, batch: Tree) -> Array:
+def weight(xp: Any, model: Model, a: int, batch: Batch) -> Array:
     """Return which atoms of type a contribute to the total, 1 or 0, (n,)."""
     mask = batch["centres"][str(a)]["mask"]
     return xp.zeros_like(mask) if a in model.atom_exclude_types else mask
 
 
-def compared_atoms(backend: Arithmetic, model: Model, batch: Tree) -> BatchAtoms:
+def compared_atoms(backend: Arithmetic, model: Model, batch: Batch) -> BatchAtoms:
     """Return the atoms of a batch that a loss compares with labels.
 
     An atom of ``atom_exclude_types`` has derivatives such as forces, but no output of its own.
@@ -45,12 +46,12 @@ def compared_atoms(backend: Arithmetic, model: Model, batch: Tree) -> BatchAtoms
     return BatchAtoms(natoms, mask, atoms.frame, present)
 
 
-def _counts(batch: Tree) -> dict[int, int]:
+def _counts(batch: Batch) -> dict[int, int]:
     """Return how many atoms of each type a batch has, in its order."""
     return {int(a): batch["centres"][a]["mask"].shape[0] for a in centres(batch)}
 
 
-def prepared(xp: Any, model: Model, params: Tree, batch: Tree) -> Tree:
+def prepared(xp: Any, model: Model, params: Tree, batch: Batch) -> Batch:
     """Return a batch whose pairs are ready for the networks: ``geometry`` instead of ``tables``.
 
     What is ready stays as it is. Nothing of it depends on parameters that are trained.
@@ -62,8 +63,7 @@ def prepared(xp: Any, model: Model, params: Tree, batch: Tree) -> Tree:
     """
     if "geometry" in batch:
         return batch
-    ready = {key: x for key, x in batch.items() if key != "tables"}
-    ready["geometry"] = model.descriptor.geometry(
+    geometry = model.descriptor.geometry(
         xp,
         params["descriptor"],
         batch["atype"],
@@ -71,11 +71,13 @@ def prepared(xp: Any, model: Model, params: Tree, batch: Tree) -> Tree:
         batch["tables"],
         batch.get("plan"),
     )
+    ready: Batch = {**batch, "geometry": geometry}
+    del ready["tables"]
     return ready
 
 
 def contributions(
-    backend: Arithmetic, model: Model, params: Tree, batch: Tree
+    backend: Arithmetic, model: Model, params: Tree, batch: Batch
 ) -> tuple[list[Array], Callable[[list[Array]], Array]]:
     """Return what the atoms contribute, type by type, and its pullback to the pair vectors.
 
@@ -105,7 +107,7 @@ def contributions(
 
 
 def _of_type(
-    xp: Any, model: Model, params: Tree, a: int, batch: Tree, d: Array
+    xp: Any, model: Model, params: Tree, a: int, batch: Batch, d: Array
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return what atoms of type a with descriptors d contribute (n, dim_out), and ȳ → d̄."""
     atoms = batch["centres"][str(a)]
@@ -118,7 +120,7 @@ def _of_type(
     return y, lambda y_bar: fit_pullback(y_bar * counts)
 
 
-def totals(backend: Arithmetic, model: Model, params: Tree, batch: Tree) -> tuple[Array, Array]:
+def totals(backend: Arithmetic, model: Model, params: Tree, batch: Batch) -> tuple[Array, Array]:
     """Return the sums over the atoms of each frame and what each atom contributes.
 
     (nframes, dim_out) and (N, dim_out).

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Arithmetic
+from ..batching.types import Batch
 from ..tree import Tree
 from ._atomic import centres, contributions, frames_of, prepared, weight
 from ._settings import Model
@@ -24,7 +25,7 @@ Array = Any
 
 
 def _without_mean(
-    backend: Arithmetic, model: Model, batch: Tree, energy: Array, frame: Array
+    backend: Arithmetic, model: Model, batch: Batch, energy: Array, frame: Array
 ) -> Array:
     """Return atomic energies (N,) less their mean over the contributing atoms of each frame."""
     xp, nframes = backend.xp, batch["natoms"].shape[0]
@@ -39,7 +40,7 @@ def evaluate_energy(
     backend: Arithmetic,
     model: Model,
     params: Tree,
-    batch: Tree,
+    batch: Batch,
     *,
     forces: bool = True,
     atom_virial: bool = False,
@@ -90,7 +91,7 @@ def evaluate_energy(
     return out
 
 
-def _ends(batch: Tree) -> int:
+def _ends(batch: Batch) -> int:
     """Return the number of atoms at which pairs may end."""
     ghosts = batch["ghosts"].shape[0] if "ghosts" in batch else 0
     return int(batch["atype"].shape[0]) + int(ghosts)

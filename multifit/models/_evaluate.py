@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backend import Arithmetic
+from ..batching.types import Batch
 from ..tree import Tree
 from ._atomic import totals
 from ._energy import evaluate_energy
@@ -17,7 +18,7 @@ def evaluate(
     backend: Arithmetic,
     model: Model,
     params: Tree,
-    batch: Tree,
+    batch: Batch,
     *,
     forces: bool = True,
     atom_virial: bool = False,

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..autodiff.forward import Dual, ForwardArithmetic
 from ..backend import Backend
+from ..batching.types import Batch, Table, map_arrays
 from ..tree import Tree, map_leaves
 from ._atomic import centres
 from ._energy import evaluate_energy
@@ -34,7 +35,7 @@ def directions(natoms: int) -> np.ndarray:
     return np.eye(natoms)
 
 
-def _moved(xp: Any, moves: Array, table: Tree) -> Array:
+def _moved(xp: Any, moves: Array, table: Table) -> Array:
     """Return the derivatives of r_ij (N, 3, k) along 3m directions, (3m, N, 3, k).
 
     Parameters
@@ -53,7 +54,7 @@ def _moved(xp: Any, moves: Array, table: Tree) -> Array:
     return xp.reshape(one * axes, (3 * m, n, 3, k))
 
 
-def _with_tangents(xp: Any, batch: Tree) -> Tree:
+def _with_tangents(xp: Any, batch: Batch) -> Batch:
     """Return the batch with all floating arrays as Duals, and tangents for the pair vectors."""
 
     def constant(x: Array) -> Any:
@@ -61,14 +62,18 @@ def _with_tangents(xp: Any, batch: Tree) -> Tree:
 
     atoms = [batch["centres"][a]["atom"] for a in centres(batch)]
     moves = xp.take(batch["directions"], xp.concat(atoms, axis=0), axis=0)
-    others = {key: x for key, x in batch.items() if key not in ("directions", "plan")}
-    new = map_leaves(constant, others)
+    others: Batch = {**batch}
+    others.pop("plan", None)
+    del others["directions"]
+    new = map_arrays(constant, others)
     for b, table in batch["tables"].items():
         new["tables"][b]["rij"] = Dual(xp, table["rij"], _moved(xp, moves, table))
     return new
 
 
-def evaluate_hessian(backend: Backend, model: Model, params: Tree, batch: Tree) -> dict[str, Array]:
+def evaluate_hessian(
+    backend: Backend, model: Model, params: Tree, batch: Batch
+) -> dict[str, Array]:
     """Return what :func:`multifit.models.evaluate_energy` does, and the Hessian.
 
     Parameters

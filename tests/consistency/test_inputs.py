@@ -85,7 +85,7 @@ def _start(folder: Path, key: str, name: str) -> dict[str, np.ndarray]:
     settings = config.parse(recipe(**INPUTS[key]))
     setup = set_up(settings, get_backend(name), folder)
     run, _ = begin(setup, Start(), folder / "out")
-    return flatten(run.numpy_params())
+    return flatten(run.numpy_params(setup.tasks[0]))
 
 
 @cells(INPUTS, TRAINS)

@@ -551,12 +551,12 @@ def test_what_is_in_the_way(
     taken: str,
     words: str,
 ) -> None:
-    from multifit.train.loop import run
+    from multifit.train.loop import train
 
     def too_late(*arguments: object) -> None:
         raise AssertionError("the data are opened first")
 
-    monkeypatch.setattr(run, "set_up", too_late)
+    monkeypatch.setattr(train, "set_up", too_late)
     path = place / "out" / taken
     path.mkdir(parents=True) if taken.endswith("/") else path.parent.mkdir()
     if not path.is_dir():

@@ -122,7 +122,7 @@ def _behaviour(folder: Path, text: str) -> dict[str, Any]:
     screen = io.StringIO()
     try:
         # Drawing takes longer than training, and no key is about it.
-        with mock.patch("multifit.train.report.report.save_training_plot"):
+        with mock.patch("multifit.train.report.summary.save_training_plot"):
             settings, torch = config.parse(given), get_backend("torch")
             train(settings, torch, base=folder, output=out, console=Console(file=screen, width=200))
     except MultifitError as error:

@@ -242,7 +242,7 @@ def test_statistics_are_read_from_their_file(
     assert (tmp_path / "stat/multifit-stat.h5").exists()
     before = curve(first)[1]
 
-    def again(setup: object) -> None:
+    def again(*setup: object) -> None:
         raise AssertionError("statistics are computed again")
 
     monkeypatch.setattr(begin, "collect_statistics", again)

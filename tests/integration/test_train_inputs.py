@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[int]]]:
     seen: list[tuple[int, list[int]]] = []
     advance = run._advance
 
-    def watched(run: Any, step: Any, works: Any, number: int) -> Any:
+    def watched(loop: Any, number: int) -> Any:
         def noted() -> Any:
-            for ready in works:
+            for ready in loop.inputs:
                 seen.append((ready.prepared.work.system, ready.prepared.work.frames.tolist()))
                 yield ready
 
-        return advance(run, step, noted(), number)
+        return advance(replace(loop, inputs=noted()), number)
 
     monkeypatch.setattr(run, "_advance", watched)
     return seen

@@ -311,7 +311,7 @@ def test_hessians_that_do_not_fit_into_memory_are_refused(
     frames = labelled(FRAMES)
     write(tmp_path / "data", frames, hessian=np.zeros((FRAMES, 18 * 18)))
     free = tmp_path / "meminfo"
-    monkeypatch.setattr("multifit.train.setup.memory.MEMINFO", free)
+    monkeypatch.setattr("multifit.train.setup.host_memory.MEMINFO", free)
     says = r"Hessians of 2 × 6 atoms of the training system data takes .*, but 1.02e-05 GB are"
     free.write_text("MemTotal: 9999999 kB\nMemAvailable: 10 kB\n")
     with pytest.raises(TrainingError, match=says) as caught:

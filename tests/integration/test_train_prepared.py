@@ -19,8 +19,8 @@ from multifit.backend import get_backend
 from multifit.train import Start
 from multifit.train.setup.setup import set_up
 from multifit.train.start.begin import begin
-from multifit.train.step import batch_cache
-from multifit.train.step.batch_cache import BatchCache
+from multifit.train.step import device_batches
+from multifit.train.step.device_batches import DeviceBatches
 from multifit.tree import map_leaves
 
 NUMPY = get_backend("numpy")
@@ -53,12 +53,14 @@ def test_what_is_prepared_on_numpy_changes_nothing(key: str, count: int, name: s
     same(outputs[1], outputs[0], rtol=1e-12)
 
 
-def batches(folder: Path, backend: str = "numpy") -> BatchCache:
+def batches(folder: Path, backend: str = "numpy") -> DeviceBatches:
     """Return the batches of a run that has not begun."""
     (folder / "input.json").write_text(json.dumps(recipe(training__training_data__batch_size=1)))
     setup = set_up(config.load(folder / "input.json"), get_backend(backend), folder)
     run, _ = begin(setup, Start(), folder)
-    return BatchCache(setup.training, setup.backend, run.numpy_params(), run.planner)
+    (task,) = setup.tasks
+    source, params = task.data.training.source, run.numpy_params(task)
+    return DeviceBatches(source, setup.backend, params, run.planners[task.name])
 
 
 def test_a_frame_is_prepared_once(tmp_path: Path) -> None:
@@ -85,21 +87,21 @@ def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
     assert second.batch["plan"] is found.planner.plan.device
     # The one that was drawn before is made anew when it is used.
     assert found.renewed(first, found.planner.plan).plan is found.planner.plan
-    used = found._used
+    used = found.source.cache.batches_used
     assert found.draw(0, FRAME).plan is found.planner.plan
-    assert found._used == used
+    assert found.source.cache.batches_used == used
 
 
 def test_what_does_not_fit_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "data", labelled(4))
-    one = batch_cache._nbytes(batches(tmp_path).draw(0, FRAME))
-    monkeypatch.setattr(batch_cache, "KEPT", int(1.5 * one))
-    monkeypatch.setattr(batch_cache, "available", lambda: 0)
+    one = device_batches._nbytes(batches(tmp_path).draw(0, FRAME))
+    monkeypatch.setattr(device_batches, "KEPT", int(1.5 * one))
+    monkeypatch.setattr(device_batches, "available", lambda: 0)
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
     assert found.draw(0, np.array([1])) is not found.draw(0, np.array([1]))
     assert found.draw(0, FRAME) is first
-    assert found._used == one
+    assert found.source.cache.batches_used == one
 
 
 @pytest.mark.parametrize("backend", TRAINABLE[:2])
@@ -109,8 +111,8 @@ def test_runs_that_keep_nothing_are_the_same(
     write(tmp_path / "data", labelled(3))
     given = recipe(steps=8, training__training_data__batch_size=1)
     kept = fit(tmp_path, given, output=tmp_path / "kept", backend=backend)
-    monkeypatch.setattr(batch_cache, "KEPT", 0)
-    monkeypatch.setattr(batch_cache, "available", lambda: 0)
+    monkeypatch.setattr(device_batches, "KEPT", 0)
+    monkeypatch.setattr(device_batches, "available", lambda: 0)
     fresh = fit(tmp_path, given, output=tmp_path / "fresh", backend=backend)
     np.testing.assert_array_equal(curve(kept)[1], curve(fresh)[1])
 
@@ -122,7 +124,7 @@ def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -
     planner.nearest = np.full((2, 2), 3.0)  # as if only pairs farther apart had been seen
     drawn = found.draw(0, FRAME)
     assert not drawn.ready
-    assert found._used == 0
+    assert found.source.cache.batches_used == 0
     basis = planner.plan_for(drawn.work.nearest, lambda: found.params)
     now = found.renewed(drawn, basis)
     assert now.ready
@@ -135,12 +137,12 @@ def test_a_batch_that_has_become_too_large_makes_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "data", labelled(4))
-    one = batch_cache._nbytes(batches(tmp_path).draw(0, FRAME))
-    monkeypatch.setattr(batch_cache, "KEPT", one)
-    monkeypatch.setattr(batch_cache, "available", lambda: 0)
+    one = device_batches._nbytes(batches(tmp_path).draw(0, FRAME))
+    monkeypatch.setattr(device_batches, "KEPT", one)
+    monkeypatch.setattr(device_batches, "available", lambda: 0)
     found = batches(tmp_path)
     first = found.draw(0, FRAME)
     planner = found.planner
     planner.restore({"nearest": planner.nearest, "counts": {"near": 264, "far": 264}})
     assert found.draw(0, FRAME) is not first
-    assert (found._used, found._kept) == (0, {})
+    assert (found.source.cache.batches_used, found.source.cache._batches) == (0, {})

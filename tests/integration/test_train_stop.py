@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,14 +23,14 @@ from multifit.tree import flatten
 #: Trains, and gets a signal in the middle of a step.
 PROGRAM = """
 import os, sys
-from multifit.train import _run
+from multifit.train.loop import run
 
 advance = run._advance
 
-def disturbed(run, step, works, number):
+def disturbed(loop, number):
     if number == 6:
         os.kill(os.getpid(), int(sys.argv[1]))
-    return advance(run, step, works, number)
+    return advance(loop, number)
 
 run._advance = disturbed
 from multifit.cli import main
@@ -118,15 +119,20 @@ def test_an_energy_that_is_absurd_names_its_frame(tmp_path: Path) -> None:
         fit(tmp_path, given)
 
 
+def poison(run: Any) -> None:
+    """Make all parameters of a run not a number."""
+    run.trainable = {name: x * float("nan") for name, x in run.trainable.items()}
+
+
 def test_parameters_that_overflow_do_not_replace_a_good_checkpoint(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from multifit.train.loop import run
 
-    def poisoned(run, step, works, number):
-        found = advance(run, step, works, number)
+    def poisoned(loop, number):
+        found = advance(loop, number)
         if number == 4:
-            run.trainable = {name: x * float("nan") for name, x in run.trainable.items()}
+            poison(loop.run)
         return found
 
     advance = run._advance
@@ -144,10 +150,10 @@ def test_the_loss_after_parameters_overflow_blames_them(
 ) -> None:
     from multifit.train.loop import run
 
-    def poisoned(run, step, works, number):
+    def poisoned(loop, number):
         if number == 4:
-            run.trainable = {name: x * float("nan") for name, x in run.trainable.items()}
-        return advance(run, step, works, number)
+            poison(loop.run)
+        return advance(loop, number)
 
     advance = run._advance
     monkeypatch.setattr(run, "_advance", poisoned)

@@ -110,5 +110,5 @@ def test_one_that_calls_itself_otherwise_is_refused(register: Any) -> None:
 
 
 def test_an_unknown_name_has_a_near_match() -> None:
-    with pytest.raises(UnsupportedError, match="no descriptor 'se_e2_q' .did you mean 'se_e2_"):
+    with pytest.raises(UnsupportedError, match=r"no descriptor 'se_e2_q' .did you mean 'se_e2_"):
         descriptors.get_descriptor("se_e2_q")

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from multifit.train.profile.breakdown import Breakdown, Floor
+from multifit.train.profile.output import REST, steps, trace, with_rest, write_profile
 from multifit.train.profile.recorder import BATCH, BESIDE, EVENTS, MAIN, OFF, STEP, Recorder
-from multifit.train.profile.report import REST, report, steps, trace, with_rest
 
 
 class Clock:
@@ -148,7 +148,7 @@ def test_the_file_is_a_chrome_trace(recorder: Recorder, clock: Clock, tmp_path: 
     for _ in range(3):
         turn(recorder, clock, 1.0, 2.0)
     broken_down = Breakdown(192, 9, [("energy only", 0.25), ("+ optimizer", 1.0)])
-    report(recorder, broken_down, tmp_path, None)
+    write_profile(recorder, broken_down, tmp_path, None)
     found = json.loads((tmp_path / "profile.json").read_text())
     spans = [event for event in found["traceEvents"] if event["ph"] == "X"]
     names = {
@@ -177,7 +177,7 @@ def test_the_tables(recorder: Recorder, clock: Clock, tmp_path: Path) -> None:
         turn(recorder, clock, 0.001, 1.003, 0.004)
     parts = [("energy only", 0.25), ("+ forces", 0.75), ("+ optimizer", 1.0)]
     text = io.StringIO()
-    report(
+    write_profile(
         recorder,
         Breakdown(192, 9, parts, Floor(6, 1e9, 0.5)),
         tmp_path,
@@ -199,5 +199,5 @@ def test_the_tables(recorder: Recorder, clock: Clock, tmp_path: Path) -> None:
 def test_a_single_step_has_no_table(recorder: Recorder, clock: Clock, tmp_path: Path) -> None:
     turn(recorder, clock, 1.0, 2.0)
     text = io.StringIO()
-    report(recorder, None, tmp_path, Console(file=text, width=100))
+    write_profile(recorder, None, tmp_path, Console(file=text, width=100))
     assert "give more numb_steps" in text.getvalue()

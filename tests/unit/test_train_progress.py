@@ -10,7 +10,7 @@ from rich.console import Console
 
 from multifit.train.report import progress
 from multifit.train.report.progress import Display, brief, describe
-from multifit.train.step.shapes import Shapes
+from multifit.train.step.compilations import CompiledShapes
 
 NAN = float("nan")
 
@@ -94,10 +94,10 @@ def test_nothing_but_compiling_has_no_speed() -> None:
 
 
 def test_shapes_are_new_once_in_whatever_order() -> None:
-    shapes = Shapes(True)
+    shapes = CompiledShapes(True)
     batch = {"natoms": np.zeros(2), "centres": {"0": {"mask": np.zeros(8)}}}
     assert shapes.is_new(batch, {"energy": np.zeros(2)})
     turned = dict(reversed(batch.items()))
     assert not shapes.is_new(turned, {"energy": np.ones(2)})
     assert shapes.is_new(batch, {"energy": np.zeros(3)})
-    assert not Shapes(False).is_new(batch)
+    assert not CompiledShapes(False).is_new(batch)

@@ -122,6 +122,19 @@ def test_only_the_command_line_knows_the_command_line() -> None:
             assert "cli" not in name.split("."), path
 
 
+def test_the_folders_of_training_import_only_downwards() -> None:
+    import multifit.train
+
+    listed = re.findall(r"^- ``(\w+)``", multifit.train.__doc__ or "", re.M)
+    folders = {path.name for path in (ROOT / "train").iterdir() if (path / "__init__.py").exists()}
+    assert set(listed) == folders
+    for path in (ROOT / "train").glob("*/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 2:
+                other = (node.module or node.names[0].name).partition(".")[0]
+                assert listed.index(other) >= listed.index(path.parent.name), (path, other)
+
+
 def _imports(folder: Path) -> set[str]:
     """Return the top-level names that the files of a folder import, anywhere in them."""
     found = set()

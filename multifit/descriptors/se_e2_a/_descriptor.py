@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ...backend import Arithmetic
+from ...batching.types import Table
 from ...tree import Tree
 from .. import _radial_serial as serial
 from .._protocol import Features, Pullback
@@ -88,7 +89,7 @@ class SeE2A(RadialDescriptor):
         params: Tree,
         atype: Array,
         counts: Mapping[int, int],
-        tables: Mapping[str, Tree],
+        tables: Mapping[str, Table],
         plan: Tree | None = None,
     ) -> Tree:
         """Return R̃ and, with a plan, the polynomials and their moments (``_geometry.py``)."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...batching.types import Table
 from ...tree import Tree
 from .._chebyshev import chebyshev
 from .._environment import local_frames
@@ -41,7 +42,7 @@ def geometry(
     params: Tree,
     atype: Array,
     counts: Mapping[int, int],
-    tables: Mapping[str, Tree],
+    tables: Mapping[str, Table],
     basis: Tree | None = None,
 ) -> Tree:
     """Return what is to be known of the neighbours of N atoms.
@@ -78,7 +79,7 @@ def _pairs(
     xp: Any,
     config: SeE2A,
     rows: Spans,
-    tables: Mapping[str, Tree],
+    tables: Mapping[str, Table],
     mean: Array,
     deviation: Array,
     columns: Spans,

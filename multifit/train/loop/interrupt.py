@@ -29,7 +29,7 @@ class Interrupt:
     Parameters
     ----------
     quiet
-        Whether the first one is not answered on stderr.
+        True if the first one is not answered on stderr.
     """
 
     def __init__(self, quiet: bool = False) -> None:

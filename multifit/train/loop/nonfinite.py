@@ -1,4 +1,4 @@
-"""A loss or parameters that are not finite: which frame is to blame, and what is kept."""
+"""Errors for a loss or parameters that are not finite, naming the frames and what is kept."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 
 from ...data import where
 from ...errors import TrainingError
+from ..setup.checkpoint_files import existing
 from ..setup.source import HostBatch
-from ..start import checkpoint as ckpt
-from ..start.begin import Run
+from ..setup.task import Task
+from ..start.run import Run
 from ..validation.validate import MetricEvaluator
 
 
@@ -20,9 +21,7 @@ def require_finite(run: Run) -> None:
     if _finite(run):
         return
     training = run.setup.config.training
-    known = [
-        path for n, path in ckpt.existing(run.output, training.save_ckpt) if n < run.state.step
-    ]
+    known = [path for n, path in existing(run.output, training.save_ckpt) if n < run.state.step]
     kept = f"; the last good checkpoint is {known[-1]}" if known else ""
     raise TrainingError(
         f"the parameters are not finite after step {run.state.step}: check the data, lower "
@@ -34,20 +33,20 @@ def _finite(run: Run) -> bool:
     return all(np.isfinite(x).all() for x in run.to_numpy(run.trainable).values())
 
 
-def raise_nonfinite(run: Run, work: HostBatch, number: int) -> NoReturn:
+def raise_nonfinite(run: Run, task: Task, work: HostBatch, number: int) -> NoReturn:
     """Raise TrainingError, naming the frames whose own loss is not finite.
 
     The state before the step is kept in a checkpoint.
     """
     require_finite(run)
-    setup = run.setup
-    one = MetricEvaluator(setup.backend, setup.model, setup.loss, run.planner)
+    setup, source = run.setup, task.data.training.source
+    one = MetricEvaluator(setup.backend, task.model, task.loss, run.planners[task.name])
     bad = []
     for frame in work.frames:
-        alone = setup.training.work(work.system, np.array([frame]))
-        loss = one.metrics(run.params, alone, setup.rate.at(number - 1))["rmse"]
+        alone = source.work(work.system, np.array([frame]))
+        loss = one.metrics(run.params(task), alone, setup.rate.at(number - 1))["rmse"]
         if not math.isfinite(loss):
-            bad.append(where(setup.training.systems[work.system], int(frame)))
+            bad.append(where(source.systems[work.system], int(frame)))
     kept = ""
     if run.state.step:
         kept = f"; the state before it is in {run.save()}"

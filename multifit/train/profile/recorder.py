@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 #: The names of a span and of those around it, from the outside to the inside.
-Path = tuple[str, ...]
+SpanPath = tuple[str, ...]
 
 #: So many spans of each thread are kept for the timeline; the sums are of all.
 EVENTS = 10_000
@@ -52,10 +52,10 @@ class _Track:
     dropped: int = 0
     numbers: dict[str, int] = field(default_factory=dict)
     number: int = 0  #: of the outermost span that is open
-    pending: list[tuple[Path, float]] = field(default_factory=list)
+    pending: list[tuple[SpanPath, float]] = field(default_factory=list)
     warm_up: bool = False  #: whether what is open compiles something
-    steady: dict[Path, array[float]] = field(default_factory=dict)
-    apart: dict[Path, array[float]] = field(default_factory=dict)
+    steady: dict[SpanPath, array[float]] = field(default_factory=dict)
+    apart: dict[SpanPath, array[float]] = field(default_factory=dict)
 
     def begin(self, name: str, now: float) -> None:
         if not self.open:
@@ -82,7 +82,7 @@ class _Track:
 class Part(NamedTuple):
     """The times of the spans of one path, in seconds."""
 
-    path: Path
+    path: SpanPath
     calls: int
     median: float
     total: float
@@ -97,7 +97,7 @@ class Recorder:
     Parameters
     ----------
     on
-        Whether anything is recorded.
+        True if anything is recorded.
     clock
         Returns the time in seconds.
     """
@@ -139,9 +139,9 @@ class Recorder:
         thread
             :data:`MAIN` or :data:`BESIDE`.
         steady
-            Whether those are meant that are like the ones to come, or those kept apart.
+            True for the spans that are like the ones to come, False for those kept apart.
         """
-        sums: dict[Path, array[float]] = {}
+        sums: dict[SpanPath, array[float]] = {}
         for track in self._tracks.values():
             if track.title == thread:
                 for path, values in (track.steady if steady else track.apart).items():
@@ -155,7 +155,7 @@ class Recorder:
         return [(track.title, track.events, track.dropped) for track in self._tracks.values()]
 
 
-def _children(parts: list[Part], path: Path) -> list[Part]:
+def _children(parts: list[Part], path: SpanPath) -> list[Part]:
     """Return the parts of a span, in the order in which they came first."""
     return [part for part in parts if part.path[:-1] == path]
 

@@ -32,7 +32,7 @@ class LearningCurve:
     names
         The metrics, as ``metric_names`` of the loss orders them.
     validation
-        Whether there are validation columns.
+        True if there are validation columns.
     after
         Lines of an earlier run up to this step are kept; 0 begins a new file. A file with other
         columns is kept whole, under a name that ends in ``.old``.
@@ -62,7 +62,7 @@ class LearningCurve:
             if self.validation:
                 value = float("nan") if validation is None else validation.get(name, float("nan"))
                 cells.append(_NUMBER.format(value))
-            cells.append(_NUMBER.format(training[name]))
+            cells.append(_NUMBER.format(training.get(name, float("nan"))))
         self._append(f"{step:6d} " + " ".join(cells) + f" {lr:12.4e}\n")
 
     def _append(self, text: str) -> None:
@@ -120,7 +120,7 @@ def _lines_until(path: Path, head: str, step: int) -> list[str]:
 
 
 def is_row(line: str, columns: int) -> bool:
-    """Return whether a line is a step and numbers, as many as there are columns."""
+    """Return True if a line is a step and numbers, as many as there are columns."""
     words = line.split()
     if len(words) != columns or not words[0].isdecimal():
         return False

@@ -56,7 +56,7 @@ def save_training_plot(path: Path, curve: Path, found: Plot, relative: bool = Fa
     found
         Predictions and labels.
     relative
-        Whether the force errors of the curve are divided by the labels' lengths.
+        True if the force errors of the curve are divided by the labels' lengths.
     """
     figure = new_figure(13, 4)
     left, middle, right = figure.subplots(1, 3)

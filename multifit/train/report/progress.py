@@ -1,4 +1,4 @@
-"""What a run says while it runs: a line for each display, and a bar on a terminal."""
+"""Progress of a run: a line for each display, and a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ class Display:
     done
         Steps done before, by the run that is continued.
     quiet
-        Whether nothing is printed.
+        True if nothing is printed.
     timings
-        Whether the pace and the time that remains are shown.
+        True if the pace and the time that remains are shown.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Display:
         natoms
             For batches of so many atoms.
         in_step
-            Whether the time of the next step holds the compiler's.
+            True if the time of the next step holds the compiler's.
         """
         self.say(f"compiling {what} for {natoms} atom{'s' * (natoms != 1)} …")
         self.compiled[what] += 1
@@ -142,9 +142,10 @@ class Display:
         training: Mapping[str, float],
         validation: Mapping[str, float] | None,
         lr: float,
+        task: str = "",
     ) -> None:
         """Print a line with errors, speed and the time that remains."""
-        errors = f"trn {describe(training)}"
+        errors = f"{task} trn {describe(training)}".lstrip()
         if validation is not None:
             errors += f"  val {describe(validation)}"
         times = self._times(step) if self.timings and step > 1 else ""

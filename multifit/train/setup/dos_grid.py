@@ -1,4 +1,4 @@
-"""The energies at which a run fits densities of states: where they are from, and what is said."""
+"""The energies at which a run fits densities of states, and the notes on them."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def _doubts(model: mdl.Model, systems: Sequence[System]) -> list[str]:
     return []
 
 
-def given_up(model: mdl.Model, theirs: mdl.Model) -> list[str]:
-    """Return what a model that a run starts from knows of its energies, and the run's does not."""
+def lost_energies(model: mdl.Model, theirs: mdl.Model) -> list[str]:
+    """Return notes on energies and electrons of the old model that the new one does not have."""
     mine, before = model.grid, theirs.grid
     if before is None:
         return []

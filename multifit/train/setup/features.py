@@ -1,4 +1,4 @@
-"""Which features of the support matrix an input asks for."""
+"""The features of the support matrix that an input asks for."""
 
 from __future__ import annotations
 

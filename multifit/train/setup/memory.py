@@ -1,9 +1,8 @@
-"""How much memory the Hessians of a batch take: said before a run, rather than by its end."""
+"""The memory that the Hessians of a batch take, checked before a run starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -11,29 +10,15 @@ from ... import models as mdl
 from ... import precision as prec
 from ...errors import TrainingError
 from ...neighbors.frame import Frame
+from .host_memory import available
+from .setup import Setup
 from .source import Source
 
 #: Arrays of tangents as large as the largest that are held at once. Measured for 32 atoms: in a
 #: training step PyTorch 17 to 19, Paddle 21, JAX 24, TensorFlow 26; without a gradient PyTorch 4.
 ARRAYS = {"training": 20, "validation": 5}
 
-#: What a step may take where nobody knows how much memory there is, in bytes.
-UNKNOWN = 32 << 30
-
-#: Where Linux says how much memory is free.
-MEMINFO = Path("/proc/meminfo")
-
 GB = 1e9
-
-
-def available() -> int:
-    """Return how many bytes of memory are free, or :data:`UNKNOWN`."""
-    try:
-        lines = MEMINFO.read_text(encoding="ascii").splitlines()
-        sizes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-        return int(sizes[0]) * 1024
-    except (OSError, ValueError, IndexError):
-        return UNKNOWN
 
 
 def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
@@ -84,3 +69,17 @@ def check_hessians(
                 f"{limit / GB:.3g} GB are available: use smaller systems for the Hessian term"
                 f"{smaller}, or set start_pref_h and limit_pref_h to 0"
             )
+
+
+def check_memory(setup: Setup) -> None:
+    """Raise TrainingError if the host has not the memory that Hessians take.
+
+    A GPU has its own, and refuses by itself what it has not.
+    """
+    if not setup.backend.on_cpu:
+        return
+    for task in setup.tasks:
+        data = task.data
+        for kind, given in (("training", data.training), ("validation", data.validation)):
+            if given is not None and task.loss.needs_hessian:
+                check_hessians(task.model, given.source, given.sizes, kind, available())

@@ -1,4 +1,4 @@
-"""What a run writes: whether all of it can be told apart and has a place, before it starts."""
+"""The files that a run writes, and a check before it starts that their names can be used."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from pathlib import Path
 
 from ...config import Config
 from ...errors import ConfigError, TrainingError
-from ..report.report import BEST_MODEL, EMA_MODEL, MODEL, PLOT
 from .stat_file import stat_path
+
+#: The files of a finished run.
+MODEL = "model.dp"
+EMA_MODEL = "model_ema.dp"
+BEST_MODEL = "model_best.dp"
+PLOT = "training.png"
 
 #: Start of the names of the best models of ``validating``.
 BEST_CKPT = "best.ckpt"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from ... import models as mdl
 from ... import statistics as stat
 from ...backend import Backend
 from ...batching.batch import Batcher
-from ...config import Config, check_types
-from ...data import System, batch_sizes, open_systems
+from ...batching.shapes import MOST
+from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
+from ...data import System, batch_sizes, open_systems, system_probabilities
 from ...descriptors import Planner
 from ...evaluation.labels import require_comparable
 from ...loss import LossConfig
@@ -24,26 +26,39 @@ from .build import build_loss, build_model
 from .dos_grid import build_grid
 from .labels import check_labels
 from .source import Source
+from .task import Dataset, Task, TaskData
+
+#: The most shapes that validation batches get; each is compiled once.
+VALIDATION_SHAPES = 2
 
 #: The sections of the input in error messages.
 TRAINING_DATA, VALIDATION_DATA = "training.training_data", "training.validation_data"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Setup:
-    """Everything that a run needs, but for the parameters' values."""
+    """Everything that a run needs, but for the parameters' values.
+
+    Attributes
+    ----------
+    aliases
+        The names of parameters that tasks share → those of their owners
+        (:func:`multifit.tree.tie`).
+    """
 
     config: Config
     backend: Backend
-    model: mdl.Model
-    loss: LossConfig
+    tasks: tuple[Task, ...]
     adam: Adam
     rate: LearningRate
     numb_steps: int
-    training: Source
-    training_sizes: list[int]
-    validation: Source | None
-    validation_sizes: list[int]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse tasks that cannot be told apart."""
+        names = [task.name for task in self.tasks]
+        if len(set(names)) < len(names) or ("" in names and len(names) > 1):
+            raise ValueError(f"tasks need distinct names, but these have {names}")
 
 
 def _sel_factor(sel: str) -> float:
@@ -91,34 +106,46 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
     rate = learning_rate(config.learning_rate.model_dump(), steps)
     loss = build_loss(config, rate.start_lr)
-    batcher = Batcher(model.descriptor.requires(), model.pair_exclude_types, backend.static_shapes)
-    validation, validation_sizes = None, []
-    if training.validation_data is not None:
-        held_out = open_systems(training.validation_data.systems, type_map, base=base)
-        validation = Source(held_out, batcher, model, loss)
-        validation_sizes = batch_sizes(
-            held_out, training.validation_data.batch_size, VALIDATION_DATA
-        )
-        _check("validation", held_out, model, loss)
-    _check("training", systems, model, loss)
+    dataset = functools.partial(_dataset, model, loss, backend)
+    second, given = None, training.validation_data
+    if given is not None:
+        held_out = open_systems(given.systems, type_map, base=base)
+        of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
+        second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
+    first = dataset("training", systems, sizes, section)
+    task = Task("", model, loss, TaskData(first, second))
+    return Setup(config, backend, (task,), build_optimizer(config), rate, steps)
+
+
+def _dataset(
+    model: mdl.Model,
+    loss: LossConfig,
+    backend: Backend,
+    kind: str,
+    systems: Sequence[System],
+    sizes: Sequence[int],
+    section: TrainingDataSection | ValidationDataSection,
+    most: int = MOST,
+) -> Dataset:
+    """Return systems as a source of batches, after checks.
+
+    Parameters
+    ----------
+    kind
+        ``"training"`` or ``"validation"``.
+    most
+        The most shapes that its batches get.
+    """
+    _check(kind, systems, model, loss)
+    needs = model.descriptor.requires()
+    # Each source has a batcher of its own, as a thread uses one meanwhile: runs stay reproducible.
+    batcher = Batcher(needs, model.pair_exclude_types, backend.static_shapes)
     source = Source(systems, batcher, model, loss)
-    for each in (source, validation):
-        if each is not None:
-            each.check_atoms()
-    source.plan(sizes)
-    return Setup(
-        config=config,
-        backend=backend,
-        model=model,
-        loss=loss,
-        adam=build_optimizer(config),
-        rate=rate,
-        numb_steps=steps,
-        training=source,
-        training_sizes=sizes,
-        validation=validation,
-        validation_sizes=validation_sizes,
-    )
+    source.check_atoms()
+    source.plan(sizes, most)
+    rule, given = section.auto_prob, section.sys_probs
+    probabilities = system_probabilities(systems, sizes, rule, given, f"training.{kind}_data")
+    return Dataset(source, sizes, probabilities.tolist(), getattr(section, "numb_btch", 1))
 
 
 def _check(kind: str, systems: Sequence[System], model: mdl.Model, loss: LossConfig) -> None:
@@ -133,22 +160,22 @@ def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[i
     return max(1, round(epochs * batches))
 
 
-def survey(setup: Setup) -> tuple[Planner, str]:
-    """Look at the frames that statistics are taken from.
+def survey(setup: Setup, task: Task) -> tuple[Planner, str]:
+    """Return the planner of a task's descriptor, and a note on its neighbours.
 
     Returns
     -------
     planner
-        The descriptor's planner, with a plan that covers these frames.
+        With a plan that covers the frames that statistics are taken from.
     note
         What to say about neighbours beyond ``sel``; empty if there are none.
     """
-    source = setup.training
-    ntypes = setup.model.ntypes
+    source, sizes = task.data.training.source, task.data.training.sizes
+    ntypes = task.model.ntypes
     nearest, dropped, looked = np.full((ntypes, ntypes), np.inf), 0, 0
     fullest = np.zeros(ntypes, dtype=np.int64)
     section = setup.config.model
-    for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
+    for k, frames in source.first_frames(sizes, section.data_stat_nbatch):
         ready, _ = source.load(k, frames)
         source.batcher.reserve(ready)
         nearest = np.minimum(nearest, np.min([frame.nearest for frame in ready], axis=0))
@@ -162,8 +189,8 @@ def survey(setup: Setup) -> tuple[Planner, str]:
             f"warning: sel {list(source.batcher.sel)} is too small: in {looked} frames "
             f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
         )
-    enabled = not setup.loss.needs_hessian
-    planner = setup.model.descriptor.planner(
+    enabled = not task.loss.needs_hessian
+    planner = task.model.descriptor.planner(
         setup.backend, section.embedding, enabled=enabled, train=True
     )
     planner.include(nearest)

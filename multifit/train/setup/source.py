@@ -1,8 +1,7 @@
-"""Where training gets its batches from: frames, neighbours, labels."""
+"""Frames of systems with their neighbours and labels, put together as batches."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,17 +11,15 @@ import numpy as np
 from ... import models as mdl
 from ...batching.batch import Batcher
 from ...batching.shapes import MOST, Shape
+from ...batching.types import Batch
 from ...data import System, parameters, real_types, snapshot, where
 from ...errors import DataError
 from ...evaluation import labels
 from ...loss import LossConfig
 from ...neighbors.frame import Frame
-from ...tree import Tree
 from ..profile.recorder import OFF, Recorder
+from .frame_cache import FrameCache
 from .labels import as_batch, check_weights
-
-#: Memory in bytes for frames whose neighbours are known; the oldest are forgotten first.
-CACHE = 1 << 30
 
 #: Frames whose atoms are looked at together.
 FRAMES = 1024
@@ -32,7 +29,7 @@ FRAMES = 1024
 class HostBatch:
     """One batch, as NumPy arrays, and where it came from."""
 
-    batch: Tree
+    batch: Batch
     label: dict[str, Any]
     system: int
     frames: np.ndarray
@@ -53,8 +50,7 @@ class Source:
     batcher: Batcher
     model: mdl.Model
     loss: LossConfig
-    _cache: OrderedDict[tuple[int, int], Frame] = field(default_factory=OrderedDict)
-    _used: int = 0
+    cache: FrameCache = field(default_factory=FrameCache)
 
     def frame(
         self,
@@ -65,24 +61,14 @@ class Source:
         recorder: Recorder = OFF,
     ) -> Frame:
         """Return a frame with its tables of neighbours, from the cache if it is there."""
-        key = (system, index)
-        known = self._cache.get(key)
-        if known is not None:
-            self._cache.move_to_end(key)
-            return known
-        masked = self.model.fitting.use_aparam_as_mask
-        with recorder.span("find neighbours"):
-            frame = self.batcher.frame(*snapshot(self.systems[system], index, arrays, row, masked))
-        self._cache[key] = frame
-        self._used += frame.nbytes
-        while self._used > CACHE and len(self._cache) > 1:
-            self._used -= self._cache.popitem(last=False)[1].nbytes
+        frame = self.cache.frame((system, index))
+        if frame is None:
+            masked = self.model.fitting.use_aparam_as_mask
+            with recorder.span("find neighbours"):
+                given = snapshot(self.systems[system], index, arrays, row, masked)
+                frame = self.batcher.frame(*given)
+            self.cache.keep_frame((system, index), frame)
         return frame
-
-    def forget(self, system: int, index: int) -> None:
-        """Give up the tables of a frame whose batch is kept elsewhere."""
-        frame = self._cache.pop((system, index), None)
-        self._used -= 0 if frame is None else frame.nbytes
 
     def plan(self, sizes: Sequence[int], most: int = MOST) -> None:
         """Choose at most so many shapes that hold all batches, for backends that compile.

@@ -17,6 +17,7 @@ from ...outputs import OUTPUTS
 
 if TYPE_CHECKING:
     from .setup import Setup
+    from .task import Task
 
 #: The labels that statistics are made of.
 LABELS = (
@@ -43,9 +44,9 @@ class StatFile:
         cache.
     """
 
-    def __init__(self, path: Path | None, setup: Setup) -> None:
+    def __init__(self, path: Path | None, setup: Setup, task: Task) -> None:
         self.path = None if path is None else stat_path(path)
-        self.key = "" if path is None else _fingerprint(setup)
+        self.key = "" if path is None else _fingerprint(setup, task)
 
     def read(self) -> dict[str, np.ndarray] | None:
         """Return the statistics, or None if they are not there.
@@ -89,9 +90,9 @@ class StatFile:
         )
 
 
-def _fingerprint(setup: Setup) -> str:
+def _fingerprint(setup: Setup, task: Task) -> str:
     """Return a hash of everything that the statistics depend on."""
-    config, model = setup.config.model, setup.model
+    config, model = setup.config.model, task.model
     descriptor, fitting = model.descriptor, model.fitting
     settings = {
         "descriptor": [descriptor.name, descriptor.statistics_settings()],
@@ -99,33 +100,33 @@ def _fingerprint(setup: Setup) -> str:
         "exclude_atoms": model.atom_exclude_types,
         "fitting": [fitting.numb_fparam, fitting.numb_aparam, fitting.default_fparam],
         "options": [fitting.use_aparam_as_mask, fitting.tot_ener_zero, fitting.atom_ener],
-        "bias": [model.preset_out_bias, fitting.rcond, _fits_atoms(setup)],
-        "coefficients": setup.loss.coefficients,
+        "bias": [model.preset_out_bias, fitting.rcond, _fits_atoms(task)],
+        "coefficients": task.loss.coefficients,
         "output": [fitting.var_name, fitting.dim_out],
         "grid": None if model.grid is None else asdict(model.grid),
         "protect": config.data_stat_protect,
         "type_map": model.type_map,
     }
     digest = hashlib.sha256(json.dumps(settings).encode())
-    for text, values in _sampled(setup):
+    for text, values in _sampled(setup, task):
         digest.update(f"{text} {values.shape} {values.dtype.str};".encode())
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()[:32]
 
 
-def _fits_atoms(setup: Setup) -> bool:
-    """Return whether the loss has labels of atoms, to which a bias is then fitted."""
-    return setup.model.output.atomic.label in setup.loss.labels
+def _fits_atoms(task: Task) -> bool:
+    """Return True if the loss has labels of atoms, to which a bias is then fitted."""
+    return task.model.output.atomic.label in task.loss.labels
 
 
-def _sampled(setup: Setup) -> Iterator[tuple[str, np.ndarray]]:
+def _sampled(setup: Setup, task: Task) -> Iterator[tuple[str, np.ndarray]]:
     """Yield (name, values) of all arrays that statistics are made of.
 
     The values themselves, as names and times of files say nothing once data are moved, copied or
     corrected; they are read for the statistics anyway.
     """
-    source, nbatch = setup.training, setup.config.model.data_stat_nbatch
-    for k, frames in source.first_frames(setup.training_sizes, nbatch):
+    source, nbatch = task.data.training.source, setup.config.model.data_stat_nbatch
+    for k, frames in source.first_frames(task.data.training.sizes, nbatch):
         system = source.systems[k]
         yield f"pbc {system.pbc}, types", system.atype(frames)
         if system.energies is not None:

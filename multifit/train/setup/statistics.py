@@ -14,6 +14,7 @@ from ... import statistics as stat
 from ...neighbors.frame import Frame
 from ...tree import Tree
 from .setup import Setup
+from .task import Task
 
 
 def _seed(seed: int | None) -> int:
@@ -21,9 +22,9 @@ def _seed(seed: int | None) -> int:
     return secrets.randbits(63) if seed is None else seed
 
 
-def init_params(setup: Setup, found: Mapping[str, np.ndarray]) -> Tree:
+def init_params(setup: Setup, task: Task, found: Mapping[str, np.ndarray]) -> Tree:
     """Return random nets with statistics from :func:`collect_statistics`, as NumPy arrays."""
-    model, config = setup.model, setup.config
+    model, config = task.model, setup.config
     seeds = (_seed(config.model.descriptor.seed), _seed(config.model.fitting_net.seed))
     params = mdl.init(model, *seeds)
     for name, value in found.items():
@@ -41,16 +42,16 @@ def init_params(setup: Setup, found: Mapping[str, np.ndarray]) -> Tree:
 
 @dataclass
 class BiasSamples:
-    """What an output bias is fitted to, collected frame by frame."""
+    """Labels that an output bias is fitted to, collected frame by frame."""
 
     counts: list[np.ndarray] = field(default_factory=list)  #: of each type, (nframes, ntypes)
     totals: list[np.ndarray] = field(default_factory=list)  #: (nframes, dim_out)
     kinds: list[np.ndarray] = field(default_factory=list)  #: types of atoms, (nframes·natoms,)
     values: list[np.ndarray] = field(default_factory=list)  #: theirs, (nframes·natoms, dim_out)
 
-    def add(self, setup: Setup, ready: list[Frame], arrays: dict[str, np.ndarray]) -> None:
-        """Take what some frames have."""
-        model, loss = setup.model, setup.loss
+    def add(self, task: Task, ready: list[Frame], arrays: dict[str, np.ndarray]) -> None:
+        """Take the labels of some frames."""
+        model, loss = task.model, task.loss
         output, width = model.output, model.fitting.dim_out
         atype = np.stack([frame.atype for frame in ready])
         if output.label in arrays:
@@ -65,44 +66,44 @@ class BiasSamples:
             self.values.append(arrays[output.atomic.label].reshape(atype.size, width))
 
 
-def collect_statistics(setup: Setup) -> dict[str, np.ndarray]:
+def collect_statistics(setup: Setup, task: Task) -> dict[str, np.ndarray]:
     """Return davg, dstd, out_bias and the statistics of fparam and aparam."""
-    model, section = setup.model, setup.config.model
-    source, fit = setup.training, model.fitting
+    model, section = task.model, setup.config.model
+    source, fit = task.data.training.source, model.fitting
     protect = section.data_stat_protect
-    sums, evidence = model.descriptor.sums(()), BiasSamples()
+    sums, samples = model.descriptor.sums(()), BiasSamples()
     extra = {k: stat.no_sums(m) for k, m in fit.parameters.items()}
-    for k, frames in source.first_frames(setup.training_sizes, section.data_stat_nbatch):
+    for k, frames in source.first_frames(task.data.training.sizes, section.data_stat_nbatch):
         ready, arrays = source.load(k, frames, [model.output.label])
         sums = sums + model.descriptor.sums(ready)
         for kind in extra:
             extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)
-        evidence.add(setup, ready, arrays)
+        samples.add(task, ready, arrays)
     found = model.descriptor.statistics(sums, protect)
-    found["out_bias"] = _output_bias(model, evidence)
+    found["out_bias"] = _output_bias(model, samples)
     for kind, total in extra.items():
         found[f"{kind}_avg"] = total.mean()
         found[f"{kind}_inv_std"] = 1.0 / total.deviation(protect)
     return found
 
 
-def _output_bias(model: mdl.Model, evidence: BiasSamples) -> np.ndarray:
+def _output_bias(model: mdl.Model, samples: BiasSamples) -> np.ndarray:
     """Return the output bias of each type, (ntypes, dim_out).
 
     Together with the net's own bias it is what the settings fix, else the mean of atomic labels,
     else the least-squares fit to what the labels of frames have beside these.
     """
     fixed = model.fixed_bias
-    if evidence.kinds:
-        kinds, values = np.concatenate(evidence.kinds), np.concatenate(evidence.values)
+    if samples.kinds:
+        kinds, values = np.concatenate(samples.kinds), np.concatenate(samples.values)
         atomic = stat.atomic_bias(kinds, values, model.ntypes)
         fixed = np.where(np.isnan(fixed), atomic, fixed)
     bias = np.nan_to_num(fixed)
     # An energy that is always zero says nothing about its parts.
-    if evidence.counts and not model.fitting.tot_ener_zero:
-        counts = np.concatenate(evidence.counts)
+    if samples.counts and not model.fitting.tot_ener_zero:
+        counts = np.concatenate(samples.counts)
         counts[:, list(model.atom_exclude_types)] = 0
-        totals = np.concatenate(evidence.totals)
+        totals = np.concatenate(samples.totals)
         bias = stat.output_bias(counts, totals, fixed, model.fitting.rcond)
     own = [0.0 if x is None else x for x in model.fitting.atom_ener or (None,) * model.ntypes]
     shift: np.ndarray = bias - np.array(own)[:, None]

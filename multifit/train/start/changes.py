@@ -1,4 +1,4 @@
-"""What a restart does otherwise than the run it goes on from: inputs and data compared."""
+"""Differences between a restart and the run that it continues, in input and data."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def notes(old: Mapping[str, Any], new: Mapping[str, Any], resized: bool = False)
     new
         The input of the restart.
     resized
-        Whether :func:`other_frames` warns of the training data already.
+        True if :func:`other_frames` warns of the training data already.
     """
     found = {change.key: change for change in changes(old, new) if change.key not in OUTPUT}
     keys = AT_THE_START + (() if new.get("training", {}).get(AFTER) else AT_BOTH_ENDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +15,14 @@ from ... import models as mdl
 from ...errors import FileFormatError, TrainingError
 from ...inference.potential import read_model
 from ...tree import Flat, Tree
+from ..setup.checkpoint_files import existing
 
 VERSION = 1
 
 
 @dataclass
 class State:
-    """What a run changes; arrays are NumPy's."""
+    """The state of a run that a checkpoint keeps; arrays are NumPy's."""
 
     params: Tree
     step: int = 0
@@ -49,7 +49,7 @@ def model_content(
     script
         The ``model`` section of the input, with all defaults.
     coefficients
-        Whether the energies of the loss were sums with coefficients, as they are then to be
+        True if the energies of the loss were sums with coefficients, as they are then to be
         compared with data (``enable_atom_ener_coeff``).
     """
     return {
@@ -116,36 +116,6 @@ def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
             "checkpoint, or use --init-model to start from its parameters"
         ) from exc
     return model, state, content
-
-
-def name(prefix: str, step: int) -> str:
-    """Return a checkpoint's file name."""
-    return f"{prefix}-{step}.dp"
-
-
-def existing(folder: Path, prefix: str) -> list[tuple[int, Path]]:
-    """Return the checkpoints of a run, (step, path), oldest first."""
-    pattern = re.compile(re.escape(Path(prefix).name) + r"-(\d+)\.dp")
-    parent = (folder / prefix).parent
-    found = [(pattern.fullmatch(p.name), p) for p in parent.glob("*.dp")]
-    return sorted((int(m.group(1)), p) for m, p in found if m)
-
-
-def prune(folder: Path, prefix: str, keep: int) -> None:
-    """Remove all but the newest checkpoints of a run."""
-    for _, path in existing(folder, prefix)[:-keep]:
-        path.unlink(missing_ok=True)
-
-
-def set_aside(folder: Path, prefix: str, step: int) -> None:
-    """Add ``.old`` to the names of checkpoints of later steps than this one.
-
-    They belong to a run that was given up. Otherwise :func:`prune` would take this run's for the
-    older ones, and :func:`find` would go on from the wrong run.
-    """
-    for later, path in existing(folder, prefix):
-        if later > step:
-            path.replace(path.with_name(path.name + ".old"))
 
 
 def find(path: Path, output: Path) -> Path:

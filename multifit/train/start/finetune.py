@@ -13,7 +13,7 @@ from ...evaluation.bias import type_bias, with_type_bias
 from ...fitting import take_nets
 from ...inference.potential import read_model
 from ...tree import Tree
-from ..setup.dos_grid import given_up
+from ..setup.dos_grid import lost_energies
 from .mismatch import BY_TYPE, FINETUNE, INIT_MODEL, described, differences, require_same
 
 
@@ -36,7 +36,7 @@ def init_model(model: mdl.Model, path: Path) -> tuple[Tree, list[str]]:
     wanted = np.where(np.isnan(fixed), before, fixed)
     same = np.isclose(wanted, before, rtol=1e-12, atol=1e-12).all(axis=1)
     moved = np.flatnonzero(~same)
-    notes = given_up(model, theirs)
+    notes = lost_energies(model, theirs)
     if not moved.size:
         return params, notes
     params["out_bias"] = with_type_bias(model, params, wanted)
@@ -127,7 +127,7 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
     new = [name for k, name in enumerate(model.type_map) if k not in known]
     if new:
         notes.append(f"new types: {', '.join(new)}")
-    notes += _given_up(model, theirs, shared) + given_up(model, theirs)
+    notes += _atom_ener_notes(model, theirs, shared) + lost_energies(model, theirs)
     mine, other = model.descriptor.requires().sel, theirs.descriptor.requires().sel
     # Empty slots count, and the descriptor is divided by Σsel.
     if sum(mine) != sum(other) or any(mine[k] != other[j] for k, j in shared):
@@ -138,8 +138,10 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
     return notes
 
 
-def _given_up(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -> list[str]:
-    """Return a note if types have the old model's ``atom_ener`` no more."""
+def _atom_ener_notes(
+    model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]
+) -> list[str]:
+    """Return notes on types that do not keep the old model's ``atom_ener``."""
     before = theirs.fitting.atom_ener or (None,) * theirs.ntypes
     now = model.fitting.atom_ener or (None,) * model.ntypes
     free = [model.type_map[k] for k, j in shared if before[j] is not None and now[k] is None]

@@ -102,7 +102,7 @@ def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
 
 
 def _same_grid(mine: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
-    """Return whether two grids (n,) are the same but for rounding."""
+    """Return True if two grids (n,) are the same but for rounding."""
     if len(mine) != len(theirs):
         return False
     one, other = np.asarray(mine), np.asarray(theirs)

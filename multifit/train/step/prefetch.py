@@ -1,49 +1,49 @@
-"""What steps need, each made while the step before it runs."""
+"""The inputs of steps, each made while the step before it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from ...data import Sampler
 from ...tree import Tree, map_leaves
 from ..profile.recorder import BATCH
-from .batch_cache import BatchCache, DeviceBatch
+from .device_batches import DeviceBatch, DeviceBatches
+from .task_sampler import TaskSampler
 
 
 class StepInput(NamedTuple):
-    """What a step needs."""
+    """The input of a step."""
 
+    task: int
     prepared: DeviceBatch
     scalars: Tree
-    sampler: dict[str, np.ndarray]  #: the sampler's state after this batch was drawn
+    sampler: dict[str, Any]  #: the sampler's state after this batch was drawn
 
 
 def prefetch(
-    batches: BatchCache, sampler: Sampler, scalars: Iterator[Tree]
+    batches: Sequence[DeviceBatches], sampler: TaskSampler, scalars: Iterator[Tree]
 ) -> Generator[StepInput]:
-    """Yield what steps need for ever; the next is made in a thread while a compiled step runs.
+    """Yield inputs for ever; the next is made in a thread while a compiled step runs.
 
     Parameters
     ----------
+    batches
+        Of each task.
     scalars
         What changes from step to step beside the batch, as NumPy arrays.
     """
+    backend, span = batches[0].backend, batches[0].recorder.span
 
     def draw() -> StepInput:
-        span = batches.recorder.span
         with span(BATCH):
             with span("draw frames"):
-                drawn = sampler.next()
-            prepared = batches.draw(*drawn)
+                task, system, frames = sampler.next()
+            prepared = batches[task].draw(system, frames)
             with span("copy to the device"):
-                values = map_leaves(batches.backend.as_input, next(scalars))
-            return StepInput(prepared, values, sampler.state())
+                values = map_leaves(backend.as_input, next(scalars))
+            return StepInput(task, prepared, values, sampler.state())
 
-    backend = batches.backend
     if backend.on_cpu and backend.eager:
         # Operations that start one by one wait for Python and for the cores that a thread takes:
         # on two of them a step of 40 ms took 65 beside it, and takes 47 without.

@@ -11,6 +11,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...backend import Backend
+from ...batching.types import Batch
 from ...loss import LossConfig, compute_loss
 from ...optim import adam as opt
 from ...tree import Flat, Tree, unflatten
@@ -20,26 +21,37 @@ Array = Any
 
 def prediction(
     backend: Backend, model: mdl.Model, loss: LossConfig
-) -> Callable[[Tree, Tree], dict[str, Array]]:
+) -> Callable[[Tree, Batch], dict[str, Array]]:
     """Return f(params, batch) → the outputs that the loss compares with labels."""
     if loss.needs_hessian:
         return functools.partial(mdl.evaluate_hessian, backend, model)
     return functools.partial(mdl.evaluate, backend, model, forces=loss.needs_forces)
 
 
+def _all(params: Tree) -> Tree:
+    return params
+
+
 @dataclass(frozen=True)
 class Objective:
-    """What is minimized: the loss of a model's predictions."""
+    """The function that is minimized: the loss of a model's predictions.
+
+    Parameters
+    ----------
+    select
+        f(nested parameters) → those of the model, where several models share some.
+    """
 
     backend: Backend
     model: mdl.Model
     loss: LossConfig
+    select: Callable[[Tree], Tree] = _all
 
     def __call__(
-        self, trainable: Flat, frozen: Flat, batch: Tree, label: dict[str, Array], lr: Array
+        self, trainable: Flat, frozen: Flat, batch: Batch, label: dict[str, Array], lr: Array
     ) -> tuple[Array, dict[str, Array]]:
         """Return the loss (0-d) and its metrics; differentiable in the first argument."""
-        params = unflatten({**frozen, **trainable})
+        params = self.select(unflatten({**frozen, **trainable}))
         out = prediction(self.backend, self.model, self.loss)(params, batch)
         atoms = mdl.compared_atoms(self.backend, self.model, batch)
         return compute_loss(self.backend, self.loss, lr, out, label, atoms)
@@ -60,7 +72,7 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
         params: Flat,
         frozen: Flat,
         state: dict[str, Flat],
-        batch: Tree,
+        batch: Batch,
         label: dict[str, Array],
         scalars: dict[str, Array],
     ) -> tuple[Flat, dict[str, Flat], dict[str, Array]]:

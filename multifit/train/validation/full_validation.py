@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ... import files
+from ...data import System
 from ...errors import DataError, TrainingError
 from ...evaluation.metrics import Errors
 from ...evaluation.predictions import compare
@@ -15,9 +17,10 @@ from ...inference.potential import Potential
 from ...outputs import OUTPUTS, quantities
 from ...tree import Tree
 from ..report.lcurve import is_row, rewrite
+from ..setup import checkpoint_files as ckpt
 from ..setup.outputs import BEST_CKPT, best_folder
 from ..setup.setup import Setup
-from ..start import checkpoint as ckpt
+from ..setup.task import Task
 
 #: letter of ``validation_metric`` → the quantity it stands for
 QUANTITIES = {letter: key for row in OUTPUTS.values() for letter, key in row.validation}
@@ -30,7 +33,7 @@ _NOTE = "# E and V per atom in eV, F in eV/Å; nan without a label"
 
 @dataclass
 class FullValidation:
-    """When it is due, what it writes, and the best models so far.
+    """The schedule of full validations of a task, their file, and the best models so far.
 
     Parameters
     ----------
@@ -41,6 +44,7 @@ class FullValidation:
     """
 
     setup: Setup
+    task: Task
     output: Path
     after: int
     _best: list[tuple[float, Path]] = field(default_factory=list)
@@ -49,7 +53,7 @@ class FullValidation:
         """Begin the file, or continue it."""
         self._settings = self.setup.config.validating
         self._potential: Potential | None = None
-        self._file = self.output / self._settings.full_val_file
+        self._file = self.task.file(self.output / self._settings.full_val_file)
         if not self._settings.full_validation:
             return
         if self._settings.full_val_start != 1:
@@ -61,15 +65,26 @@ class FullValidation:
         except OSError as exc:
             raise self._error(exc) from exc
         if self._settings.save_best:
-            folder = best_folder(self.setup.config, self.output)
-            ckpt.set_aside(folder, BEST_CKPT, self.after)
+            ckpt.set_aside(self._folder, self._prefix, self.after)
         for row in kept:
             self._remember(int(row.split()[0]), self._value(row))
 
+    @property
+    def _systems(self) -> Sequence[System]:
+        assert self.task.data.validation is not None
+        return self.task.data.validation.source.systems
+
+    @property
+    def _folder(self) -> Path:
+        return best_folder(self.setup.config, self.output)
+
+    @property
+    def _prefix(self) -> str:
+        return str(self.task.file(Path(BEST_CKPT)))
+
     def _check_metric(self) -> None:
         """Raise if there is no label for the metric that chooses the best models."""
-        assert self.setup.validation is not None
-        metric, systems = self._settings.validation_metric, self.setup.validation.systems
+        metric, systems = self._settings.validation_metric, self._systems
         label = quantities()[QUANTITIES[metric[0]]].label
         if not any(label in system.labels for system in systems):
             raise DataError(
@@ -89,10 +104,10 @@ class FullValidation:
         return float(row.split()[place])
 
     def _path(self, step: int) -> Path:
-        return best_folder(self.setup.config, self.output) / ckpt.name(BEST_CKPT, step)
+        return self._folder / ckpt.file_name(self._prefix, step)
 
     def _remember(self, step: int, value: float) -> bool:
-        """Return whether a model is among the best, and forget the one that no longer is."""
+        """Return True if a model is among the best, and forget the one that no longer is."""
         if not math.isfinite(value):
             return False
         entry = (value, self._path(step))
@@ -104,7 +119,7 @@ class FullValidation:
         return entry in self._best
 
     def due(self, step: int) -> bool:
-        """Return whether all validation data are to be evaluated after this step."""
+        """Return True if all validation data are to be evaluated after this step."""
         start, steps = self._settings.full_val_start, self.setup.numb_steps
         first = start * steps if start < 1 else start
         wanted = self._settings.full_validation and start != 1 and step >= first
@@ -121,18 +136,16 @@ class FullValidation:
         content
             What its file holds.
         """
-        assert self.setup.validation is not None
         if self._potential is None:
             self._potential = Potential(
-                self.setup.model,
+                self.task.model,
                 params,
                 self.setup.backend,
                 embedding=self.setup.config.model.embedding,
             )
         self._potential.set_params(params)
-        systems = self.setup.validation.systems
-        weighted = self.setup.loss.coefficients
-        each = (compare(self._potential, system, coefficients=weighted) for system in systems)
+        weighted = self.task.loss.coefficients
+        each = (compare(self._potential, x, coefficients=weighted) for x in self._systems)
         errors = sum(each, Errors())
         row = f"{step:6d} " + " ".join(f"{x:12.6e}" for x in _numbers(errors))
         try:
@@ -146,9 +159,8 @@ class FullValidation:
             path = self._path(step)
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, content)
-        return f"all validation data at step {step}: {metric} {value:.4e}" + (
-            ", among the best" if best else ""
-        )
+        said = f"all validation data at step {step}: {metric} {value:.4e}"
+        return self.task.titled(f"{said}, among the best" if best else said)
 
 
 def _numbers(errors: Errors) -> list[float]:

@@ -13,8 +13,9 @@ from ...data import Sampler
 from ...descriptors import Planner
 from ...loss import LossConfig, compute_loss
 from ...tree import Tree, map_leaves
-from ..setup.source import HostBatch, Source
-from ..step.shapes import Shapes, atoms
+from ..setup.source import HostBatch
+from ..setup.task import Dataset, Task
+from ..step.compilations import CompiledShapes, atoms
 from ..step.step import prediction
 
 #: How many frames the error is taken from that chooses the best model.
@@ -41,7 +42,7 @@ class MetricEvaluator:
         """Compile the prediction once."""
         # The loss of a few frames is cheap, and never worth compiling.
         self._numpy = get_backend("numpy")
-        self._shapes = Shapes(self.backend.static_shapes)
+        self._shapes = CompiledShapes(self.backend.static_shapes)
         self._predict = self.backend.compile(prediction(self.backend, self.model, self.loss))
 
     def metrics(self, params: Tree, work: HostBatch, lr: float) -> dict[str, float]:
@@ -67,31 +68,31 @@ class MetricEvaluator:
 
 @dataclass(frozen=True)
 class Validator:
-    """Validation data, and how they are drawn."""
+    """Errors of a task on its validation data."""
 
+    task: Task
     evaluator: MetricEvaluator
-    source: Source
+    data: Dataset
     sampler: Sampler
-    numb_btch: int
-    sizes: Sequence[int]  #: frames in a batch of each system
 
     def batch_metrics(self, params: Tree, lr: float) -> dict[str, float]:
-        """Return the metrics of the next ``numb_btch`` batches.
+        """Return the mean metrics of the next ``numb_btch`` batches.
 
         Parameters
         ----------
         params
             Nested, arrays of the backend.
         """
-        works = [self.source.work(*self.sampler.next()) for _ in range(self.numb_btch)]
+        source, number = self.data.source, self.data.numb_btch
+        works = [source.work(*self.sampler.next()) for _ in range(number)]
         return self._mean(params, works, lr)
 
     def score(self, params: Tree) -> float:
         """Return √loss with the prefactors' limits, over frames that are always the same."""
         works = [
-            self.source.work(k, frames)
-            for k, chosen in self.source.spread_frames(FRAMES)
-            for frames in _batches(chosen, self.sizes[k])
+            self.data.source.work(k, frames)
+            for k, chosen in self.data.source.spread_frames(FRAMES)
+            for frames in _batches(chosen, self.data.sizes[k])
         ]
         return self._mean(params, works, 0.0)["rmse"]
 

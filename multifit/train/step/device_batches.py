@@ -1,10 +1,9 @@
-"""Batches on the device, and what of them can be computed once for all steps."""
+"""Batches on the device, prepared as far as no trained parameter matters."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -12,10 +11,11 @@ import numpy as np
 
 from ... import models as mdl
 from ...backend import Backend
+from ...batching.types import Batch, map_arrays
 from ...descriptors import Plan, Planner
 from ...tree import Tree, map_leaves, walk
 from ..profile.recorder import OFF, Recorder
-from ..setup.memory import available
+from ..setup.host_memory import available
 from ..setup.source import HostBatch, Source
 
 #: Part of the host's free memory for batches of one frame, which come again in the next epoch, and
@@ -28,15 +28,15 @@ class DeviceBatch:
     """A batch whose arrays are those of the backend."""
 
     work: HostBatch  #: what it was made of, as NumPy arrays
-    batch: Tree
+    batch: Batch
     label: dict[str, Any]
     plan: Plan | None  #: the plan for which it was made
     ready: bool = True  #: whether it was made at all
 
 
 @dataclass
-class BatchCache:
-    """The batches of a source on the device; those of one frame are made once, while they fit.
+class DeviceBatches:
+    """Makes the batches of a source on the device; those of one frame are kept, while they fit.
 
     On a CPU, all that depends on where the atoms are, and on nothing that is trained, is computed
     here rather than in every step.
@@ -52,9 +52,6 @@ class BatchCache:
     params: Tree
     planner: Planner
     recorder: Recorder = OFF
-    _kept: dict[tuple[int, int], DeviceBatch] = field(default_factory=dict)
-    _used: int = 0
-    _lock: Lock = field(default_factory=Lock)  #: a thread draws, and the loop may renew
 
     def __post_init__(self) -> None:
         """Look how much memory there is."""
@@ -63,52 +60,42 @@ class BatchCache:
 
     def draw(self, system: int, frames: np.ndarray) -> DeviceBatch:
         """Return the batch of some frames of a system, for the plan as it is now."""
-        known = self._kept.get((system, int(frames[0]))) if len(frames) == 1 else None
-        if known is not None:
-            return self.renewed(known, self.planner.plan)
-        made = self._prepare(self.source.work(system, frames, self.recorder))
-        if self._keep(made):
-            self.source.forget(system, int(frames[0]))
-        return made
+        known = self.source.cache.batch((system, int(frames[0]))) if len(frames) == 1 else None
+        if known is None:
+            return self._made(self.source.work(system, frames, self.recorder))
+        return self.renewed(known, self.planner.plan)
 
     def renewed(self, prepared: DeviceBatch, plan: Plan | None) -> DeviceBatch:
         """Return the batch for a plan; it is the same one if it was made for it."""
         if prepared.ready and prepared.plan is plan:
             return prepared
-        made = self._prepare(prepared.work)
-        self._keep(made)
+        return self._made(prepared.work)
+
+    def _made(self, work: HostBatch) -> DeviceBatch:
+        """Return the batch on the device, which is kept if it is of one frame."""
+        made = self._prepare(work)
+        if made.ready and len(work.frames) == 1:
+            key = work.system, int(work.frames[0])
+            self.source.cache.keep_batch(key, made, _nbytes(made), self._limit)
         return made
 
     def _prepare(self, work: HostBatch) -> DeviceBatch:
         span, plan, host = self.recorder.span, self.planner.plan, work.batch
         if not self.planner.covers(work.nearest):
             # Polynomials would be of points far outside: the loop lets the intervals grow first.
-            return DeviceBatch(work, {}, {}, plan, ready=False)
+            return DeviceBatch(work, host, {}, plan, ready=False)
         if self.backend.on_cpu and not self.source.loss.needs_hessian:
             with span("geometry of the pairs"):
-                given = host if plan is None else {**host, "plan": plan.host}
-                host = mdl.prepared(xp, self.source.model, self.params, given)
-                host = {key: x for key, x in host.items() if key != "plan"}
+                if plan is not None:
+                    host = {**host, "plan": plan.host}
+                host = mdl.prepared(xp, self.source.model, self.params, host)
+                host.pop("plan", None)
         with span("copy to the device"):
-            batch, label = (map_leaves(self.backend.as_input, x) for x in (host, work.label))
+            batch = map_arrays(self.backend.as_input, host)
+            label = map_leaves(self.backend.as_input, work.label)
         if plan is not None:
             batch["plan"] = plan.device
         return DeviceBatch(work, batch, label, plan)
-
-    def _keep(self, prepared: DeviceBatch) -> bool:
-        """Keep a batch of one frame if there is room, and say whether; what was kept makes way."""
-        work = prepared.work
-        if len(work.frames) > 1 or not prepared.ready:
-            return False
-        key, size = (work.system, int(work.frames[0])), _nbytes(prepared)
-        with self._lock:
-            old = self._kept.pop(key, None)
-            self._used -= 0 if old is None else _nbytes(old)
-            if self._used + size > self._limit:
-                return False
-            self._used += size
-            self._kept[key] = prepared
-        return True
 
 
 def _nbytes(prepared: DeviceBatch) -> int:

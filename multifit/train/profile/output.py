@@ -1,26 +1,24 @@
-"""What a recorder found, as a table and as a timeline for https://ui.perfetto.dev."""
+"""The times of a recorder, as a table and as a timeline for https://ui.perfetto.dev."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
 from ... import files
+from ...config import Config
 from ...console.tables import plain_table
 from ...console.words import counted
 from ...errors import ConfigError, TrainingError
+from .breakdown import Breakdown
 from .recorder import BATCH, BESIDE, MAIN, STEP, Part, Recorder
-
-if TYPE_CHECKING:
-    from ...config import Config
-    from .breakdown import Breakdown
 
 FILE = "profile.json"
 
-#: What of an outermost span is in none of those within it.
+#: The name of the time of an outermost span that is in none of those within it.
 REST = "other"
 
 
@@ -37,7 +35,7 @@ def check_file(config: Config, output: Path) -> None:
         )
 
 
-def report(
+def write_profile(
     recorder: Recorder, breakdown: Breakdown | None, output: Path, console: Console | None
 ) -> None:
     """Write the timeline and, with a console, print the tables."""
@@ -53,8 +51,8 @@ def report(
     else:
         console.print("no step came after the first and those that compiled: give more numb_steps")
     if breakdown is not None:
-        console.print(_table_of_parts(breakdown))
-        for line in _notes(breakdown):
+        console.print(breakdown.table())
+        for line in breakdown.notes():
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"timeline in {path}: open https://ui.perfetto.dev and drop the file there",
@@ -133,39 +131,6 @@ def _cells(part: Part, title: str, number: int, each: float) -> tuple[str, ...]:
     return name, str(part.calls), median, f"{mean * 1e3:.2f}", percent, f"{part.total:.2f}"
 
 
-def _table_of_parts(breakdown: Breakdown) -> Any:
-    """Return the parts of the step itself: differences of computations that do more and more."""
-    table = plain_table("parts of a step alone")
-    table.add_column("", no_wrap=True, min_width=20)
-    table.add_column("ms", justify="right")
-    table.add_column("%", justify="right")
-    whole, before = breakdown.stages[-1][1], 0.0
-    for name, seconds in breakdown.stages:
-        more, before = seconds - before, seconds
-        table.add_row(name, f"{more * 1e3:.2f}", f"{100 * more / whole:.1f}")
-    table.add_section()
-    table.add_row("the step itself", f"{whole * 1e3:.2f}", "100.0")
-    return table
-
-
-def _notes(breakdown: Breakdown) -> list[str]:
-    """Return what was measured, and the matrix products that no step can do without."""
-    floor, whole = breakdown.floor, breakdown.stages[-1][1]
-    measured = (
-        f"medians of {breakdown.calls} calls on the last batch ({counted(breakdown.atoms, 'atom')})"
-        ", after the run and with no other thread; each line is what it adds"
-    )
-    if floor is None:
-        return [measured]
-    return [
-        measured,
-        f"the matrix products of the fitting nets alone ({floor.passes} passes, "
-        f"{floor.operations / 1e9:.3g} GFLOP) take {floor.seconds * 1e3:.2f} ms, at "
-        f"{floor.operations / floor.seconds / 1e9:.3g} GFLOP/s; a step takes "
-        f"{whole / floor.seconds:.2f} times as long",
-    ]
-
-
 def trace(recorder: Recorder, breakdown: Breakdown | None) -> dict[str, Any]:
     """Return the timeline in Chrome's trace-event format, with the sums of all spans beside it."""
     events: list[dict[str, Any]] = []
@@ -198,18 +163,10 @@ def trace(recorder: Recorder, breakdown: Breakdown | None) -> dict[str, Any]:
             "sums": sums,
             "compiled": recorder.compiled,
             "dropped_spans": sum(dropped for _, _, dropped in recorder.timeline()),
-            "breakdown": None if breakdown is None else _as_dict(breakdown),
+            "breakdown": None if breakdown is None else breakdown.as_dict(),
         },
     }
 
 
 def _numbers(part: Part) -> dict[str, float]:
     return {"calls": part.calls, "median_s": part.median, "total_s": part.total}
-
-
-def _as_dict(breakdown: Breakdown) -> dict[str, Any]:
-    floor = breakdown.floor
-    found = {"atoms": breakdown.atoms, "calls": breakdown.calls, "stages_s": dict(breakdown.stages)}
-    if floor is not None:
-        found |= {"floor_s": floor.seconds, "floor_operations": floor.operations}
-    return found

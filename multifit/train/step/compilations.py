@@ -1,4 +1,4 @@
-"""The shapes of batches, each of which some backends compile anew."""
+"""The shapes of batches that were compiled, on backends that compile each."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ def signature(*trees: Mapping[str, Any]) -> Signature:
 
 
 @dataclass
-class Shapes:
-    """Those that were met.
+class CompiledShapes:
+    """The shapes of arrays that a compiled function was called with.
 
     Parameters
     ----------
     count
-        Whether a new one costs a compilation; else none is ever new.
+        True if a new one costs a compilation; else none is ever new.
     """
 
     count: bool
-    _met: set[Signature] = field(default_factory=set)
+    _known: set[Signature] = field(default_factory=set)
 
     def is_new(self, *trees: Mapping[str, Any]) -> bool:
-        """Return whether arrays of these shapes come for the first time, and remember them."""
+        """Return True if arrays of these shapes come for the first time, and remember them."""
         if not self.count:
             return False
         found = signature(*trees)
-        new = found not in self._met
-        self._met.add(found)
+        new = found not in self._known
+        self._known.add(found)
         return new
 
 
@@ -50,7 +50,7 @@ def announced(
     tell
         Is called with the number of atoms before a batch of a new shape is compiled.
     """
-    shapes = Shapes(backend.static_shapes)
+    shapes = CompiledShapes(backend.static_shapes)
 
     def watched(params: Any, frozen: Any, state: Any, batch: Any, label: Any, scalars: Any) -> Any:
         if shapes.is_new(batch, label):

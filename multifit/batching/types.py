@@ -1,0 +1,53 @@
+"""The arrays of a batch, by name, with their shapes and units.
+
+A batch has N places for atoms, sorted by type whichever frame an atom is in; of type a there are
+n_a. Places and frames that pad have a mask, or a number of atoms, of zero. ``Array`` is a NumPy
+array on the host and an array of the backend on the device. Parameters of frames and atoms have the
+units of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NotRequired, TypedDict, cast
+
+from ..tree import map_leaves
+
+Array = Any
+
+
+class Centres(TypedDict):
+    """The atoms of one type as centres."""
+
+    frame: Array  #: frame of each atom, int64, (n_a,)
+    atom: Array  #: atom in its frame, int64, (n_a,)
+    mask: Array  #: 1 for a real atom, 0 for a place that pads, (n_a,)
+    aparam: NotRequired[Array]  #: atomic parameters, (n_a, numb_aparam)
+
+
+class Table(TypedDict):
+    """The neighbours of one type around all atoms, at most k of an atom."""
+
+    rij: Array  #: vectors from the centre to the neighbour, Å, (N, 3, k)
+    index: Array  #: place of the neighbour among N, or N + that among ``ghosts``, int64, (N, k)
+    mask: Array  #: 1 for a pair, 0 for an empty column, (N, k)
+    near: Array  #: zeros; the first m of the k columns are those of near pairs, (m,)
+
+
+class Batch(TypedDict):
+    """Frames and their neighbours as the core takes them; keys are types as strings."""
+
+    natoms: Array  #: real atoms of each frame, as floats; 0 for a frame that pads, (nframes,)
+    atype: Array  #: type of each place, int64, (N,)
+    centres: dict[str, Centres]  #: of the types that are in the batch
+    tables: NotRequired[dict[str, Table]]  #: until :func:`multifit.models.prepared` replaces them
+    geometry: NotRequired[dict[str, Any]]  #: opaque: what the descriptor makes of the tables once
+    plan: NotRequired[dict[str, Any]]  #: opaque: how the descriptor evaluates, if it plans
+    ghosts: NotRequired[Array]  #: zeros; places for ghosts at which pairs may end, (M,)
+    directions: NotRequired[Array]  #: atoms that columns of the Hessian move, (natoms, m)
+    fparam: NotRequired[Array]  #: frame parameters, (nframes, numb_fparam)
+
+
+def map_arrays(f: Callable[[Any], Any], batch: Batch) -> Batch:
+    """Return the batch with f applied to every array."""
+    return cast(Batch, map_leaves(f, batch))

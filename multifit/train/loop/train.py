@@ -1,0 +1,121 @@
+"""A whole run: set up, begin, loop, finish."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from ... import files
+from ...backend import Backend
+from ...config import Config
+from ...errors import TrainingError
+from ..profile.output import check_file, write_profile
+from ..profile.recorder import OFF, Recorder
+from ..report.progress import Display
+from ..setup.features import require_all
+from ..setup.outputs import check_outputs
+from ..setup.setup import set_up
+from ..start.begin import Start, begin
+from ..start.introduction import introduction
+from ..start.prepare import prepare
+from ..start.run import Run
+from ..step.measure import LastStep, break_down
+from .finish import finish
+from .run import run_steps
+
+
+def train(
+    config: Config,
+    backend: Backend,
+    *,
+    base: Path,
+    output: Path,
+    start: Start | None = None,
+    console: Console | None = None,
+    quiet: bool = False,
+    began: float | None = None,
+    profile: bool = False,
+) -> int:
+    """Train a model and write it; return the exit code.
+
+    Parameters
+    ----------
+    config
+        The settings, from :func:`multifit.config.load`.
+    base
+        The folder against which paths of data are resolved.
+    output
+        The folder to write into.
+    start
+        What to start from.
+    began
+        When the command was given, by :func:`time.monotonic`; now if not given.
+    profile
+        True to take the times of all that a run does, to print them, and to write the timeline
+        ``profile.json``; the parts of a step are compiled and measured after the run.
+
+    Raises
+    ------
+    ConfigError, DataError, TrainingError, FileFormatError
+        With one sentence for the user; nothing that was there before is lost.
+    """
+    require_all(config, backend)
+    began = time.monotonic() if began is None else began
+    console = console or Console()
+    check_outputs(config, output)
+    recorder = Recorder() if profile else OFF
+    if profile:
+        check_file(config, output)
+    with recorder.span("open the data"):
+        setup = set_up(config, backend, base)
+    _make_folders(output, config)
+    with recorder.span("statistics and parameters"):
+        run, notes = begin(setup, start or Start(), output)
+    last = LastStep() if profile else None
+    shown = config.training
+    with Display(
+        console,
+        setup.numb_steps,
+        run.state.step,
+        quiet=quiet or not shown.disp_training,
+        timings=shown.time_training,
+    ) as display:
+        for line in introduction(setup, notes):
+            display.say(line)
+        code = 0
+        if _is_left(run, display):
+            with contextlib.ExitStack() as stack:
+                code = run_steps(prepare(run, display, recorder, last, stack), began)
+    if code == 0:
+        with recorder.span("evaluate and write the model"):
+            finish(run, console, quiet)
+    if last is not None:
+        if code == 0 and not quiet:
+            console.print("measuring the parts of a step …", highlight=False)
+        parts = break_down(last, run.trainable, run.moments) if code == 0 else None
+        write_profile(recorder, parts, output, None if quiet else console)
+    return code
+
+
+def _is_left(run: Run, display: Display) -> bool:
+    """Return True if there are steps to do, and say what follows if there are none."""
+    step = run.state.step
+    if step < run.setup.numb_steps:
+        return True
+    display.say(f"the model of step {step} is written without further training")
+    return False
+
+
+def _make_folders(output: Path, config: Config) -> None:
+    """Make the folders that are written into, and clear them of what a killed run left."""
+    for folder in (output, (output / config.training.save_ckpt).parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise TrainingError(
+                f"the output folder {folder} can not be made ({exc.strerror}); choose another"
+            ) from exc
+        files.remove_stale(folder)

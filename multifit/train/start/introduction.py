@@ -1,0 +1,53 @@
+"""The lines with which a run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ... import models as mdl
+from ...config import notes as config_notes
+from ...console.words import counted
+from ...tree import flatten
+from ..setup.dos_grid import about_grid
+from ..setup.labels import missing
+from ..setup.setup import Setup
+from ..setup.task import Task
+
+
+def introduction(setup: Setup, notes: Sequence[str]) -> Iterator[str]:
+    """Yield what is going to be trained on what.
+
+    Parameters
+    ----------
+    notes
+        What else there is to say.
+    """
+    for task in setup.tasks:
+        yield from map(task.titled, _about(setup, task))
+    yield from config_notes(setup.config)
+    yield from notes
+
+
+def _about(setup: Setup, task: Task) -> Iterator[str]:
+    """Yield the lines on a task."""
+    model, data = task.model, task.data
+    systems = data.training.source.systems
+    frames = sum(system.nframes for system in systems)
+    flat, names = flatten(mdl.init(model, 0, 0)), set(mdl.trainable_names(model))
+    count = sum(np.size(x) for name, x in flat.items() if name in names)
+    version, needs = setup.backend.describe()["version"], model.descriptor.requires()
+    yield (
+        f"{setup.backend.name} {version}: {count:,} trainable parameters, "
+        f"types {' '.join(model.type_map)}, sel {list(needs.sel)}, "
+        f"rcut {needs.rcut} Å"
+    )
+    yield (
+        f"training on {counted(frames, 'frame')} in {counted(len(systems), 'system')}, "
+        f"{counted(setup.numb_steps, 'step')}"
+    )
+    yield from missing("", systems, task.loss)
+    if data.validation is not None:
+        yield from missing("the validation data ", data.validation.source.systems, task.loss)
+    yield from about_grid(setup.config, model, systems)

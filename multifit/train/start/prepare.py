@@ -1,0 +1,147 @@
+"""The objects that the training loop uses: compiled steps, batches, validation and curves."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import secrets
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...tree import Flat
+from ..profile.recorder import Recorder
+from ..report.lcurve import LearningCurve, tensorboard
+from ..report.progress import Display
+from ..setup.task import Task, by_task
+from ..step.compilations import announced
+from ..step.device_batches import DeviceBatches
+from ..step.measure import LastStep
+from ..step.prefetch import StepInput, prefetch
+from ..step.step import Objective, scalars, train_step
+from ..step.task_sampler import TaskSampler
+from ..validation.full_validation import FullValidation
+from ..validation.validate import FRAMES, MetricEvaluator, Validator
+from .run import Run, names_of
+
+#: f(what is compiled, number of atoms, in_step=whether the next step waits for it)
+Tell = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class TaskStep:
+    """The training step of a task."""
+
+    task: Task
+    call: Callable[..., Any]  #: as :func:`multifit.train.step.step.train_step` returns it
+    names: frozenset[str]  #: of the parameters that the task uses
+    batches: DeviceBatches
+
+    def of(self, flat: Flat) -> Flat:
+        """Return the parameters that the task uses out of those of a run."""
+        return {name: x for name, x in flat.items() if name in self.names}
+
+
+@dataclass(frozen=True)
+class LoopObjects:
+    """Everything that the training loop uses, ready."""
+
+    run: Run
+    display: Display
+    recorder: Recorder
+    steps: list[TaskStep]
+    inputs: Generator[StepInput]
+    validators: list[Validator]  #: of the tasks that have validation data
+    full: list[FullValidation]
+    curve: LearningCurve
+    board: Any | None  #: the TensorBoard writer, if one is wanted
+
+
+def prepare(
+    run: Run,
+    display: Display,
+    recorder: Recorder,
+    last: LastStep | None,
+    stack: contextlib.ExitStack,
+) -> LoopObjects:
+    """Return what the loop uses; the stack closes files and ends the thread.
+
+    Parameters
+    ----------
+    last
+        Remembers the last step, to be measured after the run; None if it is not.
+    """
+    setup, training = run.setup, run.setup.config.training
+    after, tasks = run.state.step, run.setup.tasks
+    seed = training.seed if training.seed is not None else secrets.randbits(31)
+    sampler = TaskSampler(tasks, seed)
+    if run.state.sampler:
+        sampler.restore(run.state.sampler)
+
+    def tell(what: str, natoms: int, in_step: bool = True) -> None:
+        recorder.compiling(what)
+        display.compiling(what, natoms, in_step)
+
+    with recorder.span("prepare the validation"):
+        validators = prepare_validation(run, seed, tell)
+    full = [FullValidation(setup, each.task, run.output, after) for each in validators]
+    steps = [prepare_step(run, task, recorder, last, tell) for task in tasks]
+    board = None
+    if training.tensorboard:
+        board = tensorboard(run.output / training.tensorboard_log_dir)
+        stack.callback(board.close)
+    names = [task.metric(name) for task in tasks for name in task.loss.metric_names]
+    curve = LearningCurve(run.output / training.disp_file, names, bool(validators), after)
+    stack.callback(curve.close)
+    values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
+    inputs = prefetch([step.batches for step in steps], sampler, values)
+    stack.enter_context(contextlib.closing(inputs))
+    return LoopObjects(run, display, recorder, steps, inputs, validators, full, curve, board)
+
+
+def prepare_step(
+    run: Run, task: Task, recorder: Recorder, last: LastStep | None, tell: Tell
+) -> TaskStep:
+    """Return the compiled training step of a task, and its batches."""
+    setup, training = run.setup, run.setup.config.training
+
+    def select(params: Any) -> Any:
+        return task.parameters(params, setup.aliases)
+
+    objective = Objective(setup.backend, task.model, task.loss, select)
+    step = train_step(objective, setup.adam, training.ema_decay if training.enable_ema else None)
+    if last is not None:
+        step = last.watched(objective, step)
+    tell_of_step = functools.partial(tell, task.titled("the training step"))
+    call = announced(setup.backend, step, tell_of_step)
+    names = names_of(setup, task, {**run.frozen, **run.trainable})
+    source, planner = task.data.training.source, run.planners[task.name]
+    batches = DeviceBatches(source, setup.backend, run.numpy_params(task), planner, recorder)
+    return TaskStep(task, call, frozenset(names), batches)
+
+
+def prepare_validation(run: Run, seed: int, tell: Tell) -> list[Validator]:
+    """Return the validators of the tasks that have validation data.
+
+    They continue where an earlier run stopped, unless the validation data are others now.
+    """
+    setup, found = run.setup, []
+    states: Mapping[str, Any] = by_task(setup.tasks, run.state.validation_sampler)
+    for k, task in enumerate(setup.tasks):
+        data = task.data.validation
+        if data is None:
+            continue
+        for system, frames in data.source.spread_frames(FRAMES):
+            data.source.batcher.reserve(data.source.load(system, frames)[0])
+        announce = functools.partial(tell, task.titled("the validation"), in_step=False)
+        planner = run.planners[task.name]
+        evaluator = MetricEvaluator(setup.backend, task.model, task.loss, planner, announce)
+        sampler, state = data.sampler(seed + 1 + 2 * k), states[task.name]
+        nframes = [system.nframes for system in data.source.systems]
+        if state and np.array_equal(state["nframes"], nframes):
+            sampler.restore(state)
+        found.append(Validator(task, evaluator, data, sampler))
+    return found

@@ -1,0 +1,61 @@
+"""The state of a run that a checkpoint continues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ... import models as mdl
+from ...errors import TrainingError
+from ..setup.dos_grid import lost_energies
+from ..setup.setup import Setup
+from . import changes as changes
+from . import checkpoint as ckpt
+from .finetune import require_davg
+from .mismatch import require_same
+
+
+def restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
+    """Return the state of a checkpoint, and the differences to the run that wrote it."""
+    (task,) = setup.tasks  # a file holds one model
+    theirs, state, _ = ckpt.read(path)
+    require_same(task.model, theirs, path)
+    require_davg(task.model, state.params, path)
+    _require_bias(task.model, theirs, path)
+    notes = [f"continuing {path} from step {state.step}"]
+    if state.step >= setup.numb_steps:
+        notes.append(f"nothing is left to train: the run has {setup.numb_steps} steps")
+    systems = task.data.training.source.systems
+    nframes = np.array([system.nframes for system in systems], dtype=np.int64)
+    state.sampler, warning = changes.other_frames(state.sampler, nframes)
+    given = setup.config.model_dump(mode="json")
+    if state.input:  # checkpoints of the first version have none
+        notes += changes.notes(state.input, given, resized=bool(warning))
+    notes += [warning] if warning else []
+    return state, notes + lost_energies(task.model, theirs)
+
+
+def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:
+    """Raise TrainingError if the biases that are fixed are not those of the checkpoint."""
+    mine, before = model.fixed_bias, theirs.fixed_bias
+    if np.array_equal(mine, before, equal_nan=True):
+        return
+    if model.output.components:
+        others = ~((mine == before) | (np.isnan(mine) & np.isnan(before))).all(axis=1)
+        names = ", ".join(model.type_map[a] for a in np.flatnonzero(others))
+        what = f"is not what {path} was trained with for {names}"
+    else:
+        what = f"fixes {_fixed(model)}, but {path} was trained with {_fixed(theirs)}"
+    raise TrainingError(
+        f"model.preset_out_bias {what}: change it back, or use --init-model to begin a new run "
+        "with it"
+    )
+
+
+def _fixed(model: mdl.Model) -> str:
+    """Return the biases that the settings fix, with their types."""
+    unit = model.output.unit
+    fixed = [a for a, value in enumerate(model.fixed_bias[:, 0]) if not np.isnan(value)]
+    given = (f"{model.type_map[a]} at {model.fixed_bias[a, 0]:g} {unit}" for a in fixed)
+    return ", ".join(given) or f"no {model.output.title}"

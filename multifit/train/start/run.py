@@ -1,0 +1,135 @@
+"""The state of a run in progress."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ... import models as mdl
+from ...descriptors import Planner
+from ...errors import TrainingError
+from ...optim import adam as opt
+from ...tree import Flat, Tree, flatten, map_leaves, unflatten, walk
+from ..setup.checkpoint_files import file_name, set_aside
+from ..setup.setup import Setup
+from ..setup.task import Task, nested
+from . import checkpoint as ckpt
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Run:
+    """A run in progress: parameters on the backend, and the rest of its state.
+
+    Attributes
+    ----------
+    trainable, frozen
+        The parameters of all tasks; those that are shared are there once.
+    moments
+        The optimizer's, of the trainable ones.
+    planners
+        The planner of each task's descriptor, by the task's name.
+    """
+
+    setup: Setup
+    state: ckpt.State
+    output: Path
+    trainable: Flat
+    frozen: Flat
+    moments: dict[str, Flat]
+    planners: dict[str, Planner]
+
+    def params(self, task: Task) -> Tree:
+        """Return the nested parameters of a task, on the backend."""
+        return task.parameters(unflatten({**self.frozen, **self.trainable}), self.setup.aliases)
+
+    def numpy_params(self, task: Task) -> Tree:
+        """Return the nested parameters of a task as NumPy arrays."""
+        return map_leaves(self.setup.backend.to_numpy, self.params(task))
+
+    def averaged_params(self, task: Task) -> Tree:
+        """Return the moving averages of the parameters of a task as NumPy arrays."""
+        flat = unflatten({**self.frozen, **self.moments["ema"]})
+        return map_leaves(self.setup.backend.to_numpy, task.parameters(flat, self.setup.aliases))
+
+    def update(self, trainable: Flat, moments: Mapping[str, Flat]) -> None:
+        """Replace parameters of a task, and their moments, by those of the next step."""
+        self.trainable = _replaced(self.trainable, trainable)
+        self.moments = {key: _replaced(self.moments[key], flat) for key, flat in moments.items()}
+
+    def to_numpy(self, flat: Flat) -> Flat:
+        """Return a flat dict with NumPy arrays."""
+        return {key: self.setup.backend.to_numpy(x) for key, x in flat.items()}
+
+    def content(self, task: Task, params: Tree) -> dict[str, Any]:
+        """Return the content of a model file of a task."""
+        script = self.setup.config.model.model_dump(mode="json")
+        script["descriptor"]["sel"] = list(task.model.descriptor.requires().sel)
+        del script["embedding"]  # how a run computes says nothing about the model
+        script["type_map"] = list(task.model.type_map)
+        return ckpt.model_content(
+            task.model, params, script, self.setup.backend.name, task.loss.coefficients
+        )
+
+    def save(self) -> Path:
+        """Write the checkpoint of this step, and return its path.
+
+        Checkpoints of later steps are of a run that was given up: they make way.
+        """
+        (task,) = self.setup.tasks  # a file holds one model
+        prefix, state = self.setup.config.training.save_ckpt, self.state
+        state.moments = {key: self.to_numpy(flat) for key, flat in self.moments.items()}
+        state.series = nested({key: each.state() for key, each in self.planners.items()})
+        path = self.output / file_name(prefix, state.step)
+        ckpt.write(path, self.content(task, self.numpy_params(task)), state)
+        log.info("wrote %s", path)
+        set_aside(self.output, prefix, state.step)
+        return path
+
+
+def _replaced(old: Flat, new: Flat) -> Flat:
+    """Return new entries and those of the old ones that they do not replace."""
+    return {**{name: x for name, x in old.items() if name not in new}, **new}
+
+
+def split_parameters(setup: Setup, params: Tree) -> tuple[Flat, Flat]:
+    """Return the parameters that are trained and the others, flat, on the backend.
+
+    Parameters
+    ----------
+    params
+        Those of all tasks, nested, tied and as NumPy arrays.
+    """
+    flat = flatten(map_leaves(setup.backend.asarray, params))
+    names = {
+        task.parameter(each) for task in setup.tasks for each in mdl.trainable_names(task.model)
+    }
+    trainable = {key: x for key, x in flat.items() if key in names}
+    if not trainable:
+        raise TrainingError("nothing is trainable: set trainable in descriptor or fitting_net")
+    return trainable, {key: x for key, x in flat.items() if key not in names}
+
+
+def initial_moments(setup: Setup, known: Mapping[str, Flat], trainable: Flat) -> dict[str, Flat]:
+    """Return the optimizer's moments, from a checkpoint where it has them."""
+    backend = setup.backend
+    host = {key: backend.to_numpy(x) for key, x in trainable.items()}
+    zeros = opt.init(host)
+    fresh = {"m": zeros["m"], "v": zeros["v"]}
+    if setup.config.training.enable_ema:
+        fresh["ema"] = host
+    # A parameter that was frozen before has no moments yet.
+    return {
+        moment: {key: backend.asarray({**flat, **known.get(moment, {})}[key]) for key in flat}
+        for moment, flat in fresh.items()
+    }
+
+
+def names_of(setup: Setup, task: Task, flat: Flat) -> set[str]:
+    """Return the names of the parameters in a flat dict that a task uses, shared ones included."""
+    names = unflatten({key: key for key in flat})
+    return {key for _, key in walk(task.parameters(names, setup.aliases))}
