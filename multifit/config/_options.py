@@ -23,7 +23,7 @@ class OptionsSection(t.Section):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """Give the fields the ranges of the table, before the schema is built from them."""
+        """Give the fields the ranges of the table; the schema is built later (``defer_build``)."""
         super().__pydantic_init_subclass__(**kwargs)
         for name, field in cls.model_fields.items():
             if name in cls.ranges:
