@@ -17,6 +17,7 @@ from multifit.backend import get_backend
 from multifit.batching import partition
 from multifit.batching.adaptive import COMPILATION, AdaptiveShapes
 from multifit.batching.shapes import Shape, Shapes
+from multifit.descriptors.se_e2_a import SeE2A
 from multifit.dos import Grid, even_grid
 from multifit.errors import DataError, UnsupportedError
 from multifit.inference import neighbor_lists, runner
@@ -231,7 +232,8 @@ def test_orders_do_not_last_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_neighbours_of_neighbours_are_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part has no ghosts of the second hop: with message passing, frames stay whole."""
-    monkeypatch.setattr(runner, "hops", lambda model: 2)
+    requires = SeE2A.requires
+    monkeypatch.setattr(SeE2A, "requires", lambda self: replace(requires(self), hops=2))
     system, sizes = cluster(32, 0), []
     potential = Potential(build(), draw(build()), atoms_at_once=8)
     networks, start = potential.runner.evaluator, potential.runner.evaluator.start
