@@ -1,4 +1,4 @@
-"""A descriptor in a package of its own: weighted sums of trainable Gaussians of the distance."""
+"""A descriptor in a package of its own: sums of trainable Gaussians of the distance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from multifit.descriptors import ForwardDescriptor, Pairs, switch
 
 @dataclass(frozen=True)
 class Gaussians(ForwardDescriptor):
-    """D_ik = Σ_j w(r_ij) c_bk exp(−η_k² (r_ij − μ_k)²), where b is the type of the neighbour j."""
+    """D_ik = Σ_j w(r_ij) c_bk exp(−η_k² (r_ij − μ_k)²); b is the type of neighbour j."""
 
     name: ClassVar[str] = "gaussians"
     number: int = 8  #: of Gaussians
@@ -53,9 +53,8 @@ class Gaussians(ForwardDescriptor):
     def features(self, arithmetic: Any, params: Any, pairs: Pairs) -> Any:
         """Return D, (N, number)."""
         xp = arithmetic.xp
-        # An empty slot gets the length 1, so that its derivative is finite.
-        r = xp.sqrt(xp.sum(pairs.rij * pairs.rij, axis=1) + (1.0 - pairs.mask))
+        r = xp.sqrt(xp.sum(pairs.rij * pairs.rij, axis=1) + (1.0 - pairs.mask))  # 1 if empty
         w = switch(xp, r, 0.5 * self.rcut, self.rcut) * pairs.mask
-        x = (r[:, :, None] - params["centre"][None, None, :]) * params["width"][None, None, :]
+        x = (r[:, :, None] - params["centre"]) * params["width"]
         c = xp.take(params["weight"], pairs.neighbour, axis=0)[None, :, :]
         return xp.sum(w[:, :, None] * c * xp.exp(-(x * x)), axis=1)

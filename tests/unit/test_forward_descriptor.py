@@ -1,0 +1,117 @@
+"""A descriptor with attention and messages in the place of any other: a forward pass is enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import _attention_descriptor as attention
+import numpy as np
+import pytest
+from _backends import INSTALLED
+from _cases import System, crystal, evaluate, molecule
+from _compare import same
+
+from multifit import models as mdl
+from multifit.autodiff import ReverseArithmetic
+from multifit.descriptors import ForwardDescriptor, Pairs
+from multifit.errors import FileFormatError, TrainingError
+from multifit.fitting import Fitting
+from multifit.inference.potential import Potential
+from multifit.tree import Tree, flatten
+
+
+@dataclass(frozen=True)
+class Attention(ForwardDescriptor):
+    """The descriptor of ``_attention_descriptor``: attention, and a round of messages."""
+
+    name: ClassVar[str] = "attention"
+    hops: ClassVar[int] = 2
+
+    @property
+    def dim_out(self) -> int:
+        return attention.WIDTH * (attention.AXIS + 1)
+
+    @classmethod
+    def section(cls) -> Any:
+        raise NotImplementedError
+
+    @classmethod
+    def examples(cls) -> Iterator[Attention]:
+        yield cls(attention.RCUT, (30, 40))
+
+    def init(self, seed: Any) -> Tree:
+        return attention.init(int(seed), self.ntypes)
+
+    def features(self, arithmetic: ReverseArithmetic, params: Tree, pairs: Pairs) -> Any:
+        return attention.forward(
+            arithmetic.xp, params, pairs.rij, pairs.index, pairs.mask, pairs.centre
+        )
+
+
+DESCRIPTOR = next(Attention.examples())
+MODEL = mdl.Model(("O", "H"), DESCRIPTOR, Fitting(2, DESCRIPTOR.dim_out, neuron=(6, 6)))
+PARAMS = mdl.init(MODEL, 3, 4)
+SYSTEMS = {"crystal": crystal(), "molecule": molecule()}
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)
+def test_forces_and_virial_are_derivatives_of_the_energy(system: System) -> None:
+    out, h = evaluate(MODEL, PARAMS, [system]), 1e-5
+    rng = np.random.default_rng(0)
+    move, strain = rng.normal(size=system.coord.shape), rng.normal(size=(3, 3))
+    slopes = []
+    for way, bend in ((move, np.zeros((3, 3))), (np.zeros_like(move), strain)):
+        ends = []
+        for sign in (h, -h):
+            deformed = np.eye(3) + sign * bend
+            cell = None if system.cell is None else system.cell @ deformed
+            moved = System((system.coord + sign * way) @ deformed, system.atype, cell)
+            ends.append(evaluate(MODEL, PARAMS, [moved])["energy"][0])
+        slopes.append((ends[0] - ends[1]) / (2 * h))
+    same(-(out["force"] * move).sum(), slopes[0], rtol=1e-6)
+    same(-(out["virial"][0] * strain.T).sum(), slopes[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_backends_agree(name: str) -> None:
+    for system in SYSTEMS.values():
+        got = evaluate(MODEL, PARAMS, [system], name)
+        same(got, evaluate(MODEL, PARAMS, [system]), rtol=1e-9)
+
+
+def test_messages_keep_a_frame_whole() -> None:
+    system = SYSTEMS["crystal"]
+    args = (system.coord, system.atype, system.cell)
+    same(
+        Potential(MODEL, PARAMS, atoms_at_once=2).predict(*args),
+        Potential(MODEL, PARAMS).predict(*args),
+        rtol=1e-12,
+    )
+
+
+def test_an_atom_without_neighbours_has_an_energy_and_no_force() -> None:
+    found = Potential(MODEL, PARAMS).predict(np.zeros((1, 3)), [0])
+    assert np.isfinite(found["energy"]).all()
+    assert not found["force"].any()
+
+
+def test_its_parameters_are_all_trained_and_survive_a_file() -> None:
+    names = set(MODEL.descriptor.trainable_names())
+    assert names == set(flatten(PARAMS["descriptor"]))
+    node = DESCRIPTOR.serialize(PARAMS["descriptor"], ["O", "H"])
+    node = {**node, "sel": list(node["sel"])}
+    back, params = Attention.deserialize(node)
+    assert back == DESCRIPTOR
+    same(flatten(params), flatten(PARAMS["descriptor"]), rtol=0.0)
+    del node["@variables"]["message/send"]
+    with pytest.raises(FileFormatError, match=r"descriptor\.message\.send is missing"):
+        Attention.deserialize(node)
+
+
+def test_another_type_map_is_refused() -> None:
+    own = PARAMS["descriptor"]
+    assert DESCRIPTOR.remap_types(own, DESCRIPTOR, own, [(0, 0), (1, 1)]) is own
+    with pytest.raises(TrainingError, match="cannot be fine-tuned with another type_map"):
+        DESCRIPTOR.remap_types(own, DESCRIPTOR, own, [(0, 1)])
