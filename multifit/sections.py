@@ -25,6 +25,8 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from .rules import Rule, first_broken
+
 #: Integers have to fit in 64 bits.
 TOO_LARGE = 2**63
 
@@ -39,6 +41,19 @@ class Section(BaseModel):
         allow_inf_nan=False,
         defer_build=True,  # keeps `import multifit.config` quick
     )
+
+
+class RuledSection(Section):
+    """A section whose options have relations, as data that settings of the core read, too."""
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _follows_rules(self) -> Self:
+        rule = first_broken(self, self.rules)
+        if rule is not None:
+            raise relation(rule.key, rule.says(self))
+        return self
 
 
 @dataclass(frozen=True)
@@ -253,7 +268,7 @@ BatchSize: TypeAlias = Annotated[
 # ---- descriptors --------------------------------------------------------------------------------
 
 
-class DescriptorSection(Section):
+class DescriptorSection(RuledSection):
     """The keys of ``model.descriptor`` that every descriptor has."""
 
     #: other name of a key → the key
@@ -327,9 +342,3 @@ class RadialSection(DescriptorSection):
         default=False,
         description="Whether the mean that the environment is shifted by is set to 0.",
     )
-
-    @model_validator(mode="after")
-    def _switches_before_the_cutoff(self) -> Self:
-        if self.rcut_smth >= self.rcut:
-            raise relation("rcut_smth", f"is {self.rcut_smth}, but must be < rcut, {self.rcut}")
-        return self

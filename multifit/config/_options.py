@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import types
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Lt
-from pydantic import model_validator
 
 from .. import sections as t
-from ..rules import ListRange, Range, Ranges, Rule, first_broken
+from ..rules import ListRange, Range, Ranges
 
 
-class OptionsSection(t.Section):
+class OptionsSection(t.RuledSection):
     """A section whose options have their ranges and relations from tables.
 
     The annotation of such an option is its plain type; the range is added when the class is made.
     """
 
     ranges: ClassVar[Ranges] = {}
-    rules: ClassVar[tuple[Rule, ...]] = ()
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -29,13 +27,6 @@ class OptionsSection(t.Section):
             if name in cls.ranges:
                 field.annotation = _type(cls.ranges[name])
                 field.metadata = [t.Words(cls.ranges[name].words)]
-
-    @model_validator(mode="after")
-    def _follows_rules(self) -> Self:
-        rule = first_broken(self, self.rules)
-        if rule is not None:
-            raise t.relation(rule.key, rule.says(self))
-        return self
 
 
 def _type(allowed: Range | ListRange) -> Any:

@@ -13,11 +13,13 @@ from ..backend import Arithmetic, Backend
 from ..errors import FileFormatError, TrainingError
 from ..files import check_version
 from ..neighbors.requirements import Requirements
+from ..rules import require
 from ..statistics import Sums, no_sums
 from ..support import ALL
 from ..tree import Tree, flatten, unflatten
 from ._planner import NoPlan
 from ._protocol import Features, Pullback
+from ._rules import RADIAL_RANGES
 from ._tables import columns_of, concat, join, spans
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ class ForwardDescriptor:
     neuron: tuple[int, ...] = ()
     precision: str = "float64"
     trainable: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse options out of range."""
+        require(self, {name: RADIAL_RANGES[name] for name in ("rcut", "sel", "trainable")}, ())
 
     def features(self, arithmetic: ReverseArithmetic, params: Tree, pairs: Pairs) -> Array:
         """Return the descriptor of each atom, (N, dim_out).

@@ -14,12 +14,14 @@ from ..backend import Backend
 from ..neighbors.requirements import Requirements
 from ..nn.networks import Network, Seed, child_seed, embedding_network, init_network
 from ..nn.networks import trainable_names as network_names
+from ..rules import Rule, require
 from ..statistics import Sums
 from ..support import ALL
 from ..tree import Tree, numbered
 from . import _statistics as stat
 from ._environment import Environment
 from ._planner import INNER, SeriesPlanner, series_planner
+from ._rules import RADIAL_RANGES, RADIAL_RULES
 
 if TYPE_CHECKING:
     from ..neighbors.frame import Frame
@@ -35,6 +37,7 @@ class RadialDescriptor:
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     backends: ClassVar[frozenset[str]] = ALL
+    rules: ClassVar[tuple[Rule, ...]] = RADIAL_RULES
     components: ClassVar[int]  #: of the environment that are used: 4, or 1 for the radial part
 
     rcut: float
@@ -49,6 +52,10 @@ class RadialDescriptor:
     set_davg_zero: bool = False
     activation_function: str = "tanh"
     precision: str = prec.GLOBAL
+
+    def __post_init__(self) -> None:
+        """Refuse options out of range, and those that do not go together."""
+        require(self, RADIAL_RANGES, self.rules)
 
     @property
     def ntypes(self) -> int:

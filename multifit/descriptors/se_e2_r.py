@@ -34,12 +34,14 @@ from ..backend import Arithmetic
 from ..batching.types import Table
 from ..errors import UnsupportedError
 from ..nn.networks import apply_network
+from ..rules import Rule
 from ..tree import Tree
 from . import _radial_serial as serial
 from ._chebyshev import chebyshev, coefficients, scale_of
 from ._environment import local_frames
 from ._protocol import Features, Pullback
 from ._radial import RadialDescriptor
+from ._rules import RADIAL_RULES
 from ._tables import ZONES, Spans, columns_of, concat, join, seen, slots, spans
 
 if TYPE_CHECKING:
@@ -54,15 +56,28 @@ VERSION = 2
 SCALE = 5.0
 
 
+RULES = (
+    *RADIAL_RULES,
+    Rule(
+        "type_one_side",
+        lambda o: not o.type_one_side,
+        "is false, but must be true or left out: se_e2_r has one embedding net for each type of "
+        "neighbours",
+    ),
+)
+
+
 @cache
 def _section() -> type[RadialSection]:
     """Return the class of ``model.descriptor``; pydantic takes a while to import."""
-    from pydantic import Field, model_validator
+    from pydantic import Field
 
     from .. import sections as t
 
     class SeE2RSection(t.RadialSection):
         """How the distances to the neighbours of an atom become numbers: se_e2_r."""
+
+        rules: ClassVar[tuple[Rule, ...]] = RULES
 
         type: Literal["se_e2_r"] = Field(description="Kind of descriptor.")
         type_one_side: t.Flag = Field(
@@ -75,16 +90,6 @@ def _section() -> type[RadialSection]:
             """Length of one atom's descriptor."""
             return self.neuron[-1]
 
-        @model_validator(mode="after")
-        def _is_one_sided(self) -> Self:
-            if not self.type_one_side:
-                raise t.relation(
-                    "type_one_side",
-                    "is false, but must be true or left out: se_e2_r has one embedding net for "
-                    "each type of neighbours",
-                )
-            return self
-
     return SeE2RSection
 
 
@@ -94,6 +99,7 @@ class SeE2R(RadialDescriptor):
 
     name: ClassVar[str] = "se_e2_r"
     aliases: ClassVar[tuple[str, ...]] = ("se_r",)
+    rules: ClassVar[tuple[Rule, ...]] = RULES
     components: ClassVar[int] = 1
 
     @property
@@ -277,12 +283,13 @@ class SeE2R(RadialDescriptor):
     @classmethod
     def deserialize(cls, node: dict[str, Any]) -> tuple[Self, Tree]:
         """Return settings and parameters of a ``descriptor`` section."""
-        config = cls(**serial.options(node, VERSION))
-        if not config.type_one_side:
+        options = serial.options(node, VERSION)
+        if not options["type_one_side"]:
             raise UnsupportedError(
                 "the model's descriptor se_e2_r has type_one_side false; multifit reads models "
                 "with one embedding net for each type of neighbours"
             )
+        config = cls(**options)
         return config, serial.parameters(config, node)
 
 

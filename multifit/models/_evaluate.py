@@ -25,15 +25,8 @@ def evaluate(
 ) -> dict[str, Array]:
     """Return the predictions of a model for a batch.
 
-    Parameters
-    ----------
-    params
-        As from :func:`init`, as arrays of the backend.
-    batch
-        From :class:`multifit.batching.batch.Batcher`, as arrays of the backend: N atoms in
-        nframes frames, sorted by type.
-    forces, atom_virial
-        Which derivatives are computed, if the output has any.
+    Parameters and derivatives are those of :func:`evaluate_energy`; outputs without derivatives
+    have none to compute.
 
     Returns
     -------

@@ -22,7 +22,7 @@ from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.config import parse
 from multifit.descriptors import Descriptor
-from multifit.errors import TrainingError
+from multifit.errors import ConfigError, TrainingError
 from multifit.fitting import Fitting
 from multifit.inference.potential import Potential, read_model
 from multifit.neighbors.frame import Frame
@@ -262,6 +262,14 @@ def _input(section: dict[str, Any]) -> dict[str, Any]:
         "learning_rate": {"start_lr": 1e-3, "stop_lr": 1e-5},
         "training": {"training_data": {"systems": "data"}, "numb_steps": 1},
     }
+
+
+@pytest.mark.parametrize("wrong", [{"rcut": -1.0}, {"rcut": "6"}, {"sel": (1, -2)}])
+def test_an_option_out_of_range_is_refused_in_python_too(
+    descriptor: Descriptor, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))}.* must be .*, but is "):
+        replace(descriptor, **wrong)  # type: ignore[type-var]
 
 
 def test_statistics_have_the_shapes_of_parameters(descriptor: Descriptor) -> None:

@@ -27,10 +27,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ...backend import Arithmetic
 from ...batching.types import Table
+from ...rules import Rule
 from ...tree import Tree
 from .. import _radial_serial as serial
 from .._protocol import Features, Pullback
 from .._radial import RadialDescriptor
+from .._rules import AXIS_RULES
 from ._apply import apply
 from ._geometry import geometry
 
@@ -49,6 +51,7 @@ class SeE2A(RadialDescriptor):
 
     name: ClassVar[str] = "se_e2_a"
     aliases: ClassVar[tuple[str, ...]] = ("se_a",)
+    rules: ClassVar[tuple[Rule, ...]] = AXIS_RULES
     components: ClassVar[int] = 4
 
     axis_neuron: int = 4

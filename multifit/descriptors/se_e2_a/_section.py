@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from ... import sections as t
+from ...rules import Rule
+from .._rules import AXIS_RULES
 
 
 class SeE2ASection(t.RadialSection):
@@ -14,6 +16,7 @@ class SeE2ASection(t.RadialSection):
 
     key_aliases: ClassVar[dict[str, str]] = {"n_axis_neuron": "axis_neuron"}
     can_vanish: ClassVar[bool] = True
+    rules: ClassVar[tuple[Rule, ...]] = AXIS_RULES
 
     type: Literal["se_e2_a"] = Field(description="Kind of descriptor.")
     axis_neuron: t.Positive = Field(
@@ -25,13 +28,3 @@ class SeE2ASection(t.RadialSection):
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
         return self.neuron[-1] * self.axis_neuron
-
-    @model_validator(mode="after")
-    def _axis_is_part_of_the_embedding(self) -> Self:
-        if self.axis_neuron > self.neuron[-1]:
-            raise t.relation(
-                "axis_neuron",
-                f"is {self.axis_neuron}, but must be at most the last width of neuron, "
-                f"{self.neuron[-1]}",
-            )
-        return self
