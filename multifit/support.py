@@ -167,7 +167,7 @@ def require_all(asked: Asked, backend: str) -> None:
     UnsupportedError
         As :func:`require`.
     """
-    for feature, row in FEATURES.items():
+    for feature, row in tuple(FEATURES.items()):  # loading a descriptor adds a row
         if row.asked(asked):
             require(feature, backend)
 

@@ -100,7 +100,7 @@ class PaddleBackend:
         of 3 s for each shape; it rounds Python's numbers to float32; and differentiating the
         compiled loss crashes (Paddle 3.3.1).
         """
-        return paddle.no_grad()(f)
+        return _without_gradients(f)
 
     @functools.cached_property
     def adam(self) -> Kernel | None:
@@ -140,3 +140,16 @@ def _detached(aux: Any) -> Any:
     if isinstance(aux, dict):
         return {key: _detached(value) for key, value in aux.items()}
     return aux.detach() if isinstance(aux, Array) else aux
+
+
+def _without_gradients(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return f, of which no gradient is recorded.
+
+    Each call has a guard of its own: one that threads share would restore the state of another.
+    """
+
+    def call(*args: Any) -> Any:
+        with paddle.no_grad():
+            return f(*args)
+
+    return call

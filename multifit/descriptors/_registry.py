@@ -10,7 +10,8 @@ import dataclasses
 import functools
 import importlib.metadata
 import logging
-from collections.abc import Iterable
+import typing
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import precision as prec
@@ -37,20 +38,24 @@ _MEMBERS = sorted(
 
 @functools.cache
 def _entry_points() -> dict[str, list[importlib.metadata.EntryPoint]]:
-    """Return the entry points of each name, those of this project first."""
+    """Return the entry points by name, in both orders those of this project first."""
     found: dict[str, list[importlib.metadata.EntryPoint]] = {}
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=_is_foreign):
         found.setdefault(point.name, []).append(point)
-    return {name: sorted(points, key=_is_foreign) for name, points in found.items()}
+    return found
 
 
 def _is_foreign(point: importlib.metadata.EntryPoint) -> bool:
     return point.dist is None or point.dist.name != OWN
 
 
+def _package(point: importlib.metadata.EntryPoint) -> str:
+    return f"the package {point.dist.name}" if point.dist else point.value
+
+
 @functools.cache
 def _load(name: str) -> type[Descriptor]:
-    """Return the class of an entry point.
+    """Return the class of an entry point, and add its row to the support matrix.
 
     Raises
     ------
@@ -58,9 +63,10 @@ def _load(name: str) -> type[Descriptor]:
         If it cannot be imported or is no descriptor; the message says why.
     """
     point = _entry_points()[name][0]
+    who = f"the descriptor {name!r} of {_package(point)}"
     try:
         found = point.load()
-    except Exception as exc:  # a third party's module raises anything
+    except (Exception, SystemExit) as exc:  # a third party's module raises anything
         reason = f"{type(exc).__name__}: {exc}".partition("\n")[0]
         raise ConfigError(
             f"the descriptor {name!r} cannot be imported from {point.value} ({reason}); mend or "
@@ -69,28 +75,17 @@ def _load(name: str) -> type[Descriptor]:
     fields = getattr(found, "__dataclass_fields__", {})
     missing = [member for member in _MEMBERS if member not in fields and not hasattr(found, member)]
     if missing:
-        raise ConfigError(
-            f"the descriptor {name!r} of {_package(point)} lacks {', '.join(missing)}; mend or "
-            "uninstall it"
-        )
+        raise ConfigError(f"{who} lacks {', '.join(missing)}; mend or uninstall it")
     if found.name != name:
-        raise ConfigError(
-            f"the descriptor {name!r} of {_package(point)} calls itself {found.name!r}; register "
-            "it under that name"
-        )
-    FEATURES.setdefault(
-        name,
-        Feature(
-            f"descriptor {name}",
-            found.backends,
-            lambda asked: asked.descriptor is not None and _name_of(asked.descriptor) == name,
-        ),
+        raise ConfigError(f"{who} calls itself {found.name!r}; register it under that name")
+    if not (isinstance(found.aliases, tuple) and isinstance(found.backends, frozenset)):
+        raise ConfigError(f"{who} has no tuple of aliases or no frozenset of backends; mend it")
+    FEATURES[f"descriptor {name}"] = Feature(
+        f"descriptor {name}",
+        found.backends,
+        lambda asked: asked.descriptor is not None and _name_of(asked.descriptor) == name,
     )
     return found  # type: ignore[no-any-return]
-
-
-def _package(point: importlib.metadata.EntryPoint) -> str:
-    return f"the package {point.dist.name}" if point.dist else point.value
 
 
 def _name_of(descriptor: Any) -> str:
@@ -102,24 +97,29 @@ def _name_of(descriptor: Any) -> str:
 def available() -> dict[str, type[Descriptor]]:
     """Return the descriptors that can be used, by name; others are left out and logged."""
     found: dict[str, type[Descriptor]] = {}
+    taken: dict[str, str] = {}
     for name, points in _entry_points().items():
+        for point in points[1:]:
+            owner = _package(points[0])
+            log.warning("%s is left out: %s has a descriptor %r", _package(point), owner, name)
         try:
-            found[name] = _load(name)
+            each = _load(name)
         except ConfigError as exc:
             log.warning("%s", exc)
-        for point in points[1:]:
-            log.warning("%s is left out: %s has a descriptor %r", _package(point), OWN, name)
-    taken: dict[str, str] = {name: name for name in found}
-    for name, each in list(found.items()):
-        clash = next((a for a in each.aliases if taken.setdefault(a, name) != name), None)
+            continue
+        clash = next((word for word in (name, *each.aliases) if word in taken), None)
         if clash is not None:
             log.warning("descriptor %s is left out: %s is %s already", name, clash, taken[clash])
-            del found[name]
+            continue
+        found[name] = each
+        taken |= dict.fromkeys((name, *each.aliases), name)
     return found
 
 
 def get_descriptor(name: str) -> type[Descriptor]:
     """Return the class of a descriptor, by its name or an alias.
+
+    Those of a third party are imported only if none of this project has the name.
 
     Raises
     ------
@@ -128,11 +128,16 @@ def get_descriptor(name: str) -> type[Descriptor]:
     ConfigError
         If it is registered and cannot be used; the message says why.
     """
-    if name in _entry_points():
-        return _load(name)
-    for found in available().values():
-        if name in found.aliases:
+    own = [key for key, points in _entry_points().items() if not _is_foreign(points[0])]
+    for key in own:
+        if name == key or name in _load(key).aliases:
+            return _load(key)
+    for key, found in available().items():
+        if name == key or name in found.aliases:
             return found
+    if name in _entry_points():
+        _load(name)
+        raise ConfigError(f"the descriptor {name!r} is left out: one of its names is taken")
     known = sorted(available())
     raise UnsupportedError(
         f"there is no descriptor {name!r}{did_you_mean(name, known)}; known are {', '.join(known)}"
@@ -145,8 +150,44 @@ def aliases() -> dict[str, str]:
 
 
 def sections() -> tuple[type[DescriptorSection], ...]:
-    """Return the classes of ``model.descriptor``, one for each descriptor."""
-    return tuple(found.section() for found in available().values())
+    """Return the classes of ``model.descriptor``, one for each descriptor.
+
+    One that does not fit the class of its descriptor is left out and logged.
+
+    Raises
+    ------
+    ConfigError
+        If there is none: the installation is incomplete.
+    """
+    found: list[type[DescriptorSection]] = []
+    for name, each in available().items():
+        try:
+            section = each.section()
+            _check_section(each, section, found)
+        except Exception as exc:  # a third party's module raises anything
+            log.warning("the section of the descriptor %s is left out: %s", name, exc)
+            continue
+        found.append(section)
+    if not found:
+        raise ConfigError("no descriptor is registered: install multifit again")
+    return tuple(found)
+
+
+def _check_section(
+    descriptor: type[Descriptor],
+    section: type[DescriptorSection],
+    others: Sequence[type[DescriptorSection]],
+) -> None:
+    """Raise ConfigError for a section that would break an input, or whose keys have no effect."""
+    keys = set(section.model_fields)
+    if typing.get_args(section.model_fields["type"].annotation) != (descriptor.name,):
+        raise ConfigError(f"its type must be Literal[{descriptor.name!r}]")
+    used = {field.name for field in dataclasses.fields(descriptor)} | {"type", "seed"}  # type: ignore[arg-type]
+    if keys - used:
+        raise ConfigError(f"the class does not use {', '.join(sorted(keys - used))}")
+    foreign = {key for other in others for key in (*other.model_fields, *other.key_aliases)}
+    if set(section.key_aliases) & foreign:
+        raise ConfigError("one of its key_aliases is a key of another descriptor")
 
 
 def build(section: DescriptorSection, sel: Iterable[int]) -> Descriptor:
@@ -180,10 +221,11 @@ def deserialize(node: dict[str, Any]) -> tuple[Descriptor, Tree]:
     kind = node.get("type")
     if not isinstance(kind, str):
         raise FileFormatError("the model's descriptor does not say its type")
-    known = {name for name, each in available().items() for name in (name, *each.aliases)}
-    if kind not in known and kind not in _entry_points():
+    try:
+        found = get_descriptor(kind)
+    except UnsupportedError as exc:
         names = " and ".join(map(repr, available()))
         raise UnsupportedError(
             f"the model's descriptor is of type {kind!r}; multifit reads {names}"
-        )
-    return get_descriptor(kind).deserialize(node)
+        ) from exc
+    return found.deserialize(node)

@@ -7,7 +7,7 @@ import logging
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_a_third_partys_descriptor_is_one_like_the_others(register: Any) -> None
     register("other", Other)
     assert descriptors.get_descriptor("other") is Other
     assert "other" in descriptors.available()
-    assert FEATURES["other"].title == "descriptor other"
+    assert FEATURES["descriptor other"].title == "descriptor other"
 
 
 def test_one_that_cannot_be_imported_is_left_out_and_named_when_asked_for(
@@ -91,7 +91,8 @@ def test_a_taken_name_stays_with_its_owner(register: Any, caplog: pytest.LogCapt
     register("se_e2_r", Other)
     with caplog.at_level(logging.WARNING):
         assert descriptors.available()["se_e2_r"] is SeE2R
-    assert "somebodys_se_e2_r:found is left out: multifit has a descriptor 'se_e2_r'" in caplog.text
+    says = "somebodys_se_e2_r:found is left out: the package multifit has a descriptor 'se_e2_r'"
+    assert says in caplog.text
 
 
 def test_a_taken_alias_leaves_the_newcomer_out(
@@ -101,6 +102,62 @@ def test_a_taken_alias_leaves_the_newcomer_out(
     with caplog.at_level(logging.WARNING):
         assert "other" not in descriptors.available()
     assert "descriptor other is left out: se_a is se_e2_a already" in caplog.text
+
+
+def test_an_own_alias_cannot_be_taken_as_a_name(
+    register: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    register("se_a", type("Taken", (Other,), {"name": "se_a"}))
+    with caplog.at_level(logging.WARNING):
+        assert set(descriptors.available()) == {"se_e2_a", "se_e2_r"}
+    assert "descriptor se_a is left out: se_a is se_e2_a already" in caplog.text
+    assert descriptors.get_descriptor("se_a").name == "se_e2_a"
+
+
+def test_a_module_that_exits_does_not_end_the_program(
+    register: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = types.ModuleType("somebodys_leaver")
+    found.__getattr__ = lambda name: sys.exit("no licence")  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, found.__name__, found)
+    register("leaver", "somebodys_leaver:found")
+    assert "leaver" not in descriptors.available()
+
+
+def test_those_of_this_project_need_no_others(register: Any) -> None:
+    register("wire", "no_such_module:found")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_registry, "available", lambda: pytest.fail("all were loaded"))
+        assert descriptors.get_descriptor("se_a").name == "se_e2_a"
+        assert descriptors.get_descriptor("se_e2_r") is SeE2R
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ({"type": str}, "its type must be Literal['other']"),
+        ({"unused": int}, "the class does not use unused"),
+        (None, "no section"),
+    ],
+)
+def test_a_section_that_does_not_fit_is_left_out(
+    register: Any, caplog: pytest.LogCaptureFixture, section: Any, says: str
+) -> None:
+    from pydantic import create_model
+
+    from multifit.sections import DescriptorSection
+
+    def make(cls: type) -> Any:
+        if section is None:
+            raise RuntimeError("no section")
+        kinds: Any = {"type": Literal["other"]} | section
+        fields: Any = {key: (kind, ...) for key, kind in kinds.items()}
+        return create_model("OtherSection", __base__=DescriptorSection, **fields)
+
+    register("other", type("WithSection", (Other,), {"section": classmethod(make)}))
+    with caplog.at_level(logging.WARNING):
+        assert len(descriptors.sections()) == 2
+    assert says in caplog.text
 
 
 def test_one_that_calls_itself_otherwise_is_refused(register: Any) -> None:

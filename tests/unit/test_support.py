@@ -128,7 +128,7 @@ DOORS: dict[str, list[Callable[[Backend], object]]] = {
         lambda backend: EnergyLoss(backend=backend, **HESSIAN),
         lambda backend: _train(backend, **_of_loss(HESSIAN)),
     ],
-    **{name: _of_descriptor(name) for name in descriptors.available()},
+    **{f"descriptor {name}": _of_descriptor(name) for name in descriptors.available()},
     "ener": [_load, _train, lambda backend: EnergyFittingNet(2, 3, [4], backend=backend)],
     "fitting_options": [
         lambda backend: EnergyFittingNet(2, 3, [4], numb_fparam=1, backend=backend),

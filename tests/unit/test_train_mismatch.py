@@ -25,3 +25,17 @@ def test_long_lists_are_shown_whole_unless_they_are_energies() -> None:
     )
     with pytest.raises(TrainingError, match=says):
         require_same(mine, theirs, Path("m.dp"))
+
+
+def test_another_descriptor_is_all_that_is_said() -> None:
+    """Of equal size, two descriptors differ in no shape of the fitting net."""
+    mine = build(neuron=(3, 6))
+    radial = SeE2R(3.6, 1.5, (8, 12), (3, 12))
+    theirs = replace(mine, descriptor=radial)
+    assert radial.dim_out == mine.descriptor.dim_out
+    assert differences(mine, theirs) == {"descriptor.type": ("se_e2_a", "se_e2_r")}
+    with pytest.raises(TrainingError) as caught:
+        require_same(mine, theirs, Path("model.dp"))
+    says = 'model.descriptor.type is "se_e2_a" in the input and "se_e2_r" in the file'
+    assert says in str(caught.value)
+    assert "--finetune" not in str(caught.value)

@@ -40,6 +40,9 @@ KEYS = {
 #: What the model gives; where that differs, nothing else needs to be said.
 KIND = "fitting.var_name"
 
+#: The name of the descriptor; the rest of its settings means nothing for another one.
+DESCRIPTOR = "descriptor.type"
+
 #: Where a grid begins, and whether it counts from Fermi levels.
 ENERGIES, ALIGNED = "grid.energies", "grid.fermi_aligned"
 
@@ -91,6 +94,7 @@ def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
         }
 
     ours, others = fields(mine), fields(theirs)
+    ours[DESCRIPTOR], others[DESCRIPTOR] = mine.descriptor.name, theirs.descriptor.name
     # A model without a grid of energies goes with any that does not move labels.
     for each in (ours, others):
         each.setdefault(ALIGNED, False)
@@ -98,7 +102,9 @@ def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
     found = {key: (ours[key], others[key]) for key in both if ours[key] != others[key]}
     if ENERGIES in found and _same_grid(*found[ENERGIES]):
         del found[ENERGIES]
-    return {KIND: found[KIND]} if KIND in found else found
+    # Where one of these differs, nothing else needs to be said.
+    alone = next((key for key in (KIND, DESCRIPTOR) if key in found), None)
+    return found if alone is None else {alone: found[alone]}
 
 
 def _same_grid(mine: tuple[float, ...], theirs: tuple[float, ...]) -> bool:

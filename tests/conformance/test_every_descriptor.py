@@ -330,7 +330,7 @@ def test_what_is_said_of_it(descriptor: Descriptor) -> None:
     assert lines[0][0] == "descriptor"
     assert descriptor.name in lines[0][1]
     assert all(isinstance(text, str) for line in lines for text in line)
-    assert FEATURES[descriptor.name].title == f"descriptor {descriptor.name}"
+    assert FEATURES[f"descriptor {descriptor.name}"].title == f"descriptor {descriptor.name}"
 
 
 REFERENCES = sorted(
