@@ -43,7 +43,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Words:
-    """What a value must be, as the end of the sentence "… must be"."""
+    """The requirement on a value, as the end of the sentence "… must be"."""
 
     text: str
 
@@ -72,7 +72,7 @@ def _is_too_large(value: Any) -> bool:
 
 
 def _is_about_an_element(error: ValidationError) -> bool:
-    """Whether all complaints are ours and name an element of the list that was given."""
+    """Return True if all complaints are ours and name an element of the given list."""
     return all(
         e["type"] == "kind" and e["loc"] and isinstance(e["loc"][0], int) for e in error.errors()
     )

@@ -18,7 +18,7 @@ from .errors import DataError
 
 @dataclass(frozen=True)
 class Sums:
-    """How many numbers, their sum and the sum of their squares."""
+    """Count, sum and sum of squares of numbers."""
 
     number: np.ndarray
     total: np.ndarray

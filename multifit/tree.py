@@ -96,7 +96,7 @@ def _copy(tree: Mapping[str, Any]) -> Tree:
 
 
 def _is_within(name: str, part: str) -> bool:
-    """Return whether a dotted name is that of a part of a tree, or of something in it."""
+    """Return True if a dotted name is a part of a tree or lies within it."""
     return f"{name}.".startswith(f"{part}.")
 
 

@@ -67,7 +67,7 @@ class JaxBackend:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         return jax.default_backend() == "cpu"
 
     def to_numpy(self, x: Array, /) -> np.ndarray:

@@ -62,7 +62,7 @@ class PaddleBackend:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         return self.device.startswith("cpu")
 
     def to_numpy(self, x: Array, /) -> np.ndarray:

@@ -43,7 +43,7 @@ def astype(x: Array, dtype: DType, /, *, copy: builtins.bool = True) -> Array:
 
 
 def isdtype(dtype: DType, kind: Any) -> builtins.bool:
-    """Return whether a type is of a kind (``"real floating"``, …) or of one of several."""
+    """Return True if a type is of a kind (``"real floating"``, …) or of one of several."""
     if isinstance(kind, tuple):
         return builtins.any(isdtype(dtype, each) for each in kind)
     if not isinstance(kind, str):

@@ -15,7 +15,7 @@ _CPU = Path("/proc/cpuinfo")
 
 
 def _verbose() -> bool:
-    """Return whether ``$MULTIFIT_VERBOSE`` asks for what frameworks have to say."""
+    """Return True if ``$MULTIFIT_VERBOSE`` enables messages of frameworks."""
     return os.environ.get("MULTIFIT_VERBOSE", "0") not in ("", "0")
 
 
@@ -43,9 +43,9 @@ def _set_environment() -> None:
 
 @contextlib.contextmanager
 def _own_symbols() -> Iterator[None]:
-    """Let libraries that are loaded meanwhile prefer their own symbols, beside TensorFlow.
+    """Make libraries loaded meanwhile prefer their own symbols, beside TensorFlow.
 
-    Both bring protobuf and more; Paddle, loaded second, would call TensorFlow's and crash.
+    Both bring protobuf and more; Paddle, if loaded second, would call TensorFlow's and crash.
     """
     if "tensorflow" not in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):
         yield

@@ -38,7 +38,7 @@ def _default_device() -> str:
 
 @functools.cache
 def _tell_xla() -> None:
-    """Let XLA read our flags, as it does when it compiles first; what the user says counts more."""
+    """Make XLA read our flags, as it does at its first compilation; the user's take precedence."""
     if not tf.__version__.startswith(TOLD):
         return
     given = os.environ.get("XLA_FLAGS")
@@ -86,7 +86,7 @@ class TensorFlowBackend:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         return self.device.startswith("CPU")
 
     def to_numpy(self, x: Array, /) -> np.ndarray:

@@ -44,7 +44,7 @@ def astype(x: Array, dtype: DType, /, *, copy: builtins.bool = True) -> Array:
 
 
 def isdtype(dtype: DType, kind: str | DType | tuple[str | DType, ...]) -> builtins.bool:
-    """Return whether the dtype is of a kind, or of one of several."""
+    """Return True if the dtype is of a kind, or of one of several."""
     if isinstance(kind, tuple):
         return builtins.any(isdtype(dtype, each) for each in kind)
     kinds = {

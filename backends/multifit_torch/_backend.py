@@ -80,7 +80,7 @@ class TorchBackend:
 
     @property
     def static_shapes(self) -> bool:
-        """Whether each new shape is compiled."""
+        """True if each new shape is compiled."""
         return self.inductor
 
     @property
@@ -99,7 +99,7 @@ class TorchBackend:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         return torch.device(self.device).type == "cpu"
 
     def to_numpy(self, x: Array, /) -> np.ndarray:

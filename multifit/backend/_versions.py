@@ -19,16 +19,16 @@ QUOTED = 200
 
 @dataclass(frozen=True)
 class Framework:
-    """What a backend is built on.
+    """A framework that a backend is built on.
 
     Attributes
     ----------
     module
-        What Python imports.
+        Name to import.
     distributions
-        The names under which it is installed; the first is the one that the extra asks for.
+        Names on PyPI; the first is the one that the extra installs.
     needed
-        The oldest version that will do.
+        Oldest supported version.
     """
 
     module: str

@@ -57,7 +57,7 @@ def _add_verbose(parser: argparse.ArgumentParser) -> None:
 
 
 def _be_verbose() -> None:
-    """Let frameworks and multifit say what they do; before any framework is imported."""
+    """Enable messages of frameworks and multifit; before any framework is imported."""
     os.environ["MULTIFIT_VERBOSE"] = "1"
     import logging
 

@@ -16,13 +16,13 @@ _IDLE, _AT_ONCE = (1 << 31) - 1, 64 << 20
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory of large arrays that it frees; return whether it does.
+    """Keep freed memory of large arrays in this process; return True on success.
 
-    It is a setting of the whole process, so only programs that are their process's owner call it,
-    such as the command line, before a framework is imported. glibc maps each array of more than
-    32 MB anew, and the system clears its pages one by one: for a training step of 192 water atoms
-    on JAX that takes a quarter of the time. Only glibc is asked, and for threads that have no
-    memory of their own yet; ``MULTIFIT_KEEP_MEMORY=0`` leaves it as it is.
+    This is a setting of the whole process, so only programs that own their process call it, such
+    as the command line, before a framework is imported. glibc maps each array of more than 32 MB
+    anew, and the system clears its pages one by one: a quarter of the time of a training step of
+    192 water atoms on JAX. It has an effect only with glibc, and for threads that do not have an
+    arena yet; ``MULTIFIT_KEEP_MEMORY=0`` disables it.
     """
     if not sys.platform.startswith("linux") or os.environ.get("MULTIFIT_KEEP_MEMORY") == "0":
         return False

@@ -1,4 +1,4 @@
-"""What pydantic found, in one sentence that names the key, what it is and what it must be."""
+"""Errors of pydantic in one sentence: the key, its value and the requirement."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def _value(config: Config, path: str) -> object:
 
 
 def _is_given(config: Config, path: str) -> bool:
-    """Whether the input has the key."""
+    """Return True if the input has the key."""
     *sections, key = path.split(".")
     section = reduce(getattr, sections, config)
     return section is not None and key in section.model_fields_set

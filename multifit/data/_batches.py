@@ -1,4 +1,4 @@
-"""How many frames of which system make a batch: DeePMD's rules."""
+"""The size of the batches of each system: DeePMD's rules."""
 
 from __future__ import annotations
 

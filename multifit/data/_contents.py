@@ -1,4 +1,4 @@
-"""What a system holds, with its own numbering of the elements."""
+"""The contents of a system, with its own numbering of the elements."""
 
 from __future__ import annotations
 

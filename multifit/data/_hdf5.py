@@ -26,7 +26,7 @@ def _opened(path: Path, where: str) -> Iterator[Any]:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Return whether the file starts as an HDF5 file does."""
+    """Return True if the file starts with the signature of HDF5."""
     import h5py
 
     return bool(h5py.is_hdf5(path))

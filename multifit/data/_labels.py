@@ -30,7 +30,7 @@ class Label:
 
     @property
     def has_ndof(self) -> bool:
-        """Whether the size of one axis is known only from the file."""
+        """True if the size of one axis is known only from the file."""
         return "ndof" in self.shape
 
     def frame_shape(self, natoms: int, ndof: int = 1) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What a model takes beside atoms: fparam for each frame, aparam for each atom."""
+"""Inputs of a model besides atoms: fparam for each frame, aparam for each atom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which frames a training step sees, as a function of the seed and the step."""
+"""The frames of a training step, as a function of the seed and the step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the arrays of a set fit together, and rows of those that do."""
+"""Checks that the arrays of a set fit together, and rows of those that do."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Stored:
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """Number of elements."""
         return math.prod(self.shape)
 
 

@@ -58,12 +58,12 @@ class GeneralFitting:
         )
 
     def set_case_embd(self, case_idx: int) -> None:
-        """Let the net be that of one case of ``dim_case_embd``: a one-hot input.
+        """Select one of the ``dim_case_embd`` cases of the net, as a one-hot input.
 
         Raises
         ------
         ConfigError
-            If there are not so many cases.
+            If the case does not exist.
         """
         cases = self.config.dim_case_embd
         if not 0 <= case_idx < cases:

@@ -172,7 +172,7 @@ class SeriesPlanner:
 
     @property
     def usable(self) -> bool:
-        """Whether the series is exact enough and cheaper than the nets themselves."""
+        """True if the series is accurate enough and cheaper than the nets themselves."""
         few = max(self.counts.values()) <= MOST
         return self.wanted and few and self.tolerance is not None and bool((self.nearest > 0).all())
 
@@ -188,7 +188,7 @@ class SeriesPlanner:
         r = np.minimum(self.nearest, MARGIN * config.rcut)
         if zone == "far":  # a little nearer, for rounding
             return chebyshev_basis(count, self._radial(np.maximum(r, edge * (1.0 - 1e-9))))
-        # Types without near pairs have only empty slots there, whose place does not matter.
+        #: Types without near pairs have only empty slots there, whose place does not matter.
         r = np.where(r < edge, r, MARGIN * edge)
         return chebyshev_basis(count, self._radial(r), self._radial(edge * (1.0 + 1e-9)))
 
@@ -226,13 +226,13 @@ class SeriesPlanner:
         return self._plan
 
     def covers(self, nearest: np.ndarray) -> bool:
-        """Return whether pairs of these distances in Å, (ntypes, ntypes), are in the intervals."""
+        """Return True if the intervals contain pairs of these distances in Å, (ntypes, ntypes)."""
         return not (nearest < self.nearest).any()
 
     def include(self, nearest: np.ndarray) -> None:
-        """Let the intervals hold pairs of these distances in Å, (ntypes, ntypes), and closer ones.
+        """Extend the intervals to pairs of these distances in Å, (ntypes, ntypes), and closer ones.
 
-        Nets of types that are new have yet to be looked at (:meth:`refine`).
+        Nets of new types are not checked here but in :meth:`refine`.
         """
         reach = MARGIN * nearest
         with np.errstate(invalid="ignore"):
@@ -258,7 +258,7 @@ class SeriesPlanner:
         self._renew()
 
     def _holds(self, params: Tree, zone: str, count: int) -> bool:
-        """Return whether so many coefficients are enough."""
+        """Return True if this number of coefficients is enough."""
         tolerance = self.tolerance
         return tolerance is None or self._tail(params, zone, count) <= tolerance
 

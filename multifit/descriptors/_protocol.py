@@ -27,9 +27,9 @@ EMBEDDINGS = ("auto", "spectral", "direct")
 
 
 class Plan(NamedTuple):
-    """What a descriptor prepares for its evaluation, such as nodes and intervals of a series.
+    """Data prepared by a descriptor for its evaluation, such as nodes and intervals of a series.
 
-    Only the descriptor looks into it. Another object whenever anything of it changes.
+    Only the descriptor reads it. Any change gives a new object.
     """
 
     host: Tree  #: NumPy arrays

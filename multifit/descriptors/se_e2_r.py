@@ -62,7 +62,7 @@ def _section() -> type[RadialSection]:
     from .. import sections as t
 
     class SeE2RSection(t.RadialSection):
-        """How the distances to the neighbours of an atom become numbers: se_e2_r."""
+        """The embedding se_e2_r, which describes an atom by the distances to its neighbours."""
 
         type: Literal["se_e2_r"] = Field(description="Kind of descriptor.")
         type_one_side: t.Flag = Field(

@@ -10,7 +10,7 @@ Array = np.ndarray[Any, Any]
 
 
 def same_energies(one: Array, other: Array) -> bool:
-    """Return whether two grids (m,) are the same up to rounding."""
+    """Return True if two grids (m,) are the same up to rounding."""
     if one.shape != other.shape:
         return False
     size = np.maximum(np.abs(one), np.abs(other))

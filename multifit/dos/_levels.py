@@ -13,9 +13,9 @@ Array = np.ndarray[Any, Any]
 
 
 class Levels(NamedTuple):
-    """What the density of states of each frame amounts to, all (nframes,).
+    """Quantities derived from the density of states of each frame, all (nframes,).
 
-    NaN where the grid ends before it can be known.
+    NaN where the grid ends before the value is reached.
     """
 
     fermi_level: Array  #: in eV

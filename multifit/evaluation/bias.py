@@ -1,4 +1,4 @@
-r"""What a model adds to its networks for each type, and how it is fitted to other data.
+r"""The energy that a model adds for each type, and its fit to other data.
 
 A model gives E = Σ_i [N_i + b_{t(i)}], an energy or each component of a density of states, where N
 are its networks and the bias b of a type is the fitting net's ``bias_atom_e`` plus the model's
@@ -10,10 +10,10 @@ solves one of
    \text{change:}\; \min_δ \sum_f (E^*_f - E_f - \sum_a n_{fa} δ_a)^2,\; b → b + δ, \qquad
    \text{set:}\; \min_b \sum_f (E^*_f - \sum_a n_{fa} b_a)^2.
 
-Where the data leave a choice (water is always H2O), δ or b is the shortest solution. Types that do
-not occur keep their bias, and types with a ``preset_out_bias`` or an ``atom_ener`` have that one.
-A density of states has labels of atoms that are no choice of whoever made them: for types that have
-some, δ or b is the mean of their labels, less the predictions to change.
+If the data do not determine it (water is always H2O), δ or b is the shortest solution. Types that
+do not occur keep their bias, and so do types with a ``preset_out_bias`` or an ``atom_ener``.
+Atomic labels of a density of states leave no choice: for types that have some, δ or b is the mean
+of their labels, less the predictions to change.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def atom_errors(output: str, chunk: Chunk) -> dict[str, Array]:
 
 
 def fills(model: Model, system: System) -> bool:
-    """Return whether Fermi levels of predictions and labels can be told apart for a system."""
+    """Return True if Fermi levels of predictions and labels can be computed for a system."""
     grid = model.grid
     return grid is not None and grid.electrons is not None and model.output.label in system.labels
 

@@ -14,7 +14,7 @@ from multifit.files._atomic import write_atomically
 
 
 class Format(NamedTuple):
-    """How a nested dict becomes the bytes of a file and back; ``limit`` is in bytes."""
+    """A conversion of a nested dict to bytes of a file and back; ``limit`` is in bytes."""
 
     encode: Callable[[dict[str, Any]], bytes]
     decode: Callable[[bytes, Path], dict[str, Any]]

@@ -51,10 +51,10 @@ def is_usable(
     asarray: Callable[[np.ndarray], Array],
     to_numpy: Callable[[Array], np.ndarray],
 ) -> bool:
-    """Return whether a kernel runs and updates a number as :data:`Kernel` says.
+    """Return True if a kernel runs and updates a number as :data:`Kernel` specifies.
 
-    Kernels are private functions of frameworks, which another version may lack or may call
-    otherwise; then the update of this module serves.
+    Kernels are private functions of frameworks, and may be missing or renamed in other versions;
+    then the update of this module is used.
     """
     x, g, m, v = _TRIAL
     rate, beta1, beta2, epsilon = _TRIAL_STEP

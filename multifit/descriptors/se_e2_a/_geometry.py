@@ -1,7 +1,7 @@
-r"""What the descriptor needs to know of the neighbours: nothing of it depends on a network.
+r"""The geometry of the neighbours, as the descriptor needs it: independent of the networks.
 
-It is computed once for a batch, outside of what is differentiated, and for frames that come again
-once in a run. For N atoms and P slots for pairs, the tables of all types of neighbours side by
+It is computed once per batch, outside the differentiated function, and once per run for frames that
+recur. For N atoms and P slots for pairs, the tables of all types of neighbours side by
 side, it is a tree of
 
 ===================== ===================== =====================================================
@@ -16,7 +16,7 @@ key                   shape                 what it is
 ``moments.a``         (4n, ΣK)              A of the atoms of type a, over all of ``series``
 ===================== ===================== =====================================================
 
-of which the last three are there only with a basis for the series.
+of which the last three exist only with a basis for the series.
 """
 
 from __future__ import annotations
