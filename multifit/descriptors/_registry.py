@@ -1,6 +1,6 @@
 """Discovery of descriptors: entry points of the group ``multifit.descriptors``.
 
-The descriptors of this project are registered as a third party's are. An entry point names a class
+The descriptors of this project are registered like a third party's. An entry point names a class
 that satisfies :class:`~multifit.descriptors.Descriptor`.
 """
 
@@ -29,7 +29,7 @@ OWN = "multifit"
 
 log = logging.getLogger(__name__)
 
-#: What a class has to have.
+#: Required attributes of a class.
 _MEMBERS = sorted(
     name for name in {*vars(Descriptor), *Descriptor.__annotations__} if not name.startswith("_")
 )
@@ -55,12 +55,12 @@ def _load(name: str) -> type[Descriptor]:
     Raises
     ------
     ConfigError
-        If it cannot be imported or is no descriptor; the message says why.
+        If it cannot be imported or is not a descriptor; the message says why.
     """
     point = _entry_points()[name][0]
     try:
         found = point.load()
-    except Exception as exc:  # a third party's module raises anything
+    except Exception as exc:  # a third party's module can raise anything
         reason = f"{type(exc).__name__}: {exc}".partition("\n")[0]
         raise ConfigError(
             f"the descriptor {name!r} cannot be imported from {point.value} ({reason}); mend or "
@@ -94,13 +94,13 @@ def _package(point: importlib.metadata.EntryPoint) -> str:
 
 
 def _name_of(descriptor: Any) -> str:
-    """Return the name of a descriptor, or of the section of an input that describes one."""
+    """Return the name of a descriptor, or of the section of an input for one."""
     return str(getattr(descriptor, "type", None) or descriptor.name)
 
 
 @functools.cache
 def available() -> dict[str, type[Descriptor]]:
-    """Return the descriptors that can be used, by name; others are left out and logged."""
+    """Return the usable descriptors by name; others are left out and logged."""
     found: dict[str, type[Descriptor]] = {}
     for name, points in _entry_points().items():
         try:
@@ -124,9 +124,9 @@ def get_descriptor(name: str) -> type[Descriptor]:
     Raises
     ------
     UnsupportedError
-        If there is none of that name.
+        If there is no such descriptor.
     ConfigError
-        If it is registered and cannot be used; the message says why.
+        If it is registered but cannot be used; the message says why.
     """
     if name in _entry_points():
         return _load(name)
@@ -140,7 +140,7 @@ def get_descriptor(name: str) -> type[Descriptor]:
 
 
 def aliases() -> dict[str, str]:
-    """Return the name of the descriptor that each alias means."""
+    """Return the name of the descriptor for each alias."""
     return {alias: name for name, found in available().items() for alias in found.aliases}
 
 
@@ -150,12 +150,12 @@ def sections() -> tuple[type[DescriptorSection], ...]:
 
 
 def build(section: DescriptorSection, sel: Iterable[int]) -> Descriptor:
-    """Return the settings that a section describes.
+    """Return the settings of a section.
 
     Parameters
     ----------
     sel
-        One number for each type; the section may leave it to the data.
+        One number for each type; the section may leave it to be determined from the data.
     """
     cls: Any = get_descriptor(section.type)
     names = [field.name for field in dataclasses.fields(cls)]
@@ -168,14 +168,14 @@ def build(section: DescriptorSection, sel: Iterable[int]) -> Descriptor:
 
 
 def deserialize(node: dict[str, Any]) -> tuple[Descriptor, Tree]:
-    """Return the settings and parameters that a ``descriptor`` section of a file holds.
+    """Return the settings and parameters of a ``descriptor`` section of a file.
 
     Raises
     ------
     FileFormatError
-        If an array is missing or has another shape than its settings ask for.
+        If an array is missing or its shape does not match the settings.
     UnsupportedError
-        If the descriptor is of another kind, or uses an option that multifit does not have.
+        If the descriptor is of another kind, or uses an unsupported option.
     """
     kind = node.get("type")
     if not isinstance(kind, str):

@@ -1,4 +1,4 @@
-"""The predictions of a model, for every output."""
+"""The predictions of a model, for all outputs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluate(
         From :class:`multifit.batching.batch.Batcher`, as arrays of the backend: N atoms in
         nframes frames, sorted by type.
     forces, atom_virial
-        Which derivatives are computed, if the output has any.
+        Derivatives to compute, if the output has any.
 
     Returns
     -------
