@@ -35,7 +35,7 @@ class UnsupportedError(MultifitError, NotImplementedError):
 
 
 class TrainingError(MultifitError, RuntimeError):
-    """Training can not go on: the loss is not finite, or a checkpoint does not fit the run."""
+    """Training cannot continue: the loss is not finite, or a checkpoint does not fit the run."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

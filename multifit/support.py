@@ -46,7 +46,7 @@ class Feature:
     backends
         Those that have it.
     asked
-        Whether somebody asks for it.
+        True if the feature is requested.
     """
 
     title: str
@@ -160,7 +160,7 @@ def require(feature: str, backend: str) -> None:
 
 
 def require_all(asked: Asked, backend: str) -> None:
-    """Raise unless the backend has all that it is asked for.
+    """Raise unless the backend has all requested features.
 
     Raises
     ------

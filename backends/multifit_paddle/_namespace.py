@@ -225,7 +225,7 @@ def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
 
 
 def _plain(x: Array) -> tuple[Array, builtins.bool]:
-    """Return a matrix as it lies in memory, and whether it is transposed."""
+    """Return a matrix in its memory layout, and True if it is transposed."""
     if x.ndim < 2 or x.is_contiguous():
         return x, False
     back = matrix_transpose(x)
@@ -235,7 +235,7 @@ def _plain(x: Array) -> tuple[Array, builtins.bool]:
 def _same_rank(x: Array, y: Array) -> tuple[Array, Array]:
     """Return stacks of matrices with as many axes as each other.
 
-    Paddle multiplies others, too, but can not differentiate the product.
+    Paddle multiplies others, too, but cannot differentiate the product.
     """
     rank = builtins.max(x.ndim, y.ndim)
     if builtins.min(x.ndim, y.ndim) < 3 or x.ndim == y.ndim:

@@ -31,7 +31,7 @@ e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
 
 
 def asarray(x: Any, /, *, dtype: DType = None, copy: builtins.bool | None = None) -> Array:
-    """Return a tensor of the same values; it can not be changed, so that ``copy`` is moot."""
+    """Return a tensor of the same values; it is immutable, so ``copy`` is irrelevant."""
     if tf.is_tensor(x):
         return tf.cast(x, dtype or x.dtype)
     host = np.asarray(x)

@@ -128,8 +128,8 @@ class TorchBackend:
         return run
 
     def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """Return f without recording gradients, compiled if that was asked for."""
-        # A step differentiates, which Inductor can not see through: its gradient is compiled alone.
+        """Return f without recording gradients, compiled if requested."""
+        # Inductor cannot trace a step, which differentiates: its gradient is compiled alone.
         return torch.no_grad()(f if donate else self._compiled(f))
 
     def _compiled(self, f: Callable[..., Any]) -> Callable[..., Any]:
@@ -137,7 +137,7 @@ class TorchBackend:
             return f
         # Beyond so many shapes, eight if nobody says otherwise, PyTorch would silently be eager.
         torch._dynamo.config.recompile_limit = MOST_SHAPES
-        # A function of its own: not every callable object is one that can be compiled.
+        # A separate function: not every callable object can be compiled.
         made: Callable[..., Any] = torch.compile(lambda *args: f(*args), dynamic=False)
         return made
 

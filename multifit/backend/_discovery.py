@@ -111,12 +111,12 @@ def choose_training_backend(
     name
         A name or an alias, or None.
     tell
-        Is called with one sentence if an installed framework can not be used and the next one is.
+        Called with one sentence if an installed framework cannot be used and the next one is.
 
     Raises
     ------
     BackendError
-        If none can be used, or the named one can not.
+        If none can be used, or the named one cannot.
     """
     if name:
         return get_backend(name)

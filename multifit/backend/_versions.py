@@ -1,4 +1,4 @@
-"""The frameworks behind the adapters: the versions they need, and why one can not be used."""
+"""The frameworks behind the adapters: required versions, and reasons why one cannot be used."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class UnusableError(BackendError):
     remedy
         What to do, with what to type.
     installed
-        Whether there is a framework at all.
+        True if a framework is installed.
     """
 
     def __init__(self, text: str, reason: str, remedy: str, installed: bool = True) -> None:
@@ -65,7 +65,7 @@ class UnusableError(BackendError):
 
 
 def is_installed(name: str) -> bool:
-    """Tell whether a known backend's framework can be found, without importing it."""
+    """Return True if the framework of a known backend is installed, without importing it."""
     return importlib.util.find_spec(FRAMEWORKS[name].module) is not None
 
 

@@ -10,7 +10,7 @@ import sys
 #: Parameters of glibc's ``mallopt``, from its <malloc.h>.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
-#: Bytes that may lie idle before they are given back, and that are asked for at once.
+#: Bytes that may be idle before they are released, and that are requested at once.
 _IDLE, _AT_ONCE = (1 << 31) - 1, 64 << 20
 
 

@@ -206,7 +206,7 @@ def _resnet(resnet_dt: bool) -> str:
     return ", resnet_dt" if resnet_dt else ""
 
 
-#: What can be asked for, in the order of the output.
+#: Available attributes, in the order of the output.
 PARTS: dict[str, Callable[[Shown], Lines]] = {
     "file": _file,
     "type-map": _type_map,

@@ -174,7 +174,7 @@ def _print_tables(out: Console, model: Model, rows: Sequence[Row]) -> None:
 
 
 def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
-    """Tell whether any system has any of the quantities."""
+    """Return True if any system has any of the quantities."""
     return any(errors.number.get(key) for _, _, errors in rows for key in keys)
 
 

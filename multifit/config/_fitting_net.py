@@ -100,7 +100,7 @@ class EnergyFittingNetSection(_FittingNet):
         "Requires a loss term of atomic energies.",
     )
 
-    #: What the net gives, as models and ``preset_out_bias`` call it, and how many numbers that is.
+    #: Output of the net, as named in models and ``preset_out_bias``, and its number of components.
     var_name: ClassVar[str] = "energy"
     dim_out: ClassVar[int] = 1
     #: An option that only densities of states have is no key here, but off.
@@ -204,7 +204,7 @@ class DosFittingNetSection(_FittingNet):
         "the data.",
     )
 
-    #: What the net gives, as models and ``preset_out_bias`` call it.
+    #: Output of the net, as named in models and ``preset_out_bias``.
     var_name: ClassVar[str] = "dos"
     #: Options that only energies have are no keys here, but off, so that all can ask for them.
     atom_ener: ClassVar[tuple[float | None, ...]] = ()

@@ -26,7 +26,7 @@ def array_to_text(array: Array, *, quote: bool) -> dict[str, Any]:
     array
         Any shape; float32 goes through float64, which holds each float32 exactly.
     quote
-        Whether ``nan`` and ``inf`` are written as text, for JSON, which has no such numbers.
+        True to write ``nan`` and ``inf`` as text, for JSON, which has no such numbers.
     """
     value = array.tolist()
     if quote and array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -65,7 +65,7 @@ def check_path(path: Path) -> None:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches, in which nothing overlaps."""
-    # Figure itself, not pyplot: quicker to import, and no window system is asked for.
+    # Figure itself, not pyplot: faster to import, and without a window system.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
