@@ -1,6 +1,6 @@
-"""The support matrix: which backend has which feature, and who asks for it.
+"""The support matrix: features of each backend, and conditions under which they are needed.
 
-One table; :func:`require` and :func:`require_all` guard with it, the documentation prints it, the
+One table: :func:`require` and :func:`require_all` check it, the documentation prints it, the
 tests have one case per cell.
 """
 

@@ -1,6 +1,6 @@
-"""The Array API for ``paddle.Tensor``, in function style: what a core of this kind calls.
+"""The Array API for ``paddle.Tensor``, in function style: the functions used by the core.
 
-Functions that Paddle spells and means as the standard does are taken as they are, the others are
+Functions that agree with the standard in Paddle are used directly, the others are
 written here. Operators are Paddle's own, and two of them do not do what the standard says:
 ``x**0.7`` rounds the exponent to float32 (:func:`pow` does not), and ``i/2`` of integers is
 float32. Paddle transposes without copying: the result is a view, which :func:`matmul` recognizes.
@@ -36,7 +36,7 @@ def _name(dtype: DType) -> str:
 
 
 def astype(x: Array, dtype: DType, /, *, copy: builtins.bool = True) -> Array:
-    """Return x in another type; the array itself if it has it already and no copy is wanted."""
+    """Return x in another type; the array itself if nothing changes and no copy is requested."""
     if x.dtype == dtype:
         return x.clone() if copy else x
     return paddle.cast(x, dtype)

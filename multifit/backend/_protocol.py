@@ -1,4 +1,4 @@
-"""The protocol of a backend: all that multifit asks of a framework."""
+"""The protocol of a backend: everything that multifit requires of a framework."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Backend(Arithmetic, Protocol):
     def as_input(self, x: np.ndarray, /) -> Array:
         """Return what functions from :meth:`compile` take for the values; :meth:`asarray` will do.
 
-        It may share the memory of x, which nobody changes any more.
+        It may share the memory of x, which is not modified afterwards.
         """
         ...
 

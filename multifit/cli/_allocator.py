@@ -1,4 +1,4 @@
-"""Keeping memory that was freed, so that the next step need not ask the system for it again."""
+"""Keeping freed memory, so that the next step need not request it from the system again."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return False
-    # Memory of threads would come from arenas of their own, to which this does not apply.
+    # Threads would use separate arenas, to which this does not apply.
     wanted = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _IDLE, _TOP_PAD: _AT_ONCE, _ARENA_MAX: 1}
     return all(mallopt(parameter, value) == 1 for parameter, value in wanted.items())
