@@ -17,7 +17,7 @@ from . import _namespace as xp
 
 Array = Any  #: a tf.Tensor
 
-#: What XLA is told for CPUs, and by which TensorFlow: an XLA that does not know a flag ends the
+#: Options of XLA for CPUs, and the TensorFlow they are for: an unknown flag ends the
 #: process. Its older emitters and less of LLVM compile in three quarters of the time, and a step
 #: takes a tenth less.
 CPU_FLAGS, TOLD = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false", "2.21."

@@ -62,7 +62,7 @@ class BackendStatus:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare that there are no arguments."""
+    """Declare no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:

@@ -112,7 +112,7 @@ SAYS = "a DeePMD-kit option that multifit does not have (yet)"
 
 
 def drop(draft: Draft) -> list[str]:
-    """Take the keys of the table out of the draft; one that asks for something is a problem.
+    """Remove the keys of the table from the draft; one with an effect is a problem.
 
     Returns
     -------

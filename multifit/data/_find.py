@@ -27,7 +27,7 @@ class Location:
     path
         Folder or file.
     kind
-        What it is.
+        Kind of system.
     group
         Group inside an HDF5 file.
     """

@@ -40,7 +40,7 @@ def find_groups(path: Path, group: str, where: str) -> list[str]:
     path
         An HDF5 file.
     group
-        Where to search, such as ``"/"``.
+        Group to search, such as ``"/"``.
     where
         The same for messages.
     """

@@ -40,10 +40,10 @@ def levels(
 
     The edges are often defined as the points where D itself falls below a tolerance, as in pymatgen
     (S. P. Ong et al., Comput. Mater. Sci. 68, 314, 2013; ``Dos.get_cbm_vbm``). Broadening shifts
-    them by the tails of every level. Counting half of the electrons of a level finds
-    its centre for any width: δ = 1 suits levels of two electrons, those of molecules and of
+    them by the tails of every level. Counting half of the electrons of a level finds its centre
+    for any width: δ = 1 suits levels of two electrons, those of molecules and of
     large cells at Γ. And a fit whose integral is wrong by less than δ/2 electrons up to the gap
-    still has that gap, where n(E_F) = N alone would lead into a band. Levels at k-points hold less,
+    still has that gap, where n(E_F) = N alone would be inside a band. Levels at k-points hold less,
     and need a smaller δ; so do bands: 0.4·D_0·σ for those that begin with D_0.
 
     Error for Gaussians of width σ, as measured by the tests:

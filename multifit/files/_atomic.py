@@ -121,7 +121,7 @@ def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
     Parameters
     ----------
     folder
-        Where models and checkpoints are written; not searched recursively.
+        Folder of models and checkpoints; not searched recursively.
     """
     removed = []
     try:

@@ -56,7 +56,7 @@ def array_from_text(node: Any, where: str, path: Path) -> Array:
     Parameters
     ----------
     node
-        What the file has.
+        Content of the file.
     where
         Its keys, for the error.
     path

@@ -105,7 +105,7 @@ def attach(tree: Any, path: Path, fetch: Callable[[Any, str], Array]) -> dict[st
     Parameters
     ----------
     tree
-        What the file's text says.
+        Content of the file's text.
     path
         The file, for the errors.
     fetch

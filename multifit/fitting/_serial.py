@@ -154,7 +154,7 @@ def deserialize(node: dict[str, Any]) -> tuple[Fitting, Tree]:
     Raises
     ------
     FileFormatError
-        If an array is missing or has another shape than its settings ask for, or layers that share
+        If an array is missing or its shape does not match the settings, or layers that share
         their parameters differ.
     UnsupportedError
         If the net uses an option that multifit does not have.

@@ -18,7 +18,7 @@ class Requirements:
     hops
         Rounds of message passing: a descriptor depends on atoms within ``hops · rcut``.
     inner
-        Å; pairs nearer than this have columns of their own in the tables. 0 for none.
+        Å; pairs nearer than this have separate columns in the tables. 0 for none.
     """
 
     rcut: float

@@ -23,7 +23,7 @@ class NeighborStatistics:
     fullest
         The most neighbours of each type around one atom, (ntypes,).
     around
-        The atom with this number, and its frame; empty if no atom has such neighbours.
+        An atom with so many, and its frame; empty for a type that is never a neighbour.
     distance
         Shortest in Å; infinite if no two atoms are within the cutoff.
     closest

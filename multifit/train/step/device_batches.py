@@ -31,7 +31,7 @@ class DeviceBatch:
     batch: Batch
     label: dict[str, Any]
     plan: Plan | None  #: the plan for which it was made
-    ready: bool = True  #: True if it is preprocessed
+    ready: bool = True  #: False if it was not prepared
 
 
 @dataclass

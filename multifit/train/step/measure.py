@@ -192,7 +192,7 @@ def _products(objective: Objective, batch: Batch) -> list[tuple[int, int, int]]:
 def _multiply(objective: Objective, shapes: Sequence[tuple[int, int, int]]) -> Callable[[], None]:
     """Return a call of three products of each layer: forwards, backwards, by the weights.
 
-    What needs forces, too, has each of these shapes twice: a gradient of a gradient.
+    With forces, each of these shapes occurs twice: a gradient of a gradient.
     """
     backend, rng = objective.backend, np.random.default_rng(0)
     xp, dtype = backend.xp, prec.numpy_dtype(objective.model.fitting.precision)
