@@ -29,7 +29,7 @@ def _gpus() -> list[Any]:
 
 
 def _default_device() -> str:
-    """Return what ``$MULTIFIT_DEVICE`` says, in TensorFlow's words, else a GPU if there is any."""
+    """Return the device of ``$MULTIFIT_DEVICE``, as TensorFlow names it, else a GPU if available."""
     kind, _, number = (os.environ.get("MULTIFIT_DEVICE") or "").partition(":")
     if not kind:
         kind = "gpu" if _gpus() else "cpu"
@@ -69,7 +69,7 @@ class TensorFlowBackend:
     xla: bool = field(default_factory=lambda: os.environ.get("MULTIFIT_XLA") != "0")
 
     def __post_init__(self) -> None:
-        """Refuse a device that is not there: TensorFlow would quietly take another."""
+        """Raise for a missing device: TensorFlow would silently use another."""
         known = {"CPU:0": "cpu"} | {f"GPU:{k}": f"cuda:{k}" for k in range(len(_gpus()))}
         if self.device not in known:
             raise BackendError(

@@ -27,7 +27,7 @@ float16, bfloat16 = tf.float16, tf.bfloat16
 e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
 
 
-# Creation and dtypes. Unless told otherwise, numbers are float64 and integers int64, as in NumPy.
+# Creation and dtypes. By default, numbers are float64 and integers int64, as in NumPy.
 
 
 def asarray(x: Any, /, *, dtype: DType = None, copy: builtins.bool | None = None) -> Array:
@@ -153,12 +153,12 @@ subtract = _binary(tf.subtract)
 
 
 def isfinite(x: Array, /) -> Array:
-    """Return where x is a finite number."""
+    """Return True for finite numbers."""
     return tf.math.is_finite(x) if x.dtype.is_floating else tf.ones_like(x, tf.bool)
 
 
 def isnan(x: Array, /) -> Array:
-    """Return where x is not a number."""
+    """Return True for NaN."""
     return tf.math.is_nan(x) if x.dtype.is_floating else tf.zeros_like(x, tf.bool)
 
 

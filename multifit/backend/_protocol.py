@@ -57,7 +57,7 @@ class Backend(Arithmetic, Protocol):
         ...
 
     def as_input(self, x: np.ndarray, /) -> Array:
-        """Return what functions from :meth:`compile` take for the values; :meth:`asarray` will do.
+        """Return the values as inputs of functions from :meth:`compile`, e.g. by :meth:`asarray`.
 
         It may share the memory of x, which is not modified afterwards.
         """

@@ -190,7 +190,7 @@ def _remarks(
     bias_data: BiasData | None,
     mode: str,
 ) -> list[str]:
-    """Return what the data say about the new biases."""
+    """Return notes on the data behind the new biases."""
     if bias_data is None:
         return []
     output, remarks, shift = model.output, [], new - old

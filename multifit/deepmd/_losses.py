@@ -164,7 +164,7 @@ class EnergyLoss(_Loss):
         ------
         ValueError
             If there is no prediction or no label to compare, a label's prediction is missing, a key
-            is unknown, the number of atoms cannot be told or is not in the arrays, or an array has
+            is unknown, the number of atoms is undetermined or not in the arrays, or an array has
             another size.
         """
         return loss_of_frames(self.backend, self.config, learning_rate, prediction, label, natoms)
@@ -266,7 +266,7 @@ class DOSLoss(_Loss):
         ------
         ValueError
             If there is no prediction or no label to compare, a label's prediction is missing, a key
-            is unknown, the number of atoms cannot be told or is not in the arrays, or an array has
+            is unknown, the number of atoms is undetermined or not in the arrays, or an array has
             another size.
         """
         return loss_of_frames(self.backend, self.config, learning_rate, prediction, label, natoms)

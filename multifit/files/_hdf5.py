@@ -136,7 +136,7 @@ def _json_text(file: h5py.File, path: Path) -> bytes:
 
 
 def _plain_dataset(file: h5py.File, name: str, named: str) -> h5py.Dataset:
-    """Return the dataset of the root group, or refuse it unless it is plain numbers in this file.
+    """Return the dataset of the root group, or raise unless it is plain numbers in this file.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ def array_from_text(node: Any, where: str, path: Path) -> Array:
 
 
 def _check_items(value: Any, kind: str, depth: int) -> None:
-    """Refuse what NumPy would silently convert: 1.5 to an integer, text to a number."""
+    """Raise for values that NumPy would silently convert: 1.5 to an integer, text to a number."""
     if isinstance(value, list):
         if depth == 0:
             raise ValueError("it is nested too deeply")

@@ -53,7 +53,7 @@ def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Gri
     else:
         common = dos.common_energies(systems)
         if common is not None and len(common) != section.numb_dos:
-            return None  # there are as many labels as energies, which is refused when they are seen
+            return None  # the number of labels equals that of energies, which is checked later
         energies = None if common is None else tuple(common.tolist())
     if energies is not None:
         return dos.Grid(tuple(energies), section.fermi_aligned, section.electrons)

@@ -70,7 +70,7 @@ class StatFile:
         files.write(self.path, {"software": "multifit", "statistics": known})
 
     def _entries(self, path: Path) -> dict[str, Any]:
-        """Return what the file has, nothing if there is none; never overwrite another one."""
+        """Return the content of the file, empty if missing; never overwrite another kind of file."""
         if not path.exists():
             return {}
         try:

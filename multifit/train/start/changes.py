@@ -144,7 +144,7 @@ def other_frames(
     state
         Unchanged if the data have the same size.
     note
-        A warning; empty if there is nothing to say.
+        A warning; empty if there is none.
     """
     if not state or np.array_equal(state["nframes"], nframes):
         return dict(state), ""
