@@ -17,7 +17,7 @@ __all__ = ["Potential", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import parts when they are asked for, so that ``import multifit`` costs nothing."""
+    """Import parts lazily, so that ``import multifit`` is fast."""
     import importlib
 
     if name in _LAZY:

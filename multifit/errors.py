@@ -1,6 +1,6 @@
-"""Errors that are written for the person who runs multifit.
+"""Errors for the users of multifit.
 
-Each carries one sentence: what is wrong, where (file, key, frame, atom) and what to do.
+Each is one sentence: the problem, its place (file, key, frame, atom) and the remedy.
 The command line prints it and exits with code 2; any other exception is a defect of multifit.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 
 class MultifitError(Exception):
-    """An error caused by what the user gave; its text is meant for the user."""
+    """An error caused by the user's input; its text is meant for the user."""
 
 
 class ConfigError(MultifitError, ValueError):
-    """The input file asks for something that is not there, or in a wrong way."""
+    """The input file has an unknown key or an invalid value."""
 
 
 class DataError(MultifitError, ValueError):
@@ -31,11 +31,11 @@ class BackendError(MultifitError, ImportError):
 
 
 class UnsupportedError(MultifitError, NotImplementedError):
-    """A feature that the chosen backend does not have (see :mod:`multifit.support`)."""
+    """A feature that the chosen backend does not support (see :mod:`multifit.support`)."""
 
 
 class TrainingError(MultifitError, RuntimeError):
-    """Training can not go on: the loss is not finite, or a checkpoint does not fit the run."""
+    """Training cannot continue: the loss is not finite, or a checkpoint does not fit the run."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -44,12 +44,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     Parameters
     ----------
     word
-        What was given.
+        The given word.
     known
-        The words that would have been understood.
+        The accepted words.
     """
     names = list(known)
     near = difflib.get_close_matches(word, names, n=max(1, len(names)), cutoff=0.6)
-    # The same letters in another order are a slip more often than letters that are left out.
+    # Swapped letters are a more common typo than missing ones.
     turned = [name for name in near if sorted(name) == sorted(word)]
     return f" (did you mean {(turned or near)[0]!r}?)" if near else ""

@@ -2,7 +2,7 @@
 
 A row of :data:`OUTPUTS` defines one output: its arrays with their labels, units and shapes, its
 derivatives, and how errors of it are tabulated, plotted and written. Models, metrics, tables,
-files and plots read the row; only fitting nets and losses have code of their own for an output.
+files and plots read the row; only fitting nets and losses have separate code for an output.
 A new output is a row here, a fitting net and a loss.
 
 >>> from multifit.outputs import OUTPUTS

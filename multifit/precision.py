@@ -1,8 +1,8 @@
-"""Names of floating-point precisions, as ``input.json`` spells them.
+"""Names of floating-point precisions, as spelled in ``input.json``.
 
 A net of half precision (``float16``, ``bfloat16``) has its parameters in float32: an optimizer's
-small steps would be lost otherwise, and no file format knows bfloat16. They are rounded where they
-are used, and so is what they meet there; what comes out is float32 again.
+small steps would be lost otherwise, and no file format supports bfloat16. They are rounded when
+used, and so are the arrays they are combined with; the results are float32 again.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .errors import ConfigError, did_you_mean
 
 Array = Any
 
-#: What ``default`` means, and the precision of energies, forces and sums over atoms.
+#: The meaning of ``default``, and the precision of energies, forces and sums over atoms.
 GLOBAL = "float64"
 
-#: The precisions in which arrays are not kept, but only used.
+#: The precisions used in computations, but not for storage.
 HALF = ("float16", "bfloat16")
 
 NAMES = {"default": GLOBAL} | {name: name for name in ("float64", "float32", *HALF)}
@@ -31,7 +31,7 @@ def canonical(name: str) -> str:
     Raises
     ------
     ConfigError
-        For a name that is unknown.
+        For an unknown name.
     """
     key = _SYNONYMS.get(name.lower(), name.lower())
     if key not in NAMES:
@@ -43,21 +43,21 @@ def canonical(name: str) -> str:
 
 
 def kept(name: str) -> str:
-    """Return the precision in which the arrays of a net of this precision are kept."""
+    """Return the precision in which the arrays of a net of this precision are stored."""
     key = canonical(name)
     return "float32" if key in HALF else key
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """Return the NumPy dtype in which the arrays of a net of this precision are kept."""
+    """Return the NumPy dtype in which the arrays of a net of this precision are stored."""
     return np.dtype(kept(name))
 
 
 def cast(xp: Any, x: Array, name: str) -> Array:
-    """Return x in the precision in which arrays are kept; the array itself if it already is."""
+    """Return x in the precision for storage; the array itself if it already is."""
     return xp.astype(x, getattr(xp, kept(name)), copy=False)
 
 
 def narrow(xp: Any, x: Array, name: str) -> Array:
-    """Return x in half precision if that is what a layer computes in, else the array itself."""
+    """Return x in half precision if a layer computes in it, else the array itself."""
     return xp.astype(x, getattr(xp, name), copy=False) if name in HALF else x

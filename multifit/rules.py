@@ -132,7 +132,7 @@ Ranges = Mapping[str, Range | ListRange]
 
 
 class Rule(NamedTuple):
-    """A relation between options: one combination that is refused."""
+    """A relation between options: one combination that is an error."""
 
     key: str  #: the option that the sentence is about; "" for all options together
     broken: Callable[[Any], bool]  #: takes the options, as attributes

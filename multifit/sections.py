@@ -1,7 +1,7 @@
 """Sections of an input, and the kinds of values they hold.
 
-A kind is an annotated Python type: pydantic checks the type, :class:`Words` turns whatever pydantic
-says about it into our words, and the reference page prints the same words.
+A kind is an annotated Python type: pydantic checks the type, :class:`Words` rewords its messages,
+and the reference page prints the same words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .rules import Rule, first_broken
 
-#: Integers have to fit in 64 bits.
+#: Integers must fit in 64 bits.
 TOO_LARGE = 2**63
 
 
@@ -58,7 +58,7 @@ class RuledSection(Section):
 
 @dataclass(frozen=True)
 class Words:
-    """What a value must be, as the end of the sentence "… must be"."""
+    """The requirement on a value, as the end of the sentence "… must be"."""
 
     text: str
 
@@ -87,7 +87,7 @@ def _is_too_large(value: Any) -> bool:
 
 
 def _is_about_an_element(error: ValidationError) -> bool:
-    """Whether all complaints are ours and name an element of the list that was given."""
+    """Return True if all complaints are ours and name an element of the given list."""
     return all(
         e["type"] == "kind" and e["loc"] and isinstance(e["loc"][0], int) for e in error.errors()
     )
@@ -108,19 +108,19 @@ class OrByName:
 
 
 def words_of(field: FieldInfo) -> str:
-    """Return what the value of a key must be, in words."""
+    """Return the requirement on the value of a key, in words."""
     return next(m.text for m in field.metadata if isinstance(m, Words))
 
 
 def relation(key: str, sentence: str) -> PydanticCustomError:
-    """Return the error that a section raises when ``key`` does not go with its other keys.
+    """Return the error of a section for a ``key`` that does not fit its other keys.
 
     Parameters
     ----------
     key
         The key of the section that the sentence is about; "" for the section itself.
     sentence
-        What follows the name of the key, such as ``"is 8, but must be at most rcut, 6"``.
+        Text after the name of the key, such as ``"is 8, but must be at most rcut, 6"``.
     """
     return PydanticCustomError("relation", "{sentence}", {"key": key, "sentence": sentence})
 

@@ -1,4 +1,4 @@
-"""Sums over the data, and statistics that follow from them before training.
+"""Sums over the data, and statistics computed from them before training.
 
 The output bias, mean and deviation of fparam and aparam; those of an environment are the
 descriptor's. Sums are collected per type, so that systems add up and can be cached.
@@ -18,7 +18,7 @@ from .errors import DataError
 
 @dataclass(frozen=True)
 class Sums:
-    """How many numbers, their sum and the sum of their squares."""
+    """Count, sum and sum of squares of numbers."""
 
     number: np.ndarray
     total: np.ndarray
@@ -37,7 +37,7 @@ class Sums:
     def deviation(self, protect: float, default: float = 0.1) -> np.ndarray:
         """Return the population standard deviations, at least ``protect``.
 
-        ``default`` is what a type has of which there are no atoms.
+        ``default`` is the value for a type without atoms.
         """
         variance = self.squares / np.maximum(self.number, 1) - self.mean() ** 2
         std = np.maximum(np.sqrt(np.maximum(variance, 0.0)), protect)
@@ -45,7 +45,7 @@ class Sums:
 
 
 def no_sums(*shape: int) -> Sums:
-    """Return sums of nothing."""
+    """Return empty sums."""
     return Sums(np.zeros(shape), np.zeros(shape), np.zeros(shape))
 
 
@@ -63,7 +63,7 @@ def type_counts(atype: np.ndarray, weight: np.ndarray, ntypes: int) -> np.ndarra
     atype
         Types, −1 for virtual atoms, (nframes, natoms).
     weight
-        What each atom counts: 1, or its coefficient in the energy, (nframes, natoms).
+        Weight of each atom: 1, or its coefficient in the energy, (nframes, natoms).
     """
     kinds = np.arange(ntypes)[:, None, None]
     counts: np.ndarray = np.where(atype == kinds, weight, 0.0).sum(axis=2).T
@@ -76,7 +76,7 @@ def output_bias(
     fixed: np.ndarray | None = None,
     rcond: float | None = None,
 ) -> np.ndarray:
-    """Return the bias of each type, (ntypes, m), that fits Σ counts·bias = outputs best.
+    """Return the bias of each type, (ntypes, m), for the best fit of Σ counts·bias to outputs.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The support matrix: which backend has which feature, and who asks for it.
+"""The support matrix: features of each backend, and conditions under which they are needed.
 
-One table; :func:`require` and :func:`require_all` guard with it, the documentation prints it, the
+One table: :func:`require` and :func:`require_all` check it, the documentation prints it, the
 tests have one case per cell.
 """
 
@@ -23,7 +23,7 @@ GRADIENTS = ALL - {"numpy"}
 
 @dataclass(frozen=True)
 class Asked:
-    """What a backend is asked for; parts that are not there are None.
+    """The features requested of a backend; absent parts are None.
 
     The parts are settings of the core, or the sections of an input, which have the same names.
     """
@@ -46,7 +46,7 @@ class Feature:
     backends
         Those that have it.
     asked
-        Whether somebody asks for it.
+        True if the feature is requested.
     """
 
     title: str
@@ -60,7 +60,7 @@ def _fits(output: OutputDef) -> Callable[[Asked], bool]:
 
 
 def _has_derivatives(asked: Asked) -> bool:
-    """Return whether a whole model is asked for, whose output has derivatives."""
+    """Return True if a whole model with a differentiable output is requested."""
     if asked.descriptor is None or asked.fitting is None:
         return False
     output = OUTPUTS.get(asked.fitting.var_name)
@@ -81,7 +81,7 @@ def _has_fitting_options(asked: Asked) -> bool:
 
 
 def _computes_in(name: str) -> Callable[[Asked], bool]:
-    """Return whether there is a net of this precision."""
+    """Return a predicate: a net has this precision."""
 
     def asked(by: Asked) -> bool:
         nets = (part for part in (by.descriptor, by.fitting) if part is not None)
@@ -91,7 +91,7 @@ def _computes_in(name: str) -> Callable[[Asked], bool]:
 
 
 def _has_term(loss: Any, *terms: str) -> bool:
-    """Return whether a loss has one of the terms; None and a loss of something else have not."""
+    """Return True if a loss has one of the terms; False for None and other losses."""
     prefactors = [f"{when}_pref_{term}" for term in terms for when in ("start", "limit")]
     return any(getattr(loss, prefactor, 0.0) for prefactor in prefactors)
 
@@ -160,7 +160,7 @@ def require(feature: str, backend: str) -> None:
 
 
 def require_all(asked: Asked, backend: str) -> None:
-    """Raise unless the backend has all that it is asked for.
+    """Raise unless the backend has all requested features.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def markdown() -> str:
 
 
 def can_run(model: Model, backend: str) -> bool:
-    """Return whether a backend has all that a model needs."""
+    """Return True if a backend has everything that a model needs."""
     try:
         require_model(model, backend)
     except UnsupportedError:

@@ -96,7 +96,7 @@ def _copy(tree: Mapping[str, Any]) -> Tree:
 
 
 def _is_within(name: str, part: str) -> bool:
-    """Return whether a dotted name is that of a part of a tree, or of something in it."""
+    """Return True if a dotted name is a part of a tree or lies within it."""
     return f"{name}.".startswith(f"{part}.")
 
 
@@ -114,6 +114,6 @@ def numbered_values(tree: Mapping[str, Any]) -> list[Any]:
     """Return the values of a dict with numbers as keys, by number.
 
     Compilers rebuild dicts in the alphabetical order of their keys ("10" before "2"), so that the
-    order of insertion can not be relied upon.
+    order of insertion cannot be relied upon.
     """
     return [tree[key] for key in sorted(tree, key=int)]

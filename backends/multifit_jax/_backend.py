@@ -16,9 +16,9 @@ jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
 Array = jax.Array
 
-#: What XLA is told for CPUs, with JAX 0.10: its older emitters compile sooner and in half of the
-#: memory, LLVM needs a third less of the time for code that is as quick, and each matrix product is
-#: quicker alone than fused with others.
+#: Options of XLA for CPUs, with JAX 0.10: its older emitters compile faster and in half of the
+#: memory, LLVM needs a third less of the time for equally fast code, and each matrix product is
+#: faster alone than fused with others.
 CPU_OPTIONS: dict[str, bool | int | str] = {
     "xla_cpu_use_fusion_emitters": False,
     "xla_backend_optimization_level": 1,
@@ -26,14 +26,14 @@ CPU_OPTIONS: dict[str, bool | int | str] = {
 }
 
 
-#: Bytes below which compiled functions are given NumPy arrays: these take 7 µs in their hands, and
-#: 100 to be put on a device.
+#: Bytes below which compiled functions are given NumPy arrays: conversion takes them 7 µs, and
+#: a transfer to a device 100.
 SMALL = 1 << 16
 
 
 @functools.cache
 def _cpu_options() -> dict[str, bool | int | str]:
-    """Return those of :data:`CPU_OPTIONS` that this XLA knows: it refuses others."""
+    """Return those of :data:`CPU_OPTIONS` that this XLA supports: others are errors."""
     known = {}
     for name, value in CPU_OPTIONS.items():
         try:
@@ -62,12 +62,12 @@ class JaxBackend:
         return made
 
     def as_input(self, x: np.ndarray, /) -> Array | np.ndarray:
-        """Return a small array itself, which a compiled function takes sooner than it is copied."""
+        """Return a small array itself, which a compiled function converts faster than a copy."""
         return x if x.nbytes < SMALL else jax.device_put(x)
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         return jax.default_backend() == "cpu"
 
     def to_numpy(self, x: Array, /) -> np.ndarray:
@@ -84,7 +84,7 @@ class JaxBackend:
 
     def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f compiled once for each shape of its arguments."""
-        if self.on_cpu:  # where XLA would copy what is donated before it writes over it
+        if self.on_cpu:  # where XLA would copy donated arrays before overwriting them
             return jax.jit(f, compiler_options=_cpu_options())
         return jax.jit(f, donate_argnums=donate)
 

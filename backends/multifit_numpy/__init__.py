@@ -53,10 +53,10 @@ class NumpyBackend:
         )
 
     def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """Return f without warnings of numbers that are not.
+        """Return f without warnings about NaN.
 
-        OpenBLAS now and then raises the flag for places of a vector register that hold no number;
-        where a result really is none, the caller sees it.
+        OpenBLAS occasionally sets the flag for unused places of a vector register;
+        actual NaN in a result is visible to the caller.
         """
         return np.errstate(invalid="ignore")(f)
 

@@ -28,7 +28,7 @@ def _gpus() -> list[str]:
 
 
 def _default_device() -> str:
-    """Return what ``$MULTIFIT_DEVICE`` says, in Paddle's words, else a GPU if there is any."""
+    """Return the device of ``$MULTIFIT_DEVICE``, in Paddle's terms, else a GPU if there is any."""
     device = os.environ.get("MULTIFIT_DEVICE") or ("gpu" if _gpus() else "cpu")
     return device.replace("cuda", "gpu")
 
@@ -45,7 +45,7 @@ class PaddleBackend:
     device: str = field(default_factory=_default_device)
 
     def __post_init__(self) -> None:
-        """Make the device Paddle's own: what the core creates has to be there, too."""
+        """Make the device Paddle's default: arrays created by the core must be there, too."""
         try:
             paddle.device.set_device(self.device)
         except ValueError as exc:
@@ -62,7 +62,7 @@ class PaddleBackend:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         return self.device.startswith("cpu")
 
     def to_numpy(self, x: Array, /) -> np.ndarray:
@@ -95,7 +95,7 @@ class PaddleBackend:
     def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """Return f without recording gradients.
 
-        ``paddle.jit.to_static`` gains nothing: predicting for 192 atoms (networks of 1 M
+        ``paddle.jit.to_static`` has no advantage: predicting for 192 atoms (networks of 1 M
         parameters, float64) takes 78 ms of a core with it and 53 ms without, after a compilation
         of 3 s for each shape; it rounds Python's numbers to float32; and differentiating the
         compiled loss crashes (Paddle 3.3.1).
@@ -104,7 +104,7 @@ class PaddleBackend:
 
     @functools.cached_property
     def adam(self) -> Kernel | None:
-        """Paddle's kernel, a private function; None where it is missing or another."""
+        """Paddle's kernel, a private function; None if it is missing or different."""
         return _adam if is_usable(_adam, self.asarray, self.to_numpy) else None
 
     def describe(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ def _adam(x: Array, g: Array, m: Array, v: Array, step: Step) -> None:
 
 @functools.lru_cache(maxsize=4)
 def _numbers(rate: float, dtype: Any) -> tuple[Array, Array, Array]:
-    """Return the rate and powers of β that correct nothing; all parameters of a step take them."""
+    """Return the rate, and powers of β without a correction, for all parameters of a step."""
     return paddle.full([1], rate, dtype), paddle.zeros([1], dtype), paddle.zeros([1], dtype)
 
 

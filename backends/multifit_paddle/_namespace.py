@@ -1,6 +1,6 @@
-"""The Array API for ``paddle.Tensor``, in function style: what a core of this kind calls.
+"""The Array API for ``paddle.Tensor``, in function style: the functions used by the core.
 
-Functions that Paddle spells and means as the standard does are taken as they are, the others are
+Functions that agree with the standard in Paddle are used directly, the others are
 written here. Operators are Paddle's own, and two of them do not do what the standard says:
 ``x**0.7`` rounds the exponent to float32 (:func:`pow` does not), and ``i/2`` of integers is
 float32. Paddle transposes without copying: the result is a view, which :func:`matmul` recognizes.
@@ -36,14 +36,14 @@ def _name(dtype: DType) -> str:
 
 
 def astype(x: Array, dtype: DType, /, *, copy: builtins.bool = True) -> Array:
-    """Return x in another type; the array itself if it has it already and no copy is wanted."""
+    """Return x in another type; the array itself if nothing changes and no copy is requested."""
     if x.dtype == dtype:
         return x.clone() if copy else x
     return paddle.cast(x, dtype)
 
 
 def isdtype(dtype: DType, kind: Any) -> builtins.bool:
-    """Return whether a type is of a kind (``"real floating"``, …) or of one of several."""
+    """Return True if a type is of a kind (``"real floating"``, …) or of one of several."""
     if isinstance(kind, tuple):
         return builtins.any(isdtype(dtype, each) for each in kind)
     if not isinstance(kind, str):
@@ -225,7 +225,7 @@ def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
 
 
 def _plain(x: Array) -> tuple[Array, builtins.bool]:
-    """Return a matrix as it lies in memory, and whether it is transposed."""
+    """Return a matrix in its memory layout, and True if it is transposed."""
     if x.ndim < 2 or x.is_contiguous():
         return x, False
     back = matrix_transpose(x)
@@ -235,7 +235,7 @@ def _plain(x: Array) -> tuple[Array, builtins.bool]:
 def _same_rank(x: Array, y: Array) -> tuple[Array, Array]:
     """Return stacks of matrices with as many axes as each other.
 
-    Paddle multiplies others, too, but can not differentiate the product.
+    Paddle multiplies others, too, but cannot differentiate the product.
     """
     rank = builtins.max(x.ndim, y.ndim)
     if builtins.min(x.ndim, y.ndim) < 3 or x.ndim == y.ndim:

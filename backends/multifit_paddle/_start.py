@@ -1,4 +1,4 @@
-"""Paddle, imported so that it is quick, keeps quiet and bears what else is in the process."""
+"""Paddle, imported so that it is fast, quiet and compatible with other frameworks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CPU = Path("/proc/cpuinfo")
 
 
 def _verbose() -> bool:
-    """Return whether ``$MULTIFIT_VERBOSE`` asks for what frameworks have to say."""
+    """Return True if ``$MULTIFIT_VERBOSE`` enables messages of frameworks."""
     return os.environ.get("MULTIFIT_VERBOSE", "0") not in ("", "0")
 
 
@@ -28,13 +28,13 @@ def _threads() -> int:
 
 def _set_environment() -> None:
     """Set what Paddle and its libraries read when they are loaded, unless the user did."""
-    # Threads that spin long between operations are ruinous on a busy machine, those that sleep at
-    # once are hardly better than none: 1 ms.
+    # Threads that spin long between operations are ruinous on a busy machine, and those that sleep
+    # at once are hardly better than none: 1 ms.
     os.environ.setdefault("KMP_BLOCKTIME", "1")
-    # Of itself Paddle multiplies matrices on one core; it wants to be told twice.
+    # By default Paddle multiplies matrices on one core; it needs both variables.
     threads = os.environ.setdefault("OMP_NUM_THREADS", str(_threads()))
     os.environ.setdefault("FLAGS_paddle_num_threads", threads)
-    # The wheels bring an old MKL, which takes its slow path on AMD's processors unless told.
+    # The wheels include an old MKL, which takes its slow path on AMD's processors by default.
     if _CPU.exists() and "AuthenticAMD" in _CPU.read_text(encoding="utf-8", errors="replace"):
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
     if not _verbose():
@@ -43,9 +43,9 @@ def _set_environment() -> None:
 
 @contextlib.contextmanager
 def _own_symbols() -> Iterator[None]:
-    """Let libraries that are loaded meanwhile prefer their own symbols, beside TensorFlow.
+    """Make libraries loaded meanwhile prefer their own symbols, beside TensorFlow.
 
-    Both bring protobuf and more; Paddle, loaded second, would call TensorFlow's and crash.
+    Both bring protobuf and more; Paddle, if loaded second, would call TensorFlow's and crash.
     """
     if "tensorflow" not in sys.modules or not hasattr(os, "RTLD_DEEPBIND"):
         yield
@@ -60,7 +60,7 @@ def _own_symbols() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _same_logging() -> Iterator[None]:
-    """Take back what an import does to the root logger: Paddle makes all libraries say more."""
+    """Undo the effect of an import on the root logger: Paddle makes all libraries more verbose."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     try:
@@ -72,7 +72,7 @@ def _same_logging() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what an import has to say about threads and ccache, unless it is wanted."""
+    """Hide messages of an import about threads and ccache, unless verbose."""
     if _verbose():
         yield
         return

@@ -17,7 +17,7 @@ from . import _namespace as xp
 
 Array = Any  #: a tf.Tensor
 
-#: What XLA is told for CPUs, and by which TensorFlow: an XLA that does not know a flag ends the
+#: Options of XLA for CPUs, and the TensorFlow they are for: an unknown flag ends the
 #: process. Its older emitters and less of LLVM compile in three quarters of the time, and a step
 #: takes a tenth less.
 CPU_FLAGS, TOLD = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false", "2.21."
@@ -29,7 +29,7 @@ def _gpus() -> list[Any]:
 
 
 def _default_device() -> str:
-    """Return what ``$MULTIFIT_DEVICE`` says, in TensorFlow's words, else a GPU if there is any."""
+    """Return the device of ``$MULTIFIT_DEVICE``, as TensorFlow names it, else a GPU if available."""
     kind, _, number = (os.environ.get("MULTIFIT_DEVICE") or "").partition(":")
     if not kind:
         kind = "gpu" if _gpus() else "cpu"
@@ -38,7 +38,7 @@ def _default_device() -> str:
 
 @functools.cache
 def _tell_xla() -> None:
-    """Let XLA read our flags, as it does when it compiles first; what the user says counts more."""
+    """Make XLA read our flags, as it does at its first compilation; the user's take precedence."""
     if not tf.__version__.startswith(TOLD):
         return
     given = os.environ.get("XLA_FLAGS")
@@ -69,7 +69,7 @@ class TensorFlowBackend:
     xla: bool = field(default_factory=lambda: os.environ.get("MULTIFIT_XLA") != "0")
 
     def __post_init__(self) -> None:
-        """Refuse a device that is not there: TensorFlow would quietly take another."""
+        """Raise for a missing device: TensorFlow would silently use another."""
         known = {"CPU:0": "cpu"} | {f"GPU:{k}": f"cuda:{k}" for k in range(len(_gpus()))}
         if self.device not in known:
             raise BackendError(
@@ -86,7 +86,7 @@ class TensorFlowBackend:
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         return self.device.startswith("CPU")
 
     def to_numpy(self, x: Array, /) -> np.ndarray:

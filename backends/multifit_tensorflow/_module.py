@@ -40,7 +40,7 @@ class Module(tf.Module):  # type: ignore[misc]
         }
 
     def __repr__(self) -> str:
-        """Return what the model is, in one line."""
+        """Return a one-line description of the model."""
         return f"<Module {self.model}>"
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:

@@ -27,11 +27,11 @@ float16, bfloat16 = tf.float16, tf.bfloat16
 e, inf, nan, pi, newaxis = math.e, math.inf, math.nan, math.pi, None
 
 
-# Creation and dtypes. Unless told otherwise, numbers are float64 and integers int64, as in NumPy.
+# Creation and dtypes. By default, numbers are float64 and integers int64, as in NumPy.
 
 
 def asarray(x: Any, /, *, dtype: DType = None, copy: builtins.bool | None = None) -> Array:
-    """Return a tensor of the same values; it can not be changed, so that ``copy`` is moot."""
+    """Return a tensor of the same values; it is immutable, so ``copy`` is irrelevant."""
     if tf.is_tensor(x):
         return tf.cast(x, dtype or x.dtype)
     host = np.asarray(x)
@@ -44,7 +44,7 @@ def astype(x: Array, dtype: DType, /, *, copy: builtins.bool = True) -> Array:
 
 
 def isdtype(dtype: DType, kind: str | DType | tuple[str | DType, ...]) -> builtins.bool:
-    """Return whether the dtype is of a kind, or of one of several."""
+    """Return True if the dtype is of a kind, or of one of several."""
     if isinstance(kind, tuple):
         return builtins.any(isdtype(dtype, each) for each in kind)
     kinds = {
@@ -153,12 +153,12 @@ subtract = _binary(tf.subtract)
 
 
 def isfinite(x: Array, /) -> Array:
-    """Return where x is a finite number."""
+    """Return True for finite numbers."""
     return tf.math.is_finite(x) if x.dtype.is_floating else tf.ones_like(x, tf.bool)
 
 
 def isnan(x: Array, /) -> Array:
-    """Return where x is not a number."""
+    """Return True for NaN."""
     return tf.math.is_nan(x) if x.dtype.is_floating else tf.zeros_like(x, tf.bool)
 
 

@@ -19,10 +19,10 @@ from multifit.optim.adam import Kernel, Step, is_usable
 
 Array = torch.Tensor
 
-#: Functions that make arrays out of nothing, which torch would put on the CPU.
+#: Functions that create arrays, which torch would put on the CPU.
 _CREATION = frozenset({"arange", "asarray", "empty", "eye", "full", "linspace", "ones", "zeros"})
 
-#: Programs that torch.compile may make in a process.
+#: Maximum number of programs compiled by torch.compile in a process.
 MOST_SHAPES = 256
 
 
@@ -60,7 +60,7 @@ class TorchBackend:
     inductor: bool = field(default_factory=_wants_inductor)
 
     def __post_init__(self) -> None:
-        """Refuse a device or a compiler that is not there."""
+        """Raise an error for a missing device or compiler."""
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError, ImportError) as exc:  # the last two without support
@@ -80,7 +80,7 @@ class TorchBackend:
 
     @property
     def static_shapes(self) -> bool:
-        """Whether each new shape is compiled."""
+        """True if each new shape is compiled."""
         return self.inductor
 
     @property
@@ -93,18 +93,18 @@ class TorchBackend:
         return torch.tensor(np.asarray(x), device=self.device)
 
     def as_input(self, x: np.ndarray, /) -> Array:
-        """Return a tensor in the array's own memory, where torch can have it."""
+        """Return a tensor that shares the array's memory, if possible."""
         shared = self.on_cpu and x.flags.c_contiguous and x.flags.writeable
         return torch.from_numpy(x) if shared else self.asarray(x)
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         return torch.device(self.device).type == "cpu"
 
     def to_numpy(self, x: Array, /) -> np.ndarray:
         """Return a copy of the values, cut from any gradient."""
-        # A copy: parameters are updated in their places.
+        # A copy: parameters are updated in place.
         return np.array(x.detach().cpu().numpy())
 
     def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
@@ -128,22 +128,22 @@ class TorchBackend:
         return run
 
     def compile(self, f: Callable[..., Any], /, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """Return f without recording gradients, compiled if that was asked for."""
-        # A step differentiates, which Inductor can not see through: its gradient is compiled alone.
+        """Return f without recording gradients, compiled if requested."""
+        # Inductor cannot trace a step, which differentiates: its gradient is compiled alone.
         return torch.no_grad()(f if donate else self._compiled(f))
 
     def _compiled(self, f: Callable[..., Any]) -> Callable[..., Any]:
         if not self.inductor:
             return f
-        # Beyond so many shapes, eight if nobody says otherwise, PyTorch would silently be eager.
+        # Beyond this number of shapes, eight by default, PyTorch would silently be eager.
         torch._dynamo.config.recompile_limit = MOST_SHAPES
-        # A function of its own: not every callable object is one that can be compiled.
+        # A separate function: not every callable object can be compiled.
         made: Callable[..., Any] = torch.compile(lambda *args: f(*args), dynamic=False)
         return made
 
     @functools.cached_property
     def adam(self) -> Kernel | None:
-        """PyTorch's kernel, a private function; None where it is missing or another."""
+        """PyTorch's kernel, a private function; None if it is missing or different."""
         return _fused_adam if is_usable(_fused_adam, self.asarray, self.to_numpy) else None
 
     def describe(self) -> dict[str, str]:

@@ -49,7 +49,7 @@ class Module(torch.nn.Module):
             owner.register_buffer(last, value)
 
     def extra_repr(self) -> str:
-        """Return what the model is, for torch's own listing of modules."""
+        """Return a description of the model, for torch's listing of modules."""
         return str(self.model)
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:

@@ -130,12 +130,12 @@ class Node:
 
 
 def value_of(x: Any) -> Any:
-    """Return the array of a :class:`Node`; anything else as it is."""
+    """Return the array of a :class:`Node`; anything else unchanged."""
     return x.value if isinstance(x, Node) else x
 
 
 def plain_of(x: Any) -> Any:
-    """Return the array of a :class:`Node` without tangents; anything else as it is."""
+    """Return the array of a :class:`Node` without tangents; anything else unchanged."""
     value = value_of(x)
     return value.value if isinstance(value, Dual) else value
 
@@ -144,7 +144,7 @@ def constant(x: Any) -> Any:
     """Return the same values with all derivatives zero, in reverse mode and in forward mode.
 
     Use it where a term does not change the result, such as the largest logit that is subtracted
-    before an exponential. A plain array is returned as it is: a framework that differentiates by
+    before an exponential. A plain array is returned unchanged: a framework that differentiates by
     parameters still sees through it.
     """
     if isinstance(x, Node):

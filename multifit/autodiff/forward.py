@@ -7,10 +7,10 @@ of :class:`Forward` applies the chain rule to both (forward-mode differentiation
 
    y = f(x_1, x_2), \quad \dot y = f_1 \dot x_1 + f_2 \dot x_2 .
 
-Forces are written out with Array-API functions, so that running them on such arrays gives the
+Forces are coded with Array-API functions, so that evaluating them on such arrays gives the
 Hessian on every backend, NumPy included, and a framework that differentiates the result by the
 parameters sees plain arrays. Run inside :class:`multifit.autodiff.Reverse`, it gives second
-derivatives of forward passes. What the core does not use is not here.
+derivatives of forward passes. Functions that the core does not use are missing.
 
 Source: Griewank & Walther, Evaluating Derivatives (2008), chapter 3.
 """
@@ -54,7 +54,7 @@ class Forward:
         return Dual(self.xp, value, maybe(lambda t: t * slope(), x.tangent))
 
     def _all_tangents(self, arrays: Sequence[Any]) -> tuple[list[Array], list[Array] | None]:
-        """Return values and tangents; zeros for those without, None if none has any."""
+        """Return values and tangents; zeros for missing tangents, None if all are missing."""
         duals = [self._dual(x) for x in arrays]
         values = [x.value for x in duals]
         count = next((x.tangent.shape[0] for x in duals if x.tangent is not None), None)
@@ -67,7 +67,7 @@ class Forward:
         ]
 
     def lift(self, x: Any, /) -> Any:
-        """Return a plain floating-point array as a constant, anything else as it is."""
+        """Return a plain floating-point array as a constant, anything else unchanged."""
         if isinstance(x, Dual | type) or not hasattr(x, "dtype"):
             return x
         return Dual(self.xp, x) if self.xp.isdtype(x.dtype, "real floating") else x
@@ -229,7 +229,7 @@ class Forward:
         """Return the matrix product over the last two axes, the others broadcast."""
         x, y = self._dual(x), self._dual(y)
         xp, rank = self.xp, max(rank_of(x), rank_of(y))
-        # Without its new axes a tangent's directions would be taken for an axis of the other.
+        # Without its new axes a tangent's directions would be confused with an axis of the other.
         product = xp.matmul
         return combine(
             x,
@@ -314,7 +314,7 @@ class ForwardArithmetic:
         xp = self.base.xp
 
         def tangent(t: Array) -> Array:
-            # Each direction gets segments of its own.
+            # Each direction gets separate segments.
             count, rows, *rest = t.shape
             own = xp.arange(count, dtype=xp.int64)[:, None] * n + index[None, :]
             flat = xp.reshape(t, (count * rows, *rest))

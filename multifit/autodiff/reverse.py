@@ -66,7 +66,7 @@ SegmentSum = Callable[[Array, Array, int], Array]
 
 _BLOCKS = {**ELEMENTWISE, **WHOLE}
 
-#: Functions whose result no input changes, or changes only in jumps.
+#: Functions whose result does not depend on inputs, or only in jumps.
 _HELD = frozenset({"arange", "eye", "full", "ones", "zeros"}) | frozenset(
     {"full_like", "ones_like", "sign", "zeros_like"}
 )
@@ -93,7 +93,7 @@ class Reverse:
     xp
         The namespace of the values.
     segment_sum
-        That of the backend, which ``take`` needs.
+        The backend's, for ``take``.
     """
 
     xp: Any
@@ -122,13 +122,13 @@ class Reverse:
         return Node(self, x, is_input=True)
 
     def lift(self, x: Any, /) -> Any:
-        """Return a plain floating-point array as a constant node, anything else as it is."""
+        """Return a plain floating-point array as a constant node, anything else unchanged."""
         if isinstance(x, Node) or not hasattr(x, "dtype"):
             return x
         return Node(self, self._value(x)) if self.xp.isdtype(x.dtype, "real floating") else x
 
     def _value(self, x: Any) -> Any:
-        """Return what the inner namespace takes for an operand."""
+        """Return an operand in the form of the inner namespace."""
         if isinstance(x, Node):
             return x.value
         return self.xp.lift(x) if isinstance(self.xp, Forward) else x
@@ -222,7 +222,7 @@ class ReverseArithmetic:
 def _in_order(ends: Iterable[Node]) -> list[Node]:
     """Return the recorded nodes behind some results, operands first.
 
-    A stack of its own replaces recursion, which a long chain of operations would exceed.
+    An explicit stack replaces recursion, whose limit a long chain of operations would exceed.
     """
     order: list[Node] = []
     seen: set[int] = set()
@@ -256,7 +256,7 @@ def _together(bars: dict[int, Array], node: Node, part: Array) -> None:
 def pullback(y: Any, wrt: Sequence[Node], y_bar: Any = None) -> list[Array]:
     r"""Return the cotangents of some inputs, x̄ = (∂y/∂x)ᵀ ȳ.
 
-    The recorded operations are walked once, whatever the number of inputs.
+    The recorded operations are visited once, for any number of inputs.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ def pullback(y: Any, wrt: Sequence[Node], y_bar: Any = None) -> list[Array]:
     for x in wrt:
         if not isinstance(x, Node):
             raise TypeError(f"pullback by {type(x).__name__}: make it a node with xp.variable(x)")
-    # The result of a computation that no input changes is a plain array.
+    # A result that does not depend on inputs is a plain array.
     pairs = [(z, g) for z, g in zip(results, given, strict=True) if isinstance(z, Node)]
     order = _in_order(z for z, _ in pairs)
     needed, kept = _needed(order, wrt), {id(x) for x in wrt}

@@ -1,4 +1,4 @@
-"""Backends: the protocol, and discovery of the adapters that implement it.
+"""Backends: the protocol, and discovery of its adapters.
 
 An adapter is an object that satisfies :class:`Backend`. It is registered in the entry-point group
 ``multifit.backends``, so that a third party can add one without touching this repository.

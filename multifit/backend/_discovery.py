@@ -13,7 +13,7 @@ from ..errors import BackendError, MultifitError, did_you_mean
 from ._protocol import Backend
 from ._versions import INSTALL_HINT, UnusableError, is_installed, refusal, too_old
 
-#: Other names under which people ask for a backend.
+#: Alternative names of backends.
 ALIASES = {"dp": "numpy", "np": "numpy", "pt": "torch", "pytorch": "torch", "tf": "tensorflow"} | {
     "pd": "paddle"
 }
@@ -21,7 +21,7 @@ ALIASES = {"dp": "numpy", "np": "numpy", "pt": "torch", "pytorch": "torch", "tf"
 #: The adapters of this project, with the extra that installs their framework.
 KNOWN = ("numpy", "torch", "jax", "paddle", "tensorflow")
 
-#: Backends that can train, in the order in which they are tried: JAX is the fastest on a CPU.
+#: Backends that can train, in order of preference: JAX is the fastest on a CPU.
 TRAINING = ("jax", "torch", "tensorflow", "paddle")
 
 ENTRY_POINTS = "multifit.backends"
@@ -69,9 +69,9 @@ def _load(key: str) -> Backend:
     began = time.monotonic()
     try:
         backend = point.load()()
-    except MultifitError:  # of the adapter itself, which knows what is wrong
+    except MultifitError:  # of the adapter itself, with its own message
         raise
-    except Exception as exc:  # a broken framework raises anything: AttributeError, OSError, …
+    except Exception as exc:  # a broken framework can raise anything: AttributeError, OSError, …
         raise refusal(key, exc) from exc
     old = too_old(key)
     if old is not None:
@@ -111,12 +111,12 @@ def choose_training_backend(
     name
         A name or an alias, or None.
     tell
-        Is called with one sentence if an installed framework can not be used and the next one is.
+        Called with one sentence if an installed framework cannot be used and the next one is.
 
     Raises
     ------
     BackendError
-        If none can be used, or the named one can not.
+        If none can be used, or the named one cannot.
     """
     if name:
         return get_backend(name)

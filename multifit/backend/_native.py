@@ -1,4 +1,4 @@
-"""Arrays of NumPy where a backend's are expected: the classes take both."""
+"""Conversion of NumPy's arrays to a backend's: the classes accept both."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Array = Any
 
 
 def native(backend: Backend, x: Array) -> Array:
-    """Return real numbers as the backend's array: NumPy's are taken over, as float64.
+    """Return real numbers as the backend's array: NumPy's are converted, as float64.
 
-    What is of the backend already is returned as it is, with all that it knows of gradients, and
+    Arrays of the backend are returned unchanged, including their gradients, and
     so is None.
     """
     if not isinstance(x, np.ndarray) or backend.name == "numpy":

@@ -1,4 +1,4 @@
-"""The protocol of a backend: all that multifit asks of a framework."""
+"""The protocol of a backend: everything that multifit requires of a framework."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = Any  #: an array of the framework that runs
 
 
 class Arithmetic(Protocol):
-    """What a model is evaluated with: the Array API, and the one function that it lacks."""
+    """The arithmetic of model evaluation: the Array API and a segment sum."""
 
     @property
     def xp(self) -> Any:
@@ -27,28 +27,28 @@ class Arithmetic(Protocol):
 
 @runtime_checkable
 class Backend(Arithmetic, Protocol):
-    """What multifit asks of a framework."""
+    """A framework that multifit runs on."""
 
     @property
     def name(self) -> str:
-        """What ``--backend`` takes."""
+        """Name, as given to ``--backend``."""
         ...
 
     @property
     def can_train(self) -> bool:
-        """Whether :meth:`value_and_grad` exists."""
+        """True if the backend can differentiate."""
         ...
 
     @property
     def static_shapes(self) -> bool:
-        """Whether a new shape costs a compilation, so that tables are padded."""
+        """True if every new shape triggers a compilation, so that tables are padded."""
         ...
 
     @property
     def eager(self) -> bool:
-        """Whether a training step is done operation by operation.
+        """True if a training step is executed operation by operation.
 
-        Values can then be looked at within, and arrays be changed.
+        Intermediate values can then be inspected, and arrays modified in place.
         """
         ...
 
@@ -57,15 +57,15 @@ class Backend(Arithmetic, Protocol):
         ...
 
     def as_input(self, x: np.ndarray, /) -> Array:
-        """Return what functions from :meth:`compile` take for the values; :meth:`asarray` will do.
+        """Return the values as inputs of functions from :meth:`compile`, e.g. by :meth:`asarray`.
 
-        It may share the memory of x, which nobody changes any more.
+        It may share the memory of x, which is not modified afterwards.
         """
         ...
 
     @property
     def on_cpu(self) -> bool:
-        """Whether arrays are in the memory of the host."""
+        """True if arrays are in host memory."""
         ...
 
     def to_numpy(self, x: Array, /) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The frameworks behind the adapters: the versions they need, and why one can not be used."""
+"""The frameworks behind the adapters: required versions, and reasons why one cannot be used."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from dataclasses import dataclass
 
 from ..errors import BackendError
 
-#: What to type to get a backend that is not installed.
+#: Installation command for a missing backend.
 INSTALL_HINT = 'pip install "multifit[{extra}]"'
 
-#: Characters of a framework's own complaint that are quoted.
+#: Maximum number of characters quoted from a framework's error.
 QUOTED = 200
 
 
 @dataclass(frozen=True)
 class Framework:
-    """What a backend is built on.
+    """A framework that a backend is built on.
 
     Attributes
     ----------
     module
-        What Python imports.
+        Name to import.
     distributions
-        The names under which it is installed; the first is the one that the extra asks for.
+        Names on PyPI; the first is the one that the extra installs.
     needed
-        The oldest version that will do.
+        Oldest supported version.
     """
 
     module: str
@@ -52,11 +52,11 @@ class UnusableError(BackendError):
     Attributes
     ----------
     reason
-        What is wrong, without what to do: "jax 0.4.1 is too old (needs 0.5)".
+        The problem, without a remedy: "jax 0.4.1 is too old (needs 0.5)".
     remedy
-        What to do, with what to type.
+        The remedy, with the command.
     installed
-        Whether there is a framework at all.
+        True if a framework is installed.
     """
 
     def __init__(self, text: str, reason: str, remedy: str, installed: bool = True) -> None:
@@ -65,7 +65,7 @@ class UnusableError(BackendError):
 
 
 def is_installed(name: str) -> bool:
-    """Tell whether a known backend's framework can be found, without importing it."""
+    """Return True if the framework of a known backend is installed, without importing it."""
     return importlib.util.find_spec(FRAMEWORKS[name].module) is not None
 
 
@@ -76,7 +76,7 @@ def too_old(name: str) -> UnusableError | None:
         return None
     found, distribution = _found(framework)
     numbers = _numbers(found)
-    # Builds of a framework's next version call themselves 0.0.0.
+    # Development builds of a framework have the version 0.0.0.
     if not any(numbers) or numbers >= _numbers(framework.needed):
         return None
     reason = f"{framework.module} {found} is too old (needs {framework.needed})"
@@ -85,14 +85,14 @@ def too_old(name: str) -> UnusableError | None:
 
 
 def refusal(name: str, cause: Exception) -> UnusableError:
-    """Return the error for an adapter whose import failed, whatever with.
+    """Return the error for an adapter whose import failed with any exception.
 
     Parameters
     ----------
     name
         The backend.
     cause
-        What the import raised.
+        Exception raised by the import.
     """
     framework = FRAMEWORKS.get(name)
     install = f"install it with: {INSTALL_HINT.format(extra=name)}"
@@ -116,7 +116,7 @@ def refusal(name: str, cause: Exception) -> UnusableError:
 
 
 def _found(framework: Framework) -> tuple[str, str]:
-    """Return the version, "" if it is not known, and the name of the distribution."""
+    """Return the version, "" if unknown, and the name of the distribution."""
     version, distribution = "", framework.distributions[0]
     for candidate in framework.distributions:
         try:
@@ -124,13 +124,13 @@ def _found(framework: Framework) -> tuple[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
         break
-    # What was imported knows better than what is installed: a folder may hide it.
+    # The imported version is more reliable than the installed one: a folder may hide it.
     imported = getattr(sys.modules.get(framework.module), "__version__", None)
     return (imported if isinstance(imported, str) else version), distribution
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return (2, 6, 0) for ``2.6.0rc1+cpu``, and () for what is no version."""
+    """Return (2, 6, 0) for ``2.6.0rc1+cpu``, and () for anything that is not a version."""
     match = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
 

@@ -1,4 +1,4 @@
-"""Which shapes batches get where each costs a compilation: as few as pay."""
+"""Shapes of batches where each costs a compilation: as few as pay."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from dataclasses import dataclass
 
 from .shapes import Shape, Shapes, bucket, planned, union
 
-#: Atoms that could have been evaluated in the time that it takes to compile for one more shape.
+#: Atoms that could have been evaluated in the time of a compilation for one more shape.
 COMPILATION = 20_000
 
 
 @dataclass
 class AdaptiveShapes:
-    """Shapes that are made when they are needed, or when they have been missed for long enough.
+    """Shapes that are made when needed, or when enough padding has accumulated.
 
-    A batch gets the smallest shape that holds it. When the places that stayed empty add up to what
-    a compilation costs, better shapes are made: at most twice the work of whoever had known in
-    advance what comes.
+    A batch gets the smallest shape that holds it. When the padded places add up to the cost of a
+    compilation, better shapes are made: at most twice the cost of the optimal offline plan.
     """
 
     shapes: Shapes
-    empty: float = 0.0  #: places that stayed empty since shapes were made
+    empty: float = 0.0  #: padded places since the shapes were made
 
     def make(self, needs: Sequence[Shape]) -> None:
-        """Let there be shapes for batches that are about to come."""
+        """Make shapes available for the next batches."""
         if not self.shapes.static or not needs:
             return
         unmet = [need for need in needs if not any(s.holds(need) for s in self.shapes.known)]
@@ -42,5 +41,5 @@ class AdaptiveShapes:
 
 
 def _rounded_up(need: Shape) -> Shape:
-    """Return a shape that holds what is a little larger, too."""
+    """Return a shape with some room to spare."""
     return Shape(need.nframes, tuple(bucket(n) if n else 0 for n in need.counts))

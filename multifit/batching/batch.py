@@ -1,6 +1,6 @@
-"""Frames and their neighbours as the flat arrays that the core eats.
+"""Frames and their neighbours as the flat arrays that the core takes.
 
-All atoms of a batch lie in one list sorted by type, whichever frame they are in. For each type of
+All atoms of a batch are in one list sorted by type, across frames. For each type of
 neighbours there is one table of pairs, one row for each centre, as wide as the batch needs:
 components before neighbours, ``rij`` (N, 3, k), so that every product of the descriptor is a matrix
 product.
@@ -21,7 +21,7 @@ from ..neighbors.requirements import Requirements
 from .shapes import Shape, Shapes, bucket
 from .types import Batch, Centres, Table
 
-#: Columns that tables get beyond what was seen in some frames, so that others fit in too.
+#: Columns added to tables beyond the need of the frames seen, so that other frames fit too.
 SPARE = 2
 
 
@@ -29,9 +29,9 @@ class BatchAtoms(NamedTuple):
     """The atoms of a batch, for sums and means over them."""
 
     natoms: Any  #: real atoms of each frame, (nframes,)
-    mask: Any  #: 1 for a real atom and 0 for one that pads, (N,)
+    mask: Any  #: 1 for a real atom, 0 for padding, (N,)
     frame: Any  #: the frame of each atom, (N,)
-    present: Any = None  #: 1 for a frame that counts, (nframes,); those with atoms if not given
+    present: Any = None  #: 1 for a frame that counts, (nframes,); by default, those with atoms
 
 
 def flat_atoms(xp: Any, batch: Batch) -> BatchAtoms:
@@ -48,10 +48,10 @@ def flat_atoms(xp: Any, batch: Batch) -> BatchAtoms:
 class Layout:
     """The places of the frames' atoms in the flat list."""
 
-    frame: np.ndarray  #: (N,) frame of each place; 0 for a place that pads
+    frame: np.ndarray  #: (N,) frame of each place; 0 for padding
     atom: np.ndarray  #: (N,) atom in its frame
-    real: np.ndarray  #: (N,) False for a place that pads
-    nframes: int  #: frames of the batch, with those that pad
+    real: np.ndarray  #: (N,) False for padding
+    nframes: int  #: frames of the batch, including padding
 
     def spread(self, values: Sequence[np.ndarray]) -> np.ndarray:
         """Return (N, …) in the flat order from one (natoms, …) per frame; padding is zero."""
@@ -69,7 +69,7 @@ class Layout:
         return out
 
     def padded(self, values: np.ndarray) -> np.ndarray:
-        """Return what each frame has, with zeros for frames that pad."""
+        """Return the values of each frame, with zeros for padding."""
         more = self.nframes - len(values)
         return np.concatenate([values, np.zeros((more, *values.shape[1:]), values.dtype)])
 
@@ -81,11 +81,11 @@ class Batcher:
     Parameters
     ----------
     needs
-        The neighbours that the descriptor needs.
+        Neighbours required by the descriptor.
     pair_exclude_types
-        Pairs of types that do not see each other.
+        Pairs of types that do not interact.
     static_shapes
-        Whether batches get few shapes, with places that stay empty, and tables never shrink again:
+        True if batches get few shapes, with padding, and tables never shrink:
         for backends that compile for each shape.
     """
 
@@ -96,7 +96,7 @@ class Batcher:
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Begin without shapes."""
+        """Start without shapes."""
         self.rcut, self.sel, self._inner = self.needs.rcut, self.needs.sel, self.needs.inner
         self.shapes = Shapes(self.static_shapes)
 
@@ -113,7 +113,7 @@ class Batcher:
         return frm.frame(coord, cell, pbc, atype, self.rcut, self.sel, exclude_pairs, where)
 
     def _room(self, b: int, found: Sequence[Columns], spare: int = 0) -> tuple[int, int]:
-        """Return the columns that a table of neighbours of type b has: near ones, and others."""
+        """Return the columns of a table of neighbours of type b: near ones, and others."""
         needs = [max((each.widths[zone] for each in found), default=0) for zone in range(2)]
         if not self.static_shapes:
             return needs[0], needs[1]
@@ -124,7 +124,7 @@ class Batcher:
             return self._widths[b, True], self._widths[b, False]
 
     def reserve(self, frames: Sequence[Frame]) -> None:
-        """Let tables be as wide as these frames need and a little more, for static shapes."""
+        """Make tables slightly wider than these frames need, for static shapes."""
         for b in {b for frame in frames for b in frame.tables}:
             tables = [frame.tables[b] for frame in frames if b in frame.tables]
             self._room(b, [table.columns(self._inner) for table in tables], spare=SPARE)
@@ -145,8 +145,8 @@ class Batcher:
         aparam
             (natoms, numb_aparam) for each frame.
         ghosts
-            Places for ghosts, at which pairs of a part of a system may end; at least as many as
-            the frame, then the only one, has.
+            Places for ghosts, at which pairs of a part of a system may end; at least the number of
+            ghosts of the frame, then the only one.
 
         Returns
         -------
@@ -201,7 +201,7 @@ class Batcher:
         return batch, layout
 
     def _lay_out(self, frames: Sequence[Frame]) -> tuple[Layout, Shape, list[np.ndarray]]:
-        """Return the layout, the shape, and each frame's atoms' places."""
+        """Return the layout, the shape, and the places of each frame's atoms."""
         sizes = [len(f.atype) for f in frames]
         frame = np.repeat(np.arange(len(frames)), sizes)
         atom = np.concatenate([np.arange(n) for n in sizes])
@@ -235,9 +235,9 @@ def _table(
     some
         The pairs of each frame, and the places of its atoms.
     columns
-        Theirs.
+        Columns of these pairs.
     room
-        How many columns there are for near pairs, and for the others.
+        Number of columns for near pairs, and for the others.
     """
     width = sum(room)
     rij = np.zeros((n, 3, width))

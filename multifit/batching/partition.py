@@ -1,9 +1,9 @@
-"""Large frames in parts: which atoms go through the networks together, and what they need.
+"""Large frames in parts: atoms evaluated together, and their ghosts.
 
-All parts have the same numbers of atoms of each type, even where the frame is not homogeneous: the
-atoms of each type are put into an order in which those that are near each other in space are near
-each other in the list, and part k takes the k-th part of every type. A part is a subdomain: its
-atoms, and as ghosts those outside at which its pairs end.
+All parts have the same numbers of atoms of each type, even in an inhomogeneous frame: the atoms of
+each type are ordered so that those near each other in space are near each other in the list, and
+part k takes the k-th part of every type. A part is a subdomain: its atoms, and as ghosts those
+outside at which its pairs end.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import numpy as np
 from ..neighbors.cells import complete_cell
 from ..neighbors.frame import Frame, PairTable
 
-#: Parts of the atoms, in percent, beyond which those that flew away are: they do not stretch cells.
+#: Percentiles that bound the parts: outliers beyond them do not stretch the cells.
 INNER = (5.0, 95.0)
 
 
 class Order(NamedTuple):
     """The real atoms of a frame, part by part, and by type within a part."""
 
-    atoms: np.ndarray  #: their numbers in the frame, (n,)
+    atoms: np.ndarray  #: indices in the frame, (n,)
     edges: np.ndarray  #: part k has the atoms edges[k] … edges[k + 1] − 1 of the order
 
 
 class Subdomain(NamedTuple):
     """A part of a frame."""
 
-    frame: Frame  #: its atoms, and the pairs that begin at them
-    ghosts: np.ndarray  #: numbers in the whole frame of the atoms outside at which pairs end
+    frame: Frame  #: its atoms, and the pairs that start at them
+    ghosts: np.ndarray  #: indices in the whole frame of the atoms outside at which pairs end
 
 
 def spatial_order(
     coord: np.ndarray, cell: np.ndarray | None, pbc: Sequence[bool], atype: np.ndarray, size: int
 ) -> Order:
-    """Return the order in which a frame of many atoms is evaluated, at most about ``size`` at once.
+    """Return the order for evaluating a large frame, at most about ``size`` atoms at once.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def spatial_order(
         (natoms, 3) in Å, inside the cell or not.
     cell
         (3, 3) in Å, or None.
-    atype
+    (natoms,); −1 is a virtual atom, which belongs to no part.
         (natoms,); −1 is a virtual atom, which is in no part.
     """
     real = np.flatnonzero(atype >= 0)
@@ -57,14 +57,14 @@ def spatial_order(
 
 
 def index_order(atype: np.ndarray, size: int) -> Order:
-    """Return the same for atoms of unknown positions that are near each other if their numbers are.
+    """Return the order for atoms of unknown positions, close in space if their indices are close.
 
-    So engines number them. Otherwise parts have more ghosts, which cost little.
+    Simulation engines number them so. Otherwise parts have more ghosts, at little cost.
 
     Parameters
     ----------
     atype
-        (natoms,); −1 is a virtual atom, which is in no part.
+        (natoms,); −1 is a virtual atom, which belongs to no part.
     """
     kinds = [np.flatnonzero(atype == a) for a in np.unique(atype[atype >= 0])]
     return _in_parts(kinds, _number(sum(map(len, kinds)), size))
@@ -76,7 +76,7 @@ def _number(natoms: int, size: int) -> int:
 
 
 def _in_parts(kinds: Sequence[np.ndarray], number: int) -> Order:
-    """Return the order of parts that take their share of each type's atoms."""
+    """Return the order of parts that each take their share of the atoms of each type."""
     if not kinds:
         return Order(np.zeros(0, dtype=np.int64), np.zeros(number + 1, dtype=np.int64))
     part = np.concatenate([np.arange(len(mine)) * number // len(mine) for mine in kinds])
@@ -87,7 +87,7 @@ def _in_parts(kinds: Sequence[np.ndarray], number: int) -> Order:
 def _points(coord: np.ndarray, cell: np.ndarray | None, periodic: np.ndarray) -> np.ndarray:
     """Return coordinates along the lattice vectors in Å, of atoms moved into the cell.
 
-    What is not finite or singular is left to the search for neighbours, which says so.
+    Non-finite or singular values are reported by the neighbour search.
     """
     box = complete_cell(np.eye(3) if cell is None else np.asarray(cell, dtype=float), periodic)
     if not np.isfinite(coord).all() or not abs(np.linalg.det(box)) > 0:
@@ -98,7 +98,7 @@ def _points(coord: np.ndarray, cell: np.ndarray | None, periodic: np.ndarray) ->
 
 
 def _cuts(points: np.ndarray, number: int) -> list[tuple[int, int]]:
-    """Return the axes from the longest to the shortest, and into how many parts each is cut."""
+    """Return the axes from the longest to the shortest, and the number of cuts along each."""
     if not len(points):
         return []
     length = np.maximum(np.subtract(*np.percentile(points, INNER[::-1], axis=0)), 1e-3)
@@ -108,7 +108,7 @@ def _cuts(points: np.ndarray, number: int) -> list[tuple[int, int]]:
 
 
 def _tiled(points: np.ndarray, cuts: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Return an order of points (n, 3) in which any stretch of some length is a compact region.
+    """Return an order of points (n, 3) in which every run of some length is a compact region.
 
     They are sorted along one axis and cut into slabs of equal number, each of which is sorted along
     the next axis and cut into columns, each of which is sorted along the last.
@@ -124,7 +124,7 @@ def _tiled(points: np.ndarray, cuts: Sequence[tuple[int, int]]) -> np.ndarray:
 
 
 def subdomain(frame: Frame, start: int, stop: int) -> Subdomain:
-    """Return the atoms start … stop − 1 of a frame; nothing of the tables is copied but ``j``."""
+    """Return the atoms start … stop − 1 of a frame; of the tables only ``j`` is copied."""
     spans = {b: slice(*np.searchsorted(t.i, (start, stop))) for b, t in frame.tables.items()}
     outside = np.zeros(len(frame.atype) + frame.nghost, dtype=bool)
     for b, span in spans.items():

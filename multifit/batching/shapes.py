@@ -8,11 +8,11 @@ from threading import Lock
 
 import numpy as np
 
-#: Batches may be so much larger than their atoms need, on average, before one more shape is worth
-#: its compilation; and the most shapes that are planned.
+#: Average excess of the batches over their atoms that justifies compiling for one more shape;
+#: and the maximum number of planned shapes.
 WASTE, MOST = 1.25, 4
 
-#: Different needs that are looked at when shapes are planned; more are put together beforehand.
+#: Different needs considered when planning shapes; beyond that, needs are merged first.
 FINEST = 256
 
 
@@ -25,17 +25,17 @@ class Shape:
 
     @property
     def natoms(self) -> int:
-        """Atoms of all types, which is what a step's time goes with."""
+        """Atoms of all types, to which the time of a step is proportional."""
         return sum(self.counts)
 
     def holds(self, other: Shape) -> bool:
-        """Return whether there is room for what another has room for."""
+        """Return True if anything that fits in the other shape fits in this one."""
         enough = all(mine >= its for mine, its in zip(self.counts, other.counts, strict=True))
         return enough and self.nframes >= other.nframes
 
 
 def union(shapes: Iterable[Shape]) -> Shape:
-    """Return the smallest shape that holds all of some."""
+    """Return the smallest shape that holds all the given ones."""
     found = list(shapes)
     counts = tuple(max(each) for each in zip(*(shape.counts for shape in found), strict=True))
     return Shape(max(shape.nframes for shape in found), counts)
@@ -49,7 +49,7 @@ def bucket(n: int) -> int:
 
 @dataclass
 class Shapes:
-    """The shapes that batches get: planned ones, and others as they are needed.
+    """The shapes of batches: planned ones, and others added on demand.
 
     Without ``static`` each batch gets the shape that it needs. Threads may share the object.
     """
@@ -59,7 +59,7 @@ class Shapes:
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def plan(self, needs: Sequence[Shape], weights: Sequence[float], most: int = MOST) -> None:
-        """Choose at most so many shapes for batches that are drawn with these weights."""
+        """Choose at most ``most`` shapes for batches that are drawn with these weights."""
         if self.static:
             self.known = planned(needs, weights, most)
 
@@ -78,8 +78,8 @@ class Shapes:
 def planned(needs: Sequence[Shape], weights: Sequence[float], most: int = MOST) -> list[Shape]:
     """Return the fewest shapes that hold all needs without much waste, at most ``most``.
 
-    Needs are sorted by size and cut into that many runs, where the expected number of atoms is
-    smallest (dynamic programming).
+    Needs are sorted by size and cut into at most that many runs, which minimize the expected number
+    of atoms (dynamic programming).
     """
     items = _merged(needs, weights)
     if not items:
@@ -110,9 +110,9 @@ def planned(needs: Sequence[Shape], weights: Sequence[float], most: int = MOST) 
 
 
 def _merged(needs: Sequence[Shape], weights: Sequence[float]) -> list[tuple[Shape, float]]:
-    """Return needs that differ with the sums of their weights, from small to large, not too many.
+    """Return distinct needs with the sums of their weights, from small to large, not too many.
 
-    A need without weight is still held by some shape.
+    A need without weight still fits in some shape.
     """
     sums: dict[Shape, float] = {}
     for need, weight in zip(needs, weights, strict=True):

@@ -1,9 +1,8 @@
 """The arrays of a batch, by name, with their shapes and units.
 
-A batch has N places for atoms, sorted by type whichever frame an atom is in; of type a there are
-n_a. Places and frames that pad have a mask, or a number of atoms, of zero. ``Array`` is a NumPy
-array on the host and an array of the backend on the device. Parameters of frames and atoms have the
-units of the data.
+A batch has N places for atoms, sorted by type across frames; type a has n_a. Padding, of places and
+frames, has a mask, or a number of atoms, of zero. ``Array`` is a NumPy array on the host and an
+array of the backend on the device. Parameters of frames and atoms have the units of the data.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class Centres(TypedDict):
 
     frame: Array  #: frame of each atom, int64, (n_a,)
     atom: Array  #: atom in its frame, int64, (n_a,)
-    mask: Array  #: 1 for a real atom, 0 for a place that pads, (n_a,)
+    mask: Array  #: 1 for a real atom, 0 for padding, (n_a,)
     aparam: NotRequired[Array]  #: atomic parameters, (n_a, numb_aparam)
 
 
@@ -29,7 +28,7 @@ class Table(TypedDict):
     """The neighbours of one type around all atoms, at most k of an atom."""
 
     rij: Array  #: vectors from the centre to the neighbour, Å, (N, 3, k)
-    index: Array  #: place of the neighbour among N, or N + that among ``ghosts``, int64, (N, k)
+    index: Array  #: row of the neighbour: below N, or N + row among ``ghosts``, int64, (N, k)
     mask: Array  #: 1 for a pair, 0 for an empty column, (N, k)
     near: Array  #: zeros; the first m of the k columns are those of near pairs, (m,)
 
@@ -37,14 +36,14 @@ class Table(TypedDict):
 class Batch(TypedDict):
     """Frames and their neighbours as the core takes them; keys are types as strings."""
 
-    natoms: Array  #: real atoms of each frame, as floats; 0 for a frame that pads, (nframes,)
+    natoms: Array  #: real atoms of each frame, as floats; 0 for padding, (nframes,)
     atype: Array  #: type of each place, int64, (N,)
-    centres: dict[str, Centres]  #: of the types that are in the batch
+    centres: dict[str, Centres]  #: of the types present in the batch
     tables: NotRequired[dict[str, Table]]  #: until :func:`multifit.models.prepared` replaces them
-    geometry: NotRequired[dict[str, Any]]  #: opaque: what the descriptor makes of the tables once
-    plan: NotRequired[dict[str, Any]]  #: opaque: how the descriptor evaluates, if it plans
+    geometry: NotRequired[dict[str, Any]]  #: opaque: the tables as preprocessed by the descriptor
+    plan: NotRequired[dict[str, Any]]  #: opaque: the descriptor's plan of evaluation, if any
     ghosts: NotRequired[Array]  #: zeros; places for ghosts at which pairs may end, (M,)
-    directions: NotRequired[Array]  #: atoms that columns of the Hessian move, (natoms, m)
+    directions: NotRequired[Array]  #: atoms displaced by columns of the Hessian, (natoms, m)
     fparam: NotRequired[Array]  #: frame parameters, (nframes, numb_fparam)
 
 

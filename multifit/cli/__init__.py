@@ -1,4 +1,4 @@
-"""The ``multifit`` command: one module for each verb, imported when it is called."""
+"""The ``multifit`` command: one module for each verb, imported on demand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import MultifitError
 
-#: verb → (module, what it does)
+#: verb → (module, summary)
 COMMANDS = {
     "train": ("_train", "train a model"),
     "test": ("_test", "compare a model with labelled data"),
@@ -24,10 +24,10 @@ COMMANDS = {
     "schema": ("_schema", "print the JSON Schema of input.json"),
 }
 
-#: When the command was given, but for the start of Python itself.
+#: Start time of the command, except for the start of Python itself.
 BEGAN = time.monotonic()
 
-#: The exit code of an error that the user can mend.
+#: The exit code of an error that the user can fix.
 USER_ERROR = 2
 
 
@@ -57,13 +57,13 @@ def _add_verbose(parser: argparse.ArgumentParser) -> None:
 
 
 def _be_verbose() -> None:
-    """Let frameworks and multifit say what they do; before any framework is imported."""
+    """Enable messages of frameworks and multifit; before any framework is imported."""
     os.environ["MULTIFIT_VERBOSE"] = "1"
     import logging
 
     class Stderr(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            # Not bound to one stream: a progress bar puts another in the place of sys.stderr.
+            # Not bound to one stream: a progress bar replaces sys.stderr.
             print(f"multifit: {record.getMessage()}", file=sys.stderr)
 
     log = logging.getLogger("multifit")
@@ -94,7 +94,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; print one sentence and return 2 where the user can mend what is wrong."""
+    """Run a command; print one sentence and return 2 for errors that the user can fix."""
     try:
         return run(sys.argv[1:] if argv is None else argv)
     except MultifitError as exc:
@@ -108,6 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("multifit: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader (head, less) went away; what it wanted it has.
+        # The reader (head, less) exited; it has read enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

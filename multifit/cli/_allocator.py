@@ -1,4 +1,4 @@
-"""Keeping memory that was freed, so that the next step need not ask the system for it again."""
+"""Keeping freed memory, so that the next step need not request it from the system again."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import sys
 #: Parameters of glibc's ``mallopt``, from its <malloc.h>.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
-#: Bytes that may lie idle before they are given back, and that are asked for at once.
+#: Bytes that may be idle before they are released, and that are requested at once.
 _IDLE, _AT_ONCE = (1 << 31) - 1, 64 << 20
 
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory of large arrays that it frees; return whether it does.
+    """Keep freed memory of large arrays in this process; return True on success.
 
-    It is a setting of the whole process, so only programs that are their process's owner call it,
-    such as the command line, before a framework is imported. glibc maps each array of more than
-    32 MB anew, and the system clears its pages one by one: for a training step of 192 water atoms
-    on JAX that takes a quarter of the time. Only glibc is asked, and for threads that have no
-    memory of their own yet; ``MULTIFIT_KEEP_MEMORY=0`` leaves it as it is.
+    This is a setting of the whole process, so only programs that own their process call it, such
+    as the command line, before a framework is imported. glibc maps each array of more than 32 MB
+    anew, and the system clears its pages one by one: a quarter of the time of a training step of
+    192 water atoms on JAX. It has an effect only with glibc, and for threads that do not have an
+    arena yet; ``MULTIFIT_KEEP_MEMORY=0`` disables it.
     """
     if not sys.platform.startswith("linux") or os.environ.get("MULTIFIT_KEEP_MEMORY") == "0":
         return False
@@ -30,6 +30,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library
         return False
-    # Memory of threads would come from arenas of their own, to which this does not apply.
+    # Threads would use separate arenas, to which this does not apply.
     wanted = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _IDLE, _TOP_PAD: _AT_ONCE, _ARENA_MAX: 1}
     return all(mallopt(parameter, value) == 1 for parameter, value in wanted.items())

@@ -1,4 +1,4 @@
-"""``multifit backends``: which frameworks are installed, their devices, and what they can do."""
+"""``multifit backends``: installed frameworks, their devices, and supported features."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Marks the answer of a probe among whatever its framework prints.
+#: Marks the answer of a probe in the output of its framework.
 MARK = "multifit-backend "
 
-#: Seconds after which a framework counts as hanging.
+#: Seconds after which a framework is considered to hang.
 PATIENCE = 120
 
-#: Imports one backend and prints what it says about itself.
+#: Imports one backend and prints its description.
 PROBE = f"""
 import json, sys
 from multifit.backend import UnusableError, get_backend
@@ -45,13 +45,13 @@ class BackendStatus:
     Attributes
     ----------
     name
-        As ``--backend`` takes it.
+        As given to ``--backend``.
     state
         ``installed``, ``not installed``, ``broken`` or ``no adapter``.
     version, devices
         Of an installed one.
     reason
-        Why it cannot be used, and what to type.
+        Reason why it cannot be used, and the command to fix it.
     """
 
     name: str
@@ -62,7 +62,7 @@ class BackendStatus:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare that there are no arguments."""
+    """Declare no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,10 +90,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find(name: str) -> BackendStatus:
-    """Return what is known about a backend.
+    """Return the state of a backend.
 
-    Its framework is imported in a process of its own: what it prints, how it fails, and whether it
-    bears others beside it does not matter then.
+    Its framework is imported in a separate process, so that its output, its failures and conflicts
+    with other frameworks do no harm.
     """
     from ..backend import available
 

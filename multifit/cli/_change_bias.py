@@ -1,4 +1,4 @@
-"""``multifit change-bias``: what each type has beside the nets, fitted again or given."""
+"""``multifit change-bias``: the bias of each type, fitted again or given."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ def run(args: argparse.Namespace) -> int:
 def _bias_data(
     potential: Potential, systems: list[System], limit: int, coefficients: bool
 ) -> BiasData:
-    """Return labels and predictions of frames, with a bar meanwhile.
+    """Return labels and predictions of frames, with a progress bar.
 
     Parameters
     ----------
     limit
-        How many frames of each system; 0 for all.
+        Number of frames of each system; 0 for all.
     coefficients
         As for :func:`multifit.evaluation.predictions.predictions`.
 
@@ -160,7 +160,7 @@ def _table(
     *,
     fitted: bool,
 ) -> Table:
-    """Return the biases before and after; of many components their mean."""
+    """Return the biases before and after; for many components their mean."""
     from ..console.tables import plain_table
 
     output = model.output
@@ -190,7 +190,7 @@ def _remarks(
     bias_data: BiasData | None,
     mode: str,
 ) -> list[str]:
-    """Return what the data say about the new biases."""
+    """Return notes on the data behind the new biases."""
     if bias_data is None:
         return []
     output, remarks, shift = model.output, [], new - old

@@ -15,10 +15,10 @@ KEY = "enable_atom_ener_coeff"
 
 
 def trained_with(content: Mapping[str, Any]) -> bool:
-    """Return whether the model of a file was trained on energies with coefficients.
+    """Return True if the model of a file was trained on energies with coefficients.
 
-    A model says so at the root of its file, a checkpoint also in the input that it keeps; files of
-    other programs say nothing, and mean the plain sum.
+    A model stores this at the root of its file, a checkpoint also in its input; files of other
+    programs do not, and use the plain sum.
     """
     if KEY in content:
         return content[KEY] is True

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         raise FileFormatError(f"{args.input} holds no model (it has no key 'model')")
     if args.output.exists() and not args.force:
         raise FileFormatError(f"{args.output} exists; choose another name, or add --force")
-    # The rest goes over as it is, what multifit does not know included.
+    # The rest is copied unchanged, including unknown keys.
     training = content.pop("training", None)
     files.write(args.output, content)
     left_out = "" if training is None else " (without the state of the training)"

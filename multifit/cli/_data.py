@@ -1,4 +1,4 @@
-"""The arguments that say which data a command looks at."""
+"""The arguments that select the data for a command."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = True
 
 
 def add_backend_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--backend`` for commands that predict, which NumPy can do alone."""
+    """Declare ``--backend`` for commands that predict, for which NumPy is enough."""
     parser.add_argument(
         "--backend",
         default=os.environ.get("MULTIFIT_BACKEND") or "numpy",
@@ -44,7 +44,7 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def open_data(args: argparse.Namespace, type_map: Sequence[str] | None) -> list[System]:
-    """Return the systems that the arguments name, with the elements numbered as in ``type_map``.
+    """Return the systems in the arguments, with the elements numbered as in ``type_map``.
 
     Raises
     ------

@@ -15,15 +15,15 @@ from ..outputs import OutputDef, Variable
 
 
 class Details:
-    """Files that all systems are appended to, each behind a comment with its name.
+    """Files to which all systems are appended, each after a comment with its name.
 
-    A label that no system has gives no file. Labels with components, such as densities of states,
+    Labels missing from all systems have no file. Labels with components, as densities of states,
     have a file for each frame; its number counts the frames of all systems from 0.
 
     Parameters
     ----------
     prefix
-        What the files' names begin with, folders included.
+        Prefix of the file names, including folders.
     output
         The output of the model.
     """
@@ -89,18 +89,18 @@ class Details:
         rows: np.ndarray,
         form: str | Sequence[str] = "%.18e",
     ) -> None:
-        """Write rows at the end of a file, which the first call makes anew.
+        """Append rows to a file, which the first call creates.
 
         Parameters
         ----------
         ending
             Of the file's name.
         system, titles
-            The name of the data system and what the columns are, for the comment above.
+            Name of the data system and of the columns, for the comment above.
         rows
             (n, columns).
         form
-            How numbers are written, or those of each column.
+            Format of numbers, or one for each column.
         """
         path = f"{self.prefix}.{ending}"
         header = "" if self._system.get(path) == system else f"{system}: {titles}"

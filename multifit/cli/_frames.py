@@ -19,7 +19,7 @@ from ._detail import Details
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: How errors are written into files.
+#: Format of errors in files.
 NUMBER = "%.9e"
 
 
@@ -34,14 +34,14 @@ class Row:
 
 
 class Frames:
-    """Collects the errors of frames, and writes them into files if there are any others.
+    """Collects the errors of frames, and optionally writes them to files.
 
     Parameters
     ----------
     model
-        What predicted.
+        The model.
     details
-        Where files go to, if they are wanted.
+        Prefix of the files, if requested.
     """
 
     def __init__(self, model: Model, details: Details | None) -> None:
@@ -71,7 +71,7 @@ class Frames:
             self._write_atoms(self.details, system, chunk)
 
     def _levels(self, system: System, chunk: Chunk) -> np.ndarray:
-        """Return Fermi levels and gaps (4, n), or nothing (0, n) if the model knows none."""
+        """Return Fermi levels and gaps (4, n), or nothing (0, n) if they are unknown."""
         if self.model.grid is None or self.model.grid.electrons is None:
             return np.zeros((0, len(chunk.frames)))
         if not per_frame.fills(self.model, system):
@@ -125,7 +125,7 @@ class Frames:
         return found
 
     def note(self) -> str:
-        """Return why frames have no Fermi level or gap, empty if all have."""
+        """Return the reason why frames have no Fermi level or gap, empty if all have."""
         without = [row for row in self.rows if not np.isfinite((*row.levels, 0.0)).all()]
         if not without:
             return ""

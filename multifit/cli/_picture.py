@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure that is going to be drawn from what is :attr:`found`."""
+    """A figure to be drawn from :attr:`found`."""
 
     path: Path
     atoms: bool
@@ -31,19 +31,19 @@ class Picture:
         Raises
         ------
         DataError
-            If that is not possible.
+            If that fails.
         """
         again = (potential, systems) if self.atoms else None
         plots.save(self.found.figure(again), self.path)
 
 
 def begin(args: argparse.Namespace, model: Model, systems: Sequence[System]) -> Picture | None:
-    """Return the figure that the arguments ask for, without predictions yet.
+    """Return the figure requested by the arguments, without predictions yet.
 
     Raises
     ------
     ConfigError
-        If it is to show what such a model does not predict.
+        If the model does not predict its quantities.
     DataError
         If it cannot be written, or no data have labels for it.
     """

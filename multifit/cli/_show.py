@@ -1,4 +1,4 @@
-"""``multifit show``: what a model file holds."""
+"""``multifit show``: the contents of a model file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the file holds, and return the exit code."""
+    """Print the contents of the file, and return the exit code."""
     from ..inference.potential import read_model
 
     for name in args.attributes:
@@ -102,7 +102,7 @@ def _fitting_net(shown: Shown) -> Lines:
     model, f = shown.model, shown.model.fitting
     per = "for all types" if f.mixed_types else "for each type"
     nets = f"{f.n_networks} × {_layers((f.dim_in, *f.neuron, f.dim_out))}, one {per}"
-    if f.neuron:  # without a hidden layer there is nothing that these settings act on
+    if f.neuron:  # without hidden layers these settings have no effect
         nets += f", {f.activation_function}{_resnet(f.resnet_dt)}"
     yield "fitting nets", f"{nets}, {f.precision}"
     if f.numb_fparam:
@@ -150,7 +150,7 @@ def _grid(shown: Shown) -> Lines:
 
 
 def _range(energies: np.ndarray) -> str:
-    """Return from where to where a grid goes, and its steps."""
+    """Return the ends of a grid, and its steps."""
     steps = energies[1:] - energies[:-1]
     low, high = float(steps.min()), float(steps.max())
     even = high - low <= 1e-6 * high
@@ -188,7 +188,7 @@ def _bias(shown: Shown) -> Lines:
 
 
 def _case(embedding: np.ndarray) -> str:
-    """Return what the numbers are that stand for the case."""
+    """Return the numbers that encode the case."""
     count = f"{embedding.size} number{'s' * (embedding.size != 1)}"
     chosen = embedding.nonzero()[0]
     if not chosen.size:
@@ -206,7 +206,7 @@ def _resnet(resnet_dt: bool) -> str:
     return ", resnet_dt" if resnet_dt else ""
 
 
-#: What can be asked for, in the order of the output.
+#: Available attributes, in the order of the output.
 PARTS: dict[str, Callable[[Shown], Lines]] = {
     "file": _file,
     "type-map": _type_map,

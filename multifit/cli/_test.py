@@ -138,7 +138,7 @@ def compare_systems(
     Parameters
     ----------
     limit
-        Only so many frames of each system; 0 for all.
+        Maximum number of frames of each system; 0 for all.
     watch
         Called with predictions and labels of some frames of a system at a time.
     coefficients, hessian
@@ -174,7 +174,7 @@ def _print_tables(out: Console, model: Model, rows: Sequence[Row]) -> None:
 
 
 def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
-    """Tell whether any system has any of the quantities."""
+    """Return True if any system has any of the quantities."""
     return any(errors.number.get(key) for _, _, errors in rows for key in keys)
 
 
@@ -191,7 +191,7 @@ def _notes(model: Model, systems: Sequence[System], hessian: bool, weighted: boo
 
 
 def _lacking(labels: Sequence[str], systems: Sequence[System]) -> Iterator[str]:
-    """Yield a sentence for each label that some systems lack."""
+    """Yield a sentence for each label missing from some systems."""
     for label in labels:
         lacking = [system.name for system in systems if label not in system.labels]
         if len(lacking) == len(systems):
@@ -201,7 +201,7 @@ def _lacking(labels: Sequence[str], systems: Sequence[System]) -> Iterator[str]:
 
 
 def _hessians(systems: Sequence[System], compared: bool) -> str:
-    """Return what there is to say about Hessians in the data."""
+    """Return the sentence about Hessians in the data."""
     having = [system.name for system in systems if "hessian" in system.labels]
     if compared:
         return "" if having else "— the data have no hessian to compare with"

@@ -64,12 +64,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
-    """Return the backend that the option, the input file or the environment names, in this order.
+    """Return the backend named by the option, the input file or the environment, in this order.
 
     Raises
     ------
     BackendError
-        Which says where the name comes from, unless it was typed just now.
+        With the origin of the name, unless it is the option.
     """
     from ..backend import choose_training_backend
     from ..errors import BackendError

@@ -1,6 +1,6 @@
 """Settings: ``input.json`` in DeePMD-kit's format, checked and typed.
 
-What is public is imported when it is first asked for: pydantic takes a while, and many commands do
+Public names are imported on first use: pydantic takes a while to import, and many commands do
 not read an input.
 """
 

@@ -1,4 +1,4 @@
-"""Other names that keys and types go by, in DeePMD-kit too."""
+"""Alternative names of keys and types, also in DeePMD-kit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALIASES: dict[str, dict[str, str]] = {
 #: section → {other name of a type: type}
 TYPE_ALIASES: dict[str, dict[str, str]] = {"model.descriptor": descriptors.aliases()}
 
-#: The type of a section that comes in several types and does not say which.
+#: Default type of a section with several types.
 DEFAULT_TYPES: dict[str, str] = {
     "model.fitting_net": DEFAULT.type,
     "learning_rate": "exp",
@@ -44,7 +44,7 @@ def aliases_of(section: str, key: str) -> tuple[str, ...]:
 
 
 def resolve(draft: Draft) -> None:
-    """Give every key and type of the draft its own name; both names at once are a problem."""
+    """Give every key and type its canonical name; both names at once are a problem."""
     for section, names in ALIASES.items():
         for alias, key in names.items():
             draft.move(section, alias, section, key)

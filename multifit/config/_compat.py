@@ -1,4 +1,4 @@
-"""Inputs in the style of earlier versions of DeePMD-kit, brought to today's.
+"""Inputs in the style of earlier versions of DeePMD-kit, converted to the current one.
 
 - version 1 had the keys of ``training.training_data`` in ``training``, and ``decay_rate`` where
   there is ``stop_lr`` now;
@@ -25,7 +25,7 @@ _OPTIMIZER_KEYS = (
 
 
 def move_keys(draft: Draft) -> bool:
-    """Move keys to the section where they are today; return whether the input is of version 1."""
+    """Move keys to their current section; return True if the input is of version 1."""
     training = draft.section("training")
     if training is None:
         return False
@@ -45,9 +45,9 @@ def move_keys(draft: Draft) -> bool:
 
 
 def replace_decay_rate(draft: Draft) -> None:
-    """Replace ``decay_rate`` of version 1 by the ``stop_lr`` that it leads to.
+    """Replace ``decay_rate`` of version 1 by the equivalent ``stop_lr``.
 
-    Values that are no numbers stay, for the check that follows to complain about.
+    Values that are not numbers are left to the following check.
     """
     rate, training = draft.section("learning_rate"), draft.section("training")
     if rate is None or training is None or "stop_lr" in rate:
@@ -62,14 +62,14 @@ def replace_decay_rate(draft: Draft) -> None:
 
 
 def _number(value: Any) -> float | None:
-    """Return a number > 0 of a size that can be computed with, or None."""
+    """Return a number > 0 in the representable range, or None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value < 1e18 else None
 
 
 def spell_out_types(draft: Draft) -> None:
-    """Turn objects from the names of types to values into lists in the order of ``type_map``."""
+    """Convert mappings from names of types to values into lists in the order of ``type_map``."""
     for key in OUTPUTS:
         _spell_out(draft, "model.preset_out_bias", key)
     _spell_out(draft, "model.fitting_net", "electrons", for_all=True)

@@ -40,7 +40,7 @@ class Config(t.Section):
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """Keys of DeePMD-kit that the input gave, and that have no effect whatever their value."""
+        """Keys of DeePMD-kit in the input that have no effect."""
         return self._dropped
 
     @model_validator(mode="after")
@@ -65,7 +65,7 @@ class Config(t.Section):
 
 
 def _check_loss(config: Config) -> None:
-    """Raise if the loss is not of what the model gives."""
+    """Raise if the loss does not match the output of the model."""
     loss, net = config.loss, config.model.fitting_net
     if loss.type != net.type:
         given = "is" if "type" in loss.model_fields_set else "is missing, which means"

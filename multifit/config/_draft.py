@@ -1,4 +1,4 @@
-"""The input on its way to settings: plain values, what keys were called, what is wrong so far."""
+"""The input during conversion to settings: plain values, original keys, and problems."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import ConfigError
 
-#: Sections within sections, or lists within lists, deeper than any input needs.
+#: Depth of nested sections or lists beyond that of any valid input.
 MAX_DEPTH = 32
 
-#: More values than any input needs; YAML's references can stand for far more than they look.
+#: Maximum number of values; YAML's references can stand for far more than is visible.
 MAX_VALUES = 1_000_000
 
 _SHOWN = 60  #: characters of a value that an error repeats
@@ -21,7 +21,7 @@ _SHOWN = 60  #: characters of a value that an error repeats
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with one key: its dotted path, and the sentence that goes on from there."""
+    """A problem with one key: its dotted path, and the rest of the sentence."""
 
     path: str
     says: str
@@ -29,16 +29,16 @@ class Problem:
 
 @dataclass
 class Draft:
-    """An input while it is brought into shape; the steps change it in place.
+    """An input during conversion; the steps change it in place.
 
     Attributes
     ----------
     data
         The input as nested dicts; lists are tuples.
     names
-        Dotted path of a key → what it was called in the file, where that differs.
+        Dotted path of a key → its name in the file, if different.
     problems
-        What is wrong, in the order in which it was found.
+        Problems, in the order in which they were found.
     """
 
     data: dict[str, Any]
@@ -46,14 +46,14 @@ class Draft:
     problems: list[Problem] = field(default_factory=list)
 
     def section(self, path: str) -> dict[str, Any] | None:
-        """Return the section of a dotted path ("" for all), or None if it is not there."""
+        """Return the section of a dotted path ("" for all), or None if absent."""
         found: Any = self.data
         for key in path.split(".") if path else ():
             found = found.get(key) if isinstance(found, dict) else None
         return found if isinstance(found, dict) else None
 
     def move(self, section: str, key: str, to: str, new: str) -> None:
-        """Move a key that is there to another section or name; a taken name is a problem."""
+        """Move an existing key to another section or name; a taken name is a problem."""
         source, target = self.section(section), self.section(to)
         if source is None or target is None or key not in source:
             return
@@ -69,7 +69,7 @@ class Draft:
         self.names[new_path] = old_path
 
     def name(self, path: str) -> str:
-        """Return what the file calls a path, or the path itself."""
+        """Return the name of a path in the file, or the path itself."""
         return self.names.get(path, path)
 
 
@@ -79,7 +79,7 @@ def draft(data: object, where: str) -> Draft:
     Raises
     ------
     ConfigError
-        If the input is no object, holds what JSON has not, or is too deep or too large.
+        If the input is not an object, holds values unknown to JSON, or is too deep or too large.
     """
     if not isinstance(data, dict):
         raise ConfigError(
@@ -142,7 +142,7 @@ def shorten(text: str, limit: int = 4 * _SHOWN) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a short form of a value as the file would have it, for errors."""
+    """Return a short form of a value in the syntax of the file, for errors."""
     if isinstance(value, int) and value.bit_length() > 256:
         return f"an integer of {math.ceil(value.bit_length() * math.log10(2))} digits"
     try:

@@ -1,4 +1,4 @@
-"""What pydantic found, in one sentence that names the key, what it is and what it must be."""
+"""Errors of pydantic in one sentence: the key, its value and the requirement."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _location(e: ErrorDetails) -> _Loc:
 
 
 def types_of(section: str) -> list[str]:
-    """Return the types that a section comes in."""
+    """Return the types of a section."""
     fields = [cls.model_fields for cls in sections()[section]]
     return [str(name) for known in fields for name in typing.get_args(known["type"].annotation)]
 
@@ -95,7 +95,7 @@ def _dotted(loc: _Loc) -> str:
 
 
 def _words(section: str, key: str) -> str:
-    """Return what a key must be."""
+    """Return the requirement on a key."""
     if f"{section}.{key}".lstrip(".") in sections():
         return "an object with keys"
     if key == "type":
@@ -106,7 +106,7 @@ def _words(section: str, key: str) -> str:
 
 
 def _unknown_key(section: str, key: str) -> str:
-    """Return the end of the sentence about a key that its section does not have."""
+    """Return the end of the sentence about an unknown key of a section."""
     classes = sections()[section]
     for cls, kind in zip(classes, types_of(section) if len(classes) > 1 else (), strict=False):
         if key in cls.model_fields:

@@ -100,10 +100,10 @@ class EnergyFittingNetSection(_FittingNet):
         "Requires a loss term of atomic energies.",
     )
 
-    #: What the net gives, as models and ``preset_out_bias`` call it, and how many numbers that is.
+    #: Output of the net, as named in models and ``preset_out_bias``, and its number of components.
     var_name: ClassVar[str] = "energy"
     dim_out: ClassVar[int] = 1
-    #: An option that only densities of states have is no key here, but off.
+    #: An option for densities of states only is not a key here, but off.
     electrons: ClassVar[tuple[float, ...] | None] = None
 
     @property
@@ -204,9 +204,9 @@ class DosFittingNetSection(_FittingNet):
         "the data.",
     )
 
-    #: What the net gives, as models and ``preset_out_bias`` call it.
+    #: Output of the net, as named in models and ``preset_out_bias``.
     var_name: ClassVar[str] = "dos"
-    #: Options that only energies have are no keys here, but off, so that all can ask for them.
+    #: Options for energies only are not keys here, but off, so that all classes have them.
     atom_ener: ClassVar[tuple[float | None, ...]] = ()
     layer_name: ClassVar[tuple[str | None, ...] | None] = None
     use_aparam_as_mask: ClassVar[bool] = False

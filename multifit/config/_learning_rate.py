@@ -17,7 +17,7 @@ DecayType = Annotated[
 
 
 class _Schedule(t.Section):
-    """What all schedules share."""
+    """Keys common to all schedules."""
 
     start_lr: t.AboveZero = Field(description="Learning rate at the start of the decay.")
     stop_lr: t.MaybeNotNegative = Field(

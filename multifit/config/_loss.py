@@ -86,7 +86,7 @@ class EnergyLossSection(OptionsSection):
         "atoms instead of the number.",
     )
 
-    #: An option that only densities of states have is no key here, but off.
+    #: An option for densities of states only is not a key here, but off.
     shift_agnostic: ClassVar[int] = 0
 
     def has(self, term: str) -> bool:
@@ -125,7 +125,7 @@ class DosLossSection(OptionsSection):
         "error.",
     )
 
-    #: Options that only energies have are no keys here, but off, so that all can ask for them.
+    #: Options for energies only are not keys here, but off, so that all classes have them.
     use_default_pf: ClassVar[bool] = False
     enable_atom_ener_coeff: ClassVar[bool] = False
 

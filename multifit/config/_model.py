@@ -81,7 +81,7 @@ class ModelSection(t.Section):
 
     @property
     def ntypes(self) -> int | None:
-        """Number of types, where ``type_map`` or ``sel`` tells it."""
+        """Number of types, if given by ``type_map`` or ``sel``."""
         if self.type_map is not None:
             return len(self.type_map)
         sel = self.descriptor.sel
@@ -106,7 +106,7 @@ def _check_type_map(model: ModelSection) -> None:
 
 
 def _check_preset(model: ModelSection) -> None:
-    """Raise if ``preset_out_bias`` is not of what the fitting net gives."""
+    """Raise if ``preset_out_bias`` does not match the output of the fitting net."""
     net = model.fitting_net
     for name in model.preset_out_bias or ():
         if name != net.var_name:
@@ -125,7 +125,7 @@ def _check_preset(model: ModelSection) -> None:
 
 
 def _check_lengths(model: ModelSection) -> None:
-    """Raise if a list with an entry per type has not as many as there are types."""
+    """Raise if the length of a list with an entry per type is not the number of types."""
     ntypes = model.ntypes
     if ntypes is None:
         return
@@ -165,7 +165,7 @@ def _check_type_indices(model: ModelSection) -> None:
 
 
 def _check_energies(model: ModelSection) -> None:
-    """Raise if ``atom_ener`` contradicts what else fixes the energy of an isolated atom."""
+    """Raise if ``atom_ener`` contradicts another option for the energy of an isolated atom."""
     key, given = "fitting_net.atom_ener", model.fitting_net.atom_ener
     name = model.fitting_net.var_name
     descriptor = model.descriptor

@@ -1,4 +1,4 @@
-"""Keys that an input gives, and that change nothing in its run."""
+"""Keys in an input that do not affect its run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import reduce
 
 from ._config import Config
 
-#: Key → keys that do something only if it is given or true.
+#: Key → keys that have an effect only if it is given or true.
 NEEDED: dict[str, tuple[str, ...]] = {
     "loss.use_huber": ("loss.huber_delta",),
     "training.enable_ema": ("training.ema_decay",),
@@ -30,8 +30,8 @@ def notes(config: Config) -> list[str]:
     Parameters
     ----------
     config
-        As :func:`multifit.config.load` or :func:`multifit.config.parse` returned it: what was
-        filled in with defaults is not spoken of.
+        As returned by :func:`multifit.config.load` or :func:`multifit.config.parse`: defaults
+        are not mentioned.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def _value(config: Config, path: str) -> object:
 
 
 def _is_given(config: Config, path: str) -> bool:
-    """Whether the input has the key."""
+    """Return True if the input has the key."""
     *sections, key = path.split(".")
     section = reduce(getattr, sections, config)
     return section is not None and key in section.model_fields_set

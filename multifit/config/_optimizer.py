@@ -10,7 +10,7 @@ from .. import sections as t
 
 
 class _Moments(t.Section):
-    """What both optimizers share."""
+    """Keys common to both optimizers."""
 
     adam_beta1: t.BelowOne = Field(
         default=0.9, description="Decay factor of the running mean of the gradient."

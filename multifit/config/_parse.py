@@ -27,7 +27,7 @@ def load(path: str | Path) -> Config:
     Raises
     ------
     ConfigError
-        If the file can not be read or asks for something that is not there, or in a wrong way.
+        If the file cannot be read, or has an unknown key or an invalid value.
     """
     return parse(read(Path(path)), str(path))  # type: ignore[arg-type]  # parse checks it
 
@@ -40,12 +40,12 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
     data
         The input as nested dicts, as ``json.load`` gives it; it is not changed.
     where
-        What errors call it, usually the name of its file.
+        Name in errors, usually that of the file.
 
     Raises
     ------
     ConfigError
-        If the input asks for something that is not there, or in a wrong way.
+        If the input has an unknown key or an invalid value.
     """
     work = draft(data, where)
     version1 = _compat.move_keys(work)
@@ -69,19 +69,19 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
 
 
 def check_types(config: Config, type_map: Sequence[str]) -> None:
-    """Check what the input gives for each type, once data have told which types there are.
+    """Check the entries for each type, once the types are determined by the data.
 
     Parameters
     ----------
     config
         Whose ``type_map`` and ``sel`` leave the number of types open.
     type_map
-        The names of the types.
+        Names of the types.
 
     Raises
     ------
     ConfigError
-        If a list has another length, or an index is that of no type.
+        If a list has another length, or an index is not that of a type.
     """
     model = config.model.model_dump(exclude_unset=True)
     try:
@@ -95,7 +95,7 @@ def check_types(config: Config, type_map: Sequence[str]) -> None:
 
 
 def _fill_in_stop_lr(section: dict[str, Any] | None) -> None:
-    """Give a schedule that does not say where it ends the ``stop_lr`` of DeePMD-kit."""
+    """Give a schedule without an end the ``stop_lr`` of DeePMD-kit."""
     if (
         section is not None
         and (section.get("stop_lr"), section.get("stop_lr_ratio")) == (None,) * 2
@@ -104,7 +104,7 @@ def _fill_in_stop_lr(section: dict[str, Any] | None) -> None:
 
 
 def normalize(data: dict[str, Any]) -> dict[str, Any]:
-    """Return an input in today's style with all defaults filled in, as plain JSON values.
+    """Return an input in the current style with all defaults, as plain JSON values.
 
     Parameters
     ----------

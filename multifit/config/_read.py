@@ -12,12 +12,12 @@ _YAML = (".yaml", ".yml")
 
 
 def read(path: Path) -> object:
-    """Return what the file holds, as plain Python values.
+    """Return the content of the file, as plain Python values.
 
     Raises
     ------
     ConfigError
-        If the file can not be read, is not JSON (or YAML), gives a key twice or holds a NaN.
+        If the file cannot be read, is not JSON (or YAML), gives a key twice or holds a NaN.
     """
     text = _text(path)
     if path.suffix.lower() in _YAML:
@@ -51,7 +51,7 @@ def read_json(text: str, where: str) -> object:
     text
         The text.
     where
-        What errors call it.
+        Name in errors.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def read_json(text: str, where: str) -> object:
 
 
 def _hint(text: str, at: int) -> str:
-    """Return what most often causes an error at this place of a JSON text."""
+    """Return the most common cause of an error at this place of a JSON text."""
     if not text.strip():
         return " (the file is empty)"
     rest = text[at:].lstrip()

@@ -90,7 +90,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _limits() -> Iterator[str]:
-    """Yield what is not there: options of DeePMD-kit."""
+    """Yield the unsupported options of DeePMD-kit."""
     yield "## Unsupported options of DeePMD-kit\n"
     yield (
         "These keys are errors, except with the accepted values, which turn an option off or have "

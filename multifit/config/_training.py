@@ -47,7 +47,7 @@ Epochs = Annotated[Annotated[float, Gt(0)] | None, t.Words("a number > 0, or nul
 
 
 class _DataSection(t.Section):
-    """What training and validation data share."""
+    """Keys common to training and validation data."""
 
     systems: Systems = Field(
         description="Folders or HDF5 files with the data; a folder that is not a system is "

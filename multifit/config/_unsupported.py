@@ -1,7 +1,7 @@
-"""What DeePMD-kit knows and multifit does not have.
+"""DeePMD-kit options that multifit does not have.
 
 Such a key is an error that says so, unless its value means "off" or has no effect; then it is
-dropped. Nothing that asks for something is silently ignored.
+dropped. No option that has an effect is silently ignored.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ SAYS = "a DeePMD-kit option that multifit does not have (yet)"
 
 
 def drop(draft: Draft) -> list[str]:
-    """Take the keys of the table out of the draft; one that asks for something is a problem.
+    """Remove the keys of the table from the draft; one with an effect is a problem.
 
     Returns
     -------
@@ -141,10 +141,10 @@ def drop(draft: Draft) -> list[str]:
 
 
 def is_foreign_text(path: str, value: object) -> bool:
-    """Whether a value that is not accepted means something to DeePMD-kit."""
+    """Return True if DeePMD-kit accepts a value that multifit does not."""
     return isinstance(value, str) and value.startswith(TEXTS.get(path, ()))
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two values are the same in JSON, where true is not 1."""
+    """Return True if two values are the same in JSON, where true is not 1."""
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)

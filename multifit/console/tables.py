@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     Row = tuple[str, int, Errors]
 
-#: Columns that a table may have where nobody's terminal sets a limit.
+#: Maximum width of a table if there is no terminal.
 WIDTH = 100
 
-#: Names longer than this lose the folder that all of them share.
+#: Longer names are shown without their common folder.
 LONG_NAME = 14
 
-#: Stands where a system has no label.
+#: Placeholder for a missing label.
 NOTHING = "—"
 
 
@@ -32,7 +32,7 @@ def console(stderr: bool = False) -> Console:
 
     class Console(RichConsole):
         def on_broken_pipe(self) -> None:
-            # Rich would exit with code 1; that head has seen enough is no failure.
+            # Rich would exit with code 1, but it is not a failure if head has read enough.
             raise BrokenPipeError
 
     stream = sys.stderr if stderr else sys.stdout
@@ -46,7 +46,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def plain_table(title: str = "", caption: str = "") -> Table:
-    """Return an empty table in the style that all commands share."""
+    """Return an empty table in the common style of all commands."""
     from rich import box
     from rich.console import ConsoleOptions, RenderResult
     from rich.segment import Segment
@@ -54,7 +54,7 @@ def plain_table(title: str = "", caption: str = "") -> Table:
     from rich.text import Text
 
     class Trimmed(Table):
-        """A table without blanks at the ends of lines, which rich fills up to its width."""
+        """A table without trailing blanks, with which rich fills lines up to its width."""
 
         def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
             parts = super().__rich_console__(console, options)
@@ -68,7 +68,7 @@ def plain_table(title: str = "", caption: str = "") -> Table:
             line = line[:-1]
         return [*line[:-1], *(Segment(last.text.rstrip(), last.style) for last in line[-1:])]
 
-    # Text, not str: a folder named [bold] is no markup.
+    # Text, not str: a folder named [bold] is not markup.
     return Trimmed(
         title=Text(title) if title else None,
         caption=Text(caption) if caption else None,
@@ -83,9 +83,9 @@ def plain_table(title: str = "", caption: str = "") -> Table:
 
 
 def short_names(names: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the folder that all systems are in, and their names without it.
+    """Return the common folder of all systems, and their names without it.
 
-    The folder is empty where the names are short enough to be shown as they are.
+    The folder is empty if the names are short enough to be shown in full.
     """
     if max(map(len, names), default=0) <= LONG_NAME:
         return "", list(names)
@@ -109,11 +109,11 @@ def table(
     rows
         Name, number of frames and errors of each system.
     title
-        Stands above.
+        Heading.
     quantities
         Keys of :func:`multifit.outputs.quantities`; each has two columns.
     caption
-        Whether the folder that all systems share is named below, where the names lack it.
+        True to name the common folder of the systems below, if the names lack it.
     """
     from rich.text import Text
 
@@ -139,9 +139,9 @@ def table(
 
 
 def heading(key: str) -> str:
-    """Return a quantity and its unit, one below the other: ``energy``, ``eV/atom``.
+    """Return a quantity and its unit on two lines: ``energy``, ``eV/atom``.
 
-    Where the unit is long, ``/atom`` stays with the name, so that the column is narrow.
+    If the unit is long, ``/atom`` stays with the name, to keep the column narrow.
     """
     from ..outputs import quantities
 
@@ -158,7 +158,7 @@ def _cells(errors: Errors, key: str) -> tuple[str, str]:
 
 
 def progress(about: str, total: int) -> tuple[Progress, TaskID]:
-    """Return a bar of frames on stderr, which is shown only on a terminal, and its task."""
+    """Return a progress bar of frames on stderr, shown only on a terminal, and its task."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

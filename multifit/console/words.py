@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-#: How many names a sentence has at most.
+#: Maximum number of names in a sentence.
 NAMES = 3
 
 

@@ -1,4 +1,4 @@
-"""Data systems on disk → frames as NumPy arrays, and which of them a step sees."""
+"""Data systems on disk → frames as NumPy arrays, and the choice of frames for each step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many frames of which system make a batch: DeePMD's rules."""
+"""The size of the batches of each system: DeePMD's rules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..errors import ConfigError
 from ._stored import Array
 from ._system import System
 
-AUTO = 32  #: atoms per batch that ``"auto"`` aims at
+AUTO = 32  #: atoms per batch aimed at by ``"auto"``
 
 
 @contextmanager
 def _naming(where: str) -> Iterator[None]:
-    """Put the section whose key is wrong before the sentence that says so."""
+    """Add the section of a wrong key to the start of the error."""
     try:
         yield
     except ConfigError as exc:
@@ -36,7 +36,7 @@ def batch_sizes(
 ) -> list[int]:
     """Return the number of frames per batch of each system, at most all of its frames.
 
-    DeePMD gives a shorter batch where a system has fewer frames than asked for; so does the limit.
+    DeePMD gives a shorter batch if a system has fewer frames than requested; so does the limit.
 
     Parameters
     ----------
@@ -48,12 +48,12 @@ def batch_sizes(
         largest number that together have at most N atoms (at least one frame); ``"filter:N"`` for
         the same, and 0 (never drawn) for systems with more than N atoms.
     where
-        The section of the input that the rule is from, for errors.
+        Section of the input with the rule, for errors.
 
     Raises
     ------
     ConfigError
-        If the rule can not be understood or leaves no system.
+        If the rule cannot be understood or leaves no system.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def _by_rule(natoms: list[int], spec: str) -> list[int]:
 
 
 def numbers_of_batches(systems: Sequence[System], sizes: Sequence[int]) -> Array:
-    """Return how many batches each system has (nsystems,), counted as DeePMD does.
+    """Return the number of batches of each system (nsystems,), counted as in DeePMD.
 
     That is whole batches within each set, at least one per set; 0 for a system with batch size 0.
     """
@@ -123,7 +123,7 @@ def system_probabilities(
     sys_probs: Sequence[float] | None = None,
     where: str = "",
 ) -> Array:
-    """Return the probability with which a step takes its batch from each system (nsystems,).
+    """Return the probability of each system to provide the batch of a step (nsystems,).
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def system_probabilities(
         One weight per system instead, scaled to the sum 1. As in DeePMD a negative entry means
         "in proportion to the number of batches": these systems share what the others leave of 1.
     where
-        The section of the input that the rule is from, for errors.
+        Section of the input with the rule, for errors.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def system_probabilities(
 
 
 def _weights(batches: Array, auto_prob: str, sys_probs: Sequence[float] | None) -> Array:
-    """Return how much each system counts (nsystems,)."""
+    """Return the weight of each system (nsystems,)."""
     if sys_probs is not None:
         return _given(np.array(sys_probs, dtype=np.float64), batches)
     if auto_prob == "prob_uniform":

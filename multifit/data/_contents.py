@@ -1,4 +1,4 @@
-"""What a system holds, with its own numbering of the elements."""
+"""The contents of a system, with its own numbering of the elements."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Contents:
     types
         Types in the system's own numbering (natoms,).
     elements
-        Names of these types, if the system has them.
+        Names of these types, if known.
     seen
-        For each type that occurs: where it does first.
+        For each type that occurs: its first occurrence.
     sets, pbc, mixed_type, ndof, energies
         See :class:`multifit.data.System`.
     """

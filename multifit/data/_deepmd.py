@@ -1,4 +1,4 @@
-"""Read what is in a DeePMD system, be it a folder or an HDF5 group."""
+"""Read the contents of a DeePMD system, in a folder or an HDF5 group."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._types import seen_in_frames, seen_in_system, type_raw
 
 
 def read_contents(folder: Folder) -> Contents:
-    """Return what is in a DeePMD system, with every file's header checked against the others.
+    """Return the contents of a DeePMD system, with every file's header checked against the others.
 
     Raises
     ------

@@ -10,14 +10,14 @@ from ..errors import DataError, did_you_mean
 from ._contents import Contents
 from ._stored import Array
 
-#: Stands in a numbering for an element that the model lacks and no atom has.
+#: Placeholder in a numbering for an element that the model lacks and no atom has.
 UNUSED = -2
 
 
 def union_of_elements(systems: Sequence[Contents]) -> tuple[str, ...]:
     """Return the element names of all systems in order of appearance, or generic names.
 
-    If no system says which elements it has, the types are called ``Type_0``, ``Type_1``, ….
+    If no system names its elements, the types are called ``Type_0``, ``Type_1``, ….
     """
     names = dict.fromkeys(name for each in systems for name in each.elements or ())
     if names:
@@ -29,7 +29,7 @@ def union_of_elements(systems: Sequence[Contents]) -> tuple[str, ...]:
 def numbering(system: Contents, type_map: Sequence[str]) -> Array:
     """Return t (k + 1,) with t[own type] = the model's type; the last, t[−1], is −1: no atom.
 
-    Without names in the system the numbers are the model's already.
+    Without names in the system, its numbers are those of the model.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""At which energies the densities of states of a system are given: ``energies.npy``."""
+"""Energies of the densities of states of a system: ``energies.npy``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._contents import FrameSet
 from ._folder import Folder
 from ._stored import Array, Stored, open_npy
 
-#: The labels that have one number for each of these energies.
+#: Labels with one number for each of these energies.
 DOS_LABELS = (DOS.label, DOS.atomic.label)
 
 #: Names in a system, the first that exists is read; HDF5 files have either.
@@ -23,21 +23,21 @@ FILES = ("energies.npy", "energies")
 def own_energies(folder: Folder, ndof: Mapping[str, int], sets: Sequence[FrameSet]) -> Array | None:
     """Return the energies (m,) in eV of a system's labels ``dos`` and ``atom_dos``.
 
-    None if the system has no such file, or no label that it could be about.
+    None if the system has no such file, or no such label.
 
     Parameters
     ----------
     folder
         The system.
     ndof
-        How many numbers each label has for a frame or an atom.
+        Number of values of each label for a frame or an atom.
     sets
-        Where the labels are, for messages.
+        Location of the labels, for messages.
 
     Raises
     ------
     DataError
-        If they are not finite and increasing, or as many as the labels' numbers.
+        If they are not finite and increasing, or their number is not that of the labels' values.
     """
     labels = [key for key in DOS_LABELS if key in ndof]
     file = next((file for file in FILES if file in folder.names()), None)

@@ -27,8 +27,8 @@ class _Frame:
 def read_extxyz(name: str, path: Path) -> list[Contents]:
     """Return one system for each sequence of elements and each periodicity in the file.
 
-    Energy, forces and stress are taken from what the file declares as results, or from ``energy``,
-    ``force(s)`` and ``virial`` (which wins over −V·stress); other labels go by their own names.
+    Energy, forces and stress are taken from the results declared in the file, or from ``energy``,
+    ``force(s)`` and ``virial`` (which overrides −V·stress); other labels have their usual names.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def read_extxyz(name: str, path: Path) -> list[Contents]:
     Raises
     ------
     DataError
-        If ASE is missing, the file can not be understood, or a label is given for only some of
+        If ASE is missing, the file cannot be understood, or a label is given for only some of
         the frames of a system.
     """
     groups: dict[Any, list[_Frame]] = {}
@@ -80,7 +80,7 @@ def _frames(name: str, path: Path) -> Iterator[_Frame]:
             yield _frame(name, number, atoms)
     except DataError:
         raise
-    except Exception as exc:  # ASE's parser raises whatever the text makes it stumble over
+    except Exception as exc:  # ASE's parser can raise anything
         raise DataError(
             f"{name}: frame {number + 1} can not be read as extended xyz ({exc}); correct it"
         ) from exc

@@ -1,4 +1,4 @@
-"""Locations of the systems that the input file names."""
+"""Locations of the systems named in the input file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ XYZ = (".xyz", ".extxyz")
 
 @dataclass(frozen=True)
 class Location:
-    """A system that was found: its name and its place on disk.
+    """A system: its name and its place on disk.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class Location:
     path
         Folder or file.
     kind
-        What it is.
+        Kind of system.
     group
         Group inside an HDF5 file.
     """
@@ -49,7 +49,7 @@ def find(paths: Paths, base: Path | None = None) -> list[Location]:
 def find_systems(paths: Paths, base: Path | None = None) -> list[Path]:
     """Return the paths of all systems at or below the given ones, in a fixed order.
 
-    A folder is searched with all its subfolders, whether it is given alone or in a list: each one
+    A folder is searched with all its subfolders, alone or in a list: each one
     that contains a ``type.raw`` is a system. So is each such group of an HDF5 file (``data.hdf5``
     or ``data.hdf5#/group``), and each ``.xyz`` or ``.extxyz`` file, if named itself.
 
@@ -63,7 +63,7 @@ def find_systems(paths: Paths, base: Path | None = None) -> list[Path]:
     Raises
     ------
     DataError
-        If a path does not exist, can not be read or holds no system.
+        If a path does not exist, cannot be read or holds no system.
     """
     return [
         Path(f"{found.path}#{found.group}") if found.group else found.path
@@ -121,7 +121,7 @@ def _folders(root: Path, entry: str) -> list[str]:
 
     found: list[str] = []
     for folder, inner, _ in os.walk(root, onerror=fail):
-        # Links to folders are looked at but not followed, so that a loop of links does no harm.
+        # Links to folders are considered but not followed, to avoid loops of links.
         found += [
             os.path.relpath(os.path.join(folder, name), root)
             for name in inner

@@ -1,4 +1,4 @@
-"""Where the files of a DeePMD system lie: a folder, or a group of an HDF5 file."""
+"""The location of the files of a DeePMD system: a folder, or a group of an HDF5 file."""
 
 from __future__ import annotations
 

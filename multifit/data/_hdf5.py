@@ -26,7 +26,7 @@ def _opened(path: Path, where: str) -> Iterator[Any]:
 
 
 def is_hdf5(path: Path) -> bool:
-    """Return whether the file starts as an HDF5 file does."""
+    """Return True if the file starts with the signature of HDF5."""
     import h5py
 
     return bool(h5py.is_hdf5(path))
@@ -40,7 +40,7 @@ def find_groups(path: Path, group: str, where: str) -> list[str]:
     path
         An HDF5 file.
     group
-        Where to search, such as ``"/"``.
+        Group to search, such as ``"/"``.
     where
         The same for messages.
     """

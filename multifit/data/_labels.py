@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-#: One axis of a label: a number, the atoms, their Cartesian components, or "as many as there are".
+#: One axis of a label: a number, the atoms, their Cartesian components, or any size.
 Axis = int | Literal["natoms", "3natoms", "ndof"]
 
 
@@ -19,7 +19,7 @@ class Label:
     key
         Name of the label inside multifit.
     files
-        Stems of the file in a set folder; the first that exists is read.
+        Stems of the file in a set folder; the first existing one is read.
     shape
         Axes of one frame; ``"ndof"`` is inferred from the file.
     """
@@ -30,7 +30,7 @@ class Label:
 
     @property
     def has_ndof(self) -> bool:
-        """Whether the size of one axis is known only from the file."""
+        """True if the size of one axis is known only from the file."""
         return "ndof" in self.shape
 
     def frame_shape(self, natoms: int, ndof: int = 1) -> tuple[int, ...]:
@@ -41,13 +41,13 @@ class Label:
         natoms
             Number of atoms.
         ndof
-            What stands for the axis ``"ndof"``.
+            Size of the axis ``"ndof"``.
         """
         sizes = {"natoms": natoms, "3natoms": 3 * natoms, "ndof": ndof}
         return tuple(axis if isinstance(axis, int) else sizes[axis] for axis in self.shape)
 
     def frame_size(self, natoms: int, ndof: int = 1) -> int:
-        """Return how many numbers one frame has."""
+        """Return the number of values of one frame."""
         return math.prod(self.frame_shape(natoms, ndof))
 
 

@@ -1,4 +1,4 @@
-"""Open all systems that the input file names."""
+"""Opening of all systems named in the input file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def open_systems(
         The model's element names; None takes those of all systems in order of appearance, or
         ``Type_0``, ``Type_1``, … if no system has names.
     base
-        Folder that relative paths are looked for in before the current one.
+        Folder in which relative paths are searched before the current one.
     require
         Keys of :data:`LABELS` that every system must have.
 

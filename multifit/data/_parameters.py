@@ -1,4 +1,4 @@
-"""What a model takes beside atoms: fparam for each frame, aparam for each atom."""
+"""Inputs of a model besides atoms: fparam for each frame, aparam for each atom."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def parameters(
     numb_aparam: int,
     default_fparam: Sequence[float] | None = None,
 ) -> tuple[Array | None, Array | None]:
-    """Return fparam (n, numb_fparam) and aparam (n, natoms, numb_aparam), None where not taken.
+    """Return fparam (n, numb_fparam) and aparam (n, natoms, numb_aparam), None if not used.
 
     Parameters
     ----------
     system
-        Where the frames are from.
+        System of the frames.
     arrays
-        What :meth:`System.load` returned for n frames and the keys ``fparam`` and ``aparam``.
+        Result of :meth:`System.load` for n frames and the keys ``fparam`` and ``aparam``.
     numb_fparam, numb_aparam
-        How many the model takes for each frame and for each atom.
+        Numbers of parameters of the model for each frame and for each atom.
     default_fparam
-        What stands in where the system has no fparam.
+        Default if the system has no fparam.
 
     Raises
     ------
     DataError
-        If the system lacks what the model takes, or has another number of them.
+        If the system lacks parameters of the model, or has another number of them.
     """
     fparam = arrays.get("fparam")
     if fparam is None and numb_fparam and default_fparam is not None:

@@ -1,4 +1,4 @@
-"""Which frames a training step sees, as a function of the seed and the step."""
+"""The frames of a training step, as a function of the seed and the step."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Sampler:
     """Draw a system and frames of it for each step, each frame of a system once per epoch.
 
     A step takes a system with its probability, then the next frames in the shuffled order of that
-    system's epoch. A batch that meets the end of an epoch goes on with the next one, so that all
+    system's epoch. A batch at the end of an epoch continues with the next one, so that all
     batches of a system have the same size.
 
-    Everything that is drawn is a function of (seed, step) and (seed, system, epoch), so that the
-    state is a few counters however many frames there are.
+    Everything random is a function of (seed, step) and (seed, system, epoch), so the
+    state is a few counters for any number of frames.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Sampler:
     seed
         Not negative.
     shuffle
-        Whether frames come in a random order.
+        True if frames come in a random order.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Sampler:
         }
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Go on exactly where the sampler was that returned the state, with its seed.
+        """Continue exactly from the state of a sampler with the same seed.
 
         Raises
         ------
@@ -113,6 +113,6 @@ class Sampler:
 
 
 def _systems(nframes: Array) -> str:
-    """Return how many systems there are, and how many frames each has."""
+    """Return the number of systems, and the number of frames of each."""
     many = "s" if nframes.size != 1 else ""
     return f"{nframes.size} system{many} with {nframes.tolist()} frames"

@@ -1,4 +1,4 @@
-"""Whether the arrays of a set fit together, and rows of those that do."""
+"""Checks that the arrays of a set fit together, and rows of those that do."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ._stored import Array, Stored
 def check_shape(stored: Stored, label: Label, nframes: int, natoms: int) -> None:
     """Raise :class:`DataError` unless the array holds the label for all frames and atoms.
 
-    The first axis must be the frames; how the numbers of one frame are folded is free. As in old
-    DeePMD data, all frames may instead follow one another in one long row; a row without an axis
-    in front is taken so only where its length can mean nothing else.
+    The first axis must be the frames; the shape of the numbers of one frame is arbitrary. As in old
+    DeePMD data, all frames may instead be concatenated in one row; an array without a first axis
+    is interpreted so only if its length has no other meaning.
     """
     size = label.frame_size(natoms)
     shape = stored.shape

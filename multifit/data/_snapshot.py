@@ -1,4 +1,4 @@
-"""One frame, as the search for neighbours takes it."""
+"""One frame, in the form for the neighbour search."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def snapshot(
     frame
         Number of the frame within the system.
     arrays
-        What :meth:`System.load` returned for some frames.
+        Result of :meth:`System.load` for some frames.
     row
-        Which of them this one is.
+        Index of this one among them.
     masked
-        Whether ``aparam`` tells which atoms are real (``use_aparam_as_mask``).
+        True if ``aparam`` marks real atoms (``use_aparam_as_mask``).
     """
     atype = system.atype(np.array([frame]))[0]
     return Snapshot(

@@ -1,4 +1,4 @@
-"""Arrays that stay on disk until some of their frames are asked for."""
+"""Arrays that stay on disk until some of their frames are needed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ FEW = 64
 
 @dataclass(frozen=True)
 class Stored:
-    """An array on disk (or in memory) of which single frames can be read.
+    """An array on disk (or in memory) with access to single frames.
 
     Attributes
     ----------
     where
         Its path as the user wrote it, for messages.
     shape, dtype
-        What it promises.
+        Its declared shape.
     read
         Function of rows (indices along the first axis, or ``...``) that returns a copy of them.
     """
@@ -45,7 +45,7 @@ class Stored:
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """Number of elements."""
         return math.prod(self.shape)
 
 
@@ -155,7 +155,7 @@ def _read(
 def _seek(
     file: FileIO, where: str, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], rows: Array
 ) -> Array:
-    """Return a few rows of an array in C order, which is quicker than to map the file for them."""
+    """Return a few rows of an array in C order, which is faster than to map the file for them."""
     size = dtype.itemsize * math.prod(shape[1:])
     found = bytearray(size * len(rows))
     into = memoryview(found)

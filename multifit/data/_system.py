@@ -1,4 +1,4 @@
-"""A data system: frames of the same number of atoms, read when they are needed."""
+"""A data system: frames of equal numbers of atoms, read on demand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._shapes import read_rows
 from ._stored import Array
 from ._types import read_types
 
-#: A cell counts as singular if its volume is below this part of a·b·c.
+#: A cell is considered singular if its volume is below this fraction of a·b·c.
 FLAT = 1e-8
 
 
@@ -30,21 +30,21 @@ class System:
     name
         Path as the user wrote it, for messages.
     type_map
-        The model's element names, which :meth:`atype` counts in.
+        Element names of the model, for the numbers in :meth:`atype`.
     natoms
         Number of atoms; with ``mixed_type`` some of them may be virtual.
     pbc
-        Whether it repeats along each of the three lattice vectors.
+        True if periodic along each of the three lattice vectors.
     labels
-        Which of :data:`LABELS` exist, in all sets.
+        Keys of the :data:`LABELS` that exist in all sets.
     mixed_type
-        Whether frames may differ in their elements.
+        True if frames may differ in their elements.
     sets
-        Where the frames are.
+        Location of the frames.
     ndof
         Size of the free axis of labels such as ``fparam``.
     energies
-        At which energies (m,) in eV its labels ``dos`` and ``atom_dos`` are given, if it says so.
+        Energies (m,) in eV of its labels ``dos`` and ``atom_dos``, if given.
     """
 
     name: str
@@ -75,7 +75,7 @@ class System:
         Parameters
         ----------
         frames
-            Which frames (n,).
+            Indices of frames (n,).
 
         Returns
         -------
@@ -87,7 +87,7 @@ class System:
         result = np.empty((len(frames), self.natoms), dtype=np.int64)
         for each, places, rows in self._split(frames):
             own = read_types(each, rows, self.natoms)
-            # Looked at when the system was opened; the file may have been replaced since.
+            # Checked when the system was opened; the file may have been replaced since.
             if own.max() >= self.numbering.size - 1 or (self.numbering[own] < -1).any():
                 raise DataError(
                     f"{each.where}/real_atom_types.npy changed while it was in use and has other "
@@ -102,15 +102,15 @@ class System:
         Parameters
         ----------
         frames
-            Which frames (n,), in any order.
+            Indices of frames (n,), in any order.
         keys
-            Which labels of :data:`LABELS`; those that the system lacks are left out.
+            Keys of :data:`LABELS`; those missing from the system are left out.
 
         Returns
         -------
         arrays
             ``coord`` (n, natoms, 3), ``cell`` (n, 3, 3) unless nothing is periodic, and the labels
-            with the shapes of their table behind n.
+            with the shapes of their table after n.
 
         Raises
         ------
@@ -125,12 +125,12 @@ class System:
         return self._read(frames, first + [key for key in wanted if key in self.labels])
 
     def label(self, frames: Array, key: str) -> Array:
-        """Return one label of some frames, float64, without reading where their atoms are.
+        """Return one label of some frames, float64, without reading positions.
 
         Parameters
         ----------
         frames
-            Which frames (n,), in any order.
+            Indices of frames (n,), in any order.
         key
             A label that the system has.
 
@@ -157,7 +157,7 @@ class System:
         return result
 
     def _split(self, frames: Array) -> Iterable[tuple[FrameSet, Array, Array]]:
-        """Return (set, places in ``frames``, frames within the set) for each set that is met."""
+        """Return (set, places in ``frames``, frames within the set) for each set involved."""
         frames = np.asarray(frames, dtype=np.int64)
         if frames.size and not (frames.min() >= 0 and frames.max() < self.nframes):
             raise IndexError(f"{self.name} has frames 0 to {self.nframes - 1}")

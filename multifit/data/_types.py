@@ -1,4 +1,4 @@
-"""The types of the atoms as a DeePMD system stores them, and where each occurs."""
+"""The types of the atoms in a DeePMD system, and their first occurrences."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ._folder import Folder
 from ._shapes import read_rows
 from ._stored import Array
 
-#: Frames whose atom types are looked at in one go; bounds the memory.
+#: Frames whose atom types are read at once; bounds the memory.
 CHUNK = 4096
 
 
 def type_raw(folder: Folder) -> Array:
-    """Return the types (natoms,) that ``type.raw`` lists."""
+    """Return the types (natoms,) in ``type.raw``."""
     where = f"{folder.name}/type.raw"
     words = folder.words("type.raw")
     if not words:
@@ -56,7 +56,7 @@ def read_types(each: FrameSet, rows: Array, natoms: int) -> Array:
 
 
 def seen_in_system(name: str, types: Array) -> dict[int, str]:
-    """Return for each type where it occurs first, in a system whose frames agree."""
+    """Return the first occurrence of each type, in a system whose frames agree."""
     seen: dict[int, str] = {}
     for number, atom in zip(*np.unique(types, return_index=True), strict=True):
         seen[int(number)] = f"{name}/type.raw, atom {int(atom)}"
@@ -71,7 +71,7 @@ def _chunks(nframes: int) -> Iterator[Array]:
 
 
 def seen_in_frames(sets: Sequence[FrameSet], natoms: int) -> dict[int, str]:
-    """Return for each type where it occurs first, in a ``mixed_type`` system."""
+    """Return the first occurrence of each type, in a ``mixed_type`` system."""
     seen: dict[int, str] = {}
     for each in sets:
         where = f"{each.where}/real_atom_types.npy"

@@ -1,7 +1,7 @@
 """Classes with DeePMD-kit's signatures: fitting nets and losses on arrays of whole frames.
 
-They bundle settings, parameters and a backend, and do no arithmetic of their own;
-:mod:`multifit.fitting` and :mod:`multifit.loss`, from which they are importable as well, have it.
+They bundle settings, parameters and a backend, and do no arithmetic: that is in
+:mod:`multifit.fitting` and :mod:`multifit.loss`, from which they can be imported as well.
 """
 
 from __future__ import annotations

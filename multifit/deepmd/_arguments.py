@@ -1,4 +1,4 @@
-"""Long signatures without forwarding: arguments collected by name, and unknown ones refused."""
+"""Long signatures without forwarding: arguments collected by name, unknown ones rejected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 def collect_arguments(init: Callable[P, None]) -> Callable[P, None]:
     """Return an ``__init__`` that calls ``self._setup`` with all its arguments by name.
 
-    The decorated method has the signature, which stays visible, and an empty body. Defaults are
+    The decorated method provides the signature, and has an empty body. Defaults are
     filled in, and arguments of ``**unknown`` are passed like the others.
 
     >>> class Loss:
@@ -42,7 +42,7 @@ def collect_arguments(init: Callable[P, None]) -> Callable[P, None]:
 
 
 def refuse_unknown(title: str, options: Iterable[str], known: Iterable[str]) -> None:
-    """Raise ConfigError for the first option that is not known.
+    """Raise ConfigError for the first unknown option.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ class InvarFitting(GeneralFitting):
     ``bias_atom`` is (ntypes, dim_out).
     """
 
-    #: The arguments with the number of outputs and with the bias of each type.
+    #: The arguments for the number of outputs and for the bias of each type.
     _dim_out: ClassVar[str] = "dim_out"
     _bias: ClassVar[str] = "bias_atom"
 
@@ -69,14 +69,14 @@ class InvarFitting(GeneralFitting):
         spin: Any = None,
         **options: Any,
     ) -> None:
-        """Make settings, initial parameters and the given bias of the arguments.
+        """Set settings, initial parameters and the given bias from the arguments.
 
         Raises
         ------
         ConfigError
-            For values out of range, or that do not fit together.
+            For values out of range, or inconsistent ones.
         UnsupportedError
-            For options that this version or the backend does not have.
+            For options that this version or the backend does not support.
         """
         if spin is not None:
             raise UnsupportedError(
@@ -136,7 +136,7 @@ class EnergyFittingNet(InvarFitting):
 
 
 class DOSFittingNet(InvarFitting):
-    """Fit atomic densities of states, of which that of a frame is the sum.
+    """Fit atomic densities of states, whose sum is that of a frame.
 
     The parameters are those of DeePMD-kit's class, in its order.
 
@@ -173,7 +173,7 @@ class DOSFittingNet(InvarFitting):
     Raises
     ------
     ConfigError
-        For values out of range, or that do not fit together.
+        For values out of range, or inconsistent ones.
 
     Examples
     --------
@@ -224,7 +224,7 @@ def _checked_bias(config: Fitting, name: str, given: Any) -> np.ndarray:
     Parameters
     ----------
     name
-        Of the option that it was given as.
+        Of the option.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The loss of arrays of whole frames: checked, and brought into the flat order of atoms."""
+"""The loss of arrays of whole frames: checked, and converted to the flat order of atoms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..loss import LossConfig, compute_loss, labels, predictions
 Array = Any
 Arrays = Mapping[str, Array]
 
-#: Outputs of models beside a prediction that no loss compares.
+#: Outputs of models besides predictions that no loss compares.
 _NOT_COMPARED = {
     "virial": ("atom_virial",),
     "dos": ("energies", "fermi_level", "gap", "vbm", "cbm", "electrons"),
@@ -43,8 +43,8 @@ def loss_of_frames(
     Raises
     ------
     ValueError
-        If there is no prediction or no label to compare, a label's prediction is missing, a key is
-        unknown, the number of atoms cannot be told or is not in the arrays, or an array has another
+        If no prediction or label can be compared, a label's prediction is missing, a key is
+        unknown, the number of atoms is undetermined or not in the arrays, or an array has another
         size.
     """
     nframes = _count_frames(config, prediction)
@@ -90,7 +90,7 @@ class _FrameLayout:
         return flat, (nframes, *(3 * natoms,) * 2) if key == "hessian" else (nframes, natoms, *axes)
 
     def flat(self, role: str, arrays: Arrays, name: str, key: str) -> Array:
-        """Return (N, …) or (nframes, …) for an array, or its default where there is none.
+        """Return (N, …) or (nframes, …) for an array, or its default if it is missing.
 
         Parameters
         ----------
@@ -99,7 +99,7 @@ class _FrameLayout:
         arrays, name
             The arrays, and the name of this one.
         key
-            The label that it is, or whose shape it has.
+            The label, or the label of the same shape.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class _FrameLayout:
 
 
 def _count_frames(config: LossConfig, prediction: Arrays) -> int:
-    """Return the number of frames, which any prediction tells.
+    """Return the number of frames, from any prediction.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def _count_atoms(natoms: int | Array | None, width: int, nframes: int) -> np.nda
     Raises
     ------
     ValueError
-        If the number is neither given nor in the arrays, or not possible with them.
+        If the number is neither given nor in the arrays, or inconsistent with them.
     """
     if natoms is None:
         if not width:
@@ -175,14 +175,14 @@ def _count_atoms(natoms: int | Array | None, width: int, nframes: int) -> np.nda
 
 
 def _padded_natoms(config: LossConfig, prediction: Arrays, label: Arrays, nframes: int) -> int:
-    """Return the number of atoms per frame in the arrays, padding included; 0 if none tells."""
+    """Return the number of atoms per frame in the arrays, including padding; 0 if unknown."""
     own = {key: key for key in labels(config.table)}
     for arrays, like in ((prediction, predictions(config.table)), (label, own)):
         for name, key in like.items():
             row = config.kind(key)
             if name not in arrays or not row.per_atom:
                 continue
-            if {"3natoms", "generalized"} & set(row.shape):  # these tell less surely
+            if {"3natoms", "generalized"} & set(row.shape):  # these are less reliable
                 continue
             shape, axes = arrays[name].shape, config.axes(key, 0)
             if len(shape) == 2 + len(axes):
@@ -199,9 +199,9 @@ def _is_given(label: Arrays, key: str) -> bool:
 
 
 def _require_comparable(config: LossConfig, prediction: Arrays, label: Arrays) -> None:
-    """Raise ValueError for unknown keys, and unless each label of a term has its prediction.
+    """Raise ValueError for unknown keys, and if a label of a term has no prediction.
 
-    Otherwise the loss would be 0 without a visible reason.
+    Otherwise the loss would be 0 for no visible reason.
     """
     outputs, targets = predictions(config.table), labels(config.table)
     others = [name for key in outputs for name in _NOT_COMPARED.get(key, ())]

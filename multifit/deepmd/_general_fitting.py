@@ -1,4 +1,4 @@
-"""DeePMD-kit's class of fitting nets of any quantity: settings, parameters and a backend."""
+"""DeePMD-kit's class of general fitting nets: settings, parameters and a backend."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class GeneralFitting:
     type_map
         The names of the types.
     backend
-        The name of a backend, or an adapter; arrays returned are of its kind, those given may be
+        The name of a backend, or an adapter; returned arrays are of its kind, arguments can be
         NumPy's as well.
     """
 
-    #: ``var_name`` of the nets of a class that is for one quantity.
+    #: ``var_name`` of the nets of a class for one quantity.
     fits: ClassVar[str | None] = None
 
     def __init__(
@@ -50,7 +50,7 @@ class GeneralFitting:
         self.params = map_leaves(self.backend.asarray, params)
 
     def __repr__(self) -> str:
-        """Return the settings that shape the net, and the backend."""
+        """Return the settings that determine the net, and the backend."""
         c = self.config
         return (
             f"<{type(self).__name__} {c.var_name} of {c.ntypes} types from {c.dim_descrpt}, "
@@ -58,12 +58,12 @@ class GeneralFitting:
         )
 
     def set_case_embd(self, case_idx: int) -> None:
-        """Let the net be that of one case of ``dim_case_embd``: a one-hot input.
+        """Select one of the ``dim_case_embd`` cases of the net, as a one-hot input.
 
         Raises
         ------
         ConfigError
-            If there are not so many cases.
+            If the case does not exist.
         """
         cases = self.config.dim_case_embd
         if not 0 <= case_idx < cases:
@@ -77,12 +77,12 @@ class GeneralFitting:
         return flatten(self.params)
 
     def serialize(self) -> dict[str, Any]:
-        """Return the net as DeePMD-kit's model files hold it, with NumPy arrays."""
+        """Return the net in the form of DeePMD-kit's model files, with NumPy arrays."""
         return serialize(self.config, map_leaves(self.backend.to_numpy, self.params), self.type_map)
 
     @classmethod
     def deserialize(cls, data: dict[str, Any], backend: str | Backend = "numpy") -> Self:
-        """Return the net that :meth:`serialize`, or DeePMD-kit, wrote.
+        """Return the net from the output of :meth:`serialize`, or of DeePMD-kit.
 
         Raises
         ------

@@ -16,7 +16,7 @@ Array = Any
 
 
 class _Loss:
-    """The settings of a loss and a backend, made of the arguments of a class."""
+    """The settings of a loss and a backend, from the arguments of a class."""
 
     _settings: ClassVar[type[LossConfig]]
     backend: Backend
@@ -33,7 +33,7 @@ class _Loss:
         return options
 
     def __repr__(self) -> str:
-        """Return the prefactors of all terms that count, and the backend."""
+        """Return the prefactors of all active terms, and the backend."""
         config = self.config
         prefactors = {term: config.prefactors(term) for term in config.terms}
         terms = ", ".join(f"{term} {a:g} → {b:g}" for term, (a, b) in prefactors.items())
@@ -49,7 +49,7 @@ class EnergyLoss(_Loss):
     Parameters
     ----------
     starter_learning_rate
-        The learning rate at which the prefactors have their ``start`` values.
+        Learning rate at which the prefactors have their ``start`` values.
     start_pref_e, limit_pref_e, start_pref_f, limit_pref_f, start_pref_v, limit_pref_v
         Prefactors of energy, force and virial.
     start_pref_ae, limit_pref_ae, start_pref_pf, limit_pref_pf
@@ -70,20 +70,20 @@ class EnergyLoss(_Loss):
     f_use_norm
         True if the force error is the norm of an atom's error vector.
     use_default_pf
-        True if ``atom_pref`` is 1 where it is missing.
+        True if a missing ``atom_pref`` is 1.
     intensive_ener_virial
         True if squared errors of energy and virial are divided by the squared number of atoms.
     backend
         The name of a backend, or an adapter; arguments may be NumPy arrays as well.
     **unknown
-        Refused.
+        Raises an error.
 
     Raises
     ------
     ConfigError
-        If an option is unknown, out of range, or could only be ignored beside the others.
+        If an option is unknown, out of range, or would be ignored.
     UnsupportedError
-        If the backend does not have an option.
+        If the backend does not support an option.
 
     Examples
     --------
@@ -147,14 +147,14 @@ class EnergyLoss(_Loss):
         prediction
             ``energy`` (nframes,), ``force`` (nframes, natoms, 3), ``virial`` (nframes, 3, 3),
             ``atom_energy`` (nframes, natoms), ``hessian`` (nframes, 3·natoms, 3·natoms): those
-            that the terms need.
+            required by the terms.
         label
             The same with ``atom_ener`` for the atomic energies, and ``atom_pref`` (nframes,
             natoms), ``drdq`` (nframes, natoms, 3, numb_generalized_coord), ``atom_ener_coeff``
             (nframes, natoms); the numbers of a frame may have any shape. A label that is
             missing, or whose ``find_<label>`` is 0, switches its term off; its metrics are NaN.
             ``atom_ener_coeff``, and with ``use_default_pf`` ``atom_pref``, is 1 instead. At least
-            one term must be left.
+            one term must remain.
         natoms
             Number of real atoms of a frame, for all frames or (nframes,): they come first, and the
             others do not count. All atoms are real by default; needed only if no array has an axis
@@ -164,7 +164,7 @@ class EnergyLoss(_Loss):
         ------
         ValueError
             If there is no prediction or no label to compare, a label's prediction is missing, a key
-            is unknown, the number of atoms cannot be told or is not in the arrays, or an array has
+            is unknown, the number of atoms is undetermined or not in the arrays, or an array has
             another size.
         """
         return loss_of_frames(self.backend, self.config, learning_rate, prediction, label, natoms)
@@ -179,7 +179,7 @@ class DOSLoss(_Loss):
     Parameters
     ----------
     starter_learning_rate
-        The learning rate at which the prefactors have their ``start`` values.
+        Learning rate at which the prefactors have their ``start`` values.
     numb_dos
         Number of points of the energy grid.
     start_pref_dos, limit_pref_dos, start_pref_cdf, limit_pref_cdf
@@ -195,14 +195,14 @@ class DOSLoss(_Loss):
     backend
         The name of a backend, or an adapter; arguments may be NumPy arrays as well.
     **unknown
-        Refused.
+        Raises an error.
 
     Raises
     ------
     ConfigError
-        If an option is unknown, out of range, or could only be ignored beside the others.
+        If an option is unknown, out of range, or would be ignored.
     UnsupportedError
-        If the backend does not have this loss.
+        If the backend does not support this loss.
 
     Examples
     --------
@@ -252,11 +252,11 @@ class DOSLoss(_Loss):
         ----------
         prediction
             ``dos`` (nframes, numb_dos), ``atom_dos`` (nframes, natoms, numb_dos): those that the
-            terms need.
+            terms require.
         label
             The same; the numbers of a frame may have any shape. A label that is missing, or
             whose ``find_<label>`` is 0, switches its terms off; their metrics are NaN. At least one
-            term must be left.
+            term must remain.
         natoms
             Number of real atoms of a frame, for all frames or (nframes,): they come first, and the
             others do not count. All atoms are real by default; needed only if no array has an axis
@@ -266,7 +266,7 @@ class DOSLoss(_Loss):
         ------
         ValueError
             If there is no prediction or no label to compare, a label's prediction is missing, a key
-            is unknown, the number of atoms cannot be told or is not in the arrays, or an array has
+            is unknown, the number of atoms is undetermined or not in the arrays, or an array has
             another size.
         """
         return loss_of_frames(self.backend, self.config, learning_rate, prediction, label, natoms)

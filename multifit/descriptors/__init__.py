@@ -1,4 +1,4 @@
-"""Descriptors: the protocol, and discovery of the classes that implement it."""
+"""Descriptors: the protocol, and discovery of its implementations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""The embedding net as a Chebyshev series: an order of magnitude less work per pair.
+r"""The embedding net as a Chebyshev series: ten times less work per pair.
 
 N is a smooth function of one variable, s ∈ [s₀, s₁]. With x = 2(s − s₀)/(s₁ − s₀) − 1 and the
 Chebyshev polynomials T_k, interpolation at K nodes gives
@@ -9,12 +9,12 @@ Chebyshev polynomials T_k, interpolation at K nodes gives
    \sum_j \tilde R_{ij} \otimes N(s_{ij}) = A_i C, \quad
    A_i = \sum_j \tilde R_{ij} \otimes T(x_{ij}),
 
-so that the net is evaluated K times in a step instead of once for every pair, and A does not depend
+so that the net is evaluated K times per step instead of once for every pair, and A does not depend
 on parameters. With Ā = T̄ Cᵀ and the matrix D that differentiates a series,
 ∂/∂R̃ = Ā T and ∂/∂x = Σ_c R̃_c (Ā Dᵀ)_c T.
 
-It is no approximation that one chooses: :func:`tail` tells whether K is large enough for the last
-digits, and where it is not, the direct evaluation is used.
+This does not change the results: :func:`tail` checks that K is large enough for full precision;
+otherwise, the net is evaluated directly.
 
 =======  =================================
 symbol   variable, shape
@@ -48,8 +48,8 @@ SMOOTH = frozenset({"tanh", "gelu", "gelu_tf", "softplus", "sigmoid", "silu", "l
 def _cosine(m: np.ndarray, k: int) -> np.ndarray:
     """Return cos(π m/2k) for integers m.
 
-    The angle is brought to [0, π/2] in integers: a large one would cost the last two digits, and
-    differentiating the series multiplies what is lost by k².
+    The angle is reduced to [0, π/2] in integers: a large one would cost the last two digits, and
+    differentiating the series multiplies the error by k².
     """
     m = m % (4 * k)
     m = np.minimum(m, 4 * k - m)
@@ -65,14 +65,14 @@ def _cosine(m: np.ndarray, k: int) -> np.ndarray:
 def chebyshev_basis(
     k: int, reach: np.ndarray, start: np.ndarray | None = None
 ) -> dict[str, np.ndarray]:
-    """Return what series need on [s₀, s₁]: nodes in x (K,), W and D (K, K), signs T_k(−1).
+    """Return the basis of series on [s₀, s₁]: nodes in x (K,), W and D (K, K), signs T_k(−1).
 
     Parameters
     ----------
     reach
         s₁ for each pair of types, (ntypes, ntypes).
     start
-        s₀ for each pair of types; 0 if not given.
+        s₀ for each pair of types; 0 by default.
     """
     odd = 2 * np.arange(k) + 1
     transform = _cosine(np.outer(np.arange(k), odd), k) * (2.0 / k)
@@ -94,8 +94,8 @@ def chebyshev_basis(
 def chebyshev(xp: Any, x: Array, count: int) -> Array:
     """Return T_0 … T_{count−1} of x (n, k) as (n, count, k), by T_{m+1} = 2x T_m − T_{m−1}.
 
-    One after the other, each a small array that stays in the cache, and put together at the end:
-    building them in blocks takes fewer operations, and up to five times as long.
+    The terms are computed one by one, in small arrays that stay in the cache, and joined at the
+    end: building them in blocks takes fewer operations, but up to five times as long.
     """
     found, twice = [xp.ones_like(x), x], 2.0 * x
     while len(found) < count:
@@ -132,7 +132,7 @@ def coefficients(
     Parameters
     ----------
     scales
-        The intervals, and what makes R̃₀ of s.
+        The intervals, and the scaling from s to R̃₀.
     """
     # In float64 whatever the precision of the net: a derivative multiplies rounding errors by K².
     params = map_leaves(lambda x: xp.astype(x, xp.float64, copy=False), params)

@@ -25,7 +25,7 @@ Pullback = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Environment:
-    """The radial settings: where the switch begins, where it ends, what protects 1/r (all Å)."""
+    """The radial settings: start and end of the switch, and protection of 1/r (all Å)."""
 
     rcut: float
     rcut_smth: float
@@ -50,12 +50,12 @@ def switch(xp: Any, r: Array, rcut_smth: float, rcut: float) -> Array:
 
 
 def local_frames(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Array, Tree]:
-    """Return R (n, 4, k), and what :func:`to_vectors` needs, none of which depends on a network.
+    """Return R (n, 4, k), and the factors for :func:`to_vectors`, independent of networks.
 
     Parameters
     ----------
     rij
-        Pair vectors in Å, (n, 3, k); zeros where there is no pair.
+        Pair vectors in Å, (n, 3, k); zeros for empty slots.
     mask
         1.0 for a pair and 0.0 for an empty slot, (n, k); R is zero in an empty slot.
     """

@@ -1,4 +1,4 @@
-"""The base of descriptors that have a forward pass only: reverse mode gives their forces."""
+"""The base of descriptors with only a forward pass: reverse mode gives their forces."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ Array = Any
 
 
 class Pairs(NamedTuple):
-    """The pairs of N atoms in P slots, as a forward pass gets them.
+    """The pairs of N atoms in P slots, as given to a forward pass.
 
-    An empty slot has the mask 0 and the vector 0: take care that nothing divides by its length.
+    An empty slot has the mask 0 and the vector 0: do not divide by its length.
     """
 
     rij: Array  #: r_j − r_i in Å, (N, 3, P)
     mask: Array  #: 1 for a pair, 0 for an empty slot, (N, P)
-    index: Array  #: the neighbour among the N atoms, (N, P)
+    index: Array  #: index of the neighbour among the N atoms, (N, P)
     centre: Array  #: type of each atom, (N,)
     neighbour: Array  #: type of the neighbours in each slot, (P,)
 
 
 @dataclasses.dataclass(frozen=True)
 class ForwardDescriptor:
-    """Everything that :class:`~multifit.descriptors.Descriptor` asks for but a forward pass.
+    """Everything required by :class:`~multifit.descriptors.Descriptor` except a forward pass.
 
     A subclass is a frozen dataclass. It adds its settings, ``name``, ``dim_out``, ``init``,
     ``features``, its ``section`` of ``input.json`` and ``examples`` for tests. The statistics of
-    the data, if it needs any, are its own.
+    the data, if it needs any, are defined there, too.
     """
 
     name: ClassVar[str]
@@ -72,9 +72,9 @@ class ForwardDescriptor:
         Parameters
         ----------
         arithmetic
-            Computes: ``arithmetic.xp`` is an Array-API namespace.
+            Backend: ``arithmetic.xp`` is an Array-API namespace.
         params
-            As from ``init``, lifted into the namespace.
+            As from ``init``, converted to arrays of the namespace.
         """
         raise NotImplementedError(f"{type(self).__name__} has no forward pass")
 
@@ -84,16 +84,16 @@ class ForwardDescriptor:
         return len(self.sel)
 
     def requires(self) -> Requirements:
-        """Return which neighbours are needed."""
+        """Return the required neighbours."""
         return Requirements(self.rcut, self.sel, self.hops)
 
     def trainable_names(self) -> Iterator[str]:
-        """Yield the dotted names of the parameters that training may change."""
+        """Yield the dotted names of the trainable parameters."""
         if self.trainable:
             yield from flatten(self.init(0))  # type: ignore[attr-defined]
 
     def sums(self, frames: Sequence[Frame]) -> Sums:
-        """Return sums of nothing."""
+        """Return empty sums."""
         return no_sums(0)
 
     def statistics(self, sums: Sums, protect: float) -> dict[str, np.ndarray]:
@@ -149,7 +149,7 @@ class ForwardDescriptor:
         xp, rows = arithmetic.xp, spans(counts)
         known = {key: x for key, x in geometry.items() if key != "rij"}
         rij = geometry.get("rij")
-        if rij is None:  # no atom has a neighbour: one empty slot stands for all of them
+        if rij is None:  # no neighbours at all: one empty slot replaces them
             n = known["centre"].shape[0]
             rij = xp.zeros((n, 3, 1), dtype=xp.float64)
             known["mask"] = xp.zeros((n, 1), dtype=xp.float64)
@@ -180,7 +180,7 @@ class ForwardDescriptor:
         Raises
         ------
         FileFormatError
-            If a parameter is missing or has another shape than the settings ask for.
+            If a parameter is missing or its shape does not match the settings.
         """
         check_version(node, range(1, 2), "descriptor")
         names = [field.name for field in dataclasses.fields(cls)]

@@ -1,4 +1,4 @@
-"""Plans for embedding nets of one variable: Chebyshev series, kept exact for any nets and data."""
+"""Plans for embedding nets of one variable: Chebyshev series, accurate for any nets and data."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from ._chebyshev import SMOOTH, chebyshev_basis, scale_of, tail
 from ._environment import Environment, radial
 from ._protocol import EMBEDDINGS, Plan
 
-#: Part of the cut-off below which a pair is near. Few pairs are, and they need many more
-#: coefficients than the others: they have a series, and columns of tables, of their own.
+#: Fraction of the cutoff below which a pair is near. Few pairs are, and they need many more
+#: coefficients than the others: they have a separate series, and separate columns of tables.
 INNER = 0.35
 
-#: Numbers of coefficients to begin with, for near pairs and for the others, and to give up at
-#: (direct evaluation is then as quick).
+#: Initial numbers of coefficients, for near pairs and for the others, and the maximum
+#: (beyond which direct evaluation is as fast).
 FEWEST, MOST = {"near": 40, "far": 24}, 264
 
-#: Numbers of coefficients are 8 more than a multiple of this: rows of 512 bytes, or of 1024, fall
-#: onto the same lines of a cache, which makes 64 coefficients slower than 72.
+#: Numbers of coefficients are 8 more than a multiple of this: rows of 512 or 1024 bytes map
+#: to the same lines of a cache, which makes 64 coefficients slower than 72.
 STEP = 16
 
-#: Steps in which it is looked how many coefficients are needed.
+#: Increment in the search for the required number of coefficients.
 FINER = 4
 
-#: How many times the coefficients that nets need are taken where nets will be trained on, and the
+#: Factor on the required number of coefficients for nets to be trained, and the
 #: STEP there: each increase costs a compilation of every shape.
 HEADROOM, STRIDE = 1.5, 48
 
-#: The interval reaches to this part of the smallest distance that was seen.
+#: The interval starts at this fraction of the smallest distance encountered.
 MARGIN = 0.9
 
-#: Å between the distances at which intervals can end: few frames change one.
+#: Spacing in Å of the possible ends of intervals: few frames change one.
 GRID = 0.25
 
 #: Largest last coefficients, relative to the largest, of nets in each precision. A net in float32
-#: is evaluated in float64 where its series is made; the others are not worth one.
+#: is evaluated in float64 for its series; other precisions do not pay off.
 TOLERANCES = {"float64": 1e-12, "float32": 1e-7}
 
 
@@ -59,22 +59,22 @@ class RadialNets(Protocol):
 
     @property
     def rcut(self) -> float:
-        """The cut-off in Å."""
+        """The cutoff in Å."""
         ...
 
     @property
     def sel(self) -> tuple[int, ...]:
-        """The most neighbours of each type."""
+        """Maximum number of neighbours of each type."""
         ...
 
     @property
     def activation_function(self) -> str:
-        """That of the networks."""
+        """Activation function of the networks."""
         ...
 
     @property
     def precision(self) -> str:
-        """That of the networks."""
+        """Precision of the networks."""
         ...
 
     @property
@@ -89,11 +89,11 @@ class RadialNets(Protocol):
 
     @property
     def excluded(self) -> frozenset[tuple[int, int]]:
-        """Pairs of types that do not see each other."""
+        """Pairs of types that do not interact."""
         ...
 
     def network_index(self, centre: int, neighbour: int) -> int:
-        """Return the place of N_ab in ``params["embeddings"]``."""
+        """Return the index of N_ab in ``params["embeddings"]``."""
         ...
 
 
@@ -110,9 +110,9 @@ def series_planner(
     Raises
     ------
     ConfigError
-        If ``embedding`` is none of :data:`EMBEDDINGS`.
+        If ``embedding`` is not one of :data:`EMBEDDINGS`.
     UnsupportedError
-        If it is ``spectral``, and there can be no series for these nets.
+        If it is ``spectral``, and these nets do not allow a series.
     """
     if embedding not in EMBEDDINGS:
         raise ConfigError(
@@ -137,17 +137,17 @@ def series_planner(
 
 @dataclass
 class SeriesPlanner:
-    """The intervals and the number of coefficients, grown when data or nets ask for it.
+    """The intervals and the number of coefficients, extended when data or nets require it.
 
     Parameters
     ----------
     wanted
-        False for no series at all: Hessians are evaluated without.
+        False for no series: Hessians are evaluated without.
     demanded
-        True if nets that have no series are an error.
+        True if nets without a series are an error.
     headroom, step
-        How many times the coefficients that are needed are taken when there are to be more, and
-        by how many their number grows.
+        Factor on the required number of coefficients whenever it grows, and the
+        increment by which it grows.
     """
 
     backend: Backend
@@ -160,25 +160,25 @@ class SeriesPlanner:
     _plan: Plan | None = None
 
     def __post_init__(self) -> None:
-        """Begin without pairs."""
-        #: Å to which the intervals reach; ∞ for types that were not met, (ntypes, ntypes).
+        """Start without pairs."""
+        #: Å to which the intervals reach; ∞ for types not encountered, (ntypes, ntypes).
         self.nearest = np.full((len(self.config.sel),) * 2, np.inf)
         self._renew()
 
     @property
     def tolerance(self) -> float | None:
-        """Largest last coefficients, relative to the largest; None if there can be no series."""
+        """Largest last coefficients, relative to the largest; None if no series is possible."""
         return _tolerance(self.config)
 
     @property
     def usable(self) -> bool:
-        """Whether the series is exact enough and cheaper than the nets themselves."""
+        """True if the series is accurate enough and cheaper than the nets themselves."""
         few = max(self.counts.values()) <= MOST
         return self.wanted and few and self.tolerance is not None and bool((self.nearest > 0).all())
 
     @property
     def plan(self) -> Plan | None:
-        """The series as it is now, or None; another object whenever anything of it changes."""
+        """The current series, or None; any change gives a new object."""
         return self._plan
 
     def _host(self, zone: str, count: int) -> dict[str, np.ndarray]:
@@ -188,7 +188,7 @@ class SeriesPlanner:
         r = np.minimum(self.nearest, MARGIN * config.rcut)
         if zone == "far":  # a little nearer, for rounding
             return chebyshev_basis(count, self._radial(np.maximum(r, edge * (1.0 - 1e-9))))
-        # Types without near pairs have only empty slots there, whose place does not matter.
+        # Types without near pairs have only empty slots there, at arbitrary places.
         r = np.where(r < edge, r, MARGIN * edge)
         return chebyshev_basis(count, self._radial(r), self._radial(edge * (1.0 + 1e-9)))
 
@@ -196,7 +196,7 @@ class SeriesPlanner:
         return np.asarray(radial(xp, self.config.environment, r))
 
     def _renew(self) -> None:
-        """Make the basis for the intervals and numbers as they are."""
+        """Make the basis for the current intervals and numbers."""
         if not self.usable:
             self._plan = None
             return
@@ -204,16 +204,16 @@ class SeriesPlanner:
         self._plan = Plan(host, map_leaves(self.backend.asarray, host))
 
     def plan_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Plan | None:
-        """Return the basis for a batch, or None; what is new in the batch is looked at first.
+        """Return the basis for a batch, or None, after extending it for the batch.
 
-        A pair outside an interval is never extrapolated: the interval grows.
+        A pair outside an interval is never extrapolated: the interval is extended.
 
         Parameters
         ----------
         nearest
             The smallest distance of each pair of types in Å, ∞ for none, (ntypes, ntypes).
         params
-            What returns the nested NumPy arrays; called only if a pair is closer or of new types.
+            Returns the nested NumPy arrays; called only for closer pairs or new types.
         """
         if not self.covers(nearest):
             self.include(nearest)
@@ -226,13 +226,13 @@ class SeriesPlanner:
         return self._plan
 
     def covers(self, nearest: np.ndarray) -> bool:
-        """Return whether pairs of these distances in Å, (ntypes, ntypes), are in the intervals."""
+        """Return True if the intervals contain pairs of these distances in Å, (ntypes, ntypes)."""
         return not (nearest < self.nearest).any()
 
     def include(self, nearest: np.ndarray) -> None:
-        """Let the intervals hold pairs of these distances in Å, (ntypes, ntypes), and closer ones.
+        """Extend the intervals to pairs of these distances in Å, (ntypes, ntypes), and closer ones.
 
-        Nets of types that are new have yet to be looked at (:meth:`refine`).
+        Nets of new types are not checked here but in :meth:`refine`.
         """
         reach = MARGIN * nearest
         with np.errstate(invalid="ignore"):
@@ -241,9 +241,9 @@ class SeriesPlanner:
         self._renew()
 
     def refine(self, params: Tree) -> None:
-        """Take more coefficients if the nets (nested NumPy arrays) need them.
+        """Add coefficients if the nets (nested NumPy arrays) need them.
 
-        Where one zone does, the other gets its headroom, too: what compiles does so once.
+        If one zone needs more, the other gets its headroom, too, to compile only once.
         """
         if not self.usable:
             return
@@ -258,7 +258,7 @@ class SeriesPlanner:
         self._renew()
 
     def _holds(self, params: Tree, zone: str, count: int) -> bool:
-        """Return whether so many coefficients are enough."""
+        """Return True if this number of coefficients is enough."""
         tolerance = self.tolerance
         return tolerance is None or self._tail(params, zone, count) <= tolerance
 
@@ -267,7 +267,7 @@ class SeriesPlanner:
         basis, worst, own = self._host(zone, count), 0.0, params["descriptor"]
         within = INNER * self.config.rcut if zone == "near" else np.inf
         for a, b in np.argwhere(self.nearest < within).tolist():
-            # Excluded pairs count for nothing, but their empty slots at s = 0 do.
+            # Excluded pairs do not count, but their empty slots at s = 0 do.
             if not self.config.sel[b] or (zone == "near" and (a, b) in self.config.excluded):
                 continue
             net = own["embeddings"][str(self.config.network_index(a, b))]
@@ -276,19 +276,19 @@ class SeriesPlanner:
         return worst
 
     def _enlarged(self, zone: str, needed: int) -> int:
-        """Return a number of coefficients with that headroom; unusable ones stay so."""
+        """Return a number of coefficients with headroom; unusable ones are unchanged."""
         if needed > MOST:
             return needed
         steps = math.ceil((needed * self.headroom - FEWEST[zone]) / self.step)
         return min(FEWEST[zone] + max(steps, 0) * self.step, MOST)
 
     def state(self) -> dict[str, Any]:
-        """Return what a run that goes on needs: numbers and lists, with −1 for types not met."""
+        """Return the state for resuming a run: numbers and lists, −1 for types not encountered."""
         nearest = np.where(np.isfinite(self.nearest), self.nearest, -1.0)
         return {"nearest": nearest.tolist(), "counts": dict(self.counts)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` returned; leave it if it is of another kind of run."""
+        """Resume from a :meth:`state`; ignore that of another kind of run."""
         nearest, counts = np.asarray(state["nearest"], dtype=np.float64), state.get("counts", {})
         if nearest.shape != self.nearest.shape or counts.keys() != self.counts.keys():
             return
@@ -298,12 +298,12 @@ class SeriesPlanner:
 
 
 class NoPlan:
-    """The planner of a descriptor that is evaluated without a plan."""
+    """The planner of a descriptor evaluated without a plan."""
 
     plan: Plan | None = None
 
     def covers(self, nearest: np.ndarray) -> bool:
-        """Return True: there is nothing that could be too small."""
+        """Return True: there are no limits."""
         return True
 
     def include(self, nearest: np.ndarray) -> None:

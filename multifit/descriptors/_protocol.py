@@ -1,4 +1,4 @@
-"""The protocol of a descriptor: all that the rest of multifit asks of one."""
+"""The protocol of a descriptor: everything that multifit requires of one."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Array = Any
 Features = dict[int, Array]  #: the type of the centres → (n, dim_out)
 Pullback = Callable[[Features], Array]  #: D̄ → ∂/∂r_ij (N, 3, P)
 
-#: How networks of one variable are evaluated: by series where they are exact, only so, or directly.
+#: Evaluation of networks of one variable: by series if accurate, always by series, or directly.
 EMBEDDINGS = ("auto", "spectral", "direct")
 
 
 class Plan(NamedTuple):
-    """What a descriptor prepares for its evaluation, such as nodes and intervals of a series.
+    """Data prepared by a descriptor for its evaluation, such as nodes and intervals of a series.
 
-    Only the descriptor looks into it. Another object whenever anything of it changes.
+    Only the descriptor reads it. Any change gives a new object.
     """
 
     host: Tree  #: NumPy arrays
@@ -37,18 +37,18 @@ class Plan(NamedTuple):
 
 
 class Planner(Protocol):
-    """The state from which plans are made; it grows when data or networks ask for it.
+    """The state from which plans are made, extended when data or networks require it.
 
-    A batch with pairs outside of what a plan covers must not be evaluated with it.
+    A batch with pairs outside the range of a plan must not be evaluated with it.
     """
 
     @property
     def plan(self) -> Plan | None:
-        """The plan for now; None if the descriptor is evaluated without one."""
+        """The current plan; None if the descriptor is evaluated without one."""
         ...
 
     def covers(self, nearest: np.ndarray) -> bool:
-        """Return True if the plan holds for pairs of these distances in Å, (ntypes, ntypes)."""
+        """Return True if the plan covers pairs of these distances in Å, (ntypes, ntypes)."""
         ...
 
     def include(self, nearest: np.ndarray) -> None:
@@ -56,16 +56,16 @@ class Planner(Protocol):
         ...
 
     def refine(self, params: Tree) -> None:
-        """Make the plan exact for these parameters of the model (nested NumPy arrays)."""
+        """Make the plan accurate for these parameters of the model (nested NumPy arrays)."""
         ...
 
     def plan_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Plan | None:
-        """Return a plan that covers a batch: include, refine if it was extended, and return.
+        """Return a plan that covers a batch: include, refine if extended, and return.
 
         Raises
         ------
         UnsupportedError
-            If a plan was demanded, and there can be none.
+            If a plan was demanded, and none is possible.
         """
         ...
 
@@ -83,14 +83,14 @@ class Descriptor(Protocol):
     """Settings of a descriptor (a frozen dataclass), and its functions.
 
     Arrays are flat over the atoms of all frames of a batch, sorted by type. ``counts`` maps each
-    type that occurs to its number of atoms, in order. ``tables`` maps each type of neighbours that
-    occurs (its number as text) to ``rij`` (N, 3, k) in Å, ``index`` and ``mask`` (N, k), and
+    present type to its number of atoms, in order. ``tables`` maps each type of neighbours
+    present (its number as text) to ``rij`` (N, 3, k) in Å, ``index`` and ``mask`` (N, k), and
     ``near`` (m,): the first m columns are those of pairs nearer than ``inner``.
     """
 
     name: ClassVar[str]  #: the name in ``input.json``
     aliases: ClassVar[tuple[str, ...]]  #: other names, in ``input.json`` and in model files
-    backends: ClassVar[frozenset[str]]  #: the backends of this project that have it
+    backends: ClassVar[frozenset[str]]  #: the backends of this project that support it
 
     @property
     def ntypes(self) -> int:
@@ -109,7 +109,7 @@ class Descriptor(Protocol):
 
     @property
     def precision(self) -> str:
-        """Precision of the networks, as ``input.json`` spells it."""
+        """Precision of the networks, as spelled in ``input.json``."""
         ...
 
     @property
@@ -119,7 +119,7 @@ class Descriptor(Protocol):
 
     @property
     def exclude_types(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of types that do not see each other in the descriptor."""
+        """Pairs of types that do not interact in the descriptor."""
         ...
 
     @classmethod
@@ -133,7 +133,7 @@ class Descriptor(Protocol):
         ...
 
     def requires(self) -> Requirements:
-        """Return which neighbours are needed."""
+        """Return the required neighbours."""
         ...
 
     def init(self, seed: Seed) -> Tree:
@@ -141,23 +141,23 @@ class Descriptor(Protocol):
         ...
 
     def trainable_names(self) -> Iterator[str]:
-        """Yield the dotted names of the parameters that training may change."""
+        """Yield the dotted names of the trainable parameters."""
         ...
 
     def sums(self, frames: Sequence[Frame]) -> Sums:
-        """Return sums over the neighbours in some frames; they add up."""
+        """Return sums over the neighbours in some frames, to be added up."""
         ...
 
     def statistics(self, sums: Sums, protect: float) -> dict[str, np.ndarray]:
-        """Return the parameters that follow from sums; no deviation is below ``protect``."""
+        """Return the parameters computed from sums; no deviation is below ``protect``."""
         ...
 
     def statistics_settings(self) -> dict[str, Any]:
-        """Return the settings that statistics depend on, as JSON has them."""
+        """Return the settings that statistics depend on, as in JSON."""
         ...
 
     def nonzero_mean(self, params: Tree) -> int | None:
-        """Return the first type with a mean ≠ 0 where the settings ask for 0, or None."""
+        """Return the first type with a mean ≠ 0 where the settings require 0, or None."""
         ...
 
     def planner(
@@ -175,14 +175,14 @@ class Descriptor(Protocol):
         embedding
             One of :data:`EMBEDDINGS`.
         enabled
-            False for no plan whatever the settings: Hessians are evaluated without one.
+            False for no plan: Hessians are evaluated without one.
         train
             True if the networks will be trained, so that plans should change rarely.
 
         Raises
         ------
         ConfigError, UnsupportedError
-            If ``embedding`` is none of them, or asks for what there cannot be.
+            If ``embedding`` is not one of them, or is not possible.
         """
         ...
 
@@ -195,9 +195,9 @@ class Descriptor(Protocol):
         tables: Mapping[str, Table],
         plan: Tree | None = None,
     ) -> Tree:
-        """Return all that depends on positions and not on trained parameters.
+        """Return everything that depends on positions and not on trained parameters.
 
-        ``rij`` (N, 3, P) and ``index`` (N, P) of all tables side by side are part of it, unless
+        This includes ``rij`` (N, 3, P) and ``index`` (N, P) of all tables side by side, unless
         there are no pairs.
         """
         ...
@@ -224,7 +224,7 @@ class Descriptor(Protocol):
         Raises
         ------
         FileFormatError
-            If an array is missing or has another shape than the settings ask for.
+            If an array is missing or its shape does not match the settings.
         UnsupportedError
             If an option is used that multifit does not have.
         """
@@ -233,12 +233,12 @@ class Descriptor(Protocol):
     def remap_types(
         self, params: Tree, other: Self, known: Tree, shared: Sequence[tuple[int, int]]
     ) -> Tree:
-        """Return parameters that are those of another model for the types that both know.
+        """Return parameters with those of another model for the types in common.
 
         Parameters
         ----------
         params
-            Of this model, for the types that are new.
+            Of this model, for the new types.
         other, known
             Settings and parameters of the other model.
         shared

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RadialDescriptor:
-    """Settings under the names of ``input.json``, and all that does not depend on what is summed.
+    """Settings under the names of ``input.json``, and everything independent of the summed terms.
 
     A subclass adds ``name``, ``components``, its section and its block.
     """
@@ -38,7 +38,7 @@ class RadialDescriptor:
     aliases: ClassVar[tuple[str, ...]] = ()
     backends: ClassVar[frozenset[str]] = ALL
     rules: ClassVar[tuple[Rule, ...]] = RADIAL_RULES
-    components: ClassVar[int]  #: of the environment that are used: 4, or 1 for the radial part
+    components: ClassVar[int]  #: used rows of the environment: 4, or 1 for the radial part
 
     rcut: float
     rcut_smth: float
@@ -83,12 +83,12 @@ class RadialDescriptor:
 
     @cached_property
     def network(self) -> Network:
-        """The settings that all embedding nets share."""
+        """The settings common to all embedding nets."""
         return self._network(prec.canonical(self.precision))
 
     @cached_property
     def double_network(self) -> Network:
-        """The same in float64, for the few points at which a series is made."""
+        """The same in float64, for the few nodes of a series."""
         return self._network("float64")
 
     @property
@@ -106,11 +106,11 @@ class RadialDescriptor:
         return frozenset(p for a, b in self.exclude_types for p in ((a, b), (b, a)))
 
     def requires(self) -> Requirements:
-        """Return which neighbours are needed."""
+        """Return the required neighbours."""
         return Requirements(self.rcut, self.sel, inner=INNER * self.rcut)
 
     def init(self, seed: Seed) -> Tree:
-        """Return random embedding nets, and statistics that change nothing (μ = 0, σ = 1)."""
+        """Return random embedding nets, and neutral statistics (μ = 0, σ = 1)."""
         n = self.ntypes
         # DeePMD-kit numbers the seeds of the nets N_ab by a·ntypes + b, their places by
         # a + b·ntypes.
@@ -127,7 +127,7 @@ class RadialDescriptor:
         }
 
     def trainable_names(self) -> Iterator[str]:
-        """Yield the dotted names of the parameters that training may change."""
+        """Yield the dotted names of the trainable parameters."""
         for k in range(self.n_networks):
             yield from (f"embeddings.{k}.{name}" for name in network_names(self.network))
 
@@ -145,7 +145,7 @@ class RadialDescriptor:
         return stat.settings_of(self)
 
     def nonzero_mean(self, params: Tree) -> int | None:
-        """Return the first type with a mean ≠ 0 where the settings ask for 0, or None."""
+        """Return the first type with a mean ≠ 0 where the settings require 0, or None."""
         return stat.nonzero_mean(self, params)
 
     def planner(
@@ -162,9 +162,9 @@ class RadialDescriptor:
     def remap_types(
         self, params: Tree, other: Self, known: Tree, shared: Sequence[tuple[int, int]]
     ) -> Tree:
-        """Return nets and statistics in which shared types are as in another model.
+        """Return nets and statistics with those of another model for shared types.
 
-        The scale of R belongs to the centre alone, so that a new neighbour type shares it.
+        The scale of R depends on the centre alone, so a new neighbour type shares it.
         """
         nets = dict(params["embeddings"])
         found = {name: np.array(params[name]) for name in ("davg", "dstd")}
@@ -190,5 +190,5 @@ class RadialDescriptor:
         yield "embedding nets", f"{nets}{step}{self._described()}"
 
     def _described(self) -> str:
-        """Return what ``multifit show`` adds to the line of the embedding nets."""
+        """Return the additions of ``multifit show`` to the line of the embedding nets."""
         return ""

@@ -1,4 +1,4 @@
-"""Radial descriptors in the form that DeePMD-kit's model files give them."""
+"""Radial descriptors in the form of DeePMD-kit's model files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def serialize(config: RadialDescriptor, params: Tree) -> dict[str, Any]:
-    """Return the keys of a ``descriptor`` section that radial descriptors share."""
+    """Return the keys of a ``descriptor`` section common to radial descriptors."""
     precision = prec.canonical(config.precision)
     head = {
         "neuron": list(config.neuron),
@@ -58,14 +58,14 @@ def serialize(config: RadialDescriptor, params: Tree) -> dict[str, Any]:
 
 
 def options(node: dict[str, Any], version: int) -> dict[str, Any]:
-    """Return the settings of a ``descriptor`` section that radial descriptors share.
+    """Return the settings of a ``descriptor`` section common to radial descriptors.
 
     Raises
     ------
     UnsupportedError
-        If the model is compressed, of a later version, or uses what multifit does not have.
+        If the model is compressed, of a later version, or uses an unsupported option.
     """
-    # Compressed ones have a version of their own.
+    # Compressed models have a different version.
     if "compress" in node:
         raise UnsupportedError("the model is compressed; give the model that it was made from")
     check_version(node, range(1, version + 1), "descriptor")
@@ -101,7 +101,7 @@ def _statistic(config: RadialDescriptor, full: np.ndarray, name: str) -> np.ndar
     Raises
     ------
     FileFormatError
-        If it has another shape.
+        If it has a different shape.
     UnsupportedError
         If it differs between the slots of one type.
     """
@@ -126,12 +126,12 @@ def _statistic(config: RadialDescriptor, full: np.ndarray, name: str) -> np.ndar
 
 
 def parameters(config: RadialDescriptor, node: dict[str, Any]) -> Tree:
-    """Return the parameters that a ``descriptor`` section holds.
+    """Return the parameters of a ``descriptor`` section.
 
     Raises
     ------
     FileFormatError
-        If an array is missing or has another shape than the settings ask for.
+        If an array is missing or its shape does not match the settings.
     """
     nets, where = node["embeddings"], "descriptor.embeddings"
     return {

@@ -1,6 +1,6 @@
 """Discovery of descriptors: entry points of the group ``multifit.descriptors``.
 
-The descriptors of this project are registered as a third party's are. An entry point names a class
+The descriptors of this project are registered like a third party's. An entry point names a class
 that satisfies :class:`~multifit.descriptors.Descriptor`.
 """
 
@@ -30,7 +30,7 @@ OWN = "multifit"
 
 log = logging.getLogger(__name__)
 
-#: What a class has to have.
+#: Required attributes of a class.
 _MEMBERS = sorted(
     name for name in {*vars(Descriptor), *Descriptor.__annotations__} if not name.startswith("_")
 )
@@ -60,7 +60,7 @@ def _load(name: str) -> type[Descriptor]:
     Raises
     ------
     ConfigError
-        If it cannot be imported or is no descriptor; the message says why.
+        If it cannot be imported or is not a descriptor; the message says why.
     """
     point = _entry_points()[name][0]
     who = f"the descriptor {name!r} of {_package(point)}"
@@ -89,13 +89,13 @@ def _load(name: str) -> type[Descriptor]:
 
 
 def _name_of(descriptor: Any) -> str:
-    """Return the name of a descriptor, or of the section of an input that describes one."""
+    """Return the name of a descriptor, or of the section of an input for one."""
     return str(getattr(descriptor, "type", None) or descriptor.name)
 
 
 @functools.cache
 def available() -> dict[str, type[Descriptor]]:
-    """Return the descriptors that can be used, by name; others are left out and logged."""
+    """Return the usable descriptors by name; others are left out and logged."""
     found: dict[str, type[Descriptor]] = {}
     taken: dict[str, str] = {}
     for name, points in _entry_points().items():
@@ -124,9 +124,9 @@ def get_descriptor(name: str) -> type[Descriptor]:
     Raises
     ------
     UnsupportedError
-        If there is none of that name.
+        If there is no such descriptor.
     ConfigError
-        If it is registered and cannot be used; the message says why.
+        If it is registered but cannot be used; the message says why.
     """
     own = [key for key, points in _entry_points().items() if not _is_foreign(points[0])]
     for key in own:
@@ -145,7 +145,7 @@ def get_descriptor(name: str) -> type[Descriptor]:
 
 
 def aliases() -> dict[str, str]:
-    """Return the name of the descriptor that each alias means."""
+    """Return the name of the descriptor for each alias."""
     return {alias: name for name, found in available().items() for alias in found.aliases}
 
 
@@ -191,12 +191,12 @@ def _check_section(
 
 
 def build(section: DescriptorSection, sel: Iterable[int]) -> Descriptor:
-    """Return the settings that a section describes.
+    """Return the settings of a section.
 
     Parameters
     ----------
     sel
-        One number for each type; the section may leave it to the data.
+        One number for each type; the section may leave it to be determined from the data.
     """
     cls: Any = get_descriptor(section.type)
     names = [field.name for field in dataclasses.fields(cls)]
@@ -209,14 +209,14 @@ def build(section: DescriptorSection, sel: Iterable[int]) -> Descriptor:
 
 
 def deserialize(node: dict[str, Any]) -> tuple[Descriptor, Tree]:
-    """Return the settings and parameters that a ``descriptor`` section of a file holds.
+    """Return the settings and parameters of a ``descriptor`` section of a file.
 
     Raises
     ------
     FileFormatError
-        If an array is missing or has another shape than its settings ask for.
+        If an array is missing or its shape does not match the settings.
     UnsupportedError
-        If the descriptor is of another kind, or uses an option that multifit does not have.
+        If the descriptor is of another kind, or uses an unsupported option.
     """
     kind = node.get("type")
     if not isinstance(kind, str):

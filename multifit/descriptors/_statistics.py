@@ -19,11 +19,11 @@ from ._environment import Environment, environment
 
 
 class Settings(Protocol):
-    """Settings of a descriptor whose environment is scaled."""
+    """Settings of a descriptor with a scaled environment."""
 
     @property
     def sel(self) -> tuple[int, ...]:
-        """The most neighbours of each type."""
+        """Maximum number of neighbours of each type."""
         ...
 
     @property
@@ -33,12 +33,12 @@ class Settings(Protocol):
 
     @property
     def excluded(self) -> frozenset[tuple[int, int]]:
-        """Pairs of types that do not see each other, in both orders."""
+        """Pairs of types that do not interact, in both orders."""
         ...
 
     @property
     def set_davg_zero(self) -> bool:
-        """True if the mean is 0 whatever the data."""
+        """True if the mean is 0 for any data."""
         ...
 
 
@@ -78,7 +78,7 @@ def environment_statistics(
 
 
 def settings_of(config: Settings) -> dict[str, Any]:
-    """Return the settings that the statistics depend on, as JSON has them."""
+    """Return the settings that the statistics depend on, as in JSON."""
     return {
         "environment": asdict(config.environment),
         "sel": config.sel,
@@ -88,6 +88,6 @@ def settings_of(config: Settings) -> dict[str, Any]:
 
 
 def nonzero_mean(config: Settings, params: Tree) -> int | None:
-    """Return the first type with a mean ≠ 0 where the settings ask for 0, or None."""
+    """Return the first type with a mean ≠ 0 where the settings require 0, or None."""
     wrong = np.asarray(params["davg"])[:, :, 0].any(axis=1)
     return int(np.argmax(wrong)) if config.set_davg_zero and wrong.any() else None

@@ -1,4 +1,4 @@
-"""Tables of pairs side by side: which columns are of which type of neighbours, and empty slots."""
+"""Tables of pairs side by side: the columns of each type of neighbours, and empty slots."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..tree import Tree
 Array = Any
 Spans = dict[int, slice]  #: a type → the rows of its centres, or the columns of its neighbours
 
-#: Near pairs, which have columns and a series of their own, and the others.
+#: Near pairs, which have separate columns and series, and the others.
 ZONES = ("near", "far")
 
 
 def spans(sizes: Mapping[int, int]) -> Spans:
-    """Return where each type lies, from how many there are of each, in their order."""
+    """Return the range of each type, from the numbers of each, in order."""
     found, start = {}, 0
     for kind, n in sizes.items():
         found[kind] = slice(start, start + n)
@@ -25,7 +25,7 @@ def spans(sizes: Mapping[int, int]) -> Spans:
 
 
 def concat(xp: Any, parts: Sequence[Array], axis: int) -> Array:
-    """Return arrays one after the other; a single one as it is, which copies nothing."""
+    """Return arrays concatenated; a single one without a copy."""
     return parts[0] if len(parts) == 1 else xp.concat(list(parts), axis=axis)
 
 
@@ -44,7 +44,7 @@ def columns_of(tables: Mapping[str, Any]) -> Spans:
 def seen(
     xp: Any, excluded: Collection[tuple[int, int]], rows: Spans, columns: Spans, mask: Array
 ) -> Array | None:
-    """Return 0 for pairs of types that are excluded, else 1, (N, P); None if all are seen."""
+    """Return 0 for excluded pairs of types, else 1, (N, P); None without excluded pairs."""
     if not any((a, b) in excluded for a in rows for b in columns):
         return None
     bands = []
@@ -63,17 +63,17 @@ class Slots:
 
     neighbour: int
     zone: str
-    columns: slice | None  #: of those that are stored
-    mask: Array = None  #: 1 for a pair, (N, k), where only pairs count
-    missing: Array | float = 0.0  #: empty ones that no column stands for; negative if it must
+    columns: slice | None  #: of the stored ones
+    mask: Array = None  #: 1 for a pair, (N, k), if empty slots do not count
+    missing: Array | float = 0.0  #: empty slots without a column; negative for excess columns
 
 
 def slots(
     xp: Any, sels: Sequence[int], tables: Mapping[str, Any], columns: Spans
 ) -> Iterator[Slots]:
-    """Yield what has a series, in the order of types of neighbours and of :data:`ZONES`.
+    """Yield the parts with a series, in the order of types of neighbours and of :data:`ZONES`.
 
-    Empty slots lie at s = 0, which the series of near pairs does not hold.
+    Empty slots are at s = 0, outside the interval of the series of near pairs.
     """
     for b, sel in enumerate(sels):
         if not sel:

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
 Array = Any
 
-#: Version of the form in files.
+#: Version of the file format.
 VERSION = 2
 
-#: DeePMD-kit divides by this, too.
+#: Additional divisor of DeePMD-kit.
 SCALE = 5.0
 
 
@@ -75,7 +75,7 @@ def _section() -> type[RadialSection]:
     from .. import sections as t
 
     class SeE2RSection(t.RadialSection):
-        """How the distances to the neighbours of an atom become numbers: se_e2_r."""
+        """The embedding se_e2_r, which describes an atom by the distances to its neighbours."""
 
         rules: ClassVar[tuple[Rule, ...]] = RULES
 
@@ -157,7 +157,7 @@ class SeE2R(RadialDescriptor):
         mean: Array,
         deviation: Array,
     ) -> tuple[Tree, Array, Array | None]:
-        """Return the part that every evaluation needs, s (N, P), and 0 for excluded pairs."""
+        """Return the part common to all evaluations, s (N, P), and 0 for excluded pairs."""
         pairs = join(xp, tables)
         raw, factors = local_frames(xp, self.environment, pairs["rij"], pairs["mask"])
         s, slope = raw[:, 0, :], factors["slope"]
@@ -171,7 +171,7 @@ class SeE2R(RadialDescriptor):
             made["hidden"] = {
                 str(b): xp.sum(hidden[:, span], axis=1) for b, span in columns.items()
             }
-        # The shapes tell how many columns each type has.
+        # The shapes give the number of columns of each type.
         widths = {str(b): s[:1, span] for b, span in columns.items()}
         return {**made, "scaled": scaled, "slope": slope, "widths": widths}, s, visible
 
@@ -239,7 +239,7 @@ class SeE2R(RadialDescriptor):
     def _by_series(
         self, xp: Any, params: Tree, rows: Spans, geometry: Tree, plan: Tree
     ) -> tuple[Features, Any]:
-        """Return what :meth:`_direct` does, from the moments of the polynomials."""
+        """Return the result of :meth:`_direct`, from the moments of the polynomials."""
         made = geometry["series"]
         parts = [(b, z) for b in sorted(made, key=int) for z in ZONES if z in made[b]]
         sums: Features = {}

@@ -18,18 +18,18 @@ Array = np.ndarray[Any, Any]
 
 
 def check_labels(numb_dos: int, grid: Grid | None, systems: Sequence[System]) -> None:
-    """Raise unless the labels of all systems can be compared with what a model gives.
+    """Raise unless the labels of all systems can be compared with the output of a model.
 
     Systems without ``dos`` and ``atom_dos`` pass.
 
     Parameters
     ----------
     numb_dos
-        How many numbers the model gives for an atom.
+        Number of outputs of the model for an atom.
     grid
         The model's energies, if it has any.
     systems
-        With labels at the energies they say, else at those of the model.
+        With labels at their own energies if known, else at those of the model.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def check_labels(numb_dos: int, grid: Grid | None, systems: Sequence[System]) ->
 
 
 def having(system: System) -> list[str]:
-    """Return which labels of a DOS a system has."""
+    """Return the labels of a DOS in a system."""
     return [key for key in DOS_LABELS if key in system.labels]
 
 
@@ -88,7 +88,7 @@ def check_size(numb_dos: int, grid: Grid | None, system: System) -> None:
 
 
 def _check_same(first: System, system: System) -> None:
-    """Raise if two systems say that their labels are at different energies."""
+    """Raise if two systems have labels at different energies."""
     one, other = first.energies, system.energies
     if one is not None and other is not None and not same_energies(one, other):
         raise DataError(

@@ -1,4 +1,4 @@
-"""The energies at which a model gives densities of states."""
+"""The energies of the densities of states of a model."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ..errors import ConfigError, DataError
 
 Array = np.ndarray[Any, Any]
 
-#: What a model file says about a grid.
+#: Keys of a grid in a model file.
 KEYS = ("energies", "fermi_aligned", "electrons")
 
 
 @final
 @dataclass(frozen=True)
 class Grid:
-    """Energies of the outputs of a DOS model, and what is needed to fill them with electrons.
+    """Energies of the outputs of a DOS model, and data for filling them with electrons.
 
     Attributes
     ----------
     energies
         Increasing, in eV, one for each output (n,).
     fermi_aligned
-        Whether they count from the Fermi level of each frame.
+        True if they are relative to the Fermi level of each frame.
     electrons
-        How many electrons of the DOS an atom of each type has (ntypes,), if that is known.
+        Number of electrons in the DOS of an atom of each type (ntypes,), if known.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def even_grid(emin: float, emax: float, n: int) -> tuple[float, ...]:
 
 
 def read_energies(path: str | Path, n: int) -> tuple[float, ...]:
-    """Return the n energies in eV that an ``.npy`` file holds.
+    """Return the n energies in eV in an ``.npy`` file.
 
     Raises
     ------
@@ -119,12 +119,12 @@ def to_content(grid: Grid) -> dict[str, Any]:
 
 
 def from_content(content: Mapping[str, Any]) -> Grid:
-    """Return the grid that :func:`to_content` wrote; lists may have become arrays.
+    """Return the grid from the output of :func:`to_content`; lists may have become arrays.
 
     Raises
     ------
     ValueError
-        With a sentence about what is wrong.
+        With a sentence about the problem.
     """
     if not isinstance(content, Mapping) or set(content) != set(KEYS):
         found = ", ".join(map(str, content)) if isinstance(content, Mapping) else repr(content)

@@ -49,7 +49,7 @@ class Integral:
         NaN for counts that are not above zero, or not reached in the grid.
         """
         total = self.at_nodes[:, -1]
-        with np.errstate(invalid="ignore"):  # NaN is nowhere reached
+        with np.errstate(invalid="ignore"):  # NaN is never reached
             # A sum that should be exactly the count may have been rounded down.
             reached = (count > 0) & (total >= count * (1 - 1e-12))
             count = np.minimum(count, total)
@@ -72,7 +72,7 @@ class Integral:
         return np.asarray(np.minimum(inner, np.minimum(self.density(low), self.density(high))))
 
     def _step(self, energy: Array) -> tuple[Array, Array]:
-        """Return the step (nframes,) that an energy is in, and whether it is in the grid at all."""
+        """Return the step (nframes,) of an energy, and True where it is inside the grid."""
         left = np.searchsorted(self.energies, energy, side="right") - 1
         inside = (energy >= self.energies[0]) & (energy <= self.energies[-1])
         return np.clip(left, 0, self.energies.size - 2), inside

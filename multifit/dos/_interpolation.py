@@ -1,4 +1,4 @@
-"""Densities of states at other energies than those they are stored at."""
+"""Densities of states at energies other than the stored ones."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ Array = np.ndarray[Any, Any]
 
 
 def same_energies(one: Array, other: Array) -> bool:
-    """Return whether two grids (m,) are the same up to rounding."""
+    """Return True if two grids (m,) are the same up to rounding."""
     if one.shape != other.shape:
         return False
     size = np.maximum(np.abs(one), np.abs(other))
-    # An energy that should be 0 is only as exact as its neighbours are.
+    # An energy of 0 is only as accurate as its neighbours.
     step = np.gradient(one) if one.size > 1 else size
     return bool(np.all(np.abs(one - other) <= 1e-9 * np.maximum(size, step)))
 
 
 def overhang(one: Array) -> float:
-    """Return how far beyond a grid (m,) an energy may be by rounding, in eV.
+    """Return the tolerance in eV for energies beyond the ends of a grid (m,).
 
     A ten-thousandth of a step: grids in single precision have their ends to that accuracy, and
     what the last value is taken for changes by no more than that part of one step's change.
@@ -37,7 +37,7 @@ def interpolate(own: Array, values: Array, energies: Array) -> Array:
         Increasing energies (m,) of the values.
     values
         (n, ..., m): n frames with any axes between.
-    energies
+    (k,), or (n, k) if each frame has its own. Beyond ``own``, the first or last value is
         (k,), or (n, k) where each frame has its own. Beyond ``own``, the first or last value is
         returned.
 

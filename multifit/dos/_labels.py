@@ -21,10 +21,10 @@ def keys(grid: Grid | None) -> tuple[str, ...]:
 
 
 def common_energies(systems: Sequence[System]) -> Array | None:
-    """Return the energies (m,) in eV that all systems with a DOS share, None if they do not.
+    """Return the energies (m,) in eV common to all systems with a DOS, None if they differ.
 
-    They make a grid for a model that is given none; a system that does not say at which energies
-    its labels are leaves the model without one.
+    They are the default grid of a model; with a system whose labels have unknown energies,
+    the model has no grid.
     """
     grids = [system.energies for system in systems if having(system)]
     first = grids[0] if grids else None
@@ -42,7 +42,7 @@ def load_labels(
     ----------
     numb_dos, grid, system, frames
         As for :func:`labels_on_grid`.
-    wanted
+    Keys of the arrays; those missing from the system are left out.
         Keys of the arrays; those that the system lacks are left out.
 
     Raises
@@ -64,26 +64,26 @@ def labels_on_grid(
     """Return arrays of some frames with ``dos`` and ``atom_dos`` at the model's energies.
 
     The label at ε_k is D(ε_k), or D(ε_k + E_F) if the grid is aligned to the Fermi level E_F of
-    each frame, where D goes linearly between the energies that the system's labels are at.
+    each frame, where D is linear between the energies of the system's labels.
 
     Parameters
     ----------
     numb_dos
-        How many numbers the model gives for an atom.
+        Number of outputs of the model for an atom.
     grid
         The model's energies, if it has any.
     system
-        Where the frames are from.
+        System of the frames.
     frames
-        Which frames (n,).
+        Indices of the frames (n,).
     arrays
-        What :meth:`multifit.data.System.load` returned for them and, beside others, :func:`keys`.
+        Result of :meth:`multifit.data.System.load` for them with, besides others, :func:`keys`.
 
     Returns
     -------
     arrays
-        ``dos`` (n, numb_dos), ``atom_dos`` (n, natoms, numb_dos), and all others untouched; so are
-        these two if they are at the model's energies already.
+        ``dos`` (n, numb_dos), ``atom_dos`` (n, natoms, numb_dos), and all others unchanged; so are
+        these two if they are already at the model's energies.
 
     Raises
     ------

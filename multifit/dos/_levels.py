@@ -13,9 +13,9 @@ Array = np.ndarray[Any, Any]
 
 
 class Levels(NamedTuple):
-    """What the density of states of each frame amounts to, all (nframes,).
+    """Quantities derived from the density of states of each frame, all (nframes,).
 
-    NaN where the grid ends before it can be known.
+    NaN where the grid ends before the value is reached.
     """
 
     fermi_level: Array  #: in eV
@@ -28,7 +28,7 @@ class Levels(NamedTuple):
 def levels(
     grid: Grid | Array, dos: Array, electrons: Array, *, delta: float = 1.0, threshold: float = 0.2
 ) -> Levels:
-    """Return the levels of densities of states that are filled with known numbers of electrons.
+    """Return the levels of densities of states filled with given numbers of electrons.
 
     With n(ε) = ∫ D dε from the first energy of the grid:
 
@@ -38,18 +38,18 @@ def levels(
     - The Fermi level is the middle of the gap; in a metal n(E_F) = N (N. W. Ashcroft
       and N. D. Mermin, Solid State Physics, 1976, chapters 2 and 28).
 
-    The edges are often taken to be where D itself falls below a tolerance, as pymatgen does
+    The edges are often defined as the points where D itself falls below a tolerance, as in pymatgen
     (S. P. Ong et al., Comput. Mater. Sci. 68, 314, 2013; ``Dos.get_cbm_vbm``). Broadening shifts
-    them by the tails that it gives to every level. Counting half of the electrons of a level finds
-    its centre whatever its width is: δ = 1 suits levels of two electrons, those of molecules and of
+    them by the tails of every level. Counting half of the electrons of a level finds its centre
+    for any width: δ = 1 suits levels of two electrons, those of molecules and of
     large cells at Γ. And a fit whose integral is wrong by less than δ/2 electrons up to the gap
-    still has that gap, where n(E_F) = N alone would lead into a band. Levels at k-points hold less,
+    still has that gap, where n(E_F) = N alone would be inside a band. Levels at k-points hold less,
     and need a smaller δ; so do bands: 0.4·D_0·σ for those that begin with D_0.
 
-    How far off it is for Gaussians of width σ, as the tests measure it:
+    Error for Gaussians of width σ, as measured by the tests:
 
     - two levels of 2 electrons each, Δ apart: by less than 10⁻⁵·σ if Δ ≥ 5σ, while gap = 0 if
-      Δ ≤ 4.8σ: a gap that the broadening closes can not be seen. The tolerance of 10⁻⁴ of the mean
+      Δ ≤ 4.8σ: a gap closed by broadening cannot be seen. The tolerance of 10⁻⁴ of the mean
       DOS: by −10σ, and gap = 0 up to there;
     - two levels of 4 electrons each: by −1.35σ if Δ ≥ 5.5σ, as δ is then a quarter of a level;
       of 6 electrons each, by −1.93σ;
@@ -68,7 +68,7 @@ def levels(
     delta
         δ in electrons; never more than N/2.
     threshold
-        How deep the DOS must dip in a gap, as a part of its mean between the edges.
+        Depth of the dip of the DOS in a gap, relative to its mean between the edges.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def levels(
 
 
 def electron_count(grid: Grid | Array, dos: Array, energy: Array | float) -> Array:
-    """Return how many electrons (nframes,) the states up to an energy hold.
+    """Return the number of electrons (nframes,) in the states up to an energy.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def electron_count(grid: Grid | Array, dos: Array, energy: Array | float) -> Arr
 
 
 def electrons_of(grid: Grid, atype: Array) -> Array:
-    """Return the number of electrons (nframes,) that the atoms of frames have.
+    """Return the number of electrons (nframes,) of the atoms of frames.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def electrons_of(grid: Grid, atype: Array) -> Array:
     Raises
     ------
     ValueError
-        If the grid does not say how many electrons an atom has, or of a type.
+        If the grid does not have the number of electrons of an atom, or of a type.
     """
     if grid.electrons is None:
         raise ValueError("this grid does not say how many electrons an atom of each type has")

@@ -1,4 +1,4 @@
-r"""What a model adds to its networks for each type, and how it is fitted to other data.
+r"""The energy that a model adds for each type, and its fit to other data.
 
 A model gives E = Σ_i [N_i + b_{t(i)}], an energy or each component of a density of states, where N
 are its networks and the bias b of a type is the fitting net's ``bias_atom_e`` plus the model's
@@ -10,10 +10,10 @@ solves one of
    \text{change:}\; \min_δ \sum_f (E^*_f - E_f - \sum_a n_{fa} δ_a)^2,\; b → b + δ, \qquad
    \text{set:}\; \min_b \sum_f (E^*_f - \sum_a n_{fa} b_a)^2.
 
-Where the data leave a choice (water is always H2O), δ or b is the shortest solution. Types that do
-not occur keep their bias, and types with a ``preset_out_bias`` or an ``atom_ener`` have that one.
-A density of states has labels of atoms that are no choice of whoever made them: for types that have
-some, δ or b is the mean of their labels, less the predictions to change.
+If the data do not determine it (water is always H2O), δ or b is the shortest solution. Types that
+do not occur keep their bias, and so do types with a ``preset_out_bias`` or an ``atom_ener``.
+Atomic labels of a density of states leave no choice: for types that have some, δ or b is the mean
+of their labels, less the predictions to change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Mode = Literal["change", "set"]
 
 
 def type_bias(model: Model, params: Tree) -> np.ndarray:
-    """Return what each type has beside the networks, (ntypes, dim_out)."""
+    """Return the constant of each type besides the networks, (ntypes, dim_out)."""
     of_net: np.ndarray = np.array(params["fitting"]["bias_atom_e"])
     of_net[list(model.fitting.exclude_types)] = 0.0
     total: np.ndarray = of_net + np.asarray(params["out_bias"])
@@ -43,7 +43,7 @@ def type_bias(model: Model, params: Tree) -> np.ndarray:
 
 
 def fit_bias(model: Model, params: Tree, bias_data: BiasData, mode: Mode) -> np.ndarray:
-    """Return the bias of each type, (ntypes, dim_out), that fits the evidence best.
+    """Return the bias of each type, (ntypes, dim_out), that best fits the evidence.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ def fit_bias(model: Model, params: Tree, bias_data: BiasData, mode: Mode) -> np.
 
 
 def with_type_bias(model: Model, params: Tree, bias: np.ndarray) -> np.ndarray:
-    """Return the ``out_bias`` (ntypes, dim_out) with which the types have the given bias.
+    """Return the ``out_bias`` (ntypes, dim_out) that gives the types this bias.
 
     Raises
     ------
     ConfigError
-        If a type is to have another one than its ``atom_ener``.
+        If a type would get a bias other than its ``atom_ener``.
     """
     fixed = model.fitting.atom_ener or (None,) * model.ntypes
     for name, own, (wanted, *_) in zip(model.type_map, fixed, bias, strict=True):
@@ -98,14 +98,14 @@ def shifted_bias(
     coefficients: bool = False,
     fitted: Collection[str] | None = None,
 ) -> np.ndarray:
-    """Return the ``out_bias`` (ntypes, dim_out) with which a model fits the data best.
+    """Return the ``out_bias`` (ntypes, dim_out) that best fits a model to the data.
 
-    Without labels in the data, or an energy of the model (``tot_ener_zero``), it is what it was.
+    Without labels in the data, or an energy of the model (``tot_ener_zero``), it is unchanged.
 
     Parameters
     ----------
     nsample
-        How many frames of each system, evenly spread; all if None.
+        Number of frames of each system, evenly spread; all if None.
     coefficients, fitted
         As for :func:`multifit.evaluation.bias_data.collect`.
     """

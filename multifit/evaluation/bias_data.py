@@ -1,4 +1,4 @@
-"""Data that a bias per type is fitted to: labels beside predictions.
+"""Data for fitting a bias per type: labels beside predictions.
 
 A frame has a label of the sum over its atoms. For labels of atoms, sums over the atoms of each type
 are enough.
@@ -20,16 +20,16 @@ from .predictions import Chunk, predictions, spread_frames
 
 @dataclass(frozen=True)
 class AtomicBiasData:
-    """Sums over the atoms that have labels of their own.
+    """Sums over the atoms that have atomic labels.
 
     Attributes
     ----------
     number
-        How many atoms of each type there are, (ntypes,).
+        Number of atoms of each type, (ntypes,).
     label, prediction
         Sums over the atoms of each type, (ntypes, m).
     squares
-        The sum over all atoms and components of (prediction − label)².
+        Sum over all atoms and components of (prediction − label)².
     """
 
     number: np.ndarray
@@ -60,20 +60,20 @@ class AtomicBiasData:
 
 
 def no_atoms(ntypes: int, m: int) -> AtomicBiasData:
-    """Return sums over no atom."""
+    """Return empty sums."""
     return AtomicBiasData(np.zeros(ntypes), np.zeros((ntypes, m)), np.zeros((ntypes, m)), 0.0)
 
 
 def known_atoms(model: Model, fitted: Collection[str] | None = None) -> tuple[str, ...]:
-    """Return the labels that a bias is fitted to: those of frames, then those of atoms, if any.
+    """Return the labels for fitting a bias: those of frames, then those of atoms, if any.
 
-    Atomic energies are a choice of whoever made them; of these, only the sum counts
+    The partition into atomic energies is arbitrary; of these, only the sum counts
     (``bias_from_atoms`` of the output).
 
     Parameters
     ----------
     fitted
-        The labels that the model's loss compares with, if it is known: without those of atoms among
+        The labels in the model's loss, if known: without those of atoms among
         them, the bias is fitted to frames alone.
     """
     total, atomic = model.output.label, model.output.atomic.label
@@ -83,14 +83,14 @@ def known_atoms(model: Model, fitted: Collection[str] | None = None) -> tuple[st
 
 @dataclass(frozen=True)
 class BiasData:
-    """Labels and predictions that a bias is fitted to.
+    """Labels and predictions for fitting a bias.
 
     Attributes
     ----------
     counts
         Atoms of each type that contribute, or the sums of their coefficients, (nframes, ntypes).
     label, prediction
-        What is predicted of each frame, (nframes, m): m = 1 energy in eV.
+        Quantity of each frame, (nframes, m): m = 1 energy in eV.
     natoms
         Atoms of each frame, (nframes,).
     atoms
@@ -109,12 +109,12 @@ class BiasData:
         return int(np.linalg.matrix_rank(self.counts)) if self.counts.size else 0
 
     def absent(self) -> np.ndarray:
-        """Return which types do not occur, (ntypes,)."""
+        """Return a mask of the types that do not occur, (ntypes,)."""
         unseen: np.ndarray = (np.abs(self.counts).sum(axis=0) == 0) & ~self.known()
         return unseen
 
     def known(self) -> np.ndarray:
-        """Return which types have labels of their atoms, (ntypes,)."""
+        """Return a mask of the types with atomic labels, (ntypes,)."""
         if self.atoms is None:
             return np.zeros(self.counts.shape[1], dtype=bool)
         return np.asarray(self.atoms.number > 0)
@@ -139,9 +139,9 @@ def collect(
     Parameters
     ----------
     nsample
-        How many frames of each system, evenly spread; all if None or 0.
+        Number of frames of each system, evenly spread; all if None or 0.
     on_frames
-        Called with the number of frames of each chunk that is done.
+        Called with the number of frames of each finished chunk.
     coefficients
         As for :func:`multifit.evaluation.predictions.predictions`.
     fitted

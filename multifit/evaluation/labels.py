@@ -1,4 +1,4 @@
-"""The labels of a data system as a model predicts them."""
+"""The labels of a data system in the form of a model's predictions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def load(model: Model, system: System, frames: Array, keys: Sequence[str]) -> di
     Parameters
     ----------
     frames
-        Which frames, (n,).
+        Indices of the frames, (n,).
     keys
-        The arrays that are wanted; those that the system lacks are left out.
+        Requested arrays; those missing from the system are left out.
 
     Raises
     ------
     DataError
-        If something cannot be read, or does not go with the model.
+        If something cannot be read, or does not fit the model.
     """
     read = model.output.load_labels
     if read is None:

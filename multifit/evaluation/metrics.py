@@ -1,4 +1,4 @@
-"""Errors of a model: sums over frames and atoms, and the means that follow from them."""
+"""Errors of a model: sums over frames and atoms, and means computed from them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..outputs import Quantity, Variable, quantities
 def difference(
     quantity: Quantity, output: Mapping[str, np.ndarray], label: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """Return prediction − label, of sums up to each component if these are compared."""
+    """Return prediction − label, of running sums over components if these are compared."""
     diff = output[quantity.variable.key] - label[quantity.label]
     return np.cumsum(diff, axis=-1) if quantity.cumulative else diff
 
 
 @dataclass
 class Errors:
-    """Sums of errors, by quantity; systems add up."""
+    """Sums of errors, by quantity, which can be added over systems."""
 
     number: dict[str, int] = field(default_factory=dict)
     absolute: dict[str, float] = field(default_factory=dict)
@@ -40,14 +40,14 @@ class Errors:
         output
             ``energy`` (n,), ``force`` (n, natoms, 3), … as a potential returns them.
         label
-            The labels that there are, of the same shapes.
+            The available labels, of the same shapes.
         real
-            Which atoms are not virtual, (n, natoms).
+            Mask of the real atoms, (n, natoms).
 
         Raises
         ------
         DataError
-            If a frame has no atom that is not virtual: it has no energy per atom.
+            If a frame has no real atom, and so no energy per atom.
         """
         natoms = real.sum(axis=1)
         if not natoms.all():
@@ -91,14 +91,14 @@ class Errors:
 
 
 def of_real_atoms(variable: Variable, values: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Return the values of atoms that are not virtual, as one axis; those of frames stay.
+    """Return the values of real atoms, as one axis; those of frames are unchanged.
 
     Parameters
     ----------
     values
         One array of some frames, (n, …).
     real
-        Which atoms are not virtual, (n, natoms).
+        Mask of the real atoms, (n, natoms).
     """
     if not variable.atom_axes:
         return values
@@ -107,12 +107,12 @@ def of_real_atoms(variable: Variable, values: np.ndarray, real: np.ndarray) -> n
 
 
 def pairs(real: np.ndarray) -> np.ndarray:
-    """Return which elements of Hessians belong to real atoms.
+    """Return a mask of the elements of Hessians that belong to real atoms.
 
     Parameters
     ----------
     real
-        Which atoms are not virtual, (n, natoms).
+        Mask of the real atoms, (n, natoms).
 
     Returns
     -------

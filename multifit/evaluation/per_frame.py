@@ -56,16 +56,16 @@ def atom_errors(output: str, chunk: Chunk) -> dict[str, Array]:
 
 
 def fills(model: Model, system: System) -> bool:
-    """Return whether Fermi levels of predictions and labels can be told apart for a system."""
+    """Return True if Fermi levels of predictions and labels can be computed for a system."""
     grid = model.grid
     return grid is not None and grid.electrons is not None and model.output.label in system.labels
 
 
 def filling(model: Model, chunk: Chunk) -> Filling:
-    """Return Fermi levels and gaps of frames, of predictions and of labels alike.
+    """Return Fermi levels and gaps of frames, from predictions and labels.
 
-    Those of the labels are found from their densities of states too, so that what a grid or a
-    broadening does to them is done to both.
+    Those of the labels are computed from their densities of states too, so that the effects of
+    a grid or a broadening are the same for both.
     """
     assert model.grid is not None
     electrons = dos.electrons_of(model.grid, chunk.atype)

@@ -1,4 +1,4 @@
-"""A model's predictions beside the labels of a data system, in chunks that fit into memory."""
+"""Predictions of a model beside the labels of a data system, in chunks that fit into memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .metrics import Errors
 
 
 def compared(model: Model, hessian: bool = False) -> tuple[str, ...]:
-    """Return the labels that a model's predictions are compared with."""
-    # What is computed on request only takes long.
+    """Return the labels with which predictions of a model are compared."""
+    # Quantities computed on request only are slow.
     return tuple(v.label for v in model.output.labelled if hessian or not v.on_request)
 
 
@@ -29,16 +29,16 @@ class Chunk:
     Attributes
     ----------
     frames
-        Which, (n,).
+        Their indices, (n,).
     atype
         Types of their atoms, −1 for virtual ones, (n, natoms).
     weight
-        What the energy of each atom counts in the energy of its frame, (n, natoms).
+        Weight of the energy of each atom in the energy of its frame, (n, natoms).
     output
         ``energy`` (n,), ``force`` (n, natoms, 3), … as :class:`multifit.Potential` returns them,
-        but for the weights in ``energy``.
+        except for the weights in ``energy``.
     label
-        The labels that the system has, of the same shapes.
+        Available labels, of the same shapes.
     """
 
     frames: np.ndarray
@@ -49,7 +49,7 @@ class Chunk:
 
     @property
     def real(self) -> np.ndarray:
-        """Mask of the atoms that are not virtual, (n, natoms)."""
+        """Mask of the real atoms, (n, natoms)."""
         return self.atype >= 0
 
 
@@ -61,7 +61,7 @@ def compare(
     coefficients: bool = False,
     hessian: bool = False,
 ) -> Errors:
-    """Return how far a model is from the labels of a system.
+    """Return the errors of a model for the labels of a system.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def compare(
     system
         The data, with the model's ``type_map``.
     frames
-        Which frames (n,); None for all.
+        Indices of frames (n,); None for all.
     coefficients, hessian
         As for :func:`predictions`.
 
@@ -99,12 +99,12 @@ def predictions(
     Parameters
     ----------
     frames
-        Which frames (n,); None for all.
+        Indices of frames (n,); None for all.
     coefficients
-        Whether energies are sums with the coefficients of ``atom_ener_coeff.npy``, where the data
-        have it; else with 1.
+        True if energies are sums with the coefficients of ``atom_ener_coeff.npy``, if present;
+        otherwise with 1.
     hessian
-        Whether Hessians are predicted too, if the system has them as labels.
+        True to predict Hessians too, if the system has labels of them.
     """
     chosen = np.arange(system.nframes) if frames is None else np.asarray(frames, dtype=np.int64)
     size = max(1, potential.runner.at_once // max(system.natoms, 1))
@@ -114,7 +114,7 @@ def predictions(
 
 
 def _weighted(model: Model, system: System, chunk: Chunk) -> Chunk:
-    """Return the frames with the sums over atoms that the coefficients of the data give."""
+    """Return the frames with sums over atoms weighted by the coefficients of the data."""
     output = model.output
     if output.coefficients not in system.labels:
         return chunk
@@ -124,19 +124,19 @@ def _weighted(model: Model, system: System, chunk: Chunk) -> Chunk:
 
 
 def first_frames(system: System, limit: int | None) -> np.ndarray:
-    """Return the numbers of the first frames of a system, at most ``limit``."""
+    """Return the indices of the first frames of a system, at most ``limit``."""
     return np.arange(system.nframes if not limit else min(limit, system.nframes))
 
 
 def spread_frames(system: System, limit: int | None) -> np.ndarray:
-    """Return the numbers of at most ``limit`` frames, evenly spread over the system."""
+    """Return the indices of at most ``limit`` frames, evenly spread over the system."""
     if not limit or limit >= system.nframes:
         return np.arange(system.nframes)
     return np.arange(limit) * system.nframes // limit
 
 
 def _predict(potential: Potential, system: System, frames: np.ndarray, hessian: bool) -> Chunk:
-    """Return the predictions for some frames, which fit into memory together."""
+    """Return the predictions for some frames, which together fit into memory."""
     model, fit = potential.model, potential.model.fitting
     wanted = compared(model, hessian)
     arrays = labels.load(model, system, frames, (*wanted, "fparam", "aparam"))

@@ -14,7 +14,7 @@ from multifit.errors import FileFormatError
 
 _ONE_WRITER = threading.Lock()  # two threads have one process id, hence one temporary name
 _LEFTOVER = re.compile(r".+\.(?:dp|h5|hdf5|json|yaml|yml)\.tmp\.(\d{1,10})", re.I | re.S)
-# Some network file systems can not flush a folder; the file itself is on disk all the same.
+# Some network file systems cannot flush a folder; the file itself is on disk anyway.
 _NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 
@@ -22,7 +22,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replace the file by one with this content, which is on disk when the call returns.
 
     The content goes to ``<name>.tmp.<process id>`` in the same folder, is flushed, read back and
-    compared, and only then renamed. A symbolic link stays one: what it points to is replaced.
+    compared, and only then renamed. A symbolic link is kept: its target is replaced.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def _write_verified(temporary: Path, content: bytes, mode: int | None) -> None:
 
 def _flush_folder(target: Path) -> None:
     """Wait until the new name of the file is on disk too."""
-    if os.name != "posix":  # elsewhere a folder can not be opened
+    if os.name != "posix":  # elsewhere a folder cannot be opened
         return
     try:
         folder = os.open(target.parent, os.O_RDONLY)
@@ -113,15 +113,15 @@ def _flush_folder(target: Path) -> None:
 
 
 def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the temporary files of dead processes, which it deleted from the folder.
+    """Delete the temporary files of dead processes in the folder, and return them.
 
-    Only names that :func:`multifit.files.write` gives are touched. The process is looked up on
+    Only names created by :func:`multifit.files.write` are touched. The process is looked up on
     this machine: call it in a folder into which no other machine is writing.
 
     Parameters
     ----------
     folder
-        Where models and checkpoints are written; not searched recursively.
+        Folder of models and checkpoints; not searched recursively.
     """
     removed = []
     try:
@@ -140,7 +140,7 @@ def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def _is_alive(process: int) -> bool:
-    """Tell whether a process with this id runs, or can not be ruled out."""
+    """Return True if a process with this id runs, or cannot be ruled out."""
     if os.name != "posix" or process == 0:  # there, signal 0 would be a real one
         return True
     try:

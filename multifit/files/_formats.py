@@ -1,4 +1,4 @@
-"""Reading and writing by the ending of the file name."""
+"""Reading and writing by file extension."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from multifit.files._atomic import write_atomically
 
 
 class Format(NamedTuple):
-    """How a nested dict becomes the bytes of a file and back; ``limit`` is in bytes."""
+    """A conversion of a nested dict to bytes of a file and back; ``limit`` is in bytes."""
 
     encode: Callable[[dict[str, Any]], bytes]
     decode: Callable[[bytes, Path], dict[str, Any]]
     limit: int
 
 
-# The limits only stop a wrong file from filling the memory: a model takes some megabytes, and
+# The limits only keep a wrong file from filling the memory: a model takes some megabytes, and
 # text may take twenty times its size in memory while it is parsed.
 _HDF5 = Format(_hdf5.encode, _hdf5.decode, 8 * 2**30)
 _JSON = Format(_json.encode, _json.decode, 2**28)
@@ -65,25 +65,25 @@ def write(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
     Parameters
     ----------
     path
-        Where to write; the ending chooses the format, as in :func:`read`.
+        File to write; the extension selects the format, as in :func:`read`.
     data
-        What to write, unchanged: arrays under keys ``"@variables"`` (booleans, integers and floats
+        Content, not modified: arrays under keys ``"@variables"`` (booleans, integers and floats
         of at most 64 bits), and outside of them only finite numbers, text, ``None``, dicts and
         lists. Text formats keep every bit too, except the sign and payload of a NaN.
 
     Raises
     ------
     FileFormatError
-        If the file can not be written; the previous one is then still there.
+        If the file cannot be written; the previous one is then kept.
     TypeError, ValueError
-        If ``data`` holds something that no format has a place for.
+        If ``data`` holds something that no format supports.
     """
     path = Path(path)
     write_atomically(path, _format_of(path).encode(data))
 
 
 def _format_of(path: Path) -> Format:
-    """Return the format that belongs to the ending of the name."""
+    """Return the format of a file extension."""
     suffix = path.suffix.lower()
     if suffix in FORMATS:
         return FORMATS[suffix]
@@ -104,7 +104,7 @@ def _content(path: Path, limit: int) -> bytes:
         info = path.stat()
         if stat.S_ISDIR(info.st_mode):
             raise FileFormatError(f"{path} is a folder; give the model file inside it")
-        if not stat.S_ISREG(info.st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(info.st_mode):  # opening a pipe would wait forever
             raise FileFormatError(f"{path} is not a regular file; give a model file")
         if info.st_size > limit:
             raise FileFormatError(

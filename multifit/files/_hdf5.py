@@ -68,7 +68,7 @@ def decode(content: bytes, path: Path) -> dict[str, Any]:
     restore = "restore it from a copy, or use the previous checkpoint"
     try:
         opened = h5py.File(h5py.h5f.open_file_image(image))
-    # All that HDF5 has to say here is that it has no file.
+    # HDF5's message only says that it has no file.
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise FileFormatError(f"{path} is truncated or damaged: {restore}") from error
     try:
@@ -80,7 +80,7 @@ def decode(content: bytes, path: Path) -> dict[str, Any]:
         raise FileFormatError(
             f"{path} needs more memory than there is; free some, or check the file"
         ) from error
-    # What h5py raises depends on which of its layers notices the damage.
+    # h5py's exception depends on the layer that detects the damage.
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError) as error:
         raise FileFormatError(
             f"{path} is truncated or damaged (HDF5 says: {error}): {restore}"
@@ -136,7 +136,7 @@ def _json_text(file: h5py.File, path: Path) -> bytes:
 
 
 def _plain_dataset(file: h5py.File, name: str, named: str) -> h5py.Dataset:
-    """Return the dataset of the root group, or refuse it unless it is plain numbers in this file.
+    """Return the dataset of the root group, or raise unless it is plain numbers in this file.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def _plain_dataset(file: h5py.File, name: str, named: str) -> h5py.Dataset:
 
 
 def _is_numeric(dataset: h5py.Dataset) -> bool:
-    """Tell whether a dataset has a shape and booleans, integers or floats of at most 64 bits."""
+    """Return True if a dataset has a shape and booleans, integers or floats of at most 64 bits."""
     import h5py
 
     if dataset.shape is None:

@@ -14,7 +14,7 @@ from multifit.errors import FileFormatError
 
 MAGIC = b"MFSHA256"
 LENGTH = len(MAGIC) + hashlib.sha256().digest_size
-# The name of a root attribute that says "this file is sealed". HDF5 stores names literally, so a
+# The name of a root attribute that marks a sealed file. HDF5 stores names literally, so a
 # lost seal is noticed by looking for it in the bytes, without opening a file that is damaged.
 MARK = "multifit_sha256_trailer"
 
@@ -32,7 +32,7 @@ def unseal(content: bytes, path: Path) -> bytes:
     content
         All bytes of the file.
     path
-        Where they are from, for the error.
+        Their origin, for the error.
     """
     body, trailer = content[:-LENGTH], content[-LENGTH:]
     if trailer.startswith(MAGIC):

@@ -26,7 +26,7 @@ def array_to_text(array: Array, *, quote: bool) -> dict[str, Any]:
     array
         Any shape; float32 goes through float64, which holds each float32 exactly.
     quote
-        Whether ``nan`` and ``inf`` are written as text, for JSON, which has no such numbers.
+        True to write ``nan`` and ``inf`` as text, for JSON, which has no such numbers.
     """
     value = array.tolist()
     if quote and array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -56,7 +56,7 @@ def array_from_text(node: Any, where: str, path: Path) -> Array:
     Parameters
     ----------
     node
-        What the file has.
+        Content of the file.
     where
         Its keys, for the error.
     path
@@ -84,7 +84,7 @@ def array_from_text(node: Any, where: str, path: Path) -> Array:
 
 
 def _check_items(value: Any, kind: str, depth: int) -> None:
-    """Refuse what NumPy would silently convert: 1.5 to an integer, text to a number."""
+    """Raise for values that NumPy would silently convert: 1.5 to an integer, text to a number."""
     if isinstance(value, list):
         if depth == 0:
             raise ValueError("it is nested too deeply")

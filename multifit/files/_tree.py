@@ -69,7 +69,7 @@ def _detach(node: Any, store: Callable[[Array], Any], keys: tuple[str, ...], ins
 
 
 def _check_keys(node: dict[Any, Any], keys: tuple[str, ...]) -> None:
-    """Refuse keys that would come back as something else."""
+    """Raise for keys that would be read back differently."""
     for key in node:
         if not isinstance(key, str):
             raise TypeError(f"the key {key!r} under {'.'.join(keys) or 'the root'} is not text")
@@ -105,7 +105,7 @@ def attach(tree: Any, path: Path, fetch: Callable[[Any, str], Array]) -> dict[st
     Parameters
     ----------
     tree
-        What the file's text says.
+        Content of the file's text.
     path
         The file, for the errors.
     fetch

@@ -60,7 +60,7 @@ def _yaml() -> ModuleType:
 
 
 def _check_structure(text: str, yaml: ModuleType, path: Path) -> None:
-    """Refuse deep nesting, and references that would unfold to far more than the text.
+    """Raise for deep nesting, and references that would expand to far more than the text.
 
     Both are found in the stream of events, before the loader, which recurses in C, builds anything:
     with references (``&a [1, 1]``, ``[*a, *a]``) a few lines can stand for a billion nodes.
@@ -78,7 +78,7 @@ def _check_structure(text: str, yaml: ModuleType, path: Path) -> None:
         elif isinstance(event, yaml.ScalarEvent):
             finished = (event.anchor, 1)
         elif isinstance(event, yaml.AliasEvent):
-            # One that is not finished contains itself; one that is unknown, the loader refuses.
+            # An unfinished one contains itself; an unknown one is rejected by the loader.
             finished = (None, sizes.get(event.anchor, limit + 1))
         else:
             continue
@@ -96,9 +96,9 @@ def _check_structure(text: str, yaml: ModuleType, path: Path) -> None:
 
 
 def _strict_loader(yaml: ModuleType, path: Path) -> type[Any]:
-    """Return a safe loader that also refuses duplicate keys, keys that are not text, and merges.
+    """Return a safe loader that also rejects duplicate keys, keys that are not text, and merges.
 
-    Merges (``<<``) are refused because nested ones grow exponentially while they are loaded.
+    Merges (``<<``) are rejected because nested ones grow exponentially while they are loaded.
     """
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

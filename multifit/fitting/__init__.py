@@ -33,7 +33,7 @@ _DEEPMD = ("DOSFittingNet", "EnergyFittingNet", "GeneralFitting", "InvarFitting"
 
 
 def __getattr__(name: str) -> Any:
-    """Import DeePMD-kit's classes when they are asked for: their module imports this one."""
+    """Import DeePMD-kit's classes lazily: their module imports this one."""
     if name in _DEEPMD:
         from .. import deepmd
 

@@ -6,7 +6,7 @@ r"""The fitting of rotationally invariant atomic quantities.
    X_i = \big((Q-\mu_Q)/\sigma_Q,\; (P_i-\mu_P)/\sigma_P,\; c\big),
 
 with Q the frame's and P the atom's parameters (``fparam``, ``aparam``) and c that of the model
-(``case_embd``). The term in brackets is there where ``atom_ener`` gives b, so that an atom without
+(``case_embd``). The term in brackets applies if ``atom_ener`` gives b, so that an atom without
 neighbours has y = b. y = 0 for excluded types. Source: the DeePMD-kit documentation, "Fit energy".
 """
 
@@ -28,7 +28,7 @@ Array = Any
 
 
 def init(config: Fitting, seed: Seed) -> Tree:
-    """Return random nets, the bias of ``atom_ener``, and statistics that change nothing."""
+    """Return random nets, the bias of ``atom_ener``, and neutral statistics."""
     nets = [init_network(config.network, child_seed(seed, k)) for k in range(config.n_networks)]
     bias = [0.0 if x is None else x for x in config.atom_ener or (None,) * config.ntypes]
     params: Tree = {
@@ -44,7 +44,7 @@ def init(config: Fitting, seed: Seed) -> Tree:
 
 
 def trainable_names(config: Fitting) -> Iterator[str]:
-    """Yield the dotted names of the parameters that training may change."""
+    """Yield the dotted names of the trainable parameters."""
     for k in range(config.n_networks):
         for name in network_names(config.network):
             _, layer, _ = name.split(".")
@@ -55,12 +55,12 @@ def trainable_names(config: Fitting) -> Iterator[str]:
 def take_nets(
     mine: Fitting, nets: Tree, theirs: Fitting, old: Tree, types: Sequence[tuple[int, int]]
 ) -> Tree:
-    """Return the nets in which those of some types, and all that is shared, are from another model.
+    """Return the nets with those of some types, and everything shared, from another model.
 
     Parameters
     ----------
     nets, old
-        ``params["nets"]`` of the two models, whose layers are alike.
+        ``params["nets"]`` of the two models, with equal layers.
     types
         Pairs of a type here and the same one there.
     """
@@ -123,7 +123,7 @@ def fit(
     fparam
         Parameters of each atom's frame, (n, numb_fparam).
     aparam
-        Parameters of each atom, (n, numb_aparam); not used where they only tell real atoms.
+        Parameters of each atom, (n, numb_aparam); not used if they only mark real atoms.
 
     Returns
     -------

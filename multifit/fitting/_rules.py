@@ -92,7 +92,7 @@ FITTING_RULES: tuple[Rule, ...] = (
 
 
 def _first_unknown_type(options: Any) -> Any:
-    """Return the first excluded type that there is not, or None."""
+    """Return the first excluded type that does not exist, or None."""
     return next((a for a in options.exclude_types if not _is_type(a, options.ntypes)), None)
 
 
@@ -101,7 +101,7 @@ def _is_type(a: Any, ntypes: int) -> bool:
 
 
 def _first_excluded_with_energy(options: Any) -> int | None:
-    """Return the first excluded type that ``atom_ener`` gives an energy, or None."""
+    """Return the first excluded type with an energy in ``atom_ener``, or None."""
     given = options.atom_ener or (None,) * options.ntypes
     return next((a for a in options.exclude_types if given[a] is not None), None)
 

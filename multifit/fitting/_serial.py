@@ -1,4 +1,4 @@
-"""Fitting nets in the form that DeePMD-kit's model files give them."""
+"""Fitting nets in the form of DeePMD-kit's model files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _nets(config: Fitting, params: Tree) -> dict[str, Any]:
 
 
 def _variables(config: Fitting, params: Tree) -> dict[str, Any]:
-    """Return the arrays beside the nets, None for those that the settings do not ask for."""
+    """Return the arrays besides the nets, None for those that the settings do not need."""
     names = ("case_embd", "fparam_avg", "fparam_inv_std", "aparam_avg", "aparam_inv_std")
     found = {"bias_atom_e": params["bias_atom_e"]} | {name: params.get(name) for name in names}
     if config.use_aparam_as_mask:  # DeePMD-kit has them, though nothing uses them
@@ -55,7 +55,7 @@ def _list(values: tuple[Any, ...] | None) -> list[Any] | None:
 
 
 def _type(config: Fitting) -> str:
-    """Return the type of the fitting net in files; one of several energies has none of its own."""
+    """Return the type of the fitting net in files: ``invar`` for several energies."""
     several = config.var_name == "energy" and config.dim_out > 1
     return "invar" if several else TYPES.get(config.var_name, "invar")
 
@@ -94,7 +94,7 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
 
 
 def _var_name(node: dict[str, Any]) -> str:
-    """Return the ``var_name`` of a ``fitting`` section, which says it in two ways."""
+    """Return the ``var_name`` of a ``fitting`` section, from either of two keys."""
     kind = node["type"]
     known = {kind: name for name, kind in TYPES.items()}
     name: str = node.get("var_name", known.get(kind, "energy"))
@@ -107,9 +107,9 @@ def _var_name(node: dict[str, Any]) -> str:
 
 
 def _dim_out(node: dict[str, Any]) -> int:
-    """Return the number of components of a ``fitting`` section, which says it in several ways.
+    """Return the number of components of a ``fitting`` section, from one of several keys.
 
-    That of densities of states must say it.
+    It is required for densities of states.
     """
     kind = node["type"]
     if kind == "dos" and "dim_out" not in node:
@@ -133,7 +133,7 @@ def _dim_out(node: dict[str, Any]) -> int:
 
 
 def _read_settings(node: dict[str, Any]) -> Fitting:
-    """Return the settings that a ``fitting`` section describes."""
+    """Return the settings of a ``fitting`` section."""
     check_version(node, range(1, VERSION + 1), "fitting")
     if node.get("type") not in (*TYPES.values(), "invar"):
         raise UnsupportedError(
@@ -149,12 +149,12 @@ def _read_settings(node: dict[str, Any]) -> Fitting:
 
 
 def deserialize(node: dict[str, Any]) -> tuple[Fitting, Tree]:
-    """Return the settings and parameters that a ``fitting`` section holds.
+    """Return the settings and parameters of a ``fitting`` section.
 
     Raises
     ------
     FileFormatError
-        If an array is missing or has another shape than its settings ask for, or layers that share
+        If an array is missing or its shape does not match the settings, or layers that share
         their parameters differ.
     UnsupportedError
         If the net uses an option that multifit does not have.

@@ -1,4 +1,4 @@
-"""The settings of a fitting net, as the core takes them and as people and files give them."""
+"""The settings of a fitting net, for the core, and conversion from users' and files' options."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Fitting:
     tot_ener_zero: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse settings out of range, and those that contradict each other."""
+        """Raise an error for settings out of range, or contradictory ones."""
         require(self, FITTING_RANGES, (*FITTING_RULES, *TYPE_RULES))
         conflict = layer_conflict(self.network, self.layer_name)
         if conflict is not None:
@@ -58,7 +58,7 @@ class Fitting:
 
     @property
     def parameters(self) -> dict[str, int]:
-        """The number of ``fparam`` and ``aparam`` that enter the nets, without zeros."""
+        """The numbers of ``fparam`` and ``aparam`` in the input of the nets, without zeros."""
         return _parameters(self)
 
     def leaves_out_vacuum(self, centre: int) -> bool:
@@ -72,7 +72,7 @@ class Fitting:
 
     @property
     def n_networks(self) -> int:
-        """One net for each type, or a single one that all share."""
+        """One net for each type, or a single one shared by all."""
         return 1 if self.mixed_types else self.ntypes
 
     def network_index(self, centre: int) -> int:
@@ -81,7 +81,7 @@ class Fitting:
 
     @cached_property
     def network(self) -> Network:
-        """The settings that all nets share."""
+        """The settings common to all nets."""
         return network(self, self.dim_descrpt)
 
     @cached_property
@@ -137,14 +137,14 @@ def _flags(trainable: bool | Sequence[bool] | None, neuron: Sequence[int]) -> tu
 
 
 def energies(given: Sequence[float | None] | None) -> tuple[float | None, ...] | None:
-    """Return ``atom_ener`` as settings have it: None if there is no energy in it."""
-    # What is no number is left for the settings to refuse.
+    """Return ``atom_ener`` in the form of settings: None if it has no energy."""
+    # Values that are not numbers are rejected by the settings.
     numbers = () if given is None else given
     values = tuple(float(x) if isinstance(x, Real) else x for x in numbers)
     return values if any(x is not None for x in values) else None
 
 
-#: Option → the function that brings it into the form of :class:`Fitting`.
+#: Option → function that converts it to the form of :class:`Fitting`.
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "neuron": _plain_tuple,
     "precision": prec.canonical,
@@ -156,18 +156,18 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
 
 
 def settings(*, neuron: Sequence[int], trainable: Any = None, **options: Any) -> Fitting:
-    """Return checked settings from options as people and files give them.
+    """Return checked settings from options given by users and files.
 
     Parameters
     ----------
     neuron, trainable, **options
-        Those of :class:`Fitting`; sequences are lists or arrays as well, numbers may be NumPy's,
+        Those of :class:`Fitting`; sequences can be lists or arrays as well, numbers NumPy's,
         and ``trainable`` may be one flag for all layers.
 
     Raises
     ------
     ConfigError
-        For values out of range, or that do not fit together.
+        For values out of range, or inconsistent ones.
     """
     activation(options.get("activation_function", Fitting.activation_function))
     options |= {"neuron": neuron, "trainable": _flags(trainable, neuron)}

@@ -1,4 +1,4 @@
-"""Layers of one name share their parameters, within a net and between the nets of the types.
+"""Layers with the same name share their parameters, within a net and between nets of types.
 
 The tree of parameters has them once, in the first net; the others refer to it. With the names
 ``("a", "a", None)`` and two types it holds ``nets.0.layers.0``, ``nets.0.layers.2`` and
@@ -21,7 +21,7 @@ Owners = tuple[int | None, ...]
 
 
 def layer_owners(count: int, names: Sequence[str | None] | None) -> Owners:
-    """Return the layer of the first net that has the parameters of each layer.
+    """Return the layer of the first net with the parameters of each layer.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def layer_owners(count: int, names: Sequence[str | None] | None) -> Owners:
 
 
 def layer_conflict(network: Network, names: Sequence[str | None] | None) -> str | None:
-    """Return the sentence about layers of one name that cannot share parameters, or None.
+    """Return the sentence about layers with the same name that cannot share parameters, or None.
 
     It continues after the name of the option, ``layer_name``.
     """
@@ -86,7 +86,7 @@ def network_params(nets: Tree, own: Owners, net: int) -> Tree:
 
 
 def _aliases(own: Owners, count: int) -> dict[str, str]:
-    """Return the names of layers that are shared → those of their owners."""
+    """Return the mapping from names of shared layers to those of their owners."""
     return {
         f"{net}.layers.{k}": f"0.layers.{owner}"
         for net in range(count)
@@ -101,7 +101,7 @@ def in_full(nets: Tree, own: Owners, count: int) -> Tree:
 
 
 def without_repetitions(full: Tree, own: Owners) -> Tree:
-    """Return the tree that has what is shared once."""
+    """Return the tree with shared arrays only once."""
     return tie(full, _aliases(own, len(full)))
 
 

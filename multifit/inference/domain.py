@@ -20,13 +20,13 @@ from .structure import parameters, type_indices
 
 @dataclass(frozen=True)
 class Domain:
-    """The atoms of one domain and the pairs that begin at local atoms."""
+    """The atoms of one domain and the pairs that start at local atoms."""
 
     pairs: PairList
     atype: np.ndarray  #: (nlocal + nghost,), local atoms first; −1 is a virtual atom
     nlocal: int
     fparam: np.ndarray | None = None  #: (numb_fparam,)
-    aparam: np.ndarray | None = None  #: at least of the local atoms, (n, numb_aparam)
+    aparam: np.ndarray | None = None  #: of the local atoms at least, (n, numb_aparam)
 
     @property
     def nghost(self) -> int:
@@ -35,14 +35,14 @@ class Domain:
 
 
 def check_halo(reach: Any, needed: float, rcut: float) -> None:
-    """Refuse ghosts that do not reach far enough.
+    """Raise an error if the ghosts do not extend far enough.
 
     Parameters
     ----------
     reach
-        How far from the domain the engine has ghosts, Å.
+        Thickness of the engine's layer of ghosts, Å.
     needed
-        How far the model needs them, Å.
+        Thickness that the model needs, Å.
     """
     try:
         halo = float(reach)
@@ -96,7 +96,7 @@ def _count(nlocal: Any, nall: int) -> int:
 
 
 def _on_host(backend: Backend, name: str, x: Any) -> Any:
-    """Return an array of the backend as a NumPy array, and anything else as it is."""
+    """Return an array of the backend as a NumPy array, and anything else unchanged."""
     if x is None or isinstance(x, np.ndarray | np.generic | Sequence | int | float):
         return x
     try:

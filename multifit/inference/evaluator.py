@@ -15,19 +15,19 @@ from ..batching.batch import Layout
 from ..batching.types import Batch
 from ..tree import Tree, map_leaves
 
-#: Numbers in the largest array of derivatives when a Hessian is made; they are 64 MB.
+#: Numbers in the largest array of derivatives for a Hessian (64 MB).
 TANGENTS_AT_ONCE = 1 << 23
 
 
 class Parameters(NamedTuple):
-    """The parameters of a model; never changed, but replaced as a whole."""
+    """The parameters of a model; immutable, replaced as a whole."""
 
     host: Tree  #: nested NumPy arrays
     device: Tree  #: the same, of the backend
 
 
 class Evaluator:
-    """Evaluates batches; threads may share it.
+    """Evaluator of batches; can be shared by threads.
 
     Parameters
     ----------
@@ -46,10 +46,10 @@ class Evaluator:
     ) -> None:
         self.model, self.backend = model, backend
         self._planner = model.descriptor.planner(backend, embedding)
-        #: Held while the plan and the parameters that it is made for are read or replaced.
+        #: Held while the plan and its parameters are read or replaced.
         self._lock = threading.Lock()
         self._current = Parameters(params, map_leaves(backend.asarray, params))
-        # A part of a frame does not know the mean over the frame's atoms.
+        #: The mean over a frame is unknown in a part of it.
         fitting = replace(model.fitting, tot_ener_zero=False)
         self._unbalanced = replace(model, fitting=fitting)
         self._functions = {
@@ -60,7 +60,7 @@ class Evaluator:
         }
 
     def set_params(self, params: Tree) -> None:
-        """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
+        """Set other parameters (nested NumPy arrays) of the same model, without recompilation."""
         new = Parameters(params, map_leaves(self.backend.asarray, params))
         with self._lock:
             self._planner.refine(params)
@@ -68,7 +68,7 @@ class Evaluator:
 
     @property
     def current(self) -> Parameters:
-        """The parameters as they are now."""
+        """The current parameters."""
         return self._current
 
     def _outputs(self, params: Tree, batch: Batch) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Evaluator:
     def start(
         self, batch: Tree, nearest: np.ndarray, params: Parameters, what: str = ""
     ) -> dict[str, Any]:
-        """Return the outputs for a batch on the device, perhaps before they are there.
+        """Return the outputs for a batch on the device, possibly still being computed.
 
         Parameters
         ----------
@@ -95,10 +95,10 @@ class Evaluator:
         nearest
             The smallest distance of each pair of types in Å, (ntypes, ntypes).
         params
-            The value of :attr:`current` when the call began to which the batch belongs.
+            Value of :attr:`current` at the start of the call to which the batch belongs.
         what
-            ``atom_virial`` for these, too; ``unbalanced`` for atomic energies alone, from which
-            no mean is subtracted (``tot_ener_zero``).
+            ``atom_virial`` to include these; ``unbalanced`` for atomic energies alone, without
+            subtracting a mean (``tot_ener_zero``).
         """
         plan = self._plan(params, nearest)
         given = batch if plan is None else {**batch, "plan": plan}
@@ -116,13 +116,13 @@ class Evaluator:
         return None if plan is None else plan.device
 
     def fetched(self, out: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Return outputs as NumPy arrays, when they are there."""
+        """Return outputs as NumPy arrays, once they are computed."""
         return {key: self.backend.to_numpy(value) for key, value in out.items()}
 
     def hessians(
         self, params: Parameters, batch: Tree, layout: Layout, nframes: int, natoms: int
     ) -> np.ndarray:
-        """Return the Hessians of a batch, a few columns at a time: memory is bounded."""
+        """Return the Hessians of a batch, a few columns at a time, so that memory is bounded."""
         pairs = sum(math.prod(table["mask"].shape) for table in batch["tables"].values())
         numbers = 3 * self.model.pair_width * pairs
         size = min(natoms, max(1, TANGENTS_AT_ONCE // max(numbers, 1)))

@@ -19,7 +19,7 @@ def levels(
     structures: Sequence[Structure],
     electrons: float | np.ndarray | None,
 ) -> Outputs:
-    """Return the energies of densities of states, and if electrons are known, Fermi levels etc.
+    """Return the energies of densities of states, and with electrons Fermi levels etc.
 
     Parameters
     ----------

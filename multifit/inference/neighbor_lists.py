@@ -1,4 +1,4 @@
-"""Neighbours of structures, found anew or kept from one structure of a trajectory to the next."""
+"""Neighbours of structures, searched anew or reused along a trajectory."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from ..neighbors.frame import Frame
 from ..neighbors.verlet import VerletList
 from .structure import Structure
 
-#: Searches after which a large frame's atoms get a new order: parts become less compact meanwhile.
+#: Searches after which the atoms of a large frame are reordered: parts become less compact.
 ORDER_LASTS = 20
 
 
 @dataclass
 class _Kept:
-    """The list of a trajectory, and the order in which it has the atoms."""
+    """The list of a trajectory, and the order of its atoms."""
 
     neighbours: VerletList
     atype: np.ndarray  #: as in the structure, (natoms,)
-    size: int  #: of parts, in atoms; 0 for a frame that is evaluated whole
+    size: int  #: of parts, in atoms; 0 for a frame that is not divided
     order: partition.Order | None
 
     def serves(self, s: Structure, size: int, skin: float) -> bool:
-        """Return whether the list is one of these atoms, and its order is good enough."""
+        """Return True if the list is of these atoms, and its order is still good enough."""
         same = self.size == size and self.neighbours.skin == skin
         fresh = self.order is None or self.neighbours.searches < ORDER_LASTS
         return same and fresh and np.array_equal(self.atype, s.atype)
 
 
 class _Own(threading.local):
-    """What a thread keeps: two of them follow two trajectories."""
+    """The list of one thread: two threads follow two trajectories."""
 
     kept: _Kept | None = None
 
 
 class NeighborLists:
-    """Frames of structures; with a skin, the list of neighbours of the last one is used again.
+    """Frames of structures; with a skin, the last neighbour list is reused.
 
     Each thread has a list of its own.
     """
@@ -58,7 +58,7 @@ class NeighborLists:
         return kept.neighbours.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
 
     def ordered(self, s: Structure, size: int, skin: float = 0.0) -> tuple[partition.Order, Frame]:
-        """Return the order in which a large structure is evaluated, and its atoms in this order.
+        """Return the order for evaluating a large structure, and its atoms in this order.
 
         Parameters
         ----------
@@ -75,12 +75,12 @@ class NeighborLists:
         try:
             return order, find(s.coord[atoms], s.cell, s.pbc, s.atype[atoms], s.where)
         except DataError:
-            # The same again, in the order in which the caller numbers the atoms.
+            # The same, in the caller's order of atoms.
             self._batcher.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
             raise
 
     def _list(self, s: Structure, size: int, skin: float) -> _Kept:
-        """Return the list that is kept, or a new one if it is of no use here."""
+        """Return the kept list, or a new one if it does not apply."""
         kept = self._own.kept
         if kept is None or not kept.serves(s, size, skin):
             b = self._batcher

@@ -1,4 +1,4 @@
-"""The units of evaluation: parts of structures or domains, and the results that they add up to."""
+"""The units of evaluation: parts of structures or domains, and the sums of their results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..batching.shapes import Shape
 from ..neighbors.frame import Frame
 from ..tree import Tree
 
-#: Outputs of atoms that ghosts have, too.
+#: Atomic outputs that ghosts have, too.
 OF_GHOSTS = ("force", "atom_virial")
 
 Outputs = dict[str, np.ndarray]
@@ -25,8 +25,8 @@ Outputs = dict[str, np.ndarray]
 class Result:
     """The outputs of a structure or domain, to which its parts are added."""
 
-    natoms: int  #: of its own, virtual ones too
-    nghost: int = 0  #: atoms of others at which its pairs end; their numbers follow
+    natoms: int  #: own atoms, including virtual ones
+    nghost: int = 0  #: other atoms at which its pairs end; they follow in the numbering
     outputs: Outputs = field(default_factory=dict)
 
     def add(self, key: str, value: np.ndarray) -> None:
@@ -34,7 +34,7 @@ class Result:
         self.outputs[key] = self.outputs[key] + value if key in self.outputs else value
 
     def add_atoms(self, key: str, values: np.ndarray, atoms: np.ndarray) -> None:
-        """Add an output of some atoms, (n, …), none of which occurs twice."""
+        """Add an output of some atoms, (n, …), without duplicates."""
         if key not in self.outputs:
             n = self.natoms + (self.nghost if key in OF_GHOSTS else 0)
             self.outputs[key] = np.zeros((n, *values.shape[1:]), values.dtype)
@@ -43,11 +43,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Part:
-    """Atoms that go through the networks together, and the pairs that begin at them."""
+    """Atoms evaluated together, and the pairs that start at them."""
 
     frame: Frame
-    atoms: np.ndarray  #: the numbers of the frame's atoms in the structure or domain, (n,)
-    ghosts: np.ndarray | None  #: those of its ghosts, (nghost,); None if it is a whole structure
+    atoms: np.ndarray  #: indices of the frame's atoms in the structure or domain, (n,)
+    ghosts: np.ndarray | None  #: indices of its ghosts, (nghost,); None for a whole structure
     fparam: np.ndarray | None  #: (numb_fparam,)
     aparam: np.ndarray | None  #: of its atoms, (n, numb_aparam)
     result: Result
@@ -55,17 +55,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Divided:
-    """A structure or domain that is evaluated in parts, with its atoms in the order of these."""
+    """A structure or domain to be evaluated in parts, with its atoms in the order of the parts."""
 
     frame: Frame  #: of real atoms
     edges: np.ndarray  #: part k has the atoms edges[k] … edges[k + 1] − 1 of the frame
-    numbers: np.ndarray  #: of the frame's atoms and ghosts in the structure or domain
+    numbers: np.ndarray  #: indices of the frame's atoms and ghosts in the structure or domain
     fparam: np.ndarray | None  #: (numb_fparam,)
     aparam: np.ndarray | None  #: of all atoms of the structure or domain, (natoms, numb_aparam)
     result: Result
 
     def parts(self) -> Iterator[Part]:
-        """Return the parts in turn; one without atoms if there are no atoms at all."""
+        """Return the parts in turn; an empty one if there are no atoms."""
         for start, stop in pairwise(self.edges.tolist()):
             if start == stop and len(self.frame.atype):
                 continue
@@ -76,7 +76,7 @@ class Divided:
             yield Part(part.frame, atoms, ghosts, self.fparam, aparam, self.result)
 
     def needs(self, ntypes: int) -> list[Shape]:
-        """Return the shape that each part needs: the same for all."""
+        """Return the shape of a part, the same for all."""
         spans = list(pairwise(self.edges.tolist()))
         counts = [np.bincount(self.frame.atype[a:b], minlength=ntypes) for a, b in spans]
         return [Shape(1, tuple(np.max(counts, axis=0).tolist()))] * len(spans)
@@ -84,9 +84,9 @@ class Divided:
 
 @dataclass(frozen=True)
 class Started:
-    """Parts that a device works on."""
+    """Parts being evaluated on a device."""
 
     parts: Sequence[Part]
     batch: Tree
     layout: Layout
-    out: dict[str, Any]  #: arrays of the backend, perhaps not there yet
+    out: dict[str, Any]  #: arrays of the backend, possibly still being computed

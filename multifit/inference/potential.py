@@ -1,4 +1,4 @@
-"""A trained model, ready to be used from Python."""
+"""A trained model for use from Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .runner import Runner
 
 
 class Potential:
-    """Settings, parameters and a backend; :meth:`predict` is what people want.
+    """Settings, parameters and a backend; :meth:`predict` is the main method.
 
     Parameters
     ----------
@@ -33,11 +33,11 @@ class Potential:
     backend
         The name of a backend, or an adapter.
     embedding
-        How embedding nets are evaluated: by Chebyshev series where they are exact (``auto``), only
-        so (``spectral``), or at every pair (``direct``), for reference.
+        Evaluation of embedding nets: by Chebyshev series where accurate enough (``auto``), only
+        by series (``spectral``), or at every pair (``direct``), for reference.
     atoms_at_once
-        How many atoms go through the networks at once, on which the memory depends; small
-        structures are put together, and large ones are divided into parts.
+        Number of atoms evaluated at once, which determines the memory needed; small
+        structures are batched, and large ones are divided into parts.
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Potential:
         self.runner = Runner(model, params, self.backend, embedding, atoms_at_once)
 
     def __repr__(self) -> str:
-        """Return a description of the model in one line."""
+        """Return a one-line description of the model."""
         return f"<Potential {self.model} on {self.backend.name}>"
 
     def set_params(self, params: Tree) -> None:
-        """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
+        """Set other parameters (nested NumPy arrays) of the same model, without recompilation."""
         self.runner.set_params(params)
 
     @property
@@ -76,12 +76,12 @@ class Potential:
 
     @property
     def rcut(self) -> float:
-        """The cut-off in Å."""
+        """The cutoff in Å."""
         return self.model.descriptor.requires().rcut
 
     @property
     def halo(self) -> float:
-        """How far beyond its own atoms a domain needs ghosts, Å."""
+        """Thickness of the layer of ghosts that a domain needs, Å."""
         needs = self.model.descriptor.requires()
         return needs.hops * needs.rcut
 
@@ -124,31 +124,30 @@ class Potential:
             (numb_fparam,) or (nframes, numb_fparam).
         aparam
             (natoms, numb_aparam) or (nframes, natoms, numb_aparam); with ``use_aparam_as_mask``, 0
-            for an atom that is not there.
+            for an absent atom.
         pbc
-            Which lattice vectors repeat; all of them if there is a cell.
+            Flags of the periodic lattice vectors; by default, all of them if there is a cell.
         atom_virial
-            True for virials of atoms, too.
+            True to include atomic virials.
         hessian
-            True for the second derivatives of the energy, too.
+            True to include the second derivatives of the energy.
         electrons
-            How many electrons a frame has in the range of the density of states, one number or
-            (nframes,); the model's own number for each type if not given.
+            Number of electrons per frame in the range of the density of states, one number or
+            (nframes,); by default, the model's own number for each type.
         skin
-            Å; for a simulation, of which each call has the next frame: neighbours are searched so
-            much farther than the cut-off, and the list is used again while no atom has moved by
-            more than half of it. 1 is a good value for liquids.
+            Å; for simulations, one call per frame: the neighbour list extends so far beyond the
+            cutoff, and is reused until an atom has moved by half of it. 1 is good for liquids.
 
         Returns
         -------
         dict
-            Of a model of energies ``energy`` (nframes,) and ``atom_energy`` (nframes, natoms) in
+            For an energy model ``energy`` (nframes,) and ``atom_energy`` (nframes, natoms) in
             eV, ``force`` (nframes, natoms, 3) in eV/Å, ``virial`` (nframes, 3, 3) in eV and on
             request ``atom_virial`` (nframes, natoms, 3, 3) in eV and ``hessian`` (nframes,
             3 natoms, 3 natoms) in eV/Å², by atoms and within an atom by x, y, z.
 
-            Of a model of densities of states ``dos`` (nframes, numb_dos) and ``atom_dos`` (nframes,
-            natoms, numb_dos) in states/eV. If the model knows its energies, also ``energies``
+            For a density of states ``dos`` (nframes, numb_dos) and ``atom_dos`` (nframes,
+            natoms, numb_dos) in states/eV. If the model has a grid of energies, also ``energies``
             (numb_dos,) in eV, and with a number of electrons ``fermi_level``, ``gap``, ``vbm``,
             ``cbm`` and ``electrons`` (nframes,) as :func:`multifit.dos.levels` has them.
 
@@ -180,14 +179,14 @@ class Potential:
         hessian: bool = False,
         electrons: float | np.ndarray | None = None,
     ) -> list[dict[str, np.ndarray]]:
-        """Return for each of many structures, which may differ, what :meth:`predict` returns.
+        """Return the results of :meth:`predict` for each of many structures, which may differ.
 
-        They go through the networks together, as many as fit; their order does not matter.
+        They are evaluated together, as many as fit; their order does not matter.
 
         Parameters
         ----------
         structures
-            Mappings with ``coord`` (natoms, 3) and ``types`` (natoms,), and if they have any,
+            Mappings with ``coord`` (natoms, 3) and ``types`` (natoms,), and optionally
             ``cell``, ``pbc``, ``fparam`` and ``aparam``; or ``ase.Atoms``.
         atom_virial, hessian
             As for :meth:`predict`.
@@ -203,7 +202,7 @@ class Potential:
         Raises
         ------
         DataError
-            If a structure is not right (which one, and why).
+            If a structure is invalid (which one, and why).
         UnsupportedError
             If the backend has no Hessians.
 
@@ -240,12 +239,12 @@ class Potential:
         atom_virial: bool = False,
         halo: float | None = None,
     ) -> dict[str, np.ndarray]:
-        """Return energies, forces and virial of a domain whose pairs a simulation engine gives.
+        """Return energies, forces and virial of a domain, with pairs given by a simulation engine.
 
         All pairs of a local atom and a neighbour within :attr:`rcut` must be listed, both ways if
         both are local. Pairs beyond it and those of virtual atoms are ignored. Any order will do;
-        sorted by ``i`` is fastest. The sums over all domains of a system are what :meth:`predict`
-        returns, when forces on ghosts are added to the atoms that they are images of. Arrays of the
+        sorted by ``i`` is fastest. Summed over all domains of a system, the results equal those of
+        :meth:`predict` if forces on ghosts are added to the atoms they are images of. Arrays of the
         backend are copied to the host. Threads may share a potential.
 
         Parameters
@@ -264,17 +263,17 @@ class Potential:
             (numb_fparam,) and (nlocal, numb_aparam); with ``use_aparam_as_mask`` aparam is needed
             for ghosts, too, (nall, 1).
         atom_virial
-            True for virials of atoms, too.
+            True to include atomic virials.
         halo
-            How far from the domain the engine has ghosts, Å; compared with :attr:`halo` if given,
-            for pairs cannot show that ghosts are missing.
+            Thickness of the engine's layer of ghosts, Å; compared with :attr:`halo` if given,
+            because pairs cannot show that ghosts are missing.
 
         Returns
         -------
         dict
-            Of a model of energies ``energy`` () and ``atom_energy`` (nlocal,) in eV, ``force``
+            For an energy model ``energy`` () and ``atom_energy`` (nlocal,) in eV, ``force``
             (nall, 3) in eV/Å, ``virial`` (3, 3) and on request ``atom_virial`` (nall, 3, 3) in eV,
-            in which a pair counts for its neighbour. Of a model of densities of states ``dos``
+            in which a pair counts for its neighbour. For a density of states ``dos``
             (numb_dos,) and ``atom_dos`` (nlocal, numb_dos) in states/eV.
 
         Raises
@@ -304,9 +303,9 @@ def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
     Raises
     ------
     FileFormatError
-        If the file is missing, damaged or no model.
+        If the file is missing, damaged or not a model.
     UnsupportedError
-        If the model is of a kind that multifit does not have.
+        If multifit does not have this kind of model.
     """
     content = files.read(path)
     if not isinstance(content.get("model"), dict):
@@ -342,7 +341,7 @@ def load(
     Raises
     ------
     FileFormatError
-        If the file is missing, damaged or no model.
+        If the file is missing, damaged or not a model.
     BackendError
         If the backend is unknown or not installed.
     """

@@ -1,4 +1,4 @@
-"""Requests: the outputs that are wanted, and a check that a model and a backend have them."""
+"""Requests: the requested outputs, and a check that a model and a backend have them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..support import Asked, require_all
 
 @dataclass(frozen=True)
 class Request:
-    """Outputs that are wanted besides energies, forces and virials."""
+    """Outputs requested besides energies, forces and virials."""
 
     atom_virial: bool = False
     hessian: bool = False
@@ -24,14 +24,14 @@ class Request:
 def check_request(
     model: Model, backend: str, request: Request, electrons: float | np.ndarray | None = None
 ) -> None:
-    """Refuse a request that does not go with the model or the backend.
+    """Raise an error if a request does not fit the model or the backend.
 
     Raises
     ------
     DataError
-        If the model has no such outputs, or the skin is no distance.
+        If the model has no such outputs, or the skin is not a distance.
     UnsupportedError
-        If the backend has none.
+        If the backend does not have them.
     """
     if (request.atom_virial or request.hessian) and not model.output.derivatives:
         raise DataError(

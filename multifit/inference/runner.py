@@ -1,9 +1,9 @@
-"""Structures and domains through the networks, a bounded number of atoms at a time.
+"""Evaluation of structures and domains, a bounded number of atoms at a time.
 
-The atoms to evaluate are planned as batches: some small structures, or a part of a large one. One
-batch after the other is prepared (neighbours, tables), started on the device, and finished: its
-outputs are added to the results of the structures. A domain of a simulation engine, whose pairs are
-given, goes the way of a large structure.
+The atoms to evaluate are planned as batches: several small structures, or a part of a large one.
+The batches are prepared (neighbours, tables), started on the device, and finished one by one: their
+outputs are added to the results of the structures. A domain of a simulation engine, with given
+pairs, is treated as a large structure.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from .parts import OF_GHOSTS, Divided, Outputs, Part, Result, Started
 from .request import Request as Request
 from .structure import Structure
 
-#: Atoms that go through the networks at once, on a CPU and on other devices, which need more to be
-#: busy. On a CPU the time for an atom is the same from 400 to 1500; more would only cost memory.
+#: Atoms evaluated at once, on a CPU and on other devices, which need more to be busy. On a
+#: CPU the time per atom is constant from 400 to 1500; more would only cost memory.
 ATOMS_AT_ONCE, ON_DEVICES = 512, 8192
 
-#: Where shapes matter, places for ghosts of a part, which cost next to nothing: for each of its
-#: atoms, and if these are not enough, for each ghost.
+#: With static shapes, places for ghosts of a part, which cost next to nothing: per atom of it,
+#: and if these are not enough, per ghost.
 GHOSTS, SPARE_GHOSTS = 8, 1.5
 
 
 class Runner:
-    """A model on a backend, and what is kept between calls: shapes, widths of tables, the series.
+    """A model on a backend, with the state kept between calls: shapes, table widths, the series.
 
     Threads may call :meth:`run`, :meth:`run_domain` and :meth:`set_params` at the same time.
 
@@ -56,7 +56,7 @@ class Runner:
     embedding
         One of :data:`multifit.descriptors.EMBEDDINGS`.
     at_once
-        Atoms that go through the networks at once; if not given, what suits the device.
+        Atoms evaluated at once; by default, a number that suits the device.
     """
 
     def __init__(
@@ -75,13 +75,13 @@ class Runner:
         )
         self._neighbor_lists = NeighborLists(self.batcher)
         self._shapes = AdaptiveShapes(self.batcher.shapes)
-        #: A part has as ghosts the neighbours of its atoms, and not their neighbours.
+        #: The ghosts of a part are the neighbours of its atoms, and not their neighbours.
         self._hops = self.batcher.needs.hops
         self._reserved, self._places = False, 0
         self._lock = Lock()  #: held while shapes are planned
 
     def set_params(self, params: Tree) -> None:
-        """Take other parameters (nested NumPy arrays) of the same model; nothing recompiles."""
+        """Set other parameters (nested NumPy arrays) of the same model, without recompilation."""
         self.evaluator.set_params(params)
 
     def run(self, structures: Sequence[Structure], wanted: Request) -> list[Outputs]:
@@ -96,7 +96,7 @@ class Runner:
         return [result.outputs for result in results]
 
     def run_domain(self, domain: Domain, wanted: Request) -> Outputs:
-        """Return the outputs for a domain, whose pairs are given.
+        """Return the outputs for a domain with given pairs.
 
         Raises
         ------
@@ -131,7 +131,7 @@ class Runner:
         """Return the batches of a plan in turn, with the neighbours of their atoms."""
         ntypes = self.model.ntypes
         self._make_room([_need([structures[k] for k in group], ntypes) for group in plan.groups])
-        # The largest first: tables need not become wider later. A trajectory keeps its order.
+        #: The largest first, so that tables need not grow later. A trajectory keeps its order.
         for group in plan.groups if wanted.skin else reversed(plan.groups):
             parts = [self._whole(structures[k], results[k], wanted.skin) for k in group]
             self._reserve(parts[0].frame)
@@ -171,9 +171,9 @@ class Runner:
     def _evaluate(self, batches: Iterator[list[Part]], wanted: Request) -> None:
         """Evaluate batches, and add their outputs to the results of their parts.
 
-        While the device works on one, the next is prepared.
+        While the device evaluates one, the next is prepared.
         """
-        # The same for all batches, whatever other threads set meanwhile.
+        #: The same for all batches, even if other threads set others meanwhile.
         params = self.evaluator.current
         before: Started | None = None
         for parts in batches:
@@ -224,7 +224,7 @@ class Runner:
                     part.result.add_atoms(key, outside, part.ghosts)
 
     def _balance(self, atype: np.ndarray, found: Outputs, atom_virial: bool) -> None:
-        """Subtract the mean from atomic energies: the energy is zero, wherever the atoms are."""
+        """Subtract the mean from atomic energies, so that the energy is zero for any positions."""
         counts = (atype >= 0) & ~np.isin(atype, self.model.atom_exclude_types)
         mean = found["atom_energy"].sum() / max(int(counts.sum()), 1)
         found["atom_energy"] = found["atom_energy"] - mean * counts
@@ -243,12 +243,12 @@ class Runner:
             return self._places
 
     def _make_room(self, needs: Sequence[Shape]) -> None:
-        """Let there be shapes for batches that are about to come."""
+        """Make shapes available for the next batches."""
         with self._lock:
             self._shapes.make(needs)
 
     def _reserve(self, frame: Frame) -> None:
-        """Begin with tables that are a little wider than the first frame needs."""
+        """Start with tables slightly wider than the first frame needs."""
         if not self._reserved:
             self.batcher.reserve([frame])
         self._reserved = True
@@ -256,19 +256,19 @@ class Runner:
 
 @dataclass(frozen=True)
 class Grouping:
-    """How structures are evaluated."""
+    """The grouping of structures for evaluation."""
 
-    groups: list[list[int]]  #: structures that go through the networks together, small ones first
-    divided: list[int]  #: structures that are evaluated in parts
+    groups: list[list[int]]  #: structures evaluated together, small ones first
+    divided: list[int]  #: structures evaluated in parts
 
 
 def plan_batches(structures: Sequence[Structure], limit: int, divide: bool = True) -> Grouping:
-    """Return the plan for structures, of which at most ``limit`` atoms are evaluated at once.
+    """Return the plan for structures, with at most ``limit`` atoms evaluated at once.
 
     Parameters
     ----------
     divide
-        False if none may be divided, and those of one batch must have as many atoms.
+        False if none may be divided, and those of one batch must have equal numbers of atoms.
     """
     sizes = [int((s.atype >= 0).sum()) for s in structures]
     large = [k for k, n in enumerate(sizes) if n > limit and divide]
@@ -279,21 +279,21 @@ def plan_batches(structures: Sequence[Structure], limit: int, divide: bool = Tru
 
 
 def default_at_once(backend: Backend) -> int:
-    """Return how many atoms go through the networks at once unless told otherwise."""
+    """Return the default number of atoms evaluated at once."""
     return ATOMS_AT_ONCE if backend.on_cpu else ON_DEVICES
 
 
 def group_by_size(sizes: Sequence[int], limit: int, kinds: Sequence[int]) -> list[list[int]]:
-    """Return the structures of each batch: those of similar size, as many as fit.
+    """Return the structures of each batch: of similar size, as many as fit.
 
     Parameters
     ----------
     sizes
         Atoms of each structure.
     limit
-        The most atoms in a batch, unless one structure alone has more.
+        Maximum number of atoms in a batch, unless one structure alone has more.
     kinds
-        Only structures of one kind go together.
+        Only structures of the same kind are batched.
     """
     groups: list[list[int]] = []
     total = 0

@@ -17,7 +17,7 @@ from ..fitting import Fitting
 from ..models import Model
 from ..neighbors.arguments import numbers, periodic
 
-#: What a mapping may hold.
+#: Keys of a mapping.
 KEYS = ("coord", "types", "cell", "pbc", "fparam", "aparam")
 
 
@@ -44,7 +44,7 @@ def structures(
     pbc: Any = None,
     where: str = "",
 ) -> list[Structure]:
-    """Return frames of the same atoms, from arrays as :meth:`multifit.Potential.predict` has them.
+    """Return frames of the same atoms, from the arrays of :meth:`multifit.Potential.predict`.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def structures(
     Raises
     ------
     DataError
-        If shapes do not fit together, or an array holds no numbers.
+        If shapes do not fit together, or an array does not hold numbers.
     """
     frames = _frames(coord)
     nframes, natoms, _ = frames.shape
@@ -80,12 +80,12 @@ def structures(
 
 
 def structure(model: Model, given: Any, where: str) -> Structure:
-    """Return one of the structures that :meth:`multifit.Potential.predict_many` takes.
+    """Return a structure in one of the forms of :meth:`multifit.Potential.predict_many`.
 
     Raises
     ------
     DataError
-        If it is none, or has other than one frame.
+        If it is not a structure, or has other than one frame.
     """
     try:
         found = structures(model, **fields_of(given), where=where)
@@ -97,7 +97,7 @@ def structure(model: Model, given: Any, where: str) -> Structure:
 
 
 def _frames(coord: Any) -> np.ndarray:
-    """Return coordinates as (nframes, natoms, 3), one frame or more of one atom or more."""
+    """Return coordinates as (nframes, natoms, 3), with at least one frame and one atom."""
     x = numbers("coord", coord)
     if x.ndim == 2:
         x = x[None]
@@ -113,7 +113,7 @@ def _frames(coord: Any) -> np.ndarray:
 
 
 def _cells(cell: Any, nframes: int) -> list[np.ndarray | None]:
-    """Return each frame's cell (3, 3), or None where there is none."""
+    """Return the cell (3, 3) of each frame, or None without a cell."""
     if cell is None:
         return [None] * nframes
     x = numbers("cell", cell)
@@ -178,7 +178,7 @@ def parameters(
     nframes: int,
     natoms: int,
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return fparam (nframes, n) and aparam (nframes, natoms, n), or None where not used."""
+    """Return fparam (nframes, n) and aparam (nframes, natoms, n), or None if unused."""
     if fparam is None and fitting.default_fparam is not None:
         fparam = np.asarray(fitting.default_fparam)
     given = {"fparam": (fparam, fitting.numb_fparam), "aparam": (aparam, fitting.numb_aparam)}
@@ -190,7 +190,7 @@ def parameters(
 
 
 def _checked(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return parameters in the wanted shape, or None if the model takes none."""
+    """Return parameters in the required shape, or None if the model has none."""
     n = shape[-1]
     if n == 0 and value is not None:
         raise DataError(f"{name} was given, but the model has numb_{name} = 0")
@@ -210,13 +210,13 @@ def _checked(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray | None
 
 
 def fields_of(structure: Any) -> Mapping[str, Any]:
-    """Return what describes a structure under :data:`KEYS`.
+    """Return a structure as a mapping with :data:`KEYS`.
 
     Parameters
     ----------
     structure
-        Such a mapping, or an object with ``positions``, ``symbols``, ``cell`` and ``pbc`` as
-        ``ase.Atoms`` has them.
+        Such a mapping, or an object with the ``positions``, ``symbols``, ``cell`` and ``pbc`` of
+        ``ase.Atoms``.
 
     Raises
     ------

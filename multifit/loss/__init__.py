@@ -1,4 +1,4 @@
-"""Losses: weighted errors of predictions for training, and metrics for people.
+"""Losses: weighted errors of predictions for training, and metrics.
 
 ``EnergyLoss`` and ``DOSLoss``, the classes with DeePMD-kit's signatures, are those of
 ``multifit.deepmd``.
@@ -35,7 +35,7 @@ _DEEPMD = ("DOSLoss", "EnergyLoss")
 
 
 def __getattr__(name: str) -> Any:
-    """Import DeePMD-kit's classes when they are asked for: their module imports this one."""
+    """Import DeePMD-kit's classes lazily: their module imports this one."""
     if name in _DEEPMD:
         from .. import deepmd
 

@@ -1,4 +1,4 @@
-"""The loss of a batch, as its settings define it."""
+"""The loss of a batch, as defined by its settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._reduction import Result
 
 Array = Any
 
-#: The class of the settings → the function that computes the loss.
+#: Class of the settings → function that computes the loss.
 _LOSSES: dict[type[LossConfig], Callable[..., Result]] = {
     EnergyLossConfig: energy_loss,
     DosLossConfig: dos_loss,

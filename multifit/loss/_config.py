@@ -1,4 +1,4 @@
-"""The settings that all losses have, and the questions that all answer."""
+"""The settings and methods common to all losses."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class LossConfig:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The terms that count: their prefactor is not 0 at the start, or not in the limit."""
+        """The active terms: their prefactor is not 0 at the start, or not in the limit."""
         return tuple(term for term in self.table if has(self, term))
 
     def title(self, term: str) -> str:
-        """Return the quantity that a term fits, in words."""
+        """Return the name of the quantity of a term."""
         return self.table[term].title
 
     def needs(self, term: str) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ class LossConfig:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of all terms that count, those with a default included."""
+        """The labels of all active terms, including those with a default."""
         rows = [self.table[term] for term in self.terms]
         found = [key for row in rows for key in (row.label, *row.more)]
         found += [row.coefficients for row in rows if self._is_on(row.per_atom_option)]

@@ -18,7 +18,7 @@ acdf    ⟨ΔCᵢ²⟩ over real atoms and points  ⟨|ΔCᵢ|⟩         ⟨H(�
 ======  =================================  ==============  =================
 
 H(x) = x²/2 for |x| ≤ δ, δ(|x| − δ/2) beyond. With ``shift_agnostic`` = S all labels of a frame are
-moved by the s, |s| ≤ S, that fits its density of states best, and the means over points are over
+shifted by the s, |s| ≤ S, that best fits its density of states, and the means over points are over
 the n − \|s\| where both sides are (:mod:`multifit.loss._shifts`). The metrics of whole frames are
 divided by the mean number of atoms. Source: the DeePMD-kit documentation, "Fit DOS", and its NumPy
 implementation's definitions; absolute errors, H and S are ours.
@@ -63,7 +63,7 @@ class DosLossConfig(LossConfig):
     shift_agnostic: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range, and combinations in which an option would be ignored."""
+        """Raise an error for numbers out of range, and options that would be ignored."""
         shift = too_large_a_shift(self.numb_dos, f"numb_dos, which is {self.numb_dos}")
         require(self, DOS_RANGES, (shift, *DOS_RULES), "the loss")
 
@@ -81,8 +81,8 @@ def _shifts(
 ) -> Array:
     """Return the shift of the labels of each frame, (nframes,) int64.
 
-    It is found from the frames' own densities of states where there are labels of them, else from
-    the sums of the atoms'.
+    It is computed from the frames' own densities of states if these have labels, else from
+    the sums of the atomic ones.
     """
     predicted, target = (_totals(config, x, label, reduction) for x in (prediction, label))
     return best_shift(reduction.xp, predicted, target, config.shift_agnostic)
@@ -109,7 +109,7 @@ def _residuals(
     label: Mapping[str, Array],
     reduction: Reduction,
 ) -> dict[str, Residual]:
-    """Return the residual of each label, shifted to the best fit if the loss allows shifts."""
+    """Return the residual of each label, shifted for the best fit if the loss allows shifts."""
     xp, residuals = reduction.xp, {}
     shift = _shifts(config, prediction, label, reduction) if config.shift_agnostic else None
     for key in config.labels:
@@ -120,7 +120,7 @@ def _residuals(
             continue
         rows = xp.take(shift, reduction.atoms.frame, axis=0) if per_atom else shift
         target, weight = shifted(xp, label[key], rows)
-        # Points outside the overlap are no error, nor part of a running sum.
+        # Points outside the overlap count neither as errors nor in a running sum.
         error = xp.where(weight > 0, prediction[key] - target, xp.zeros_like(target))
         residuals[key] = Residual(error, mean, weight)
     return residuals
@@ -141,7 +141,7 @@ def dos_loss(
     learning_rate
         0-d array.
     prediction
-        ``dos`` (nframes, numb_dos), ``atom_dos`` (N, numb_dos): those that the terms need.
+        ``dos`` (nframes, numb_dos), ``atom_dos`` (N, numb_dos): those required by the terms.
     label
         The same, and for each ``find_<label>``, a 0-d array, 1 if the data has the label. Without
         its label a term is off, and its metric is NaN.

@@ -78,7 +78,7 @@ class EnergyLossConfig(LossConfig):
     intensive_ener_virial: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse numbers out of range, and combinations in which an option would be ignored."""
+        """Raise an error for numbers out of range, and options that would be ignored."""
         require(self, ENERGY_RANGES, ENERGY_RULES, "the loss")
 
     @property
@@ -119,7 +119,7 @@ def _residual(
     label: Mapping[str, Array],
     reduction: Reduction,
 ) -> Residual:
-    """Return prediction − label of a term, in the form that its mean takes."""
+    """Return prediction − label of a term, in the form for its mean."""
     xp, mask = reduction.xp, reduction.atoms.mask
     predicted, target = prediction[config.prediction(term)], label[ENERGY_TERMS[term].label]
     if term == "e" and config.enable_atom_ener_coeff:
@@ -146,7 +146,7 @@ def _penalty(xp: Any, config: EnergyLossConfig, term: str) -> Penalty:
 
 
 def _extensive(config: EnergyLossConfig, term: str, error: Array, reduction: Reduction) -> Result:
-    """Return the loss and the metrics of energy or virial, which are divided by the atoms."""
+    """Return the loss and the metrics of energy or virial, normalized by the number of atoms."""
     xp, mean, name = reduction.xp, reduction.over_frames, config.metric(term)
     per_atom = error / reduction.natoms[:, None]
     absolute = config.loss_func == "mae"
@@ -163,7 +163,7 @@ def _extensive(config: EnergyLossConfig, term: str, error: Array, reduction: Red
 
 
 def _intensive(config: EnergyLossConfig, term: str, residual: Residual, xp: Any) -> Result:
-    """Return the loss and the metric of a term whose size does not grow with the system."""
+    """Return the loss and the metric of an intensive term."""
     name, error, mean = config.metric(term), residual.error, residual.mean
     penalized = norm(xp, error) if term == "f" and config.f_use_norm else error
     loss = mean(_penalty(xp, config, term)(penalized))
@@ -188,14 +188,14 @@ def energy_loss(
         0-d array.
     prediction
         ``energy`` (nframes,), ``force`` (N, 3), ``virial`` (nframes, 3, 3), ``atom_energy`` (N,),
-        ``hessian`` (N, 3, 3·natoms), zero in the columns of virtual atoms: those that the terms
-        need.
+        ``hessian`` (N, 3, 3·natoms), zero in the columns of virtual atoms: those required by the
+        terms.
     label
         The same under their file's names (``atom_ener``), ``atom_pref`` and ``atom_ener_coeff``
         (N,), ``drdq`` (N, 3, numb_generalized_coord), and for each ``find_<label>``, a 0-d array,
-        1 if the data has the label. Without a label that it needs a term is off, and its metrics
-        are NaN; what has a default (``atom_ener_coeff``, with ``use_default_pf`` also
-        ``atom_pref``) is taken as it is.
+        1 if the data has the label. Without a required label a term is off, and its metrics
+        are NaN; labels with a default (``atom_ener_coeff``, with ``use_default_pf`` also
+        ``atom_pref``) are used unchanged.
     atoms
         From :func:`multifit.batching.batch.flat_atoms`.
     """

@@ -19,7 +19,7 @@ def penalty(xp: Any, loss_func: str, delta: float | None) -> Penalty:
     loss_func
         ``"mse"`` or ``"mae"``.
     delta
-        Where Huber's function turns into a straight line; None for a parabola.
+        End of the quadratic part of Huber's function; None for a parabola.
     """
     if loss_func == "mae":
         return lambda x: _absolute(xp, x)

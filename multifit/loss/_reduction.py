@@ -71,7 +71,7 @@ class Reduction:
 
 
 class Residual(NamedTuple):
-    """Errors of a term with their weights, and the reduction that the term takes of them."""
+    """Errors of a term with their weights, and their reduction."""
 
     error: Array
     reduce: Callable[[Array], Array]
@@ -99,7 +99,7 @@ def weighted_sum(
     label
         ``find_<label>`` of all labels: 0-d arrays, 1 if the data have the label.
     evaluate_term
-        Returns the loss and the metrics of a term, also where the data lack one of its labels; then
+        Returns the loss and the metrics of a term, also if the data lack one of its labels; then
         the term does not count, and its metrics become NaN.
     dtype
         Of the sum.

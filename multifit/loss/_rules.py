@@ -72,7 +72,7 @@ def _with(option: str, term: str) -> Callable[[Any], bool]:
 
 
 def _without(option: str, *terms: str) -> Callable[[Any], bool]:
-    """Return a condition: the option is given, but none of the terms that it changes."""
+    """Return a condition: the option is given, but none of the terms that depend on it."""
     return lambda o: getattr(o, option) not in (None, False, 0) and not _has_one(o, *terms)
 
 

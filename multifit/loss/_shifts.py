@@ -29,9 +29,9 @@ def shifted(xp: Any, x: Array, shift: Array) -> tuple[Array, Array]:
     Returns
     -------
     y
-        y[r, k] = x[r, k − shift[r]], any number where that does not exist.
+        y[r, k] = x[r, k − shift[r]], arbitrary outside the overlap.
     weight
-        n / (n − |shift|) where it exists and 0 elsewhere, (rows, n).
+        n / (n − |shift|) in the overlap and 0 elsewhere, (rows, n).
     """
     rows, n = x.shape
     source = xp.arange(n, dtype=xp.int64)[None, :] - shift[:, None]
@@ -45,10 +45,10 @@ def shifted(xp: Any, x: Array, shift: Array) -> tuple[Array, Array]:
 
 
 def best_shift(xp: Any, prediction: Array, label: Array, largest: int) -> Array:
-    """Return the shift of the label that fits best, (nframes,) int64 in [−largest, largest].
+    """Return the shift that best fits the label, (nframes,) int64 in [−largest, largest].
 
     The best shift has the least mean squared difference over the overlap; of equal ones it is the
-    shortest. All shifts are tried, which costs (2·largest + 1)·n for each frame. No gradient passes
+    shortest. All shifts are tried, which costs (2·largest + 1)·n for each frame. No gradient flows
     through integers, and none is missing: in a minimum over shifts only the best one counts.
 
     Parameters
@@ -70,7 +70,7 @@ def best_shift(xp: Any, prediction: Array, label: Array, largest: int) -> Array:
     target, weight = shifted(xp, repeated(label), shift)
     error = repeated(prediction) - target
     score = xp.reshape(xp.mean(weight * error * error, axis=1), (nframes, number))
-    # The standard's argmin is not everywhere. Where the score is NaN, this is the first.
+    # Not all namespaces have argmin. If the score is NaN, this is the first.
     worse = score > xp.min(score, axis=1, keepdims=True)
     order = xp.broadcast_to(xp.arange(number, dtype=xp.int64)[None, :], (nframes, number))
     first = xp.min(xp.where(worse, xp.full_like(order, number), order), axis=1)

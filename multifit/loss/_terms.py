@@ -1,4 +1,4 @@
-"""The tables of the losses: the terms of each, and the labels that they compare with.
+"""The tables of the losses: their terms and labels.
 
 Keys, shapes and names of metrics are those of :mod:`multifit.outputs`.
 """
@@ -27,15 +27,15 @@ class Term:
     prediction
         Key of the model's output.
     label
-        Key of the label that it is compared with.
+        Key of the label to compare with.
     metric
         Rest of the metric's name after ``rmse_`` or ``mae_``.
     more
-        Labels that the term needs besides.
+        Additional labels required by the term.
     default_option
-        Option with which these are 1 where the data have none.
+        Option that sets these to 1 if they are missing from the data.
     per_atom_option
-        Option with which the term is a sum of atomic predictions.
+        Option that makes the term a sum of atomic predictions.
     atomic, coefficients
         Key of these predictions, and of the label with their coefficients.
     squared
@@ -69,7 +69,7 @@ class LossLabel:
     shape
         Axes after that of atoms or frames.
     default
-        The value where the data have no such label.
+        Value if the data have no such label.
     """
 
     per_atom: bool
@@ -82,7 +82,7 @@ class LossLabel:
         Parameters
         ----------
         natoms
-            Atoms of a frame, virtual ones included.
+            Atoms of a frame, including virtual ones.
         generalized
             Number of generalized coordinates.
         numb_dos
@@ -97,7 +97,7 @@ Table = Mapping[str, Term]
 
 
 def _term(output: OutputDef, key: str, title: str, **options: Any) -> Term:
-    """Return the term of a row of ``output.curves``, which has its arrays and its metric."""
+    """Return the term for a row of ``output.curves``, with its arrays and its metric."""
     curve = next(each for each in output.curves if each.term == key)
     variable = output.variables[curve.variable]
     return Term(title, variable.key, str(variable.label), curve.metric, **options)
@@ -154,7 +154,7 @@ LABELS: dict[str, LossLabel] = {
 
 
 def has(options: Any, term: str) -> bool:
-    """Return True if a term counts: its prefactor is not 0 at the start, or not in the limit."""
+    """Return True if a term is active: its prefactor is not 0 at the start, or in the limit."""
     return bool(getattr(options, f"start_pref_{term}") or getattr(options, f"limit_pref_{term}"))
 
 
@@ -164,7 +164,7 @@ def predictions(table: Table) -> dict[str, str]:
 
 
 def labels(table: Table) -> tuple[str, ...]:
-    """Return the labels of all terms, those that depend on an option included."""
+    """Return the labels of all terms, including those that depend on an option."""
     terms = table.values()
     found = [term.label for term in terms]
     found += [key for term in terms for key in (*term.more, term.coefficients) if key]

@@ -1,4 +1,4 @@
-"""Models: a descriptor and a fitting net make energies, forces and virials, or other sums."""
+"""Models: a descriptor and a fitting net give energies, forces and virials, or other sums."""
 
 from __future__ import annotations
 

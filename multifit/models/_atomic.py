@@ -1,4 +1,4 @@
-"""The contributions of atoms, type by type: descriptor, fitting net and bias."""
+"""The contributions of atoms, by type: descriptor, fitting net and bias."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = Any
 
 
 def centres(batch: Batch) -> list[str]:
-    """Return the types whose atoms are in a batch, in the order in which it has them."""
+    """Return the types of the atoms of a batch, in their order in it."""
     return sorted(batch["centres"], key=int)
 
 
@@ -26,7 +26,7 @@ def frames_of(xp: Any, batch: Batch) -> Array:
 
 
 def weight(xp: Any, model: Model, a: int, batch: Batch) -> Array:
-    """Return which atoms of type a contribute to the total, 1 or 0, (n,)."""
+    """Return a mask of the atoms of type a that contribute to the total, 1 or 0, (n,)."""
     mask = batch["centres"][str(a)]["mask"]
     return xp.zeros_like(mask) if a in model.atom_exclude_types else mask
 
@@ -34,32 +34,32 @@ def weight(xp: Any, model: Model, a: int, batch: Batch) -> Array:
 def compared_atoms(backend: Arithmetic, model: Model, batch: Batch) -> BatchAtoms:
     """Return the atoms of a batch that a loss compares with labels.
 
-    An atom of ``atom_exclude_types`` has derivatives such as forces, but no output of its own.
+    Atoms of ``atom_exclude_types`` have derivatives such as forces, but no output.
     """
     xp, atoms = backend.xp, flat_atoms(backend.xp, batch)
     if model.output.derivatives or not model.atom_exclude_types or not batch["centres"]:
         return atoms
     mask = xp.concat([weight(xp, model, int(a), batch) for a in centres(batch)], axis=0)
     natoms = backend.segment_sum(mask, atoms.frame, atoms.natoms.shape[0])
-    # A frame in which no atom is compared is still one that should be zero.
+    # A frame without compared atoms is still one that should be zero.
     present = xp.astype(atoms.natoms > 0.0, natoms.dtype)
     return BatchAtoms(natoms, mask, atoms.frame, present)
 
 
 def _counts(batch: Batch) -> dict[int, int]:
-    """Return how many atoms of each type a batch has, in its order."""
+    """Return the number of atoms of each type in a batch, in its order."""
     return {int(a): batch["centres"][a]["mask"].shape[0] for a in centres(batch)}
 
 
 def prepared(xp: Any, model: Model, params: Tree, batch: Batch) -> Batch:
-    """Return a batch whose pairs are ready for the networks: ``geometry`` instead of ``tables``.
+    """Return a batch preprocessed for the networks: ``geometry`` instead of ``tables``.
 
-    What is ready stays as it is. Nothing of it depends on parameters that are trained.
+    A preprocessed batch is returned unchanged. Nothing depends on trained parameters.
 
     Parameters
     ----------
     batch
-        From :class:`multifit.batching.batch.Batcher`, perhaps with a ``plan`` of the descriptor.
+        From :class:`multifit.batching.batch.Batcher`, possibly with a ``plan`` of the descriptor.
     """
     if "geometry" in batch:
         return batch
@@ -79,7 +79,7 @@ def prepared(xp: Any, model: Model, params: Tree, batch: Batch) -> Batch:
 def contributions(
     backend: Arithmetic, model: Model, params: Tree, batch: Batch
 ) -> tuple[list[Array], Callable[[list[Array]], Array]]:
-    """Return what the atoms contribute, type by type, and its pullback to the pair vectors.
+    """Return the contributions of the atoms by type, and the pullback to the pair vectors.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def contributions(
     y
         (n, dim_out) for each type of :func:`centres`.
     pullback
-        The same of ȳ → (N, 3, Σk), for the tables side by side.
+        Maps the same of ȳ to (N, 3, Σk), for the tables side by side.
     """
     kinds = [int(a) for a in centres(batch)]
     d, descriptor_pullback = model.descriptor.apply(
@@ -109,7 +109,7 @@ def contributions(
 def _of_type(
     xp: Any, model: Model, params: Tree, a: int, batch: Batch, d: Array
 ) -> tuple[Array, Callable[[Array], Array]]:
-    """Return what atoms of type a with descriptors d contribute (n, dim_out), and ȳ → d̄."""
+    """Return the contributions (n, dim_out) of atoms of type a with descriptors d, and ȳ → d̄."""
     atoms = batch["centres"][str(a)]
     counts = weight(xp, model, a, batch)[:, None]
     fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
@@ -121,7 +121,7 @@ def _of_type(
 
 
 def totals(backend: Arithmetic, model: Model, params: Tree, batch: Batch) -> tuple[Array, Array]:
-    """Return the sums over the atoms of each frame and what each atom contributes.
+    """Return the sums over the atoms of each frame, and the contribution of each atom.
 
     (nframes, dim_out) and (N, dim_out).
     """

@@ -1,6 +1,6 @@
-r"""The energy of a model: E = Σ E_i, and its forces and virial written out.
+r"""The energy of a model: E = Σ E_i, with analytic forces and virial.
 
-With g_ij = ∂E_i/∂r_ij for r_ij = r_j − r_i, which the descriptor's pullback returns,
+With g_ij = ∂E_i/∂r_ij for r_ij = r_j − r_i, from the descriptor's pullback,
 
 .. math::
 
@@ -31,7 +31,7 @@ def _without_mean(
     xp, nframes = backend.xp, batch["natoms"].shape[0]
     counts = xp.concat([weight(xp, model, int(a), batch) for a in centres(batch)], axis=0)
     number = backend.segment_sum(counts, frame, nframes)
-    # Of a frame without such atoms there is nothing to subtract.
+    # There is nothing to subtract in a frame without such atoms.
     mean = backend.segment_sum(energy, frame, nframes) / xp.maximum(number, xp.ones_like(number))
     return energy - xp.take(mean, frame, axis=0) * counts
 
@@ -45,7 +45,7 @@ def evaluate_energy(
     forces: bool = True,
     atom_virial: bool = False,
 ) -> dict[str, Array]:
-    """Return energies, and unless told otherwise forces and virials.
+    """Return energies, and by default forces and virials.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def evaluate_energy(
         As from :func:`init`, as arrays of the backend.
     batch
         From :class:`multifit.batching.batch.Batcher`, as arrays of the backend: N atoms in
-        nframes frames, sorted by type, and perhaps E − N ``ghosts`` at which pairs end.
+        nframes frames, sorted by type, and possibly E − N ``ghosts`` at which pairs end.
 
     Returns
     -------
@@ -123,7 +123,7 @@ def _nothing(xp: Any, nframes: int, forces: bool, atom_virial: bool) -> dict[str
 
 
 def _zero_forces(xp: Any, nframes: int, n: int, atom_virial: bool) -> dict[str, Array]:
-    """Return what the derivatives of an energy are that no atom changes."""
+    """Return the derivatives of an energy that does not depend on atoms."""
     shapes: dict[str, tuple[int, ...]] = {"force": (n, 3), "virial": (nframes, 3, 3)}
     if atom_virial:
         shapes["atom_virial"] = (n, 3, 3)

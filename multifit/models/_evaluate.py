@@ -1,4 +1,4 @@
-"""The predictions of a model, for every output."""
+"""The predictions of a model, for all outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""The Hessian of the energy: minus the derivative of the written-out forces.
+r"""The Hessian of the energy: minus the derivative of the analytic forces.
 
 .. math::
 
@@ -6,8 +6,8 @@ r"""The Hessian of the energy: minus the derivative of the written-out forces.
    \frac{\partial \mathbf r_{kl}}{\partial x_{j\beta}} = (\delta_{lj} - \delta_{kj})\,\hat e_\beta .
 
 The pair vectors get these derivatives as tangents (:mod:`multifit.autodiff.forward`), one direction
-for each coordinate, and the forces return theirs. The embedding nets are evaluated at every pair:
-second derivatives of a Chebyshev series of K terms lose a factor K⁴ of the last digits.
+for each coordinate, and the forces return theirs. Embedding nets are evaluated at every pair:
+second derivatives of a Chebyshev series of K terms lose a factor K⁴ in precision.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Array = Any
 
 
 def directions(natoms: int) -> np.ndarray:
-    """Return ``batch["directions"]`` for all coordinates of frames of that many atoms.
+    """Return ``batch["directions"]`` for all coordinates of frames of ``natoms`` atoms.
 
-    (natoms, m): each column is an atom that is moved along x, y and z; columns can be left out.
+    (natoms, m): each column displaces one atom along x, y and z; columns can be left out.
     """
     return np.eye(natoms)
 
@@ -41,7 +41,7 @@ def _moved(xp: Any, moves: Array, table: Table) -> Array:
     Parameters
     ----------
     moves
-        Which atoms each direction moves, (N, m).
+        Atoms displaced by each direction, (N, m).
     """
     n, _, k = table["rij"].shape
     m = moves.shape[1]
@@ -74,7 +74,7 @@ def _with_tangents(xp: Any, batch: Batch) -> Batch:
 def evaluate_hessian(
     backend: Backend, model: Model, params: Tree, batch: Batch
 ) -> dict[str, Array]:
-    """Return what :func:`multifit.models.evaluate_energy` does, and the Hessian.
+    """Return the outputs of :func:`multifit.models.evaluate_energy`, and the Hessian.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def evaluate_hessian(
     -------
     dict
         Also ``hessian`` (N, 3, 3m) in eV/Å²: the first axis as the forces, the last by the atoms of
-        ``directions`` and x, y, z. Zero for atoms that are not there.
+        ``directions`` and x, y, z. Zero for padding.
     """
     xp = backend.xp
     if not batch["centres"]:

@@ -1,4 +1,4 @@
-"""A model's parameters, as the native objects of a framework hold them."""
+"""The parameters of a model, as held by native objects of a framework."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = Any
 def native_parameters(
     backend: Backend, model: Model, params: Tree
 ) -> Iterator[tuple[str, Array, bool]]:
-    """Yield the dotted name of each parameter, its array, and whether training may change it.
+    """Yield the dotted name of each parameter, its array, and True if it is trainable.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def native_parameters(
     Raises
     ------
     UnsupportedError
-        If the backend does not have all that the model needs.
+        If the backend does not support the model.
     """
     require_model(model, backend.name)
     trainable = set(trainable_names(model))

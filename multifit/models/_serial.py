@@ -1,9 +1,9 @@
-"""Models in the form that DeePMD-kit's model files give them.
+"""Models in the form of DeePMD-kit's model files.
 
-DeePMD-kit's NumPy core opens no file whose fitting net has ``layer_name``. In a file it is off
-there, and beside the model under its own name: the layers are all written, so that DeePMD-kit
-computes the same without knowing which of them are one. The grid of a density of states, which
-DeePMD-kit does not know, is beside the model too.
+DeePMD-kit's NumPy core opens no file whose fitting net has ``layer_name``. It is therefore off in
+the file, and stored beside the model under its own name: all layers are written, so DeePMD-kit
+gives the same results without sharing layers. The grid of a density of states, unknown to
+DeePMD-kit, is also stored beside the model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ._settings import Model, Preset
 
 VERSION = 2
 
-#: Where a model file has the grid of a density of states.
+#: Key of the grid of a density of states in a model file.
 GRID = "dos_grid"
 
 
@@ -50,12 +50,12 @@ def serialize(model: Model, params: Tree) -> dict[str, Any]:
 
 
 def _plain(preset: Preset) -> list[Any]:
-    """Return a preset as files hold it."""
+    """Return a preset in the form of files."""
     return [list(x) if isinstance(x, tuple) else x for x in preset]
 
 
 def to_content(model: Model, params: Tree) -> dict[str, Any]:
-    """Return ``{"model": …}`` of a model file, and what it has beside it."""
+    """Return ``{"model": …}`` of a model file, and the data stored beside it."""
     node = serialize(model, params)
     fitting = node["fitting"]
     names = fitting["layer_name"]
@@ -68,7 +68,7 @@ def to_content(model: Model, params: Tree) -> dict[str, Any]:
 
 
 def from_content(content: Mapping[str, Any]) -> tuple[Model, Tree]:
-    """Return the settings and parameters that a model file holds.
+    """Return the settings and parameters in a model file.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _preset(node: dict[str, Any], fitting: fit.Fitting) -> Preset | None:
 
 
 def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
-    """Return the settings and parameters that a ``model`` section holds.
+    """Return the settings and parameters in a ``model`` section.
 
     ``out_std`` is ignored: an output is the sum of the nets and the bias.
 
@@ -104,7 +104,7 @@ def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
     FileFormatError
         If a part is missing or an array has the wrong shape.
     UnsupportedError
-        If the model is of a kind that multifit does not have.
+        If multifit does not have this kind of model.
     """
     if node.get("type", "standard") != "standard":
         raise UnsupportedError(

@@ -1,4 +1,4 @@
-"""The settings of a model: a descriptor and a fitting net, and the output that they give."""
+"""The settings of a model: a descriptor, a fitting net, and their output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..nn.networks import Seed
 from ..outputs import OUTPUTS, OutputDef
 from ..tree import Tree
 
-#: What is given for each type beside the nets: one number, or one for each component, or nothing.
+#: Values for each type besides the nets: one number, or one for each component, or nothing.
 Preset = tuple[float | tuple[float, ...] | None, ...]
 
 
@@ -26,9 +26,9 @@ class Model:
     Attributes
     ----------
     preset_out_bias
-        The bias of each type; None is fitted.
+        Bias of each type; None to fit it.
     grid
-        The energies of a density of states, where they are known.
+        Energies of a density of states, if known.
     """
 
     type_map: tuple[str, ...]
@@ -40,7 +40,7 @@ class Model:
     grid: Grid | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a grid that does not go with the rest."""
+        """Raise an error if the grid does not fit the other settings."""
         if self.grid is None:
             return
         if not self.output.has_grid:
@@ -58,7 +58,7 @@ class Model:
             )
 
     def __str__(self) -> str:
-        """Return the types, the cut-off and the widths of the nets."""
+        """Return the types, the cutoff and the widths of the nets."""
         d, f = self.descriptor, self.fitting
         widths = f"neuron {list(d.neuron)} and {list(f.neuron)}"
         if f.dim_out > 1:
@@ -73,7 +73,7 @@ class Model:
 
     @property
     def pair_width(self) -> int:
-        """Numbers that the widest array of the descriptor has for each pair."""
+        """Numbers per pair in the widest array of the descriptor."""
         return (self.descriptor.neuron or (self.descriptor.dim_out,))[-1]
 
     @property
@@ -83,7 +83,7 @@ class Model:
 
     @property
     def fixed_bias(self) -> np.ndarray:
-        """Bias of each type where the settings fix it, else NaN.
+        """Bias of each type if fixed by the settings, else NaN.
 
         (ntypes, dim_out), in the unit of :attr:`output`.
         """
@@ -105,6 +105,6 @@ def init(model: Model, descriptor_seed: Seed, fitting_seed: Seed) -> Tree:
 
 
 def trainable_names(model: Model) -> Iterator[str]:
-    """Yield the dotted names of the parameters that training may change."""
+    """Yield the dotted names of the trainable parameters."""
     yield from (f"descriptor.{name}" for name in model.descriptor.trainable_names())
     yield from (f"fitting.{name}" for name in fit.trainable_names(model.fitting))

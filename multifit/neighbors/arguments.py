@@ -1,7 +1,7 @@
-"""Coordinates, cells and flags as people give them, as arrays of known type and shape.
+"""Coordinates, cells and flags as given by the user, as arrays of known type and shape.
 
-Values are not looked at here: :func:`multifit.neighbors.search.positions` refuses those that are
-not finite, and singular cells.
+Values are not checked here: :func:`multifit.neighbors.search.positions` rejects non-finite
+ones, and singular cells.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ..errors import DataError
 
 
 def numbers(name: str, value: Any, at: str = "") -> np.ndarray:
-    """Return the values as float64; ``at`` begins the message if they are no numbers.
+    """Return the values as float64; ``at`` starts the message if they are not numbers.
 
     Raises
     ------
     DataError
-        If they are no array of numbers.
+        If they are not an array of numbers.
     """
     try:
         return np.asarray(value, dtype=np.float64)
@@ -30,12 +30,12 @@ def numbers(name: str, value: Any, at: str = "") -> np.ndarray:
 
 
 def periodic(pbc: Any, at: str = "") -> np.ndarray:
-    """Return for each lattice vector if it repeats, (3,) bool, from one flag or three.
+    """Return True for each periodic lattice vector, (3,) bool, from one flag or three.
 
     Raises
     ------
     DataError
-        If there are neither one nor three, or they are no flags.
+        If there are not one or three, or they are not flags.
     """
     try:
         flags = np.asarray(pbc)
@@ -54,7 +54,7 @@ def arrays(
     Raises
     ------
     DataError
-        If a shape is another one, or numbers are none.
+        If a shape is wrong, or an array does not hold numbers.
     """
     at = f"{where}: " if where else ""
     x = numbers("the coordinates", coord, at)

@@ -1,8 +1,8 @@
-"""Pairs within a cutoff where atoms are dense: matrix products of blocks of atoms and what is near.
+"""Pairs within a cutoff where atoms are dense: matrix products of blocks of atoms and images.
 
 Squared distances of a block of atoms from all images around it are one product in float32, which
-is a hundred times cheaper a number than anything else, so that looking at fifteen times too many
-pays. A margin covers its rounding: more than the pairs asked for are found, never fewer.
+is a hundred times cheaper per number than anything else, so that testing fifteen times too many
+pays off. A margin covers its rounding: some pairs beyond the cutoff are found, and none is missed.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ import numpy as np
 
 from .cells import Images, occupied_layers, ranges
 
-#: Distances worked out in one product; more, and they leave the processor's cache.
+#: Distances computed in one product; more do not fit in the processor's cache.
 PRODUCT = 400_000
 
-#: Distances in one product that OpenBLAS works out in the thread that asks: its others, which spin,
-#: would take the cores from a training step that runs meanwhile.
+#: Distances in one product that OpenBLAS computes in the calling thread: its other threads, which
+#: spin, would take cores from a training step that runs at the same time.
 ALONE = 40_000
 
 #: Rounding of a squared distance in float32, in units of the largest squared length.
 ROUNDING = 4e-6
 
-#: Fewer atoms in a block than this, on average, and another search is quicker.
+#: With fewer atoms per block than this, on average, the other search is faster.
 FEW = 12
 
 
 def is_one_block(images: Images, rcut: float) -> bool:
-    """Return whether one product of all atoms and all images is small, and exact enough."""
+    """Return True if one product of all atoms and all images is small and accurate enough."""
     if images.home.size * images.atom.size > PRODUCT:
         return False
     return float(np.ptp(images.place, axis=1).max()) < 25.0 * rcut  # else float32 is too coarse
 
 
 def one_block(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return what :func:`block_pairs` does, where :func:`is_one_block`."""
+    """Return the result of :func:`block_pairs`, where :func:`is_one_block`."""
     everything = np.arange(images.atom.size)
     count, found = _near(images, images.home, everything, rcut)
     return np.repeat(np.arange(images.home.size, dtype=np.int32), count), found
 
 
 def block_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return all pairs of an atom and an image closer than the cutoff, and some a little farther.
+    """Return all pairs of an atom and an image closer than the cutoff, and some slightly farther.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def block_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray] | 
     Returns
     -------
     i, k
-        Atom and image, int32, (npairs,), sorted by (i, k); or None where atoms are so thinly
-        spread that it is not worth it.
+        Atom and image, int32, (npairs,), sorted by (i, k); or None where the density of atoms
+        is too low.
     """
     grid, size = occupied_layers(images.place.T, rcut * (1 + 1e-6), 2)
     blocks = grid[images.home] >> 1
@@ -84,7 +84,7 @@ def block_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray] | 
 
 
 def _candidates(key: np.ndarray, corner: np.ndarray, strides: np.ndarray) -> Iterator[np.ndarray]:
-    """Return for each block of 2³ grid cells the images in these and in the cells around them.
+    """Return for each block of 2³ grid cells the images in and around it.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _candidates(key: np.ndarray, corner: np.ndarray, strides: np.ndarray) -> Ite
 def _near(
     images: Images, here: np.ndarray, near: np.ndarray, rcut: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many of the images ``near`` are close to each of those ``here``, and which.
+    """Return the number of images ``near`` close to each of those ``here``, and their indices.
 
     An image is not close to itself. ``near`` is sorted and contains ``here``.
     """

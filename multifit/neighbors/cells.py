@@ -1,9 +1,9 @@
-"""Geometry of (partly) periodic cells, and pairs within a cutoff however atoms are spread.
+"""Geometry of (partly) periodic cells, and pairs within a cutoff for any distribution of atoms.
 
 The search replicates the atoms that lie within the cutoff of the cell, sorts atoms and replicas by
 the grid cell they fall into, and compares each atom with the replicas of the cells around its own.
 Only cells that hold an atom are stored, so memory grows with atoms and pairs, never with volume: a
-molecule that flew apart costs as little as an intact one.
+dissociated molecule costs as little as an intact one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Images:
     Components come first, because sums over rows of three are slow.
     """
 
-    atom: np.ndarray  #: whose image, int64, (nimages,)
+    atom: np.ndarray  #: atom of each image, int64, (nimages,)
     shift: np.ndarray  #: cells from the atom, int64, (3, nimages)
     place: np.ndarray  #: Å, (3, nimages)
     home: np.ndarray  #: the image that is the atom itself, (natoms,)
@@ -40,7 +40,7 @@ def complete_cell(cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:
     cell
         Lattice vectors as rows, Å, (3, 3); rows of open directions are not read.
     periodic
-        Which directions repeat, (3,) bool; their rows are linearly independent.
+        Flags of the periodic directions, (3,) bool; their rows are linearly independent.
     """
     full = np.eye(3)
     if periodic.any():
@@ -58,7 +58,7 @@ def heights(cell: np.ndarray) -> np.ndarray:
 def wrap(
     coord: np.ndarray, cell: np.ndarray, periodic: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the atoms moved into the cell, and by how many cells each was out.
+    """Return the atoms moved into the cell, and the number of cells that each was outside.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def wrap(
     cell
         A completed cell, Å, (3, 3).
     periodic
-        Which directions repeat, (3,) bool.
+        Flags of the periodic directions, (3,) bool.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def wrap(
 def occupied_layers(points: np.ndarray, width: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the grid cell of each point, and the size of the grid.
 
-    Empty layers wider than ``reach`` cells are cut out, so that the numbers stay small however far
+    Empty layers wider than ``reach`` cells are removed, so that the numbers stay small however far
     apart the points are; cells at most ``reach`` apart remain exactly as far apart. As many empty
     layers surround the points.
 
@@ -110,7 +110,7 @@ def occupied_grid(points: np.ndarray, width: float, reach: int) -> tuple[np.ndar
     Returns
     -------
     key, stride
-        int64, (npoints,) and (3,): the cell that lies (a, b, c) further on, each at most ``reach``,
+        int64, (npoints,) and (3,): the cell displaced by (a, b, c), each at most ``reach``,
         has the number key + (a, b, c) · stride.
     """
     grid, size = occupied_layers(points, width, reach)
@@ -128,7 +128,7 @@ def replicate(wrapped: np.ndarray, cell: np.ndarray, periodic: np.ndarray, rcut:
     cell
         A completed cell, Å, (3, 3).
     periodic
-        Which directions repeat, (3,) bool.
+        Flags of the periodic directions, (3,) bool.
     rcut
         Cutoff, Å.
     """
@@ -181,7 +181,7 @@ def cell_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray]:
         r = np.take(place, k, axis=0) - np.take(wrapped, i, axis=0)
         near = np.flatnonzero(np.einsum("ij,ij->i", r, r) < rcut * rcut)
         i, k = i[near], order[k[near]]
-        other = k != images.home[i]  # an atom is no neighbour of itself
+        other = k != images.home[i]  # an atom is not its own neighbour
         i, k = i[other], k[other]
         sort = np.argsort(i * images.atom.size + k)
         found.append((i[sort].astype(np.int32), k[sort].astype(np.int32)))

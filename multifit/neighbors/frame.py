@@ -1,7 +1,7 @@
-"""One frame and its neighbours, cut at ``sel``: what batches are put together from.
+"""One frame and its neighbours, cut at ``sel``: the unit that batches consist of.
 
 Pairs come from the package's own search (:func:`frame`, :mod:`multifit.neighbors.verlet`) or from a
-simulation engine (:mod:`multifit.neighbors.pairs`); :func:`frame_of_pairs` makes a frame of either.
+simulation engine (:mod:`multifit.neighbors.pairs`); :func:`frame_of_pairs` accepts both.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .search import Candidates, Measured, Positions, measured, positions, search
 
 
 class Columns(NamedTuple):
-    """Where the pairs of a table go: near ones and others have columns of their own."""
+    """Columns of the pairs of a table: near and other pairs have separate columns."""
 
-    near: np.ndarray  #: whether a pair is near, (npairs,)
-    col: np.ndarray  #: its place among the pairs of its centre that are near, or are not, (npairs,)
+    near: np.ndarray  #: True for near pairs, (npairs,)
+    col: np.ndarray  #: column of the pair among the near, or other, pairs of its centre, (npairs,)
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Columns that are needed for near pairs, and for the others."""
+        """Numbers of columns for near pairs, and for the others."""
         parts = (self.col[self.near], self.col[~self.near])
         return tuple(int(part.max(initial=-1)) + 1 for part in parts)  # type: ignore[return-value]
 
@@ -32,7 +32,7 @@ class PairTable(NamedTuple):
     """The pairs that end at atoms of one type, sorted by (i, j, shift): not by distance."""
 
     i: np.ndarray  #: the centre, (npairs,)
-    col: np.ndarray  #: the place of j among the neighbours of i, (npairs,)
+    col: np.ndarray  #: position of j among the neighbours of i, (npairs,)
     j: np.ndarray  #: the neighbour, (npairs,)
     rij: np.ndarray  #: Å, (npairs, 3); its transpose is contiguous
 
@@ -48,22 +48,22 @@ class PairTable(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame, ready to be put into a batch.
+    """One frame, ready to be added to a batch.
 
-    Pairs begin at its own atoms. They end at these or, in a part of a larger system, at ghosts,
+    Pairs start at its own atoms. They end at these or, in a part of a larger system, at ghosts,
     whose numbers follow those of the atoms.
     """
 
     atype: np.ndarray  #: (natoms,); −1 is a virtual atom
-    tables: dict[int, PairTable]  #: by the type of the neighbours; of those that occur
+    tables: dict[int, PairTable]  #: by the type of the neighbours, if present
     nearest: np.ndarray  #: smallest distance between two types in Å, ∞ for none, (ntypes, ntypes)
-    dropped: int = 0  #: pairs beyond ``sel``
+    dropped: int = 0  #: pairs left out because of ``sel``
     fullest: tuple[int, ...] = ()  #: the most neighbours of each type around one atom, uncut
     nghost: int = 0  #: ghosts at which pairs may end
 
     @property
     def nbytes(self) -> int:
-        """Memory that the tables hold, for caches."""
+        """Size of the tables in memory, for caches."""
         return sum(array.nbytes for table in self.tables.values() for array in table)
 
 
@@ -86,15 +86,15 @@ def frame(
     cell
         (3, 3) in Å, or None.
     atype
-        (natoms,); −1 is a virtual atom, which neither sees nor is seen.
+        (natoms,); −1 is a virtual atom, which has no pairs.
     rcut
-        The cut-off in Å.
+        Cutoff in Å.
     sel
-        The most neighbours of each type that count; the nearest do.
+        Maximum number of neighbours of each type; the nearest are kept.
     exclude_pairs
-        Pairs of types that do not see each other.
+        Pairs of types that do not interact.
     where
-        The frame's name in error messages.
+        Name of the frame in error messages.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def real_atoms(
     atype: np.ndarray,
     where: str = "",
 ) -> tuple[np.ndarray, np.ndarray, Positions]:
-    """Return the types, which atoms are not virtual, and these atoms."""
+    """Return the types, a mask of the real atoms, and their indices."""
     atype = np.asarray(atype, dtype=np.int64)
     real = np.flatnonzero(atype >= 0)
     if real.size < atype.size:
@@ -124,14 +124,14 @@ def real_atoms(
 def real_pairs(
     atoms: Positions, candidates: Candidates, real: np.ndarray, where: str = ""
 ) -> Iterator[Measured]:
-    """Return the vectors of candidates, with the numbers that real atoms have among all atoms.
+    """Return the vectors of candidates, with the indices of real atoms among all atoms.
 
     Parameters
     ----------
     atoms, candidates, where
         As for :func:`multifit.neighbors.search.measured`.
     real
-        Numbers of the atoms, (nreal,), ascending.
+        Indices of the real atoms, (nreal,), ascending.
     """
     found = measured(atoms, candidates, where)
     if not real.size or real[-1] == real.size - 1:
@@ -147,24 +147,24 @@ def frame_of_pairs(
     exclude_pairs: Sequence[tuple[int, int]] = (),
     natoms: int | None = None,
 ) -> Frame:
-    """Return the frame of given pairs: those within the cut-off, of which ``sel`` are kept.
+    """Return the frame of given pairs: those within the cutoff, of which ``sel`` are kept.
 
     Parameters
     ----------
     pairs
-        Part by part, sorted by centre, so that no centre is in two parts unless it ends one and
-        begins the next. Pairs beyond the cut-off may be among them, those of virtual atoms not.
+        Part by part, sorted by centre, so that two parts share at most the centre at their
+        boundary. Pairs beyond the cutoff are allowed, those of virtual atoms are not.
     atype
         Of the frame's atoms and then of its ghosts, (natoms + nghost,).
     rcut
-        The cut-off in Å.
+        Cutoff in Å.
     sel
-        The most neighbours of each type that count; the nearest do, and of two that are equally
-        far, the one that comes first.
+        Maximum number of neighbours of each type; the nearest are kept, and of two at equal
+        distance, the first.
     exclude_pairs
-        Pairs of types that do not see each other.
+        Pairs of types that do not interact.
     natoms
-        How many atoms are no ghosts; all if not given.
+        Number of atoms that are not ghosts; all by default.
     """
     natoms = len(atype) if natoms is None else natoms
     ntypes, kinds = len(sel), atype.astype(np.int16)
@@ -213,7 +213,7 @@ def _joined(parts: list[_Part]) -> _Part:
 
 
 def _rows(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the pairs of each centre begin, and how many it has."""
+    """Return the first pair of each centre, and the number of its pairs."""
     new = np.ones(i.size, dtype=bool)
     np.not_equal(i[1:], i[:-1], out=new[1:])
     first = np.flatnonzero(new)
@@ -223,13 +223,13 @@ def _rows(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _within(pairs: _Part, count: np.ndarray, sel: int) -> _Part:
     """Return the pairs without those of a centre that are farther than its ``sel`` nearest ones.
 
-    Of two that are equally far, the one that comes first is kept.
+    Of two at equal distance, the first is kept.
     """
     full = count > sel
     if not full.any():
         return pairs
     crowded = np.flatnonzero(np.repeat(full, count))
-    # Sorted by centre already: the places of a centre's pairs stay its own.
+    # Already sorted by centre: the places of a centre's pairs remain its own.
     order = np.lexsort((pairs[3][crowded], np.repeat(np.arange(count.size), count)[crowded]))
     rank = _columns(count[full])
     keep = np.ones(pairs[0].size, dtype=bool)

@@ -1,4 +1,4 @@
-"""Pairs that come from outside, as simulation engines list them: checked, and put in order."""
+"""Pairs given by simulation engines: checked and sorted."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def pair_list(rij: Any, i: Any, j: Any, nlocal: int, nall: int, hops: int = 1) -
     rij, i, j
         As in :class:`PairList`, of any precision.
     nlocal, nall
-        Number of local atoms, and of these and ghosts.
+        Number of local atoms, and of local atoms and ghosts together.
     hops
-        How many times a model looks from neighbours to their neighbours. With more than one,
-        ghosts have neighbours that count, and are centres, too.
+        Rounds of message passing of a model. With more than one, ghosts have relevant
+        neighbours, and are centres, too.
 
     Raises
     ------
     DataError
-        If shapes do not fit, an index is no integer or out of range, or a vector is not finite
+        If shapes do not fit, an index is not an integer or out of range, or a vector is not finite
         (which pair).
     """
     vectors = numbers("rij", rij)
@@ -58,7 +58,7 @@ def pair_list(rij: Any, i: Any, j: Any, nlocal: int, nall: int, hops: int = 1) -
 
 
 def _indices(name: str, given: Any, npairs: int, n: int, why: str) -> np.ndarray:
-    """Return integers that NumPy counts with, (npairs,), each at least 0 and below n."""
+    """Return integers that NumPy can index with, (npairs,), each at least 0 and below n."""
     try:
         index = np.asarray(given)
     except ValueError as exc:
@@ -83,18 +83,18 @@ def ordered(pairs: PairList, atoms: np.ndarray, natoms: int, nall: int) -> Itera
     pairs
         From :func:`pair_list`.
     atoms
-        The atoms and then the ghosts of a frame, as the pairs number them, (n,); pairs with any
+        The atoms and then the ghosts of a frame, as indices of the pairs, (n,); pairs with any
         other are left out.
     natoms
-        How many of them are centres.
+        Number of centres among them.
     nall
-        Atoms that the pairs number.
+        Number of atoms that the pairs refer to.
 
     Returns
     -------
     iterator
-        For :func:`multifit.neighbors.frame.frame_of_pairs`: i and j are places in ``atoms``. The
-        pairs of a centre stay in their order.
+        For :func:`multifit.neighbors.frame.frame_of_pairs`: i and j index ``atoms``. The order of
+        the pairs of a centre is kept.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def ordered(pairs: PairList, atoms: np.ndarray, natoms: int, nall: int) -> Itera
             known = np.flatnonzero(end >= 0)
             rows, centre, end = rows[known], centre[known], end[known]
         rij = np.ascontiguousarray(np.take(pairs.rij, rows, axis=0).T)
-        with np.errstate(over="ignore"):  # infinitely far away is beyond the cut-off
+        with np.errstate(over="ignore"):  # infinite distances are beyond the cutoff
             distance = np.sqrt(rij[0] * rij[0] + rij[1] * rij[1] + rij[2] * rij[2])
         if distance.min(initial=np.inf) < TOO_CLOSE:
             k = int(rows[distance.argmin()])
@@ -130,7 +130,7 @@ def ordered(pairs: PairList, atoms: np.ndarray, natoms: int, nall: int) -> Itera
 
 
 def _spans(counts: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Return the first and last + 1 of centres that have a bounded number of pairs together."""
+    """Return the first and last + 1 of centres, for a bounded number of pairs at once."""
     bound = np.cumsum(counts)
     first = 0
     while first < len(counts):

@@ -1,4 +1,4 @@
-"""The neighbours that a model asks for."""
+"""The neighbours required by a model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Requirements:
     Attributes
     ----------
     rcut
-        The cut-off in Å.
+        Cutoff in Å.
     sel
-        The most neighbours of each type that count; the nearest do.
+        Maximum number of neighbours of each type; the nearest are kept.
     hops
         Rounds of message passing: a descriptor depends on atoms within ``hops · rcut``.
     inner
-        Å; pairs nearer than this get columns of their own in the tables. 0 for no such columns.
+        Å; pairs nearer than this have separate columns in the tables. 0 for none.
     """
 
     rcut: float

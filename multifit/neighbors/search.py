@@ -1,9 +1,9 @@
 """Pairs of atoms within a cutoff, periodic images included.
 
-A search finds which pairs are close (:func:`search`), and then one formula says where they are
+A search finds the close pairs (:func:`search`), and then one formula computes their vectors
 (:func:`measured`), so that a list can be used again after the atoms have moved a little. Every pair
-is listed both ways, in an order that depends on nothing but atoms and images, so that a run can be
-repeated bit for bit.
+is listed both ways, in an order that depends only on atoms and images, so that runs are
+reproducible bit for bit.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from . import arguments
 from .blocks import block_pairs, is_one_block, one_block
 from .cells import cell_pairs, complete_cell, heights, occupied_grid, replicate, wrap
 
-#: Two atoms nearer than this are at the same place, Å.
+#: Two atoms nearer than this are considered to be at the same place, Å.
 TOO_CLOSE = 1e-6
 
-#: Atoms farther from the origin than this no longer have a position to 1e-6 Å in float64, Å.
+#: Beyond this distance from the origin, float64 does not resolve 1e-6 Å, Å.
 TOO_FAR = 1e10
 
 #: Neighbours per atom, or periodic images in reach, beyond which the unit of the cell is wrong.
@@ -32,7 +32,7 @@ TOO_MANY = 50_000, 1_000_000
 #: Atoms in a cube half a cutoff wide beyond which the unit of the coordinates is wrong.
 TOO_DENSE = 2000
 
-#: Pairs measured at once, so that what belongs to them stays in the processor's cache.
+#: Pairs measured at once, so that their data fit in the processor's cache.
 CHUNK = 32_768
 
 
@@ -61,17 +61,17 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Positions:
-    """Where atoms are, checked, and moved into the cell."""
+    """Positions of atoms, checked and moved into the cell."""
 
     coord: np.ndarray  #: in the cell along periodic directions, Å, (natoms, 3)
-    lag: np.ndarray  #: cells by which each atom was out, int64, (natoms, 3)
+    lag: np.ndarray  #: cells by which each atom was outside, int64, (natoms, 3)
     cell: np.ndarray  #: open rows replaced by unit vectors normal to the others, Å, (3, 3)
     periodic: np.ndarray  #: (3,) bool
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs that may be close: which atoms, and across how many cells; sorted by (i, j, shift).
+    """Pairs that may be close: atoms and the cells between them; sorted by (i, j, shift).
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Candidates:
         Centre and neighbour, int32, (npairs,).
     code
         The shift between two atoms in the cell as a number, int32, (npairs,): its digits are
-        shift + reach, the last one counts by one.
+        shift + reach, the last one least significant.
     reach
         Largest shift in each direction, int64, (3,).
     """
@@ -91,7 +91,7 @@ class Candidates:
 
     @property
     def strides(self) -> np.ndarray:
-        """What one cell more in each direction adds to the code, int64, (3,)."""
+        """Increments of the code per cell in each direction, int64, (3,)."""
         _, y, z = 2 * self.reach + 1
         return np.array([y * z, z, 1], dtype=np.int64)
 
@@ -102,7 +102,7 @@ class Candidates:
 
 
 class Measured(NamedTuple):
-    """A part of the candidates; those beyond the cutoff are among them."""
+    """A part of the candidates, including those beyond the cutoff."""
 
     i: np.ndarray  #: int64, (n,)
     j: np.ndarray  #: int64, (n,)
@@ -128,11 +128,11 @@ def find_pairs(
         Lattice vectors as rows, Å, (3, 3), of any shape and handedness, or None. Rows of open
         directions are not read.
     pbc
-        Whether the cell repeats, one bool or three.
+        True if the cell is periodic, one bool or three.
     rcut
         Cutoff, Å; may exceed half the cell. Distances are strictly smaller.
     where
-        What the atoms are, for messages: ``"system data/a, frame 3"``.
+        Name of the atoms in messages: ``"system data/a, frame 3"``.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def positions(
     Parameters
     ----------
     coord, cell, pbc, where
-        As for :func:`find_pairs`, of the right shapes already; only the values are checked.
+        As for :func:`find_pairs`, already of the right shapes; only the values are checked.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def positions(
 
 
 def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
-    """Return all pairs closer than the cutoff and some that are not, both ways.
+    """Return all pairs closer than the cutoff and some slightly farther, both ways.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
         return Candidates(none, none, none, np.zeros(3, dtype=np.int64))
     _check_size(len(x), box, atoms.periodic, rcut, at)
     _check_density(x, rcut, at)
-    # A search rounds in its own way: look a little farther, and let one formula decide.
+    # Searches differ in rounding: use a slightly larger cutoff, and let one formula decide.
     rcut += 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
     images = replicate(x, box, atoms.periodic, rcut)
     if is_one_block(images, rcut):
@@ -213,7 +213,7 @@ def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
     if reach.any():
         digits = (images.shift + reach[:, None]) * found.strides[:, None]
         code = (digits[0] + digits[1] + digits[2]).astype(np.int32)
-        np.take(code, k, out=found.code, mode="clip")  # not "raise", which would take a copy
+        np.take(code, k, out=found.code, mode="clip")  # not "raise", which would make a copy
     return found
 
 
@@ -251,7 +251,7 @@ def _translations(atoms: Positions, reach: np.ndarray) -> np.ndarray:
     return np.asarray((table + s[2] * c[:, None, None, None]).reshape(3, -1))
 
 
-# ------------------------------------------------------------------------------- what was given
+# ------------------------------------------------------------------------------ checks of inputs
 
 
 def _checked_cutoff(rcut: float, at: str) -> float:
@@ -266,7 +266,7 @@ def _checked_cutoff(rcut: float, at: str) -> float:
 
 
 def _check_coord(x: np.ndarray, at: str) -> None:
-    """Refuse coordinates that are not finite or absurdly far out."""
+    """Raise an error for coordinates that are not finite or absurdly far out."""
     bad = np.flatnonzero(~(np.abs(x) <= TOO_FAR).all(axis=1))
     if bad.size:
         atom = x[bad[0]]
@@ -304,7 +304,7 @@ def _checked_cell(cell: np.ndarray | None, periodic: np.ndarray, at: str) -> np.
 
 
 def _check_size(natoms: int, box: np.ndarray, periodic: np.ndarray, rcut: float, at: str) -> None:
-    """Refuse a cell so small or flat that the list of pairs would not fit into memory."""
+    """Raise an error if the list of pairs of a small or flat cell would not fit into memory."""
     images = float(np.prod(1.0 + 2.0 * rcut / heights(box)[periodic]))
     volume = abs(float(np.linalg.det(box)))
     neighbours = natoms * 4.19 * rcut**3 / volume if periodic.all() else 0.0
@@ -317,7 +317,7 @@ def _check_size(natoms: int, box: np.ndarray, periodic: np.ndarray, rcut: float,
 
 
 def _check_density(wrapped: np.ndarray, rcut: float, at: str) -> None:
-    """Refuse atoms so dense that the list of pairs would not fit into memory."""
+    """Raise an error if atoms are so dense that the list of pairs would not fit into memory."""
     if len(wrapped) <= TOO_DENSE:
         return
     key, _ = occupied_grid(wrapped, max(0.5 * rcut, TOO_CLOSE), 0)
@@ -333,7 +333,7 @@ def _check_density(wrapped: np.ndarray, rcut: float, at: str) -> None:
 def _refuse_closest(
     atoms: Positions, candidates: Candidates, k: int, distance: np.ndarray, where: str
 ) -> None:
-    """Refuse two atoms at the same place, where forces have no direction."""
+    """Raise an error for two atoms at the same place, where forces have no direction."""
     i, j = int(candidates.i[k]), int(candidates.j[k])
     shift = candidates.shift(candidates.code[k : k + 1])[0] + atoms.lag[i] - atoms.lag[j]
     through = ", one of them through a periodic image" if shift.any() else ""

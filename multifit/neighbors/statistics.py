@@ -1,4 +1,4 @@
-"""What surrounds the atoms of data systems: the shortest distance, the most neighbours."""
+"""Neighbour statistics of data systems: the shortest distance, the most neighbours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ..data import Snapshot, System, parameters, snapshot
 from .search import find_pairs
 
-#: Frames that are read at once.
+#: Frames read at once.
 FRAMES = 64
 
 
@@ -23,11 +23,11 @@ class NeighborStatistics:
     fullest
         The most neighbours of each type around one atom, (ntypes,).
     around
-        Which atom has so many, and where; empty for a type that is nobody's neighbour.
+        An atom with so many, and its frame; empty for a type that is never a neighbour.
     distance
-        The shortest in Å; infinite where no two atoms are within the cut-off.
+        Shortest in Å; infinite if no two atoms are within the cutoff.
     closest
-        Which two atoms are so close, and where; empty where no two are within the cut-off.
+        The two closest atoms, and their frame; empty if no two are within the cutoff.
     """
 
     fullest: tuple[int, ...]
@@ -42,23 +42,23 @@ def neighbor_statistics(
     on_frames: Callable[[int], None] | None = None,
     masked: bool = False,
 ) -> NeighborStatistics:
-    """Return what surrounds the atoms in all frames of one system or more.
+    """Return neighbour statistics over all frames of the given systems.
 
     Parameters
     ----------
     systems
-        With one ``type_map`` for all.
+        With a common ``type_map``.
     rcut
-        The cut-off in Å.
+        Cutoff in Å.
     on_frames
-        Called with the number of frames that are done since the last call.
+        Called with the number of frames processed since the last call.
     masked
-        Whether ``aparam`` tells which atoms are real (``use_aparam_as_mask``).
+        True if ``aparam`` marks real atoms (``use_aparam_as_mask``).
 
     Raises
     ------
     DataError
-        If a frame can not be read, or two of its atoms are at the same place.
+        If a frame cannot be read, or two of its atoms are at the same place.
     """
     names = systems[0].type_map
     found = NeighborStatistics((0,) * len(names), ("",) * len(names))
@@ -79,7 +79,7 @@ def neighbor_statistics(
 def _with(
     found: NeighborStatistics, names: Sequence[str], frame: Snapshot, rcut: float
 ) -> NeighborStatistics:
-    """Return what was found before, or this frame's where that is more."""
+    """Return the previous statistics, updated by this frame."""
     real = np.flatnonzero(frame.atype >= 0)
     kinds, ntypes = frame.atype[real], len(names)
     pairs = find_pairs(frame.coord[real], frame.cell, frame.pbc, rcut, where=frame.where)

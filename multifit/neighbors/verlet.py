@@ -1,4 +1,4 @@
-"""Neighbours along a trajectory: one search serves until atoms have moved by half a skin."""
+"""Neighbours along a trajectory: a list is reused until atoms have moved by half a skin."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from .frame import Frame, frame_of_pairs, real_atoms, real_pairs
 from .search import Candidates, Positions, search
 
-#: Cells by which the shift between two atoms changes at most when both cross a face of the cell.
+#: Largest change of the shift between two atoms when both cross a face of the cell, in cells.
 CROSSINGS = 2
 
 
 @dataclass(frozen=True)
 class _Search:
-    """What was found, and where."""
+    """The result of a search, and the positions it was made for."""
 
-    reach: float  #: how far was searched, Å
+    reach: float  #: range of the search, Å
     atype: np.ndarray
     atoms: Positions
     found: Candidates
 
     def again(self, atype: np.ndarray, atoms: Positions, rcut: float) -> Candidates | None:
-        """Return the pairs that may be close now, or None where others may be, too."""
+        """Return the pairs that may be close now, or None if the list may be incomplete."""
         before = self.atoms
         if not np.array_equal(atype, self.atype):
             return None
@@ -46,7 +46,7 @@ class _Search:
             return None
         if not crossed.any():
             return self.found
-        # An atom that went through a face is now the image beyond the opposite one.
+        # An atom that crossed a face is now the image beyond the opposite one.
         step = (crossed.astype(np.int64) @ self.found.strides).astype(np.int32)
         code = self.found.code + np.take(step, self.found.i)
         code -= np.take(step, self.found.j)
@@ -54,7 +54,7 @@ class _Search:
 
 
 def _with_room(found: Candidates, atoms: Positions) -> Candidates:
-    """Return the same pairs, with codes that have room for shifts of atoms that leave the cell."""
+    """Return the same pairs, with codes that allow for shifts of atoms that leave the cell."""
     wider = replace(found, reach=found.reach + CROSSINGS * atoms.periodic)
     every = found.shift(np.arange(np.prod(2 * found.reach + 1)))
     code = ((every + wider.reach) @ wider.strides).astype(np.int32)
@@ -65,22 +65,22 @@ def _with_room(found: Candidates, atoms: Positions) -> Candidates:
 class VerletList:
     """The frames of a trajectory, equal to those of :func:`multifit.neighbors.frame.frame`.
 
-    Pairs are searched as far as ``rcut + skin``, and the list is used again as long as no pair that
-    is not in it can be closer than ``rcut``: types, periodicity and the number of atoms are as they
-    were, and, with u the farthest that an atom has moved relative to the cell and F what the cell
-    was deformed by since the search, ‖F⁻¹‖ (rcut + 2 u) < rcut + skin. In a fixed cell this is
+    Pairs are searched up to ``rcut + skin``, and the list is reused as long as no pair outside it
+    can be closer than ``rcut``: types, periodicity and the number of atoms are unchanged,
+    and, with u the largest displacement of an atom relative to the cell and F the deformation
+    of the cell since the search, ‖F⁻¹‖ (rcut + 2 u) < rcut + skin. In a fixed cell this is
     u < skin/2. Atoms may leave the cell, and the caller may or may not move them back.
 
     Parameters
     ----------
     rcut
-        The cut-off in Å.
+        Cutoff in Å.
     sel
-        The most neighbours of each type that count; the nearest do.
+        Maximum number of neighbours of each type; the nearest are kept.
     exclude_pairs
-        Pairs of types that do not see each other.
+        Pairs of types that do not interact.
     skin
-        How much farther than the cut-off is searched, in Å.
+        Distance added to the cutoff in the search, in Å.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class VerletList:
     exclude_pairs: Sequence[tuple[int, int]] = ()
     skin: float = 1.0
     searches: int = field(default=0, init=False)  #: frames for which pairs were searched
-    reuses: int = field(default=0, init=False)  #: frames for which they were not
+    reuses: int = field(default=0, init=False)  #: frames for which the list was reused
     _last: _Search | None = field(default=None, init=False, repr=False)
 
     def frame(
@@ -117,7 +117,7 @@ class VerletList:
         atype, real, atoms = real_atoms(coord, cell, pbc, atype, where)
         pairs = self._last.again(atype, atoms, self.rcut) if self._last else None
         if pairs is None:
-            self._last = None  # nothing is kept of a frame that is refused
+            self._last = None  # nothing is kept of an invalid frame
             found = _with_room(search(atoms, self.rcut + self.skin, where), atoms)
             self._last = _Search(self.rcut + self.skin, atype.copy(), atoms, found)
             self.searches += 1

@@ -33,7 +33,7 @@ Array = Any  #: an array of whichever framework runs
 #: act(xp, x) → (y, slope): y = φ(x), and slope() computes φ′(x), reusing y; both shaped like x.
 Activation: TypeAlias = Callable[[Any, Array], tuple[Array, Callable[[], Array]]]
 
-#: Where ``silut`` and ``custom_silu`` leave silu when the name carries no threshold.
+#: End of silu in ``silut`` and ``custom_silu`` if the name has no threshold.
 DEFAULT_THRESHOLD = 3.0
 
 _GELU_SCALE = math.sqrt(2.0 / math.pi)
@@ -41,7 +41,7 @@ _GELU_CUBIC = 0.044715
 
 
 def _minus_abs(xp: Any, x: Array) -> Array:
-    """Return −|x|, whose exponential can not overflow and whose derivative at 0 is −1, not 0."""
+    """Return −|x|, whose exponential cannot overflow and whose derivative at 0 is −1, not 0."""
     return xp.where(x < 0.0, x, -x)
 
 
@@ -133,7 +133,7 @@ NAMES: tuple[str, ...] = (*_PLAIN, *_WITH_THRESHOLD)
 
 
 def activation(name: str) -> Activation:
-    """Return the activation of that name as a function act(xp, x) → (φ(x), slope).
+    """Return the activation with that name as a function act(xp, x) → (φ(x), slope).
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ def activation(name: str) -> Activation:
     -------
     Activation
         Called with an Array-API namespace and an array x of any shape, it gives φ(x) and a function
-        without arguments that computes φ′(x) when it is wanted; both have the shape and dtype of x.
+        without arguments that computes φ′(x) on demand; both have the shape and dtype of x.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def activation(name: str) -> Activation:
 
 
 def _threshold(name: str, text: str) -> float:
-    """Return the number behind the colon of ``name``."""
+    """Return the number after the colon of ``name``."""
     try:
         value = float(text)
     except ValueError:

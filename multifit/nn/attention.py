@@ -19,7 +19,7 @@ Array = Any
 
 
 def softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
-    """Return eˣ divided by its sum along an axis; all numbers have to be finite."""
+    """Return eˣ divided by its sum along an axis; all numbers must be finite."""
     # A shift does not change the result, so the largest logit needs no derivative.
     e = xp.exp(x - xp.max(constant(x), axis=axis, keepdims=True))
     return e / xp.sum(e, axis=axis, keepdims=True)

@@ -166,7 +166,7 @@ def init_network(network: Network, seed: Seed) -> Tree:
 
 
 def trainable_names(network: Network) -> Iterator[str]:
-    """Yield the dotted names of the parameters that training may change."""
+    """Yield the dotted names of the trainable parameters."""
     for k, layer in enumerate(network.layers):
         if layer.trainable:
             names = ["w"] + ["b"] * layer.bias + ["idt"] * layer.timestep

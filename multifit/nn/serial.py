@@ -1,4 +1,4 @@
-"""Networks in the form that DeePMD-kit's model files give them."""
+"""Networks in the form of DeePMD-kit's model files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..files import check_version
 from ..tree import Tree, numbered, numbered_values
 from .networks import Layer, Network
 
-#: The versions that we read; the last one is the one that we write.
+#: Supported versions; the last one is written.
 VERSIONS = {
     "Layer": range(1, 3),
     "EmbeddingNetwork": range(1, 3),
@@ -23,7 +23,7 @@ VERSIONS = {
 
 
 def layer_to_dict(layer: Layer, params: Tree) -> dict[str, Any]:
-    """Return one layer as model files hold it."""
+    """Return one layer in the form of model files."""
     return {
         "@class": "Layer",
         "@version": 2,

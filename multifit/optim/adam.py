@@ -8,8 +8,8 @@ r"""Adam and AdamW, gradient clipping and moving averages, as functions of flat 
 
 where λ is AdamW's; Adam adds λθ to the gradient g instead.
 
-Where a framework has a kernel for all of that it is taken: it passes over such large arrays once.
-Else parameters and moments are updated with operators such as ``*=``, which compilers fuse.
+If a framework has a kernel for all of this, it is used: it reads such large arrays only once.
+Otherwise parameters and moments are updated with operators such as ``*=``, which compilers fuse.
 
 Sources: Kingma & Ba, arXiv:1412.6980; Loshchilov & Hutter, arXiv:1711.05101 (λ, AdamW).
 """
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 Kernel = Callable[[Array, Array, Array, Array, Step], None]
 
 
-#: One update of one number, by which :func:`is_usable` tries a kernel: x, g, m and v.
+#: One update of one number, for testing kernels in :func:`is_usable`: x, g, m and v.
 _TRIAL = (1.0, 0.5, 0.25, 0.0625)
 _TRIAL_STEP = Step(rate=0.125, beta1=0.75, beta2=0.5, epsilon=0.25)
 
@@ -51,10 +51,10 @@ def is_usable(
     asarray: Callable[[np.ndarray], Array],
     to_numpy: Callable[[Array], np.ndarray],
 ) -> bool:
-    """Return whether a kernel runs and updates a number as :data:`Kernel` says.
+    """Return True if a kernel runs and updates a number as :data:`Kernel` specifies.
 
-    Kernels are private functions of frameworks, which another version may lack or may call
-    otherwise; then the update of this module serves.
+    Kernels are private functions of frameworks, and may be missing or renamed in other versions;
+    then the update of this module is used.
     """
     x, g, m, v = _TRIAL
     rate, beta1, beta2, epsilon = _TRIAL_STEP
@@ -65,7 +65,7 @@ def is_usable(
             one, slope, *moments = (asarray(np.full(3, value, dtype=dtype)) for value in _TRIAL)
             kernel(one, slope, moments[0], moments[1], _TRIAL_STEP)
             got = np.stack([to_numpy(array) for array in (one, *moments)])
-        except Exception:  # a function that has changed raises anything
+        except Exception:  # a changed function can raise anything
             return False
         if not np.allclose(got, want[:, None], rtol=1e-5, atol=0.0):
             return False
@@ -128,9 +128,9 @@ def update(
     lr, correction1, correction2
         The learning rate and :meth:`Adam.corrections`, as 0-d arrays so that nothing recompiles.
     apply
-        0-d; all stays as it was where this is false. Not for arrays that can be changed.
+        0-d; if false, nothing changes. Not for arrays that can be modified in place.
     kernel
-        What does the update in the arrays that are given, if the framework has it.
+        The framework's in-place update, if it has one.
     """
     if config.max_norm > 0:
         grads = clip(xp, grads, config.max_norm)

@@ -25,7 +25,7 @@ from ..errors import ConfigError, did_you_mean
 #: ``stop_lr`` when the input gives neither it nor ``stop_lr_ratio``.
 DEFAULT_STOP_LR = 5e-8
 
-#: ``decay_steps`` of the ``exp`` schedule when the input does not say.
+#: Default ``decay_steps`` of the ``exp`` schedule.
 DEFAULT_DECAY_STEPS = 5000
 
 #: The smallest ``stop_lr`` from which a decay rate is computed (its logarithm is needed).
@@ -94,7 +94,7 @@ def _wsd(t: int, *, start: float, stop: float, stable: int, steps: int, rule: st
 
 
 def learning_rate(settings: Mapping[str, Any], numb_steps: int) -> LearningRate:
-    """Return the schedule that the ``learning_rate`` section of an input asks for.
+    """Return the schedule of the ``learning_rate`` section of an input.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def learning_rate(settings: Mapping[str, Any], numb_steps: int) -> LearningRate:
 
 
 def _require(condition: bool, key: str, value: object, what: str) -> None:
-    """Raise a ConfigError that says what ``learning_rate/key`` must do, unless it does."""
+    """Raise a ConfigError with the requirement on ``learning_rate/key``, unless it holds."""
     if not condition:
         raise ConfigError(f"learning_rate/{key} is {value}; it must {what}")
 

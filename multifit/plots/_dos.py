@@ -25,17 +25,17 @@ WIDTH, HEIGHT = 4.2, 2.7
 #: Colours of labels and of predictions.
 LABEL, PREDICTION = "0.35", "C0"
 
-#: Letters of a system's name that fit above a panel.
+#: Maximum number of letters of a system's name above a panel.
 LETTERS = 34
 
-#: How much of a panel is left free for the error, above the curves.
+#: Fraction of a panel left free for the error, above the curves.
 HEADROOM = 0.22
 
 UNIT, SUM_UNIT = "states/eV", "Σ states/eV"
 
 
 def abscissa(model: Model) -> tuple[Array, str]:
-    """Return where the components are (numb_dos,) and what that is: energies, or just numbers."""
+    """Return the positions of the components (numb_dos,) and their name: energies or numbers."""
     if model.grid is None:
         return np.arange(model.fitting.dim_out), "component of the DOS"
     if model.grid.fermi_aligned:
@@ -77,7 +77,7 @@ def _draw(
 
 
 def _mark(axes: Any, spectrum: Spectrum) -> None:
-    """Draw the Fermi levels that are known and within the panel."""
+    """Draw the known Fermi levels within the panel."""
     left, right = axes.get_xlim()
     marks = (
         (spectrum.label_fermi, LABEL, "--", "Fermi level (label)"),
@@ -89,7 +89,7 @@ def _mark(axes: Any, spectrum: Spectrum) -> None:
 
 
 def names_of(spectra: Sequence[Spectrum]) -> list[str]:
-    """Return the name of each frame, short enough to stand above a panel."""
+    """Return the name of each frame, shortened to fit above a panel."""
     _, names = short_names([each.system for each in spectra])
     short = [name if len(name) <= LETTERS else f"…{name[1 - LETTERS :]}" for name in names]
     return [f"{name}, frame {each.frame}" for name, each in zip(short, spectra, strict=True)]
@@ -134,7 +134,7 @@ def _draw_frames(figure: Any, model: Model, chosen: Mapping[str, Spectrum]) -> N
 
 
 def _legend(figure: Any, panels: Any) -> None:
-    """Say below rows of panels what their lines are, each once."""
+    """Add a legend of the lines below rows of panels."""
     found = {
         name: line
         for axes in panels.ravel()
@@ -151,12 +151,12 @@ def _legend(figure: Any, panels: Any) -> None:
 
 
 def _present(chunk: Chunk) -> list[int]:
-    """Return the types of which a frame has atoms."""
+    """Return the types of the atoms of a frame."""
     return [int(a) for a in np.unique(chunk.atype[0]) if a >= 0]
 
 
 def _arrangement(panels: int) -> tuple[int, int]:
-    """Return how many panels are beside and below each other."""
+    """Return the numbers of panels below and beside each other."""
     across = 3 if panels <= 3 else 4
     return across, math.ceil(panels / across)
 

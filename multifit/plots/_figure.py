@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from ..evaluation.predictions import Chunk
     from ..inference.potential import Potential
 
-#: Endings of the formats that figures are written in.
+#: File extensions of figures.
 FORMATS = ("png", "pdf", "svg")
 
-#: Dots for an inch, where a format has any.
+#: Dots per inch, if a format has any.
 DPI = 120
 
 
@@ -30,7 +30,7 @@ class Plot(Protocol):
     shows_atoms: ClassVar[bool]  #: True if single atoms can be drawn
 
     def required(self, atoms: bool) -> tuple[str, ...]:
-        """Return the labels that one system must have, those of atoms included if wanted."""
+        """Return the labels required of a system, including atomic ones on request."""
 
     def add(self, system: System, chunk: Chunk) -> None:
         """Add some frames of a system."""
@@ -39,11 +39,11 @@ class Plot(Protocol):
         """Draw into two panels."""
 
     def figure(self, again: tuple[Potential, Sequence[System]] | None = None) -> Any:
-        """Return a figure, also with atoms of a frame if it can be predicted once more."""
+        """Return a figure, also with atoms of a frame if it can be predicted again."""
 
 
 def check_path(path: Path) -> None:
-    """Raise if a figure cannot be written there.
+    """Raise if a figure cannot be written to the path.
 
     Raises
     ------
@@ -64,15 +64,15 @@ def check_path(path: Path) -> None:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of so many inches, in which nothing overlaps."""
-    # Figure itself, not pyplot: quicker to import, and no window system is asked for.
+    """Return an empty figure of this size in inches, without overlaps."""
+    # Figure itself, not pyplot: faster to import, and without a window system.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def write_error(axes: Any, rmse: float, unit: str) -> None:
-    """Write an error into the upper left corner of a panel, readable whatever is there."""
+    """Write an error into the upper left corner of a panel, readable on any background."""
     axes.text(
         0.03,
         0.95,
@@ -85,12 +85,12 @@ def write_error(axes: Any, rmse: float, unit: str) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write a figure, whose format the path's ending chooses; what was there stays until then.
+    """Write a figure in the format of the path's extension; an old file is replaced at the end.
 
     Raises
     ------
     DataError
-        If that is not possible.
+        If that fails.
     """
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=DPI, format=path.suffix.removeprefix("."))

@@ -15,7 +15,7 @@ from ..models import Model
 from ..outputs import quantities
 from ._figure import new_figure, write_error
 
-#: How many intervals the axes of labels and predictions have at most.
+#: Maximum number of intervals on the axes of labels and predictions.
 TICKS = 4
 
 #: Inches of a panel.
@@ -28,7 +28,7 @@ class Parity:
     Parameters
     ----------
     model
-        The model that predicts.
+        The model.
     """
 
     shows_atoms: ClassVar[bool] = False
@@ -38,7 +38,7 @@ class Parity:
         self._pairs: dict[str, list[np.ndarray]] = {key: [] for key, _ in self.panels}
 
     def required(self, atoms: bool) -> tuple[str, ...]:
-        """Return the labels without which nothing can be drawn: a panel may be empty."""
+        """Return the labels of which at least one is required: a panel may be empty."""
         del atoms
         return ()
 
@@ -70,7 +70,7 @@ class Parity:
 
 
 def draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> None:
-    """Draw labels and predictions (2, n) as points beside the line that they should be on."""
+    """Draw labels and predictions (2, n) as points beside the diagonal."""
     axes.set(xlabel=f"label, {unit}", ylabel=f"prediction, {unit}", title=title)
     if not pairs:
         axes.text(0.5, 0.5, "no labels", transform=axes.transAxes, ha="center")
@@ -82,5 +82,5 @@ def draw_parity(axes: Any, pairs: list[np.ndarray], title: str, unit: str) -> No
     rmse = float(np.sqrt(np.mean((label - prediction) ** 2)))
     write_error(axes, rmse, unit)
     axes.ticklabel_format(useOffset=False)
-    # Energies per atom have many digits: more ticks would run into each other.
+    # Energies per atom have many digits: more ticks would overlap.
     axes.locator_params(nbins=TICKS)

@@ -1,4 +1,4 @@
-"""Densities of states (DOS) of frames that stand for all, predicted and as labels."""
+"""Densities of states (DOS) of representative frames, predicted and as labels."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Spectrum:
 
 @dataclass
 class Spectra:
-    """The DOS of all frames that were compared; in single precision, enough for a picture."""
+    """The DOS of all compared frames; in single precision, which is enough for a picture."""
 
     model: Model
     frames: list[Spectrum] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Spectra:
             )
 
     def median(self) -> Spectrum | None:
-        """Return the frame that as many are better as are worse than, by the error of the DOS."""
+        """Return the median frame by the error of the DOS."""
         ranked = self._ranked()
         return ranked[(len(ranked) - 1) // 2] if ranked else None
 
@@ -111,7 +111,7 @@ class Spectra:
     def _atoms(self, potential: Potential, systems: Sequence[System]) -> tuple[str, Chunk]:
         """Return the name and the content of the median frame of those with labels of atoms.
 
-        It is predicted once more: to keep the atoms of all frames would take much memory.
+        It is predicted again: keeping the atoms of all frames would take much memory.
         """
         key = self.model.output.atomic.label
         having = {system.name: system for system in systems if key in system.labels}

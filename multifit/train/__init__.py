@@ -1,6 +1,6 @@
 """Training: from ``input.json`` to a model file.
 
-The folders import one another only downwards in this list:
+Each folder imports only folders below it in this list:
 
 - ``loop``: the whole run (``train``) and its loop over steps
 - ``start``: the first state of a run, and the objects that the loop uses

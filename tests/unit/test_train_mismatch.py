@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from _cases import build
 
+from multifit.descriptors.se_e2_r import SeE2R
 from multifit.dos import Grid, even_grid
 from multifit.errors import TrainingError
-from multifit.train.start.mismatch import require_same
+from multifit.train.start.mismatch import differences, require_same
 
 
 def test_long_lists_are_shown_whole_unless_they_are_energies() -> None:

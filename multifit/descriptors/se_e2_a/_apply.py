@@ -1,4 +1,4 @@
-"""Descriptors of all atoms of a batch, and the way back from them to the pair vectors."""
+"""Descriptors of all atoms of a batch, and their pullback to the pair vectors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def apply(
     known: Tree,
     basis: Tree | None = None,
 ) -> tuple[Descriptors, Callable[[Descriptors], Array]]:
-    """Return the descriptors of N atoms that lie in the order of their types, and their pullback.
+    """Return the descriptors of N atoms sorted by type, and their pullback.
 
     Parameters
     ----------
     counts
-        Type of the centres → how many there are, as in :func:`multifit.descriptors.geometry`.
+        Type of the centres → their number, as in :func:`multifit.descriptors.geometry`.
     known
-        What that returns.
+        The result of that function.
     basis
         ``near`` and ``far`` from :func:`.._chebyshev.chebyshev_basis`, as arrays of xp: the
         embedding nets are then evaluated at their nodes and interpolated; without it, at every
@@ -44,7 +44,7 @@ def apply(
     D
         For each type its atoms' descriptors, (n, M·axis_neuron).
     pullback
-        D̄ → ∂/∂r_ij (N, 3, Σk), for the tables as :func:`multifit.descriptors.join` puts them.
+        D̄ → ∂/∂r_ij (N, 3, Σk), for the tables as in :func:`multifit.descriptors.join`.
     """
     rows = spans(counts)
     if basis is None:

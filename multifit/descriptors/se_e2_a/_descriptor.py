@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Array = Any
 
-#: Version of the form in files.
+#: Version of the file format.
 VERSION = 2
 
 
@@ -64,7 +64,7 @@ class SeE2A(RadialDescriptor):
     @classmethod
     def section(cls) -> type[SeE2ASection]:
         """Return the class of its section of ``input.json``."""
-        from ._section import SeE2ASection  # pydantic takes a while
+        from ._section import SeE2ASection  # pydantic takes a while to import
 
         return SeE2ASection
 
@@ -127,5 +127,5 @@ class SeE2A(RadialDescriptor):
         return config, serial.parameters(config, node)
 
     def _described(self) -> str:
-        """Return what ``multifit show`` adds to the line of the embedding nets."""
+        """Return the additions of ``multifit show`` to the line of the embedding nets."""
         return f", axis_neuron {self.axis_neuron}"

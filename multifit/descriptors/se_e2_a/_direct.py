@@ -1,4 +1,4 @@
-"""The embedding net at every pair: the definition, and the reference for what is faster."""
+"""The embedding net at every pair: the definition, and the reference for faster methods."""
 
 from __future__ import annotations
 

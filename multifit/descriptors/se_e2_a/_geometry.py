@@ -1,22 +1,22 @@
-r"""What the descriptor needs to know of the neighbours: nothing of it depends on a network.
+r"""The geometry of the neighbours, as the descriptor needs it: independent of the networks.
 
-It is computed once for a batch, outside of what is differentiated, and for frames that come again
-once in a run. For N atoms and P slots for pairs, the tables of all types of neighbours side by
+It is computed once per batch, outside the differentiated function, and once per run for frames that
+recur. For N atoms and P slots for pairs, with the tables of all types of neighbours side by
 side, it is a tree of
 
 ===================== ===================== =====================================================
 key                   shape                 what it is
 ===================== ===================== =====================================================
-``rij``, ``index``    (N, 3, P), (N, P)     the pairs, if there are any, as all that follows
+``rij``, ``index``    (N, 3, P), (N, P)     the pairs; absent, like all below, if there are none
 ``rows``              (N, 4, P)             R̃
 ``factors``                                 of :func:`~._environment.to_vectors`
-``widths.b``          (k,)                  the columns of type b; the values mean nothing
+``widths.b``          (k,)                  the columns of type b; the values are not used
 ``series.b.z.cheb``   (N, K, k)             T(x) of the pairs of type b in zone z
 ``series.b.z.factor`` (N, 8, 1)             ∂R̃/∂R and ∂x/∂s = 2/(s₁ − s₀), by turns, four of each
 ``moments.a``         (4n, ΣK)              A of the atoms of type a, over all of ``series``
 ===================== ===================== =====================================================
 
-of which the last three are there only with a basis for the series.
+of which the last three exist only with a basis for the series.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def geometry(
     tables: Mapping[str, Table],
     basis: Tree | None = None,
 ) -> Tree:
-    """Return what is to be known of the neighbours of N atoms.
+    """Return the geometry of the neighbours of N atoms.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ def geometry(
     atype
         (N,) integers.
     counts
-        How many atoms of each type that occurs, in order.
+        Number of atoms of each present type, in order.
     tables
-        For each neighbour type that occurs, under its number: ``rij`` (N, 3, k) in Å, ``mask`` and
-        ``index`` (N, k). Slots of ``sel`` that a table lacks count as empty, those that it has too
-        many as not there. With ``near`` (m,) the first m columns are those of near pairs.
+        For each present neighbour type, under its number: ``rij`` (N, 3, k) in Å, ``mask`` and
+        ``index`` (N, k). Slots of ``sel`` missing from a table count as empty, those in excess
+        as absent. With ``near`` (m,) the first m columns are those of near pairs.
     basis
         ``near`` and ``far`` from :func:`.._chebyshev.chebyshev_basis`, as arrays of xp.
     """
@@ -84,7 +84,7 @@ def _pairs(
     deviation: Array,
     columns: Spans,
 ) -> tuple[Tree, Array]:
-    """Return the part that every embedding needs, and s (N, P)."""
+    """Return the part common to all evaluations, and s (N, P)."""
     pairs = join(xp, tables)
     raw, factors = local_frames(xp, config.environment, pairs["rij"], pairs["mask"])
     parts = [
@@ -115,7 +115,7 @@ def _series(
     mean: Array,
     deviation: Array,
 ) -> Tree:
-    """Return the part that series need."""
+    """Return the part for series."""
     moments: list[Array] = []
     made: dict[str, Tree] = {}
     for each in parts:
@@ -123,7 +123,7 @@ def _series(
         start, reach = (xp.take(own[key], atype, axis=0)[:, b, None] for key in ("start", "reach"))
         stretch, sigma = 2.0 / (reach - start), deviation[:, b, :, None]
         by_x = xp.broadcast_to(stretch[:, :, None], sigma.shape)
-        # The order of what a product with C and its derivative returns: by turns.
+        # In the order of the product with C and its derivative: alternating.
         factor = xp.reshape(xp.stack([1.0 / sigma, by_x], axis=2), (sigma.shape[0], 8, 1))
         entry: Tree = {"factor": factor}
         sums = []

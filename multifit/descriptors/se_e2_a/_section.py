@@ -12,7 +12,7 @@ from .._rules import AXIS_RULES
 
 
 class SeE2ASection(t.RadialSection):
-    """How the surroundings of an atom become numbers: the smooth two-body embedding se_e2_a."""
+    """The smooth two-body embedding se_e2_a, which describes the environment of an atom."""
 
     key_aliases: ClassVar[dict[str, str]] = {"n_axis_neuron": "axis_neuron"}
     can_vanish: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Embedding by series: few large matrix products, none of which is of a pair with a net."""
+"""Embedding by series: a few large matrix products, without evaluating a net for each pair."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Bars = tuple[Array, Array]  #: derivatives by R₀ (N, P) and by the other rows 
 
 
 class _Part(NamedTuple):
-    """Neighbours of one type in one zone: K rows of C, and of A the columns."""
+    """Neighbours of one type in one zone: K rows of C, and columns of A."""
 
     neighbour: int
     zone: str
@@ -73,7 +73,7 @@ def _parts(made: Tree) -> list[_Part]:
 
 
 def _rows_bar(xp: Any, basis: Tree, geometry: Tree, parts: list[_Part], bars: Array) -> Bars:
-    """Return the derivatives by R from Ā and Ā Dᵀ, by turns, (N, 8, ΣK)."""
+    """Return the derivatives by R from Ā and Ā Dᵀ, alternating, (N, 8, ΣK)."""
     found, start = [], 0
     for part in parts:
         stop = start + basis[part.zone]["nodes"].shape[0]
@@ -91,7 +91,7 @@ def _rows_bar(xp: Any, basis: Tree, geometry: Tree, parts: list[_Part], bars: Ar
 def _stacked(
     xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Spans, parts: list[_Part]
 ) -> dict[int, tuple[Array, Array]]:
-    """Return C and D C for each type a of centres, (ΣK, M), those of all parts below each other."""
+    """Return C and D C for each type a of centres, (ΣK, M), all parts stacked."""
     found: dict[tuple[int, int, str], tuple[Array, Array]] = {}
     for index, zone, keys in _users(config, rows, parts):
         own = basis[zone]
@@ -111,7 +111,7 @@ def _stacked(
 def _users(
     config: SeE2A, rows: Spans, parts: list[_Part]
 ) -> list[tuple[int, str, list[tuple[int, int]]]]:
-    """Return which pairs of types use each net in each zone."""
+    """Return the pairs of types that use each net in each zone."""
     users: dict[tuple[int, str], list[tuple[int, int]]] = {}
     for a in rows:
         for part in parts:

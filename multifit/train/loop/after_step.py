@@ -1,4 +1,4 @@
-"""Display, validation and checkpoints after a step, where they are due."""
+"""Display, validation and checkpoints due after a step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Metrics = dict[str, float]
 
 
 def after_step(loop: LoopObjects, number: int, task: Task, metrics: Metrics, lr: float) -> bool:
-    """Show, validate and write what is due after a step; return whether to stop early.
+    """Show, validate and write everything due after a step; return True to stop early.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _named(loop: LoopObjects, held_out: dict[str, Metrics]) -> Metrics | None:
 
 
 def _save(loop: LoopObjects) -> bool:
-    """Write a checkpoint and, if it is, the best one; return whether to stop early."""
+    """Write a checkpoint and, if it is the best one, a copy; return True to stop early."""
     run, training, span = loop.run, loop.run.setup.config.training, loop.recorder.span
     state = run.state
     require_finite(run)
@@ -107,7 +107,7 @@ def _score(loop: LoopObjects) -> float:
 
 
 def _is_best(score: float, best: float | None) -> bool:
-    """Return True if a validation error is below all before; NaN is none and never the best."""
+    """Return True if a validation error is below all before; NaN is never the best."""
     return not math.isnan(score) and (best is None or math.isnan(best) or score < best)
 
 

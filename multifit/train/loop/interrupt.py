@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: it finishes its step and writes a checkpoint first."""
+"""Signals that stop a run: it finishes its step and writes a checkpoint first."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-#: signal → exit code, of the signals that the system has: SIGUSR1 is not on Windows. 75 tells queue
-#: systems that the job may be started again.
+#: signal → exit code, for the available signals: Windows has no SIGUSR1. 75 tells queue
+#: systems that the job may be restarted.
 EXIT_CODES = {
     signal.Signals[name]: code
     for name, code in {"SIGINT": 130, "SIGTERM": 75, "SIGUSR1": 75}.items()
     if name in signal.Signals.__members__
 }
 
-#: Seconds in which a second signal is taken for the first one: people press Ctrl-C twice.
+#: Seconds in which a second signal counts as the first one: Ctrl-C may be pressed twice.
 PATIENCE = 1.0
 
 NOTICE = "stopping after this step, with a checkpoint; once more to end at once"
@@ -29,7 +29,7 @@ class Interrupt:
     Parameters
     ----------
     quiet
-        True if the first one is not answered on stderr.
+        True if the first one is not acknowledged on stderr.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -39,17 +39,17 @@ class Interrupt:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        """Take over the signals; only the main thread of a process can."""
+        """Install the signal handlers; only possible in the main thread."""
         if threading.current_thread() is threading.main_thread():
             for number in EXIT_CODES:
                 self._before[number] = signal.signal(number, self._notice)
         return self
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
-        """Note the first signal, or give a later one to whom it was for before.
+        """Note the first signal, or pass a later one to its previous handler.
 
         Python calls this between two bytecodes: while a framework compiles or computes in one
-        call, signals wait for its end, and so does the answer.
+        call, signals wait for its end, and so does the acknowledgement.
         """
         if self.exit_code is None:
             self.exit_code = EXIT_CODES[signal.Signals(number)]
@@ -70,19 +70,19 @@ class Interrupt:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the signals back; where one was noted, not before the next that counts.
+        """Restore the handlers; after a signal, not before the next one that counts.
 
-        The checkpoint may be written, and the process at its end, before the second of two quick
-        ones comes.
+        The checkpoint may be written, and the process finished, before the second of two quick
+        signals arrives.
         """
         if self.exit_code is None or value is not None:
             self._restore()
 
 
 def _answer() -> None:
-    """Write to stderr, past Python's streams: what was interrupted may be writing to one."""
+    """Write to stderr, bypassing Python's streams: the interrupted code may be writing to one."""
     try:
-        # The line that the terminal shows has ^C and perhaps a bar in it.
+        # The terminal's line contains ^C and possibly a bar.
         os.write(2, f"\n{NOTICE}\n".encode() if os.isatty(2) else f"{NOTICE}\n".encode())
-    except OSError:  # nobody listens; the run stops all the same
+    except OSError:  # nobody reads it; the run stops anyway
         return

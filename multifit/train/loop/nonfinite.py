@@ -1,4 +1,4 @@
-"""Errors for a loss or parameters that are not finite, naming the frames and what is kept."""
+"""Errors for a loss or parameters that are not finite, naming the frames and the files kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..validation.validate import MetricEvaluator
 
 
 def require_finite(run: Run) -> None:
-    """Raise TrainingError unless all parameters are finite, so that only good ones are written."""
+    """Raise TrainingError unless all parameters are finite, so that only valid ones are written."""
     if _finite(run):
         return
     training = run.setup.config.training

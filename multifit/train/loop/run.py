@@ -14,7 +14,7 @@ from .after_step import after_step
 from .interrupt import Interrupt
 from .nonfinite import raise_nonfinite
 
-#: Steps after which the series of the embedding nets is looked at again; it is cheap.
+#: Steps between checks of the series of the embedding nets; a check is cheap.
 SERIES_CHECK = 10
 
 
@@ -24,7 +24,7 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     Parameters
     ----------
     began
-        When the command was given, by :func:`time.monotonic`.
+        Start time of the command, by :func:`time.monotonic`.
     """
     run, display, span = loop.run, loop.display, loop.recorder.span
     after = run.state.step
@@ -70,15 +70,15 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
             trainable, moments, found = step.call(
                 trainable, frozen, moments, prepared.batch, prepared.label, values
             )
-        if loop.recorder.on:  # what is read first waits for a device that works by itself
+        if loop.recorder.on:  # the first read waits for an asynchronous device
             with span("wait for the device"):
                 backend.to_numpy(found["rmse"])
         with span("read the metrics"):
             metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
-    # The old ones are gone; the new ones are the same if the loss is not finite.
+    # The old ones are deleted; the new ones are the same if the loss is not finite.
     run.update(trainable, moments)
     if not math.isfinite(metrics["rmse"]):
-        loop.inputs.close()  # its thread uses the same tables as what follows
+        loop.inputs.close()  # its thread uses the same tables as the following code
         raise_nonfinite(run, step.task, prepared.work, number)
     run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
@@ -89,6 +89,6 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
 
 
 def _stop(run: Run, display: Display, code: int) -> int:
-    """Write a checkpoint after a signal, and say how to go on."""
+    """Write a checkpoint after a signal, and print how to resume."""
     display.say(f"interrupted at step {run.state.step}; continue with --restart {run.save()}")
     return code

@@ -1,4 +1,4 @@
-"""A whole run: set up, begin, loop, finish."""
+"""A whole run: setup, start, loop, end."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def train(
     output
         The folder to write into.
     start
-        What to start from.
+        File to start from.
     began
-        When the command was given, by :func:`time.monotonic`; now if not given.
+        Start time of the command, by :func:`time.monotonic`; by default now.
     profile
-        True to take the times of all that a run does, to print them, and to write the timeline
+        True to measure the time of all parts of a run, print it, and write the timeline
         ``profile.json``; the parts of a step are compiled and measured after the run.
 
     Raises
     ------
     ConfigError, DataError, TrainingError, FileFormatError
-        With one sentence for the user; nothing that was there before is lost.
+        With one sentence for the user; no existing file is lost.
     """
     require_all(config, backend)
     began = time.monotonic() if began is None else began
@@ -110,7 +110,7 @@ def _is_left(run: Run, display: Display) -> bool:
 
 
 def _make_folders(output: Path, config: Config) -> None:
-    """Make the folders that are written into, and clear them of what a killed run left."""
+    """Create the output folders, and remove leftovers of a killed run."""
     for folder in (output, (output / config.training.save_ckpt).parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from ...console.words import counted
 
 @dataclass(frozen=True)
 class Floor:
-    """The matrix products of the fitting nets alone: nothing that trains them does without."""
+    """The matrix products of the fitting nets alone, which are needed in any training."""
 
     passes: int  #: products with each matrix of weights
     operations: float  #: floating-point operations
@@ -20,7 +20,7 @@ class Floor:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Medians in seconds: of computations each of which does a bit more than that before it."""
+    """Medians in seconds, of computations that each include the one before."""
 
     atoms: int
     calls: int
@@ -42,7 +42,7 @@ class Breakdown:
         return table
 
     def notes(self) -> list[str]:
-        """Return how this was measured, and the time of the matrix products alone."""
+        """Return a description of the measurement, and the time of the matrix products alone."""
         floor, whole = self.floor, self.stages[-1][1]
         measured = (
             f"medians of {self.calls} calls on the last batch ({counted(self.atoms, 'atom')})"

@@ -18,12 +18,12 @@ from .recorder import BATCH, BESIDE, MAIN, STEP, Part, Recorder
 
 FILE = "profile.json"
 
-#: The name of the time of an outermost span that is in none of those within it.
+#: Name of the time of an outermost span outside its inner spans.
 REST = "other"
 
 
 def check_file(config: Config, output: Path) -> None:
-    """Raise if the profile can not be written, before the run and not after it."""
+    """Raise if the profile cannot be written, before the run starts."""
     if config.training.disp_file == FILE:
         raise ConfigError(
             f"training.disp_file is {FILE!r}, which is also the name of the profile; choose another"
@@ -63,7 +63,7 @@ def write_profile(
 
 
 def with_rest(parts: Sequence[Part], top: str) -> list[Part]:
-    """Return the parts of an outermost span and what is left of it, and then itself.
+    """Return the parts of an outermost span and its remainder, and then the span itself.
 
     The totals of those directly within it, the rest included, sum up to its own.
     """
@@ -102,7 +102,7 @@ def once(recorder: Recorder) -> list[str]:
 
 
 def _table_of_steps(groups: list[tuple[str, list[Part]]]) -> Any:
-    """Return the table; percentages are of what a step takes on the average."""
+    """Return the table; percentages are relative to the mean time of a step."""
     whole = groups[0][1][-1]
     table = plain_table(f"where the time of {counted(whole.calls, 'step')} went")
     table.add_column("", no_wrap=True)

@@ -1,4 +1,4 @@
-"""A recorder of where a run's time goes: named spans of time, nested, in one thread or in two."""
+"""A recorder of the time of a run: named spans of time, nested, in one thread or in two."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import NamedTuple
 #: The names of a span and of those around it, from the outside to the inside.
 SpanPath = tuple[str, ...]
 
-#: So many spans of each thread are kept for the timeline; the sums are of all.
+#: Maximum number of spans of each thread in the timeline; the sums are over all.
 EVENTS = 10_000
 
 #: The threads, as the timeline calls them.
 MAIN, BESIDE = "training", "preparing batches"
 
-#: The outermost spans: one turn of the loop, and the next batch meanwhile.
+#: The outermost spans: one iteration of the loop, and the next batch meanwhile.
 STEP, BATCH = "step", "batch"
 
 _NOTHING = contextlib.nullcontext()
@@ -33,7 +33,7 @@ class Event(NamedTuple):
     name: str
     began: float
     seconds: float
-    number: int  #: which one of its name the outermost span is, from 1
+    number: int  #: index among outermost spans of the same name, from 1
 
 
 @dataclass
@@ -53,7 +53,7 @@ class _Track:
     numbers: dict[str, int] = field(default_factory=dict)
     number: int = 0  #: of the outermost span that is open
     pending: list[tuple[SpanPath, float]] = field(default_factory=list)
-    warm_up: bool = False  #: whether what is open compiles something
+    warm_up: bool = False  #: True if an open span compiles something
     steady: dict[SpanPath, array[float]] = field(default_factory=dict)
     apart: dict[SpanPath, array[float]] = field(default_factory=dict)
 
@@ -89,10 +89,10 @@ class Part(NamedTuple):
 
 
 class Recorder:
-    """Takes the times of spans; where it is off, a span costs no more than a function call.
+    """Recorder of spans; if it is off, a span costs no more than a function call.
 
-    An outermost span in which something is compiled, and the first one of each name, are kept
-    apart from the others: they say nothing about those that follow.
+    An outermost span that includes a compilation, and the first one of each name, are kept
+    separately: they are not representative.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Recorder:
         self.on = on
         self._clock, self._zero = clock, clock()
         self._tracks = {threading.get_ident(): _Track(MAIN)}
-        self.compiled: list[str] = []  #: what was compiled, in this order
+        self.compiled: list[str] = []  #: names of compiled functions, in order
 
     def span(self, name: str) -> AbstractContextManager[None]:
         """Return a context whose time is recorded under this name, within that around it."""
@@ -139,7 +139,7 @@ class Recorder:
         thread
             :data:`MAIN` or :data:`BESIDE`.
         steady
-            True for the spans that are like the ones to come, False for those kept apart.
+            True for representative spans, False for those kept separately.
         """
         sums: dict[SpanPath, array[float]] = {}
         for track in self._tracks.values():
@@ -156,7 +156,7 @@ class Recorder:
 
 
 def _children(parts: list[Part], path: SpanPath) -> list[Part]:
-    """Return the parts of a span, in the order in which they came first."""
+    """Return the parts of a span, in the order of their first occurrence."""
     return [part for part in parts if part.path[:-1] == path]
 
 
@@ -166,5 +166,5 @@ def _below(parts: list[Part], top: Part) -> list[Part]:
     return [top, *within]
 
 
-#: Records nothing.
+#: A recorder that records nothing.
 OFF = Recorder(on=False)

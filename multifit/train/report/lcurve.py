@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from ...errors import ConfigError, TrainingError
 from ...files._atomic import write_atomically
 
-#: DeePMD-kit prints 3 digits; with 11 two runs can be compared.
+#: DeePMD-kit prints 3 digits; with 11, runs can be compared.
 _NUMBER = "{:18.10e}"
 _NOTE = "# If there is no available reference data, rmse_*_{val,trn} will print nan\n"
 
@@ -23,18 +23,18 @@ def header(names: Sequence[str], validation: bool) -> str:
 
 
 class LearningCurve:
-    """The file, one line for each display; continued by a restart.
+    """The file, with one line for each display; continued by a restart.
 
     Parameters
     ----------
     path
         The file.
     names
-        The metrics, as ``metric_names`` of the loss orders them.
+        The metrics, in the order of ``metric_names`` of the loss.
     validation
         True if there are validation columns.
     after
-        Lines of an earlier run up to this step are kept; 0 begins a new file. A file with other
+        Lines of an earlier run up to this step are kept; 0 starts a new file. A file with other
         columns is kept whole, under a name that ends in ``.old``.
     """
 
@@ -81,20 +81,20 @@ class LearningCurve:
 
     def close(self) -> None:
         """Close the file."""
-        # All lines were flushed when they were written; one that failed has been complained about.
+        # All lines were flushed when written; errors have already been reported.
         with contextlib.suppress(OSError):
             self._file.close()
 
 
 def rewrite(path: Path, text: str) -> None:
-    """Replace the text of a file in one step: what was there stays until the new text is on disk.
+    """Replace the text of a file atomically: the old text stays until the new one is on disk.
 
     Raises
     ------
     FileFormatError
         If the text cannot be written; the file is unchanged.
     OSError
-        If it is a device or a pipe, which takes text and has none, and does not take this.
+        If it is a device or a pipe, whose text cannot be replaced, and writing fails.
     """
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8") as device:
@@ -138,7 +138,7 @@ def tensorboard(folder: Path) -> Any:
     ConfigError
         If tensorboardX is not installed.
     TrainingError
-        If the folder can not be made.
+        If the folder cannot be created.
     """
     try:
         from tensorboardX import SummaryWriter

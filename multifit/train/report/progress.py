@@ -60,11 +60,11 @@ class Display:
     steps
         Steps of the whole run.
     done
-        Steps done before, by the run that is continued.
+        Steps already done by the run that is continued.
     quiet
         True if nothing is printed.
     timings
-        True if the pace and the time that remains are shown.
+        True to show the pace and the remaining time.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Display:
         self._spent: list[float] = []
         self._began, self._steps, self._pace = 0.0, 0, ""
         self._compiling, self._new = False, False
-        self.compiled: Counter[str] = Counter()  #: how often what was compiled
+        self.compiled: Counter[str] = Counter()  #: number of compilations by name
         self._bar = Progress(
             TextColumn("[bold]{task.completed}[/]/{task.total}"),
             BarColumn(bar_width=10),
@@ -107,31 +107,31 @@ class Display:
         self._bar.stop()
 
     def compiling(self, what: str, natoms: int, in_step: bool = True) -> None:
-        """Say that a compiler comes next, which may take longer than a thousand steps.
+        """Announce a compilation, which may take longer than a thousand steps.
 
         Parameters
         ----------
         what
-            What is compiled.
+            Name of the compiled function.
         natoms
-            For batches of so many atoms.
+            Number of atoms in a batch.
         in_step
-            True if the time of the next step holds the compiler's.
+            True if the time of the next step includes the compilation.
         """
         self.say(f"compiling {what} for {natoms} atom{'s' * (natoms != 1)} …")
         self.compiled[what] += 1
         self._compiling = self._compiling or in_step
-        # Every run compiles at its beginning; only more of it tells what may be to come.
+        # Every run compiles at its start; only further compilations indicate more to come.
         self._new = self._new or self._steps > 1 or (in_step and self._steps > 0)
 
     def step(self, step: int, seconds: float) -> None:
-        """Move the bar after a step that took so long."""
+        """Advance the bar after a step of this duration."""
         if not self._steps:
             self._began = time.monotonic() - seconds
         self._steps += 1
         if not self._compiling:
             self._spent.append(seconds)
-            # The last few, of which the one that waited is an exception.
+            # The last few, to exclude a single slow one.
             self._pace = f"{statistics.median(self._spent[-9:]) * 1e3:.1f} ms/step"
         self._compiling = False
         self._bar.update(self._task, completed=step, speed=self._pace if self.timings else "")
@@ -144,7 +144,7 @@ class Display:
         lr: float,
         task: str = "",
     ) -> None:
-        """Print a line with errors, speed and the time that remains."""
+        """Print a line with errors, speed and the remaining time."""
         errors = f"{task} trn {describe(training)}".lstrip()
         if validation is not None:
             errors += f"  val {describe(validation)}"
@@ -163,11 +163,11 @@ class Display:
         """Return the speed since the last line, and the time that remains."""
         pace, each = "", 0.0
         if self._spent:
-            # The median: a step that waits for the disk says nothing about the next.
+            # The median: a step that waits for the disk is not representative.
             each = statistics.median(self._spent)
             pace = f"  {each * 1e3:.1f} ms/step"
         if self._new:
-            # Shapes are still new, and more will be: what compiling them takes counts too.
+            # New shapes are still occurring: include the time to compile them.
             each = (time.monotonic() - self._began) / self._steps
         return f"{pace}  {duration(each * (self.steps - step))} left" if each else ""
 

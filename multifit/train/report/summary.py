@@ -26,13 +26,13 @@ from .plot import save_training_plot
 if TYPE_CHECKING:
     from ...console.tables import Row
 
-#: How many frames of a system the final table and plot are made from.
+#: Frames of a system used in the final table and plot.
 FRAMES = 200
 
-#: And its Hessians, which take much longer.
+#: Frames for Hessians, which take much longer.
 HESSIANS = 8
 
-#: How many quantities fit beside each other.
+#: Maximum number of quantities side by side.
 PER_TABLE = 3
 
 #: A note below the final table of errors.
@@ -42,12 +42,12 @@ SHIFTS = "the shifts of shift_agnostic are of the loss and of lcurve.out only"
 def final_errors(
     potential: Potential, systems: Sequence[System], found: Plot, loss: LossConfig
 ) -> list[Row]:
-    """Return (name, frames, errors) for each system, with the Hessian's if that was fitted.
+    """Return (name, frames, errors) for each system, with the Hessian's if it was fitted.
 
     Parameters
     ----------
     found
-        Takes predictions and labels for the plot.
+        Receives predictions and labels for the plot.
     """
     rows = []
     for system in systems:
@@ -64,7 +64,7 @@ def final_errors(
 
 
 def columns(rows: Sequence[Row], output: str, loss: LossConfig) -> list[tuple[str, ...]]:
-    """Return the quantities of each table: those that were fitted or have labels, in threes.
+    """Return the quantities of each table: those fitted or with labels, in threes.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def summarize(setup: Setup, task: Task, params: Tree, output: Path, console: Con
     model, loss, data = task.model, task.loss, task.data
     used = data.training if data.validation is None else data.validation
     what = task.titled("training data" if data.validation is None else "validation data")
-    # Where shapes are compiled this takes longer than the steps of a short run.
+    # With compiled shapes this takes longer than the steps of a short run.
     console.print(f"evaluating the model on the {what} …", highlight=False)
     found: Plot = model.output.plot(model)
     rows = final_errors(potential(setup, task, params), used.source.systems, found, loss)

@@ -1,1 +1,1 @@
-"""From an input file and data to a run that can start."""
+"""Preparation of a run from an input file and data."""

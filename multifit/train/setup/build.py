@@ -17,17 +17,17 @@ from ...loss import DosLossConfig, EnergyLossConfig, LossConfig, huber_deltas
 def build_model(
     config: Config, type_map: Sequence[str], sel: tuple[int, ...], grid: dos.Grid | None = None
 ) -> mdl.Model:
-    """Return the settings of the model that the input describes.
+    """Return the settings of the model in the input.
 
     Parameters
     ----------
     grid
-        The energies of a density of states, where they are known.
+        Energies of a density of states, if known.
 
     Raises
     ------
     ConfigError
-        If ``sel`` has not one number for each type.
+        If the length of ``sel`` is not the number of types.
     """
     if len(sel) != len(type_map):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Checkpoints on the disk: their names, and which of them are kept."""
+"""Checkpoints on disk: their names, and removal of old ones."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def prune(folder: Path, prefix: str, keep: int) -> None:
 
 
 def set_aside(folder: Path, prefix: str, step: int) -> None:
-    """Add ``.old`` to the names of checkpoints of later steps than this one.
+    """Add ``.old`` to the names of checkpoints later than this step.
 
-    They belong to a run that was given up. Otherwise :func:`prune` would remove this run's as the
+    They belong to an abandoned run. Otherwise :func:`prune` would remove this run's as the
     older ones, and a restart from the newest would continue the wrong run.
     """
     for later, path in existing(folder, prefix):

@@ -1,4 +1,4 @@
-"""The energies at which a run fits densities of states, and the notes on them."""
+"""The energies of densities of states in a run, and the notes on them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ...data import DOS_LABELS, System, where
 from ...errors import ConfigError, DataError
 from ...outputs import OUTPUTS
 
-#: Frames of each system whose number of electrons is looked at.
+#: Frames of each system whose number of electrons is checked.
 FRAMES = 8
 
-#: The part of its largest value that a density of states may have where it begins.
+#: Largest value of a density of states at its start, relative to its maximum.
 BEGINNING = 0.01
 
 
@@ -35,8 +35,8 @@ def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Gri
     Raises
     ------
     ConfigError
-        If the file of energies is missing or does not go with the input, or the number of
-        electrons is given and nothing tells the energies.
+        If the file of energies is missing or does not fit the input, or the number of
+        electrons is given without energies.
     """
     section = config.model.fitting_net
     if not OUTPUTS[section.var_name].has_grid:
@@ -53,7 +53,7 @@ def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Gri
     else:
         common = dos.common_energies(systems)
         if common is not None and len(common) != section.numb_dos:
-            return None  # there are as many labels as energies, which is refused when they are seen
+            return None  # the number of labels equals that of energies, which is checked later
         energies = None if common is None else tuple(common.tolist())
     if energies is not None:
         return dos.Grid(tuple(energies), section.fermi_aligned, section.electrons)
@@ -67,7 +67,7 @@ def build_grid(config: Config, systems: Sequence[System], base: Path) -> dos.Gri
 
 
 def about_grid(config: Config, model: mdl.Model, systems: Sequence[System]) -> list[str]:
-    """Return at which energies the model gives densities of states, in a sentence, or nothing."""
+    """Return a sentence about the energies of the model's densities of states, or nothing."""
     grid, section = model.grid, config.model.fitting_net
     if not model.output.has_grid:
         return []
@@ -94,9 +94,9 @@ def about_grid(config: Config, model: mdl.Model, systems: Sequence[System]) -> l
 
 
 def _doubts(model: mdl.Model, systems: Sequence[System]) -> list[str]:
-    """Return what speaks in the labels against the number of electrons, in a sentence, or nothing.
+    """Return a sentence if the labels contradict the number of electrons, or nothing.
 
-    The first frames of each system are looked at.
+    The first frames of each system are checked.
     """
     grid, label = model.grid, model.output.label
     assert grid is not None

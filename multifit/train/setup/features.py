@@ -1,4 +1,4 @@
-"""The features of the support matrix that an input asks for."""
+"""The features of the support matrix that an input requires."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...config import Config
 
 
 def require_all(config: Config, backend: Backend) -> None:
-    """Raise unless the backend has all that a training run needs; called before data are read.
+    """Raise unless the backend supports a training run; called before data are read.
 
     Raises
     ------

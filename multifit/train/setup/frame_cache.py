@@ -1,4 +1,4 @@
-"""The frames of a source that are kept between steps, and the memory that they may take."""
+"""The frames of a source kept between steps, and the limit on their memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ...neighbors.frame import Frame
 
-#: Memory in bytes for frames whose neighbours are known; the oldest are dropped first.
+#: Memory in bytes for frames with neighbours; the oldest are dropped first.
 TABLES = 1 << 30
 
 Key = tuple[int, int]  #: system, frame
@@ -17,9 +17,9 @@ Key = tuple[int, int]  #: system, frame
 
 @dataclass
 class FrameCache:
-    """Frames, each either with its tables of neighbours or as the batch made of it alone.
+    """Frames, each either with its tables of neighbours or as a batch of one.
 
-    A batch of one frame comes again in the next epoch, and nothing else needs its tables then.
+    A batch of one frame recurs in the next epoch, and its tables are then not needed.
     Threads may share the object.
     """
 
@@ -30,7 +30,7 @@ class FrameCache:
     _lock: Lock = field(default_factory=Lock)
 
     def frame(self, key: Key) -> Frame | None:
-        """Return a frame with its tables if it is kept."""
+        """Return a frame with its tables if it is in the cache."""
         with self._lock:
             known = self._tables.get(key)
             if known is not None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-#: What a run may take where the system does not tell how much memory is free, in bytes.
+#: Limit for a run if the free memory is unknown, in bytes.
 UNKNOWN = 32 << 30
 
-#: Where Linux says how much memory is free.
+#: Linux's file with the free memory.
 MEMINFO = Path("/proc/meminfo")
 
 
 def available() -> int:
-    """Return how many bytes of memory are free, or :data:`UNKNOWN`."""
+    """Return the free memory in bytes, or :data:`UNKNOWN`."""
     try:
         lines = MEMINFO.read_text(encoding="ascii").splitlines()
         sizes = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]

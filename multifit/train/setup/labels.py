@@ -1,4 +1,4 @@
-"""Labels of the loss: checks that the data have them, and arrays in the order of a batch."""
+"""Labels of the loss: checks against the data, and arrays in the order of a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...neighbors.frame import Frame
 def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None:
     """Raise if no term has its labels anywhere in the data, or a label has another size.
 
-    Hessians take so long that a term of them without labels is refused, and not just off.
+    Hessians are so expensive that a term of them without labels is an error, and not just off.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None
         )
     if "drdq" not in loss.labels:
         return
-    *_, given = loss.axes("drdq", natoms=0)  # whatever the number of atoms
+    *_, given = loss.axes("drdq", natoms=0)  # for any number of atoms
     for system in systems:
         found = system.ndof.get("drdq", given)
         if found != given:
@@ -57,7 +57,7 @@ def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None
 
 
 def _other_terms(systems: Sequence[System], loss: LossConfig) -> str:
-    """Return which labels the data have instead, with the prefactors that would fit them."""
+    """Return alternative labels in the data, with the prefactors that would fit them."""
     found: dict[str, str] = {}
     for name, term in loss.table.items():
         if any({term.label, *term.more} <= system.labels for system in systems):
@@ -67,12 +67,12 @@ def _other_terms(systems: Sequence[System], loss: LossConfig) -> str:
 
 
 def missing(kind: str, systems: Sequence[System], loss: LossConfig) -> Iterator[str]:
-    """Yield a sentence for each label that some systems lack, with what follows from it.
+    """Yield a sentence for each label missing from some systems, with the consequences.
 
     Parameters
     ----------
     kind
-        What goes before the names of the systems, such as ``"the validation data "``.
+        Words before the names of the systems, such as ``"the validation data "``.
     """
     for label in loss.labels:
         without = [system for system in systems if label not in system.labels]
@@ -103,16 +103,16 @@ def as_batch(
     ready: Sequence[Frame],
     layout: Layout,
 ) -> dict[str, np.ndarray]:
-    """Return the labels of some frames and for each ``find_<label>``, whether the data have it.
+    """Return the labels of some frames, and ``find_<label>`` = 1 for those in the data, else 0.
 
     Parameters
     ----------
     frames
-        Which frames of the system, (n,).
+        Indices of frames of the system, (n,).
     arrays
-        What the system has of them.
+        Arrays of the system for them.
     ready, layout
-        The frames as the batch holds them, and where it has their atoms.
+        The frames in the form of the batch, and the places of their atoms.
     """
     nframes, label = len(frames), {}
     real = np.stack([frame.atype >= 0 for frame in ready])
@@ -127,7 +127,7 @@ def as_batch(
             label[key] = layout.padded(arrays[key].reshape(nframes, *axes))
             continue
         values = arrays[key].reshape(nframes, system.natoms, *axes)
-        if "3natoms" in kind.shape:  # its last axis has columns of virtual atoms, which are nothing
+        if "3natoms" in kind.shape:  # its last axis includes columns of virtual atoms
             values = values * np.repeat(real, 3, axis=1)[:, None, None, :]
         label[key] = layout.spread(list(values))
     return label
@@ -136,14 +136,14 @@ def as_batch(
 def check_weights(
     system: System, frames: np.ndarray, arrays: Mapping[str, np.ndarray], ready: Sequence[Frame]
 ) -> None:
-    """Raise for a weight below zero, with which a larger error would be a smaller loss.
+    """Raise for a negative weight, with which a larger error would give a smaller loss.
 
     Parameters
     ----------
     frames
-        Which frames of the system, (n,).
+        Indices of frames of the system, (n,).
     arrays, ready
-        What the system has of them, and the frames themselves: virtual atoms have any weight.
+        Arrays of the system, and the frames themselves: virtual atoms may have any weight.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The memory that the Hessians of a batch take, checked before a run starts."""
+"""The memory for Hessians of a batch, checked before a run starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .host_memory import available
 from .setup import Setup
 from .source import Source
 
-#: Arrays of tangents as large as the largest that are held at once. Measured for 32 atoms: in a
+#: Arrays of tangents as large as the largest that coexist. Measured for 32 atoms: in a
 #: training step PyTorch 17 to 19, Paddle 21, JAX 24, TensorFlow 26; without a gradient PyTorch 4.
 ARRAYS = {"training": 20, "validation": 5}
 
@@ -22,7 +22,7 @@ GB = 1e9
 
 
 def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
-    """Return how many bytes the largest array of tangents has for one batch with Hessians.
+    """Return the size in bytes of the largest array of tangents for one batch with Hessians.
 
     The embedding nets' outputs have a tangent for each pair and each of the 3·natoms coordinates.
     """
@@ -40,7 +40,7 @@ def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
 def check_hessians(
     model: mdl.Model, source: Source, sizes: Sequence[int], kind: str, limit: int
 ) -> None:
-    """Raise if a batch of Hessians would take more memory than there is.
+    """Raise if a batch of Hessians would need more memory than available.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def check_hessians(
     Raises
     ------
     TrainingError
-        Naming the system, what it needs and what there is.
+        Naming the system, the required and the available memory.
     """
     for k, (system, size) in enumerate(zip(source.systems, sizes, strict=True)):
         if not size:
@@ -72,9 +72,9 @@ def check_hessians(
 
 
 def check_memory(setup: Setup) -> None:
-    """Raise TrainingError if the host has not the memory that Hessians take.
+    """Raise TrainingError if the host lacks the memory for Hessians.
 
-    A GPU has its own, and refuses by itself what it has not.
+    A GPU has separate memory, and reports its own errors.
     """
     if not setup.backend.on_cpu:
         return

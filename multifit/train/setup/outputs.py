@@ -1,4 +1,4 @@
-"""The files that a run writes, and a check before it starts that their names can be used."""
+"""The output files of a run, and a check of their names before it starts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def best_folder(config: Config, output: Path) -> Path:
 
 
 def check_outputs(config: Config, output: Path) -> None:
-    """Raise if files of a run have the same name, or a folder is where a file should be.
+    """Raise if output files have the same name, or a folder is in the place of a file.
 
     Raises
     ------
     ConfigError
         If two of them have the same name.
-    TrainingError
+    If something on disk is in the way.
         If something on the disk is in the way.
     """
     files, folders = _files(config, output), _folders(config, output)
@@ -51,7 +51,7 @@ def check_outputs(config: Config, output: Path) -> None:
 
 
 def _files(config: Config, output: Path) -> dict[str, Path]:
-    """Return the files that a run may write, by what names them."""
+    """Return the possible output files of a run, by the key or option that names them."""
     training, validating = config.training, config.validating
     found = {
         "the model": output / MODEL,
@@ -83,14 +83,14 @@ def _plain(path: Path) -> Path:
 
 
 def _check_distinct(files: dict[str, Path], folders: dict[str, Path]) -> None:
-    """Raise if a name stands for two things."""
+    """Raise if a name is used twice."""
     taken: dict[Path, str] = {}
     for key, path in (*files.items(), *folders.items()):
         if path in taken:
             raise ConfigError(
                 f"{key} is {path.name!r}, which is also the name of {taken[path]}; choose another"
             )
-        if key in files:  # several things may be in one folder
+        if key in files:  # several outputs may be in one folder
             taken[path] = key
 
 
@@ -115,8 +115,8 @@ def _check_checkpoints(config: Config, output: Path, files: dict[str, Path]) -> 
 
 
 def _check_folder(key: str, folder: Path, output: Path) -> None:
-    """Raise if a folder below the output folder can not be made because a file is in its place."""
-    # os.path says False where the answer is not allowed: the one who writes will complain.
+    """Raise if a folder below the output folder cannot be created because of a file."""
+    # os.path returns False if access is denied: writing will then fail.
     there = next((path for path in (folder, *folder.parents) if os.path.exists(path)), output)
     inside = there not in (_plain(output), *_plain(output).parents)
     if inside and not os.path.isdir(there):

@@ -1,4 +1,4 @@
-"""The model of a task as a potential, and the bias with which it fits the training data."""
+"""The model of a task as a potential, and the bias that fits it to the training data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .task import Task
 
 
 def potential(setup: Setup, task: Task, params: Tree) -> Potential:
-    """Return the model on the run's backend, or on NumPy if that backend would have to compile."""
+    """Return the model on the run's backend, or on NumPy if that would require compilation."""
     backend = setup.backend
     if backend.static_shapes and backend.on_cpu and can_run(task.model, "numpy"):
         backend = get_backend("numpy")
@@ -22,7 +22,7 @@ def potential(setup: Setup, task: Task, params: Tree) -> Potential:
 
 
 def fitted_bias(setup: Setup, task: Task, params: Tree) -> np.ndarray:
-    """Return the output bias with which the model fits the training data best."""
+    """Return the output bias that best fits the model to the training data."""
     return shifted_bias(
         potential(setup, task, params),
         task.data.training.source.systems,

@@ -1,4 +1,4 @@
-"""From settings and data to a model that is ready to be trained."""
+"""Models ready for training, from settings and data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .labels import check_labels
 from .source import Source
 from .task import Dataset, Task, TaskData
 
-#: The most shapes that validation batches get; each is compiled once.
+#: Maximum number of shapes of validation batches; each is compiled once.
 VALIDATION_SHAPES = 2
 
 #: The sections of the input in error messages.
@@ -37,7 +37,7 @@ TRAINING_DATA, VALIDATION_DATA = "training.training_data", "training.validation_
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that a run needs, but for the parameters' values.
+    """Everything that a run needs except the values of parameters.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Setup:
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse tasks that cannot be told apart."""
+        """Raise an error for indistinguishable tasks."""
         names = [task.name for task in self.tasks]
         if len(set(names)) < len(names) or ("" in names and len(names) > 1):
             raise ValueError(f"tasks need distinct names, but these have {names}")
@@ -79,7 +79,7 @@ def build_optimizer(config: Config) -> Adam:
 
 
 def set_up(config: Config, backend: Backend, base: Path) -> Setup:
-    """Open the data and return a setup whose settings all fit together.
+    """Open the data and return a consistent setup.
 
     Parameters
     ----------
@@ -134,11 +134,11 @@ def _dataset(
     kind
         ``"training"`` or ``"validation"``.
     most
-        The most shapes that its batches get.
+        Maximum number of shapes of its batches.
     """
     _check(kind, systems, model, loss)
     needs = model.descriptor.requires()
-    # Each source has a batcher of its own, as a thread uses one meanwhile: runs stay reproducible.
+    # Each source has a separate batcher, because of threads: runs stay reproducible.
     batcher = Batcher(needs, model.pair_exclude_types, backend.static_shapes)
     source = Source(systems, batcher, model, loss)
     source.check_atoms()
@@ -155,7 +155,7 @@ def _check(kind: str, systems: Sequence[System], model: mdl.Model, loss: LossCon
 
 
 def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[int]) -> int:
-    """Return how many steps see every frame so often."""
+    """Return the number of steps in this number of passes over all frames."""
     batches = sum(s.nframes / size for s, size in zip(systems, sizes, strict=True) if size)
     return max(1, round(epochs * batches))
 
@@ -166,9 +166,9 @@ def survey(setup: Setup, task: Task) -> tuple[Planner, str]:
     Returns
     -------
     planner
-        With a plan that covers the frames that statistics are taken from.
+        With a plan that covers the frames used for statistics.
     note
-        What to say about neighbours beyond ``sel``; empty if there are none.
+        Message about neighbours beyond ``sel``; empty if there are none.
     """
     source, sizes = task.data.training.source, task.data.training.sizes
     ntypes = task.model.ntypes

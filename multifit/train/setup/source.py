@@ -1,4 +1,4 @@
-"""Frames of systems with their neighbours and labels, put together as batches."""
+"""Frames of systems with their neighbours and labels, combined into batches."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ..profile.recorder import OFF, Recorder
 from .frame_cache import FrameCache
 from .labels import as_batch, check_weights
 
-#: Frames whose atoms are looked at together.
+#: Frames whose atom types are read at once.
 FRAMES = 1024
 
 
 @dataclass(frozen=True)
 class HostBatch:
-    """One batch, as NumPy arrays, and where it came from."""
+    """One batch, as NumPy arrays, and its origin."""
 
     batch: Batch
     label: dict[str, Any]
@@ -38,12 +38,12 @@ class HostBatch:
 
 @dataclass
 class Source:
-    """Systems and everything that turns their frames into batches.
+    """Systems and everything needed to make batches of their frames.
 
     Parameters
     ----------
     loss
-        What is compared with labels.
+        Loss whose labels are loaded.
     """
 
     systems: Sequence[System]
@@ -60,7 +60,7 @@ class Source:
         row: int,
         recorder: Recorder = OFF,
     ) -> Frame:
-        """Return a frame with its tables of neighbours, from the cache if it is there."""
+        """Return a frame with its tables of neighbours, from the cache if possible."""
         frame = self.cache.frame((system, index))
         if frame is None:
             masked = self.model.fitting.use_aparam_as_mask
@@ -71,7 +71,7 @@ class Source:
         return frame
 
     def plan(self, sizes: Sequence[int], most: int = MOST) -> None:
-        """Choose at most so many shapes that hold all batches, for backends that compile.
+        """Choose at most ``most`` shapes that hold all batches, for backends that compile.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Source:
         self.batcher.shapes.plan(needs, [s.nframes / size for s, size in drawn], most)
 
     def check_atoms(self) -> None:
-        """Raise DataError for a frame without a real atom: nothing per atom can be said of it."""
+        """Raise DataError for a frame without a real atom: values per atom are undefined."""
         fitting = self.model.fitting
         masked = fitting.use_aparam_as_mask
         for system in self.systems:
@@ -113,9 +113,9 @@ class Source:
         Parameters
         ----------
         more
-            Labels that are wanted besides those of the loss.
+            Labels required besides those of the loss.
         recorder
-            Takes the times of reading and of finding neighbours.
+            Recorder of the times of reading and of the neighbour search.
         """
         keys = [*self.loss.labels, *more, "fparam", "aparam"]
         with recorder.span("read frames and labels"):
@@ -147,7 +147,7 @@ class Source:
     def first_frames(self, sizes: Sequence[int], nbatch: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (system, frames) of the first batches of each system, for statistics."""
         for k, (system, size) in enumerate(zip(self.systems, sizes, strict=True)):
-            # A system that is never drawn has no say in the statistics either.
+            # A system that is never drawn does not count in the statistics either.
             count = min(system.nframes, size * nbatch)
             if count:
                 yield k, np.arange(count)
@@ -170,12 +170,12 @@ def room(system: System, size: int, ntypes: int) -> Shape:
     for start in range(0, system.nframes, FRAMES):
         atype = system.atype(np.arange(start, min(start + FRAMES, system.nframes)))
         each = np.stack([(atype == a).sum(axis=1) for a in range(ntypes)], axis=1)
-        # The frames with the most atoms of each type could come together.
+        # The frames with the most atoms of each type may be in one batch.
         most = np.sort(np.concatenate([most, each]), axis=0)[-size:]
     return Shape(size, tuple(most.sum(axis=0).tolist()))
 
 
 def _no_atoms(place: str, masked: bool) -> str:
-    """Return what is wrong with a frame that has no real atom."""
+    """Return the message about a frame without real atoms."""
     mask = "the aparam 0 (use_aparam_as_mask) or " if masked else ""
     return f"{place} has no real atom: each has {mask}the type −1; take this frame out of the data"

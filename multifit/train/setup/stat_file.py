@@ -1,4 +1,4 @@
-"""A cache for the statistics of the data, which can take long for large data."""
+"""A cache for statistics of the data, which can be slow to compute for large data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .setup import Setup
     from .task import Task
 
-#: The labels that statistics are made of.
+#: The labels used for statistics.
 LABELS = (
     *(row.label for row in OUTPUTS.values()),
     *(row.atomic.label for row in OUTPUTS.values()),
@@ -40,7 +40,7 @@ class StatFile:
     Parameters
     ----------
     path
-        A file (``.h5``, ``.hdf5``), or a folder in which ``multifit-stat.h5`` is made; None for no
+        A file (``.h5``, ``.hdf5``), or a folder for ``multifit-stat.h5``; None for no
         cache.
     """
 
@@ -49,12 +49,12 @@ class StatFile:
         self.key = "" if path is None else _fingerprint(setup, task)
 
     def read(self) -> dict[str, np.ndarray] | None:
-        """Return the statistics, or None if they are not there.
+        """Return the statistics, or None if they are not in the file.
 
         Raises
         ------
         FileFormatError
-            If the file is damaged, or another one.
+            If the file is damaged, or of another kind.
         """
         if self.path is None:
             return None
@@ -70,7 +70,7 @@ class StatFile:
         files.write(self.path, {"software": "multifit", "statistics": known})
 
     def _entries(self, path: Path) -> dict[str, Any]:
-        """Return what the file has, nothing if there is none; never overwrite another one."""
+        """Return the content of the file, empty if missing; never overwrite another kind of file."""
         if not path.exists():
             return {}
         try:
@@ -115,12 +115,12 @@ def _fingerprint(setup: Setup, task: Task) -> str:
 
 
 def _fits_atoms(task: Task) -> bool:
-    """Return True if the loss has labels of atoms, to which a bias is then fitted."""
+    """Return True if the loss has atomic labels, to which a bias is then fitted."""
     return task.model.output.atomic.label in task.loss.labels
 
 
 def _sampled(setup: Setup, task: Task) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, values) of all arrays that statistics are made of.
+    """Yield (name, values) of all arrays used for statistics.
 
     The values themselves, as names and times of files say nothing once data are moved, copied or
     corrected; they are read for the statistics anyway.

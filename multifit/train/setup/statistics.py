@@ -1,4 +1,4 @@
-"""The statistics of the training data that scale a model, and where it starts from."""
+"""The statistics of the training data that scale a model, and its initial parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .task import Task
 
 
 def _seed(seed: int | None) -> int:
-    """Return the seed, or a random one where the input gives none."""
+    """Return the seed, or a random one if the input has none."""
     return secrets.randbits(63) if seed is None else seed
 
 
@@ -30,7 +30,7 @@ def init_params(setup: Setup, task: Task, found: Mapping[str, np.ndarray]) -> Tr
     for name, value in found.items():
         stat.check_finite(name, value)
         if name in params["descriptor"]:
-            # Files have them as precise as the nets: a restart must not round what a run has not.
+            # Files store them in the precision of the nets: a restart must not round differently.
             rounded = value.astype(prec.numpy_dtype(model.descriptor.precision))
             params["descriptor"][name] = rounded.astype(np.float64)
         elif name == "out_bias":
@@ -42,7 +42,7 @@ def init_params(setup: Setup, task: Task, found: Mapping[str, np.ndarray]) -> Tr
 
 @dataclass
 class BiasSamples:
-    """Labels that an output bias is fitted to, collected frame by frame."""
+    """Labels for fitting an output bias, collected frame by frame."""
 
     counts: list[np.ndarray] = field(default_factory=list)  #: of each type, (nframes, ntypes)
     totals: list[np.ndarray] = field(default_factory=list)  #: (nframes, dim_out)
@@ -60,7 +60,7 @@ class BiasSamples:
                 weight = arrays[output.coefficients]
             self.counts.append(stat.type_counts(atype, weight, model.ntypes))
             self.totals.append(arrays[output.label].reshape(len(atype), width))
-        # What atoms have is a choice of whoever made it: it is only there where the loss fits it.
+        # The partition into atoms is arbitrary: it is only used if the loss fits it.
         if output.atomic.label in arrays:
             self.kinds.append(atype.ravel())
             self.values.append(arrays[output.atomic.label].reshape(atype.size, width))
@@ -90,8 +90,8 @@ def collect_statistics(setup: Setup, task: Task) -> dict[str, np.ndarray]:
 def _output_bias(model: mdl.Model, samples: BiasSamples) -> np.ndarray:
     """Return the output bias of each type, (ntypes, dim_out).
 
-    Together with the net's own bias it is what the settings fix, else the mean of atomic labels,
-    else the least-squares fit to what the labels of frames have beside these.
+    Together with the net's bias it is the value fixed by the settings, else the mean of atomic
+    labels, else the least-squares fit to the remainder of the frames' labels.
     """
     fixed = model.fixed_bias
     if samples.kinds:
@@ -99,7 +99,7 @@ def _output_bias(model: mdl.Model, samples: BiasSamples) -> np.ndarray:
         atomic = stat.atomic_bias(kinds, values, model.ntypes)
         fixed = np.where(np.isnan(fixed), atomic, fixed)
     bias = np.nan_to_num(fixed)
-    # An energy that is always zero says nothing about its parts.
+    # An energy that is always zero does not determine its parts.
     if samples.counts and not model.fitting.tot_ener_zero:
         counts = np.concatenate(samples.counts)
         counts[:, list(model.atom_exclude_types)] = 0

@@ -1,7 +1,7 @@
 """Tasks: the models that a run trains, each with its loss and its data.
 
-The name of a task goes into the names of its parameters, files and columns. A run of one task gives
-it no name, so that none of them has a prefix.
+The name of a task is part of the names of its parameters, files and columns. A single task has
+no name, so that there are no prefixes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .source import Source
 
 @dataclass(frozen=True)
 class Dataset:
-    """Systems as a source of batches, and how batches are drawn from them."""
+    """Systems as a source of batches, and the sampling of batches."""
 
     source: Source
     sizes: Sequence[int]  #: frames in a batch of each system
@@ -51,7 +51,7 @@ class Task:
     name
         Empty for the only task of a run.
     probability
-        How often a step is one of this task, relative to the others.
+        Frequency of steps of this task, relative to the others.
     """
 
     name: str

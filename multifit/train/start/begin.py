@@ -1,4 +1,4 @@
-"""The beginning of a run: its first state, from nothing, a checkpoint or another model."""
+"""The start of a run: its first state, from nothing, a checkpoint or another model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Start:
 
 
 def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
-    """Return the run at its first step, and what there is to say about it."""
+    """Return the run at its first step, and messages about it."""
     check_memory(setup)
     if start.restart is not None:
         state, notes = restart(setup, ckpt.find(start.restart, output))
@@ -55,7 +55,7 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
 
 
 def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[Tree, list[str]]:
-    """Return the first parameters of a task's model, and what there is to say about them."""
+    """Return the first parameters of a task's model, and messages about them."""
     if start.init_model is not None:
         params, more = init_model(task.model, start.init_model)
         return params, [f"starting from the parameters of {start.init_model}", *more]
@@ -73,7 +73,7 @@ def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[T
 
 
 def _statistics(setup: Setup, task: Task, output: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the statistics of the training data, and where they come from if not from these."""
+    """Return the statistics of the training data, and their origin if from elsewhere."""
     given = setup.config.training.stat_file
     stored = StatFile(None if given is None else output / given, setup, task)
     found = stored.read()

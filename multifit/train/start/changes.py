@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-#: Keys that say where and how often something is written or shown: nobody has to be told.
+#: Keys for the place and frequency of output, whose changes are not reported.
 OUTPUT = frozenset(
     f"training.{key}"
     for key in (
@@ -24,7 +24,7 @@ OUTPUT = frozenset(
     "backend",
 }
 
-#: Keys that only the first step of a run reads.
+#: Keys that matter only for the first step of a run.
 AT_THE_START = (
     "model.descriptor.seed",
     "model.fitting_net.seed",
@@ -34,7 +34,7 @@ AT_THE_START = (
     "training.seed",
 )
 
-#: Keys that only the first step reads, and what comes after the last one.
+#: Keys that matter only for the first step, and after the last one.
 AT_BOTH_ENDS = ("model.fitting_net.rcond", "model.data_bias_nsample")
 AFTER = "change_bias_after_training"
 
@@ -42,13 +42,13 @@ SYSTEMS = "training.training_data.systems"
 OPTIMIZER = "optimizer.type"
 EMA = "training.enable_ema"
 
-#: How many changes are named, entries of a list shown, and characters of a text.
+#: Maximum numbers of reported changes, of entries of a list, and of characters of a text.
 NAMED, ENTRIES, CHARACTERS = 12, 4, 40
 
 
 @dataclass(frozen=True)
 class Change:
-    """A key whose value is another one now."""
+    """A key with a changed value."""
 
     key: str
     old: Any
@@ -59,7 +59,7 @@ class Change:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[Change]:
-    """Yield what differs between two inputs, in the order of the new one.
+    """Yield the differences between two inputs, in the order of the new one.
 
     Keys that only one of them has are passed over: they belong to another type of the same
     section, whose change is named, or to another version of multifit.
@@ -80,16 +80,16 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") ->
 
 
 def notes(old: Mapping[str, Any], new: Mapping[str, Any], resized: bool = False) -> list[str]:
-    """Return what there is to say about a restart with a changed input, in a sentence each.
+    """Return messages about a restart with a changed input, one sentence each.
 
     Parameters
     ----------
     old
-        The input that the checkpoint was written with, all defaults included.
+        Input of the run that wrote the checkpoint, including all defaults.
     new
         The input of the restart.
     resized
-        True if :func:`other_frames` warns of the training data already.
+        True if :func:`other_frames` already warns about the training data.
     """
     found = {change.key: change for change in changes(old, new) if change.key not in OUTPUT}
     keys = AT_THE_START + (() if new.get("training", {}).get(AFTER) else AT_BOTH_ENDS)
@@ -127,10 +127,10 @@ def notes(old: Mapping[str, Any], new: Mapping[str, Any], resized: bool = False)
 def other_frames(
     state: Mapping[str, np.ndarray], nframes: np.ndarray
 ) -> tuple[dict[str, np.ndarray], str]:
-    """Return the state of the sampler for data of another size, and what to say about it.
+    """Return the state of the sampler for data of another size, and a message about it.
 
-    The choice of systems goes on with the seed and the step of the checkpoint; the frames of each
-    system are gone through from the beginning.
+    The choice of systems continues with the seed and the step of the checkpoint; the frames of each
+    system start from the beginning.
 
     Parameters
     ----------
@@ -142,9 +142,9 @@ def other_frames(
     Returns
     -------
     state
-        The same one if the data have the same size.
+        Unchanged if the data have the same size.
     note
-        A warning; empty if there is nothing to say.
+        A warning; empty if there is none.
     """
     if not state or np.array_equal(state["nframes"], nframes):
         return dict(state), ""
@@ -156,7 +156,7 @@ def other_frames(
 
 
 def _size(nframes: np.ndarray) -> str:
-    """Return how many systems and frames there are."""
+    """Return the numbers of systems and frames."""
     each = np.asarray(nframes).tolist()
     many = "s" if len(each) != 1 else ""
     frames = each if 1 < len(each) <= ENTRIES else sum(each)
@@ -173,7 +173,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, str) and len(value) > CHARACTERS:
-        value = f"…{value[1 - CHARACTERS :]}"  # of a path, the end says which
+        value = f"…{value[1 - CHARACTERS :]}"  # the end of a path identifies it
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
         value = int(value)
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Checkpoints: a model file with the optimizer, the sampler and the step in it."""
+"""Checkpoints: a model file that includes the optimizer, the sampler and the step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION = 1
 
 @dataclass
 class State:
-    """The state of a run that a checkpoint keeps; arrays are NumPy's."""
+    """The state of a run in a checkpoint; arrays are NumPy's."""
 
     params: Tree
     step: int = 0
@@ -49,8 +49,8 @@ def model_content(
     script
         The ``model`` section of the input, with all defaults.
     coefficients
-        True if the energies of the loss were sums with coefficients, as they are then to be
-        compared with data (``enable_atom_ener_coeff``).
+        True if the energies of the loss were sums with coefficients, which are then also needed to
+        compare with data (``enable_atom_ener_coeff``).
     """
     return {
         "software": "multifit",
@@ -86,9 +86,9 @@ def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
     Raises
     ------
     TrainingError
-        If the file is a model, but no checkpoint.
+        If the file is a model, but not a checkpoint.
     FileFormatError
-        If it is a checkpoint that lacks something.
+        If it is an incomplete checkpoint.
     """
     model, params, content = read_model(path)
     training = content.get("training")
@@ -119,19 +119,19 @@ def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
 
 
 def find(path: Path, output: Path) -> Path:
-    """Return the file that ``--restart`` means: a file, or the newest of a prefix.
+    """Return the file for ``--restart``: a file, or the newest of a prefix.
 
     Parameters
     ----------
     path
-        What was given.
+        Argument of ``--restart``.
     output
-        The folder of the run, for a hint where the path is not found.
+        The folder of the run, for a hint if the path is not found.
 
     Raises
     ------
     TrainingError
-        If there is none.
+        If no checkpoint is found.
     """
     if path.is_file():
         return path

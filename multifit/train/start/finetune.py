@@ -18,16 +18,16 @@ from .mismatch import BY_TYPE, FINETUNE, INIT_MODEL, described, differences, req
 
 
 def init_model(model: mdl.Model, path: Path) -> tuple[Tree, list[str]]:
-    """Return the parameters of a model that has the same settings (``--init-model``).
+    """Return the parameters of a model with the same settings (``--init-model``).
 
-    Energies that the settings fix (``preset_out_bias``) are those of the input.
+    Energies fixed by the settings (``preset_out_bias``) are those of the input.
 
     Returns
     -------
     params
         The nested dict.
     notes
-        What the user should know: energies that are others than in the file.
+        Notes for the user: energies that differ from those in the file.
     """
     theirs, params, _ = read_model(path)
     require_same(model, theirs, path, INIT_MODEL)
@@ -51,7 +51,7 @@ def init_model(model: mdl.Model, path: Path) -> tuple[Tree, list[str]]:
 
 
 def require_davg(model: mdl.Model, params: Tree, path: Path) -> None:
-    """Raise TrainingError if ``set_davg_zero`` is asked for, and a file's mean is not 0.
+    """Raise TrainingError if ``set_davg_zero`` is on, and a file's mean is not 0.
 
     Then an atom without neighbours has a descriptor that is not 0, and not its ``atom_ener``.
     """
@@ -66,22 +66,22 @@ def require_davg(model: mdl.Model, params: Tree, path: Path) -> None:
 
 
 def finetune(model: mdl.Model, fresh: Tree, path: Path) -> tuple[Tree, list[str]]:
-    """Return parameters in which every type that the other model knows is as there.
+    """Return parameters with those of the other model for every type that it has.
 
     Parameters
     ----------
     model
         The settings of the new model; its ``type_map`` may be in another order, shorter or longer.
     fresh
-        Its parameters with the statistics of the new data, for the types that are new.
+        Its parameters with the statistics of the new data, for the new types.
 
     Returns
     -------
     params
         The nested dict.
     notes
-        What the user should know: which types are new, which ``atom_ener`` is given up, and
-        whether ``sel`` changes the descriptor.
+        Notes for the user: new types, ``atom_ener`` that are dropped, and a changed descriptor
+        because of ``sel``.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def finetune(model: mdl.Model, fresh: Tree, path: Path) -> tuple[Tree, list[str]
 
 
 def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -> list[str]:
-    """Return what there is to say about a fine-tuning."""
+    """Return the notes on a fine-tuning."""
     notes = []
     known = {k for k, _ in shared}
     new = [name for k, name in enumerate(model.type_map) if k not in known]

@@ -1,4 +1,4 @@
-"""The lines with which a run begins."""
+"""The first lines printed by a run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..setup.task import Task
 
 
 def introduction(setup: Setup, notes: Sequence[str]) -> Iterator[str]:
-    """Yield what is going to be trained on what.
+    """Yield a description of the model and the data.
 
     Parameters
     ----------
     notes
-        What else there is to say.
+        Further notes.
     """
     for task in setup.tasks:
         yield from map(task.titled, _about(setup, task))

@@ -1,4 +1,4 @@
-"""Differences between the model of a file and the input's, in the words of the input."""
+"""Differences between the model of a file and the input's, in terms of the input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...errors import TrainingError
 from ...outputs import OUTPUTS
 from ...tree import flatten
 
-#: What may differ between a model and its fine-tuning: everything that is listed by type.
+#: Settings that may differ between a model and its fine-tuning: everything listed by type.
 BY_TYPE = (
     "type_map",
     "atom_exclude_types",
@@ -26,7 +26,7 @@ BY_TYPE = (
     "fitting.atom_ener",
 )
 
-#: What makes no difference to the parameters, neither in shape nor in meaning.
+#: Settings that affect neither shape nor meaning of parameters.
 HARMLESS = (
     *("trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero", "electrons"),
 )
@@ -37,25 +37,25 @@ KEYS = {
     "grid.energies": "the grid of energies (emin and emax, or energies, of model.fitting_net)",
 }
 
-#: What the model gives; where that differs, nothing else needs to be said.
+#: Output of the model; if it differs, nothing else is reported.
 KIND = "fitting.var_name"
 
-#: The name of the descriptor; the rest of its settings means nothing for another one.
+#: Name of the descriptor; its other settings cannot be compared if it differs.
 DESCRIPTOR = "descriptor.type"
 
-#: Where a grid begins, and whether it counts from Fermi levels.
+#: Start of a grid, and its reference to Fermi levels.
 ENERGIES, ALIGNED = "grid.energies", "grid.fermi_aligned"
 
-#: Where the keys of a part of the settings are in the input.
+#: Sections of the input with the keys of a part of the settings.
 SECTIONS = {"": "model", "fitting": "model.fitting_net", "grid": "model.fitting_net"}
 
-#: The part of a step of the grid by which energies may differ.
+#: Tolerance for energies, relative to a step of the grid.
 ROUNDING = 1e-6
 
 #: Entries of a list that are shown.
 ENTRIES = 6
 
-#: What no key of the input sets: it follows from others, or is always the same.
+#: Settings without a key in the input: derived from others, or constant.
 DERIVED = (
     "fitting.ntypes",
     "fitting.dim_descrpt",
@@ -63,10 +63,10 @@ DERIVED = (
     "fitting.exclude_types",
 )
 
-#: How many settings are named that differ.
+#: Maximum number of reported settings.
 SHOWN = 3
 
-#: What to do about a difference, by the option of the command line.
+#: Advice about a difference, by the option of the command line.
 RESTART = "change the input back"
 INIT_MODEL = "start from a model with the input's settings, or set them in the input as in the file"
 FINETUNE = (
@@ -78,7 +78,7 @@ Differences = dict[str, tuple[Any, Any]]
 
 
 def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
-    """Return the settings that make the parameters of two models differ in shape or meaning.
+    """Return the differing settings that affect the shape or meaning of parameters.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
 
     ours, others = fields(mine), fields(theirs)
     ours[DESCRIPTOR], others[DESCRIPTOR] = mine.descriptor.name, theirs.descriptor.name
-    # A model without a grid of energies goes with any that does not move labels.
+    # A model without a grid of energies fits any that does not shift labels.
     for each in (ours, others):
         each.setdefault(ALIGNED, False)
     both = [key for key in ours if key in others]
@@ -118,7 +118,7 @@ def _same_grid(mine: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
 def other_shape(mine: mdl.Model, theirs: mdl.Model) -> tuple[str, str, str] | None:
     """Return the first parameter whose shape differs: its name and both shapes, or None.
 
-    A shape is "nowhere" if that model has no such parameter.
+    A shape is "nowhere" if a model has no such parameter.
     """
     ours, others = (
         {name: np.shape(x) for name, x in flatten(mdl.init(model, 0, 0)).items()}
@@ -133,9 +133,9 @@ def other_shape(mine: mdl.Model, theirs: mdl.Model) -> tuple[str, str, str] | No
 
 
 def described(found: Differences, mine: mdl.Model, theirs: mdl.Model, path: Path) -> str:
-    """Return what differs: keys of the input with both values, as the input would have them.
+    """Return the differences: keys of the input with both values, in the form of the input.
 
-    Where no key explains it, the first parameter whose shape differs follows, with both shapes.
+    If no key explains them, the first parameter whose shape differs follows, with both shapes.
     """
     settings = [key for key in found if key not in DERIVED]
     keys = settings or list(found)
@@ -159,7 +159,7 @@ def require_same(mine: mdl.Model, theirs: mdl.Model, path: Path, advice: str = R
     Parameters
     ----------
     advice
-        What to do about it.
+        Advice.
     """
     found = differences(mine, theirs)
     if not found:
@@ -171,7 +171,7 @@ def require_same(mine: mdl.Model, theirs: mdl.Model, path: Path, advice: str = R
 
 
 def _key(field: str, model: mdl.Model) -> str:
-    """Return the key of the input; what has none keeps its name in model files."""
+    """Return the key of the input, or the name in model files if there is none."""
     if field in DERIVED:
         return field
     if field == "fitting.dim_out":
@@ -181,7 +181,7 @@ def _key(field: str, model: mdl.Model) -> str:
 
 
 def _shown(key: str, mine: Any, theirs: Any) -> tuple[str, str]:
-    """Return both values as the input would have them; of long lists what differs."""
+    """Return both values in the form of the input; of long lists only the differences."""
     if key == KIND:
         return _json(OUTPUTS[mine].type), _json(OUTPUTS[theirs].type)
     here, there = _json(mine), _json(theirs)

@@ -1,4 +1,4 @@
-"""The objects that the training loop uses: compiled steps, batches, validation and curves."""
+"""The objects for the training loop: compiled steps, batches, validation and curves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..validation.full_validation import FullValidation
 from ..validation.validate import FRAMES, MetricEvaluator, Validator
 from .run import Run, names_of
 
-#: f(what is compiled, number of atoms, in_step=whether the next step waits for it)
+#: f(name of the compiled function, number of atoms, in_step=True if the next step waits for it)
 Tell = Callable[..., None]
 
 
@@ -41,13 +41,13 @@ class TaskStep:
     batches: DeviceBatches
 
     def of(self, flat: Flat) -> Flat:
-        """Return the parameters that the task uses out of those of a run."""
+        """Return the parameters of the task out of those of a run."""
         return {name: x for name, x in flat.items() if name in self.names}
 
 
 @dataclass(frozen=True)
 class LoopObjects:
-    """Everything that the training loop uses, ready."""
+    """Everything that the training loop needs."""
 
     run: Run
     display: Display
@@ -57,7 +57,7 @@ class LoopObjects:
     validators: list[Validator]  #: of the tasks that have validation data
     full: list[FullValidation]
     curve: LearningCurve
-    board: Any | None  #: the TensorBoard writer, if one is wanted
+    board: Any | None  #: the TensorBoard writer, if requested
 
 
 def prepare(
@@ -67,12 +67,12 @@ def prepare(
     last: LastStep | None,
     stack: contextlib.ExitStack,
 ) -> LoopObjects:
-    """Return what the loop uses; the stack closes files and ends the thread.
+    """Return the objects for the loop; the stack closes files and ends the thread.
 
     Parameters
     ----------
     last
-        Remembers the last step, to be measured after the run; None if it is not.
+        Keeps the last step, to be measured after the run; None without a profile.
     """
     setup, training = run.setup, run.setup.config.training
     after, tasks = run.state.step, run.setup.tasks
@@ -126,7 +126,7 @@ def prepare_step(
 def prepare_validation(run: Run, seed: int, tell: Tell) -> list[Validator]:
     """Return the validators of the tasks that have validation data.
 
-    They continue where an earlier run stopped, unless the validation data are others now.
+    They continue an earlier run, unless the validation data have changed.
     """
     setup, found = run.setup, []
     states: Mapping[str, Any] = by_task(setup.tasks, run.state.validation_sampler)

@@ -1,4 +1,4 @@
-"""The state of a run that a checkpoint continues."""
+"""The state of a run continued from a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .mismatch import require_same
 
 
 def restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
-    """Return the state of a checkpoint, and the differences to the run that wrote it."""
+    """Return the state of a checkpoint, and the differences from the run that wrote it."""
     (task,) = setup.tasks  # a file holds one model
     theirs, state, _ = ckpt.read(path)
     require_same(task.model, theirs, path)
@@ -37,7 +37,7 @@ def restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
 
 
 def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:
-    """Raise TrainingError if the biases that are fixed are not those of the checkpoint."""
+    """Raise TrainingError if the fixed biases differ from those of the checkpoint."""
     mine, before = model.fixed_bias, theirs.fixed_bias
     if np.array_equal(mine, before, equal_nan=True):
         return
@@ -54,7 +54,7 @@ def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:
 
 
 def _fixed(model: mdl.Model) -> str:
-    """Return the biases that the settings fix, with their types."""
+    """Return the biases fixed by the settings, with their types."""
     unit = model.output.unit
     fixed = [a for a, value in enumerate(model.fixed_bias[:, 0]) if not np.isnan(value)]
     given = (f"{model.type_map[a]} at {model.fixed_bias[a, 0]:g} {unit}" for a in fixed)

@@ -28,7 +28,7 @@ class Run:
     Attributes
     ----------
     trainable, frozen
-        The parameters of all tasks; those that are shared are there once.
+        The parameters of all tasks; shared ones occur once.
     moments
         The optimizer's, of the trainable ones.
     planners
@@ -69,7 +69,7 @@ class Run:
         """Return the content of a model file of a task."""
         script = self.setup.config.model.model_dump(mode="json")
         script["descriptor"]["sel"] = list(task.model.descriptor.requires().sel)
-        del script["embedding"]  # how a run computes says nothing about the model
+        del script["embedding"]  # the evaluation method is not part of the model
         script["type_map"] = list(task.model.type_map)
         return ckpt.model_content(
             task.model, params, script, self.setup.backend.name, task.loss.coefficients
@@ -78,7 +78,7 @@ class Run:
     def save(self) -> Path:
         """Write the checkpoint of this step, and return its path.
 
-        Checkpoints of later steps are of a run that was given up: they make way.
+        Checkpoints of later steps belong to an abandoned run and are renamed.
         """
         (task,) = self.setup.tasks  # a file holds one model
         prefix, state = self.setup.config.training.save_ckpt, self.state
@@ -92,12 +92,12 @@ class Run:
 
 
 def _replaced(old: Flat, new: Flat) -> Flat:
-    """Return new entries and those of the old ones that they do not replace."""
+    """Return new entries, and the old ones that they do not replace."""
     return {**{name: x for name, x in old.items() if name not in new}, **new}
 
 
 def split_parameters(setup: Setup, params: Tree) -> tuple[Flat, Flat]:
-    """Return the parameters that are trained and the others, flat, on the backend.
+    """Return the trained and the other parameters, flat, on the backend.
 
     Parameters
     ----------
@@ -115,14 +115,14 @@ def split_parameters(setup: Setup, params: Tree) -> tuple[Flat, Flat]:
 
 
 def initial_moments(setup: Setup, known: Mapping[str, Flat], trainable: Flat) -> dict[str, Flat]:
-    """Return the optimizer's moments, from a checkpoint where it has them."""
+    """Return the optimizer's moments, from a checkpoint if it has them."""
     backend = setup.backend
     host = {key: backend.to_numpy(x) for key, x in trainable.items()}
     zeros = opt.init(host)
     fresh = {"m": zeros["m"], "v": zeros["v"]}
     if setup.config.training.enable_ema:
         fresh["ema"] = host
-    # A parameter that was frozen before has no moments yet.
+    # A parameter that was frozen before has no moments.
     return {
         moment: {key: backend.asarray({**flat, **known.get(moment, {})}[key]) for key in flat}
         for moment, flat in fresh.items()
@@ -130,6 +130,6 @@ def initial_moments(setup: Setup, known: Mapping[str, Flat], trainable: Flat) ->
 
 
 def names_of(setup: Setup, task: Task, flat: Flat) -> set[str]:
-    """Return the names of the parameters in a flat dict that a task uses, shared ones included."""
+    """Return the names of a task's parameters in a flat dict, including shared ones."""
     names = unflatten({key: key for key in flat})
     return {key for _, key in walk(task.parameters(names, setup.aliases))}

@@ -1,4 +1,4 @@
-"""The shapes of batches that were compiled, on backends that compile each."""
+"""The compiled shapes of batches, on backends that compile for each."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def signature(*trees: Mapping[str, Any]) -> Signature:
-    """Return the name and the shape of every array, in one order whatever that of the trees."""
+    """Return the name and the shape of every array, in an order independent of the trees'."""
     return tuple(sorted((name, tuple(x.shape)) for tree in trees for name, x in walk(tree)))
 
 
 @dataclass
 class CompiledShapes:
-    """The shapes of arrays that a compiled function was called with.
+    """The shapes of arrays passed to a compiled function.
 
     Parameters
     ----------
     count
-        True if a new one costs a compilation; else none is ever new.
+        True if a new one costs a compilation; otherwise none counts as new.
     """
 
     count: bool
     _known: set[Signature] = field(default_factory=set)
 
     def is_new(self, *trees: Mapping[str, Any]) -> bool:
-        """Return True if arrays of these shapes come for the first time, and remember them."""
+        """Return True if arrays of these shapes are new, and remember them."""
         if not self.count:
             return False
         found = signature(*trees)
@@ -48,7 +48,7 @@ def announced(
     Parameters
     ----------
     tell
-        Is called with the number of atoms before a batch of a new shape is compiled.
+        Called with the number of atoms before a batch of a new shape is compiled.
     """
     shapes = CompiledShapes(backend.static_shapes)
 
@@ -61,5 +61,5 @@ def announced(
 
 
 def atoms(backend: Backend, batch: Mapping[str, Any]) -> int:
-    """Return how many real atoms all frames of a batch have together."""
+    """Return the number of real atoms in all frames of a batch."""
     return int(backend.to_numpy(batch["natoms"]).sum())

@@ -1,4 +1,4 @@
-"""Batches on the device, prepared as far as no trained parameter matters."""
+"""Batches on the device, preprocessed as far as possible without trained parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..profile.recorder import OFF, Recorder
 from ..setup.host_memory import available
 from ..setup.source import HostBatch, Source
 
-#: Part of the host's free memory for batches of one frame, which come again in the next epoch, and
+#: Part of the host's free memory for batches of one frame, which recur in the next epoch, and
 #: the least and the most of it in bytes; the least is all of it on other devices.
 KEPT_PART, KEPT, KEPT_MOST = 8, 1 << 30, 8 << 30
 
@@ -27,18 +27,18 @@ KEPT_PART, KEPT, KEPT_MOST = 8, 1 << 30, 8 << 30
 class DeviceBatch:
     """A batch whose arrays are those of the backend."""
 
-    work: HostBatch  #: what it was made of, as NumPy arrays
+    work: HostBatch  #: its origin, as NumPy arrays
     batch: Batch
     label: dict[str, Any]
     plan: Plan | None  #: the plan for which it was made
-    ready: bool = True  #: whether it was made at all
+    ready: bool = True  #: False if it was not prepared
 
 
 @dataclass
 class DeviceBatches:
-    """Makes the batches of a source on the device; those of one frame are kept, while they fit.
+    """Makes the batches of a source on the device, and keeps those of one frame if they fit.
 
-    On a CPU, all that depends on where the atoms are, and on nothing that is trained, is computed
+    On a CPU, everything that depends on positions, and not on trained parameters, is computed
     here rather than in every step.
 
     Parameters
@@ -54,25 +54,25 @@ class DeviceBatches:
     recorder: Recorder = OFF
 
     def __post_init__(self) -> None:
-        """Look how much memory there is."""
+        """Determine the available memory."""
         more = available() // KEPT_PART if self.backend.on_cpu else 0
         self._limit = max(KEPT, min(more, KEPT_MOST))
 
     def draw(self, system: int, frames: np.ndarray) -> DeviceBatch:
-        """Return the batch of some frames of a system, for the plan as it is now."""
+        """Return the batch of some frames of a system, for the current plan."""
         known = self.source.cache.batch((system, int(frames[0]))) if len(frames) == 1 else None
         if known is None:
             return self._made(self.source.work(system, frames, self.recorder))
         return self.renewed(known, self.planner.plan)
 
     def renewed(self, prepared: DeviceBatch, plan: Plan | None) -> DeviceBatch:
-        """Return the batch for a plan; it is the same one if it was made for it."""
+        """Return the batch for a plan; unchanged if it was made for it."""
         if prepared.ready and prepared.plan is plan:
             return prepared
         return self._made(prepared.work)
 
     def _made(self, work: HostBatch) -> DeviceBatch:
-        """Return the batch on the device, which is kept if it is of one frame."""
+        """Return the batch on the device, and keep it if it has one frame."""
         made = self._prepare(work)
         if made.ready and len(work.frames) == 1:
             key = work.system, int(work.frames[0])

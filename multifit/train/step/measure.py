@@ -23,13 +23,13 @@ from .step import Objective, prediction
 Array = Any
 Step = Callable[..., Any]
 
-#: Calls of each part, of which the median counts, or fewer after so many seconds of all.
+#: Maximum number of calls of each part, whose median counts, and time limit in seconds for all.
 CALLS, FEWEST, SECONDS = 15, 3, 20.0
 
 
 @dataclass
 class LastStep:
-    """The compiled step that was called last, and its arguments, to be measured after the run."""
+    """The last compiled step and its arguments, to be measured after the run."""
 
     objective: Objective | None = None
     step: Step | None = None
@@ -37,7 +37,7 @@ class LastStep:
     arguments: tuple[Flat, Batch, Tree, Tree] | None = None  #: frozen, batch, label, scalars
 
     def watched(self, objective: Objective, step: Step) -> Step:
-        """Return the same step; its calls are remembered."""
+        """Return the same step, recording its calls."""
 
         def remembered(params: Flat, frozen: Flat, state: Any, *rest: Any) -> Any:
             self.objective, self.step, self.names = objective, step, tuple(params)
@@ -51,7 +51,7 @@ class LastStep:
 def break_down(last: LastStep, params: Flat, moments: dict[str, Flat]) -> Breakdown | None:
     """Measure the parts of the last step on its batch; None if there was no step.
 
-    Nothing of the run changes: steps are done on copies of its parameters.
+    The run is not changed: steps are done on copies of its parameters.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def break_down(last: LastStep, params: Flat, moments: dict[str, Flat]) -> Breakd
 
 
 def _medians(stages: dict[str, Callable[[], None]]) -> tuple[dict[str, float], int]:
-    """Return the median time of each, and of how many calls, taken in turn."""
+    """Return the median time of each, and the number of calls, taken in turn."""
     for call in stages.values():  # compiles
         call()
     times: dict[str, list[float]] = {name: [] for name in stages}
@@ -96,23 +96,23 @@ def _medians(stages: dict[str, Callable[[], None]]) -> tuple[dict[str, float], i
 
 
 def _wait(backend: Backend, outputs: Tree) -> None:
-    """Return when the device is done: as in training, by reading a small array."""
+    """Wait for the device: as in training, by reading a small array."""
     smallest = min((x for _, x in walk(outputs)), key=lambda x: int(np.prod(tuple(x.shape))))
     backend.to_numpy(smallest)
 
 
 def _copies(backend: Backend, flat: Flat) -> Flat:
-    """Return arrays of their own, which a step may take as its own."""
+    """Return copies of arrays, whose memory a step may reuse."""
     return {name: backend.asarray(np.array(backend.to_numpy(x))) for name, x in flat.items()}
 
 
 def _spare(backend: Backend) -> Flat:
-    """Return a variable that nobody misses."""
+    """Return a dummy variable."""
     return {"x": backend.asarray(np.asarray(1.0))}
 
 
 def _alone(backend: Backend, f: Callable[..., Tree], *args: Any) -> Callable[[], None]:
-    """Return a call of f, compiled as it is in a step: where a gradient is taken.
+    """Return a call of f, compiled as in a step: with a gradient.
 
     Some adapters compile only that with all their means; f does not depend on this variable, which
     is given away as a step gives its parameters.
@@ -131,7 +131,7 @@ def _alone(backend: Backend, f: Callable[..., Tree], *args: Any) -> Callable[[],
 
 
 def _predictions(objective: Objective, params: Tree, batch: Batch) -> dict[str, Callable[[], None]]:
-    """Return predictions for a batch: without and with derivatives, where there are any."""
+    """Return predictions for a batch: without and with derivatives, if any."""
     backend, model, loss = objective.backend, objective.model, objective.loss
     full = _alone(backend, prediction(backend, model, loss), params, batch)
     name = model.output.name
@@ -163,7 +163,7 @@ def _gradient(
 def _whole(
     backend: Backend, step: Step, params: Flat, moments: dict[str, Flat], rest: Sequence[Any]
 ) -> Callable[[], None]:
-    """Return the step itself; each goes on from the one before, since it may use up its input."""
+    """Return the step itself; each starts from the one before, since it may consume its input."""
     params = _copies(backend, params)
     state: Any = {name: _copies(backend, flat) for name, flat in moments.items()}
     frozen, *others = rest
@@ -192,7 +192,7 @@ def _products(objective: Objective, batch: Batch) -> list[tuple[int, int, int]]:
 def _multiply(objective: Objective, shapes: Sequence[tuple[int, int, int]]) -> Callable[[], None]:
     """Return a call of three products of each layer: forwards, backwards, by the weights.
 
-    What needs forces, too, has each of these shapes twice: a gradient of a gradient.
+    With forces, each of these shapes occurs twice: a gradient of a gradient.
     """
     backend, rng = objective.backend, np.random.default_rng(0)
     xp, dtype = backend.xp, prec.numpy_dtype(objective.model.fitting.precision)

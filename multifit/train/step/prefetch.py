@@ -1,4 +1,4 @@
-"""The inputs of steps, each made while the step before it runs."""
+"""The inputs of steps, each prepared during the previous step."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class StepInput(NamedTuple):
 def prefetch(
     batches: Sequence[DeviceBatches], sampler: TaskSampler, scalars: Iterator[Tree]
 ) -> Generator[StepInput]:
-    """Yield inputs for ever; the next is made in a thread while a compiled step runs.
+    """Yield inputs forever; the next is made in a thread while a compiled step runs.
 
     Parameters
     ----------
     batches
         Of each task.
     scalars
-        What changes from step to step beside the batch, as NumPy arrays.
+        Values that change from step to step besides the batch, as NumPy arrays.
     """
     backend, span = batches[0].backend, batches[0].recorder.span
 

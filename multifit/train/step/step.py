@@ -34,7 +34,7 @@ def _all(params: Tree) -> Tree:
 
 @dataclass(frozen=True)
 class Objective:
-    """The function that is minimized: the loss of a model's predictions.
+    """The function to be minimized: the loss of a model's predictions.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
 
     ``params``, ``frozen`` and the entries of ``state`` (``m``, ``v`` and with a moving average
     ``ema``) are flat dicts; ``scalars`` holds ``lr``, ``correction1``, ``correction2`` as 0-d
-    arrays. New parameters and moments take the memory of the old ones; they have the old values if
+    arrays. New parameters and moments reuse the memory of the old ones, and have their values if
     the loss is not finite.
     """
     backend = objective.backend
@@ -79,7 +79,7 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
         lr = scalars["lr"]
         (loss, metrics), grads = differentiate(params, frozen, batch, label, lr)
         finite = backend.xp.isfinite(loss)
-        if backend.eager:  # the value is there
+        if backend.eager:  # the value is available
             if not bool(finite):
                 return params, state, metrics
             finite = None
@@ -96,7 +96,7 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
 
 
 def scalars(adam: opt.Adam, lr: float, t: int) -> dict[str, np.ndarray]:
-    """Return what changes from step to step as 0-d arrays, for the t-th update, t ≥ 1."""
+    """Return the scalars that differ between steps as 0-d arrays, for the t-th update, t ≥ 1."""
     first, second = adam.corrections(t)
     values = {"lr": lr, "correction1": first, "correction2": second}
     return {name: np.asarray(value) for name, value in values.items()}

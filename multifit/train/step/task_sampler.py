@@ -21,7 +21,7 @@ class Draw(NamedTuple):
 class TaskSampler:
     """Draws a task for each step by its probability, and frames of it by its own sampler.
 
-    Everything that is drawn is a function of the seed and the step, as with
+    Everything random is a function of the seed and the step, as with
     :class:`multifit.data.Sampler`; the state is that of the tasks' samplers.
     """
 
@@ -41,12 +41,12 @@ class TaskSampler:
         return Draw(k, *self._samplers[k].next())
 
     def state(self) -> dict[str, Any]:
-        """Return what :meth:`restore` needs."""
+        """Return the state for :meth:`restore`."""
         samplers = zip(self._tasks, self._samplers, strict=True)
         return nested({task.name: sampler.state() for task, sampler in samplers})
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue where the sampler was that returned the state, with its seed."""
+        """Continue from the state of a sampler with the same seed."""
         known = by_task(self._tasks, state)
         for task, sampler in zip(self._tasks, self._samplers, strict=True):
             sampler.restore(known[task.name])

@@ -1,4 +1,4 @@
-"""Validation on all validation data, and the best models by a chosen error (``validating``)."""
+"""Validation on all validation data, and the best models by a given error (``validating``)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..setup.outputs import BEST_CKPT, best_folder
 from ..setup.setup import Setup
 from ..setup.task import Task
 
-#: letter of ``validation_metric`` → the quantity it stands for
+#: letter of ``validation_metric`` → its quantity
 QUANTITIES = {letter: key for row in OUTPUTS.values() for letter, key in row.validation}
 MEANS = ("MAE", "RMSE")
 COLUMNS = tuple(f"{letter}:{mean}" for letter in QUANTITIES for mean in MEANS)
@@ -50,7 +50,7 @@ class FullValidation:
     _best: list[tuple[float, Path]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Begin the file, or continue it."""
+        """Start the file, or continue it."""
         self._settings = self.setup.config.validating
         self._potential: Potential | None = None
         self._file = self.task.file(self.output / self._settings.full_val_file)
@@ -83,7 +83,7 @@ class FullValidation:
         return str(self.task.file(Path(BEST_CKPT)))
 
     def _check_metric(self) -> None:
-        """Raise if there is no label for the metric that chooses the best models."""
+        """Raise if there is no label for the metric of the best models."""
         metric, systems = self._settings.validation_metric, self._systems
         label = quantities()[QUANTITIES[metric[0]]].label
         if not any(label in system.labels for system in systems):
@@ -107,7 +107,7 @@ class FullValidation:
         return self._folder / ckpt.file_name(self._prefix, step)
 
     def _remember(self, step: int, value: float) -> bool:
-        """Return True if a model is among the best, and forget the one that no longer is."""
+        """Return True if a model is among the best, and forget the one it replaces."""
         if not math.isfinite(value):
             return False
         entry = (value, self._path(step))
@@ -123,18 +123,18 @@ class FullValidation:
         start, steps = self._settings.full_val_start, self.setup.numb_steps
         first = start * steps if start < 1 else start
         wanted = self._settings.full_validation and start != 1 and step >= first
-        # The last model is the one that is used, so that it is always among those compared.
+        # The last model is the final one, and therefore always compared.
         return wanted and (step % self._settings.validation_freq == 0 or step == steps)
 
     def run(self, step: int, params: Tree, content: dict[str, Any]) -> str:
-        """Evaluate a model, keep it if it is among the best, and return what to say.
+        """Evaluate a model, keep it if it is among the best, and return a message.
 
         Parameters
         ----------
         params
             Nested, as NumPy arrays.
         content
-            What its file holds.
+            Content of its file.
         """
         if self._potential is None:
             self._potential = Potential(
@@ -175,7 +175,7 @@ def _numbers(errors: Errors) -> list[float]:
 
 
 def _rows(path: Path, step: int) -> list[str]:
-    """Return the lines of an earlier run up to a step, without those that a crash cut short."""
+    """Return the lines of an earlier run up to a step, without truncated ones."""
     if not step or not path.exists():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -18,7 +18,7 @@ from ..setup.task import Dataset, Task
 from ..step.compilations import CompiledShapes, atoms
 from ..step.step import prediction
 
-#: How many frames the error is taken from that chooses the best model.
+#: Frames for the error that selects the best model.
 FRAMES = 64
 
 
@@ -29,7 +29,7 @@ class MetricEvaluator:
     Parameters
     ----------
     tell
-        Is called with the number of atoms before a batch of a new shape is compiled.
+        Called with the number of atoms before a batch of a new shape is compiled.
     """
 
     backend: Backend
@@ -40,7 +40,7 @@ class MetricEvaluator:
 
     def __post_init__(self) -> None:
         """Compile the prediction once."""
-        # The loss of a few frames is cheap, and never worth compiling.
+        # The loss of a few frames is cheap, and not worth compiling.
         self._numpy = get_backend("numpy")
         self._shapes = CompiledShapes(self.backend.static_shapes)
         self._predict = self.backend.compile(prediction(self.backend, self.model, self.loss))
@@ -58,7 +58,7 @@ class MetricEvaluator:
         out = self._predict(params, arrays)
         found = {key: self.backend.to_numpy(value) for key, value in out.items()}
         places = mdl.compared_atoms(self._numpy, self.model, work.batch)
-        # What is not finite is for the caller to judge; NumPy's warning would say nothing.
+        # Non-finite values are left to the caller, so NumPy's warning is not needed.
         with np.errstate(over="ignore", invalid="ignore"):
             _, metrics = compute_loss(
                 self._numpy, self.loss, np.asarray(lr), found, work.label, places
@@ -88,7 +88,7 @@ class Validator:
         return self._mean(params, works, lr)
 
     def score(self, params: Tree) -> float:
-        """Return √loss with the prefactors' limits, over frames that are always the same."""
+        """Return √loss with the prefactors' limits, over a fixed set of frames."""
         works = [
             self.data.source.work(k, frames)
             for k, chosen in self.data.source.spread_frames(FRAMES)
