@@ -48,7 +48,7 @@ class NumpyBackend:
     def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
         """Raise: NumPy does not differentiate."""
         raise UnsupportedError(
-            "the numpy backend has no gradients, so it can not train; "
+            "the numpy backend has no gradients, so it cannot train; "
             "use torch or jax (multifit train --backend jax)"
         )
 

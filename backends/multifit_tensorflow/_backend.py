@@ -29,7 +29,7 @@ def _gpus() -> list[Any]:
 
 
 def _default_device() -> str:
-    """Return the device of ``$MULTIFIT_DEVICE``, as TensorFlow names it, else a GPU if available."""
+    """Return the device of ``$MULTIFIT_DEVICE`` in TensorFlow's spelling, else a GPU if any."""
     kind, _, number = (os.environ.get("MULTIFIT_DEVICE") or "").partition(":")
     if not kind:
         kind = "gpu" if _gpus() else "cpu"

@@ -81,7 +81,7 @@ def too_old(name: str) -> UnusableError | None:
         return None
     reason = f"{framework.module} {found} is too old (needs {framework.needed})"
     remedy = f'upgrade it with: pip install --upgrade "{distribution}>={framework.needed}"'
-    return UnusableError(f"backend {name!r} can not be used: {reason}", reason, remedy)
+    return UnusableError(f"backend {name!r} cannot be used: {reason}", reason, remedy)
 
 
 def refusal(name: str, cause: Exception) -> UnusableError:
@@ -99,11 +99,11 @@ def refusal(name: str, cause: Exception) -> UnusableError:
     missing = isinstance(cause, ModuleNotFoundError)
     if missing and (framework is None or repr(framework.module) in str(cause)):
         reason = _first_line(cause)
-        text = f"backend {name!r} can not be imported ({reason})"
+        text = f"backend {name!r} cannot be imported ({reason})"
         return UnusableError(text, reason, install, installed=False)
     complaint = f"{type(cause).__name__}: {_first_line(cause)}"
     if framework is None:
-        text = f"backend {name!r} can not be imported ({complaint})"
+        text = f"backend {name!r} cannot be imported ({complaint})"
         return UnusableError(text, complaint, "install the package that it comes from again")
     old = too_old(name)
     if old is not None:
@@ -112,7 +112,7 @@ def refusal(name: str, cause: Exception) -> UnusableError:
     reason = f"{f'{framework.module} {found}'.strip()} is broken ({complaint})"
     wanted = f'"{distribution}>={framework.needed}"'
     remedy = install if missing else f"repair it with: pip install --force-reinstall {wanted}"
-    return UnusableError(f"backend {name!r} can not be used: {reason}", reason, remedy)
+    return UnusableError(f"backend {name!r} cannot be used: {reason}", reason, remedy)
 
 
 def _found(framework: Framework) -> tuple[str, str]:

@@ -63,7 +63,7 @@ def _listed(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as exc:
         raise DataError(
-            f"the list of systems {path} can not be read ({exc.strerror or exc}); check its name"
+            f"the list of systems {path} cannot be read ({exc.strerror or exc}); check its name"
         ) from exc
     except UnicodeDecodeError as exc:
         raise DataError(

@@ -118,5 +118,5 @@ def _write(path: str, mode: str, rows: np.ndarray, header: str, form: str | Sequ
             np.savetxt(file, rows, header=header, fmt=form)
     except OSError as exc:
         raise DataError(
-            f"{path} can not be written ({exc.strerror or exc}); check space and permissions"
+            f"{path} cannot be written ({exc.strerror or exc}); check space and permissions"
         ) from exc

@@ -40,7 +40,7 @@ def _text(path: Path) -> str:
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"the input file {path} can not be read: {reason}") from None
+        raise ConfigError(f"the input file {path} cannot be read: {reason}") from None
 
 
 def read_json(text: str, where: str) -> object:

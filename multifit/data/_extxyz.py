@@ -82,7 +82,7 @@ def _frames(name: str, path: Path) -> Iterator[_Frame]:
         raise
     except Exception as exc:  # ASE's parser can raise anything
         raise DataError(
-            f"{name}: frame {number + 1} can not be read as extended xyz ({exc}); correct it"
+            f"{name}: frame {number + 1} cannot be read as extended xyz ({exc}); correct it"
         ) from exc
 
 

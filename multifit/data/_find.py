@@ -116,7 +116,7 @@ def _folders(root: Path, entry: str) -> list[str]:
 
     def fail(exc: OSError) -> None:
         raise DataError(
-            f"{exc.filename or entry} can not be read ({exc.strerror}); check its permissions"
+            f"{exc.filename or entry} cannot be read ({exc.strerror}); check its permissions"
         ) from exc
 
     found: list[str] = []

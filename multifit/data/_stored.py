@@ -57,7 +57,7 @@ def reading(where: str) -> Iterator[None]:
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise DataError(
-            f"{where} can not be read ({reason}); check that it exists, is complete and that you "
+            f"{where} cannot be read ({reason}); check that it exists, is complete and that you "
             "may read it"
         ) from exc
 

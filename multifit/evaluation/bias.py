@@ -83,7 +83,7 @@ def with_type_bias(model: Model, params: Tree, bias: np.ndarray) -> np.ndarray:
     for name, own, (wanted, *_) in zip(model.type_map, fixed, bias, strict=True):
         if own is not None and not np.isclose(own, wanted, rtol=1e-12):
             raise ConfigError(
-                f"the energy of {name} can not become {wanted:g} eV: the model's atom_ener has "
+                f"the energy of {name} cannot become {wanted:g} eV: the model's atom_ener has "
                 f"fixed it at {own:g} eV; give this value for it"
             )
     shift = np.asarray(bias) - type_bias(model, params)

@@ -62,14 +62,14 @@ def _target(path: Path) -> Path:
             )
         if not target.parent.is_dir():
             raise FileFormatError(
-                f"{path} can not be written: {target.parent} is not a folder; create it first"
+                f"{path} cannot be written: {target.parent} is not a folder; create it first"
             )
     except (OSError, ValueError) as error:  # too long, or with a null character
         if isinstance(error, FileFormatError):
             raise
         reason = getattr(error, "strerror", None) or error
         raise FileFormatError(
-            f"{str(path)[:200]!r} can not be the name of a file ({reason}); choose another"
+            f"{str(path)[:200]!r} cannot be the name of a file ({reason}); choose another"
         ) from error
     return target
 

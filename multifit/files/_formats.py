@@ -119,7 +119,7 @@ def _content(path: Path, limit: int) -> bytes:
             raise
         reason = getattr(error, "strerror", None) or error
         raise FileFormatError(
-            f"{path} can not be read ({reason}); check the name and its permissions"
+            f"{path} cannot be read ({reason}); check the name and its permissions"
         ) from error
     if not content:
         raise FileFormatError(

@@ -93,9 +93,9 @@ def _plain(value: Any, where: str) -> str | bool | int | float:
     if isinstance(value, np.ndarray):
         raise TypeError(f"{where} is an array; arrays must lie under a key {VARIABLES!r}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} is {value}, which JSON can not hold; use None, or an array")
+        raise ValueError(f"{where} is {value}, which JSON cannot hold; use None, or an array")
     if not isinstance(value, str | bool | int | float):
-        raise TypeError(f"{where} is of type {type(value).__name__}, which JSON can not hold")
+        raise TypeError(f"{where} is of type {type(value).__name__}, which JSON cannot hold")
     return value
 
 

@@ -61,7 +61,7 @@ def the_error(done: subprocess.CompletedProcess[str]) -> str:
 def test_a_broken_framework_that_was_asked_for(place: Path) -> None:
     fake(place, "jax", BROKEN)
     said = the_error(multifit(place, "train", "input.json", "-b", "jax"))
-    assert said.startswith("backend 'jax' can not be used: jax ")
+    assert said.startswith("backend 'jax' cannot be used: jax ")
     assert f"{COMPLAINT}; repair it with: pip install --force-reinstall" in said
     assert not (place / "lcurve.out").exists()
 
@@ -70,7 +70,7 @@ def test_a_framework_that_is_too_old(place: Path) -> None:
     fake(place, "torch", OLD)
     done = multifit(place, "train", "input.json", MULTIFIT_BACKEND="torch")
     assert the_error(done) == (
-        "$MULTIFIT_BACKEND: backend 'torch' can not be used: torch 0.1 is too old (needs 2.6); "
+        "$MULTIFIT_BACKEND: backend 'torch' cannot be used: torch 0.1 is too old (needs 2.6); "
         'upgrade it with: pip install --upgrade "torch>=2.6"'
     )
 
@@ -141,7 +141,7 @@ def test_verbose_is_set_before_frameworks_are_imported(place: Path) -> None:
     # It also says where an error comes from.
     assert str(place / "site/jax/__init__.py") in done.stderr
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("multifit: error: backend 'jax' can not be used: jax ")
+    assert last.startswith("multifit: error: backend 'jax' cannot be used: jax ")
     assert "(OSError: 1)" in last
 
 

@@ -248,7 +248,7 @@ def test_data(place: Path, capsys: pytest.CaptureFixture[str], name: str) -> Non
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (None, r"grid\.npy can not be read \(No such file or directory\)"),
+        (None, r"grid\.npy cannot be read \(No such file or directory\)"),
         (ENERGIES[:9], r"grid\.npy holds 9 energies, but numb_dos is 11; change numb_dos "),
         (ENERGIES**2, r"grid\.npy: energy 1 \(counted from 0\) is 16 eV and not above the one be"),
         (

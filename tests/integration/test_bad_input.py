@@ -91,7 +91,7 @@ def test_an_input_file_that_may_not_be_read(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (place / "input.json").chmod(0)
-    check(place, capsys, r"input\.json can not be read: Permission denied")
+    check(place, capsys, r"input\.json cannot be read: Permission denied")
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_framework_that_is_not_installed(
     point = Absent(name, f"multifit_{name}:backend", backends.ENTRY_POINTS)
     backends._load.cache_clear()
     monkeypatch.setattr(backends, "_entry_points", lambda: {name: point})
-    words = rf"backend '{name}' can not be imported .*with: pip install \"multifit\[{name}\]\"$"
+    words = rf"backend '{name}' cannot be imported .*with: pip install \"multifit\[{name}\]\"$"
     try:
         check(place, capsys, words, "-b", name)
     finally:
@@ -421,7 +421,7 @@ def test_another_kind_of_file(place: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_an_output_folder_that_is_a_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "taken").write_text("mine")
-    check(place, capsys, "output folder taken can not be made", "-o", "taken")
+    check(place, capsys, "output folder taken cannot be made", "-o", "taken")
     assert (place / "taken").read_text() == "mine"
 
 
@@ -431,14 +431,14 @@ def test_an_output_folder_that_may_not_be_written(
 ) -> None:
     (place / "closed").mkdir(mode=0o500)
     check(place, capsys, "closed.*Permission denied", "-o", "closed")
-    check(place, capsys, "closed/in can not be made", "-o", "closed/in")
+    check(place, capsys, "closed/in cannot be made", "-o", "closed/in")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "out").mkdir()
     (place / "out/lcurve.out").symlink_to("/dev/full")
-    check(place, capsys, r"^out/lcurve\.out can not be written \(No space left on device\)")
+    check(place, capsys, r"^out/lcurve\.out cannot be written \(No space left on device\)")
 
 
 def test_a_checkpoint_in_the_output_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -537,9 +537,9 @@ def test_names_that_collide(
         (
             {},
             "val.log/",
-            r"validating\.full_val_file can not be written to out/val\.log, as this is a folder",
+            r"validating\.full_val_file cannot be written to out/val\.log, as this is a folder",
         ),
-        ({}, "model.dp/", r"the model can not be written to out/model\.dp, as this is a folder"),
+        ({}, "model.dp/", r"the model cannot be written to out/model\.dp, as this is a folder"),
     ],
     ids=["events", "statistics", "best", "validation", "model"],
 )

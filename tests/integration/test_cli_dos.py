@@ -254,7 +254,7 @@ def test_refused_before_anything_is_predicted(
 
 def test_a_figure_that_can_not_be_written_is_an_error(tmp_path) -> None:
     figure = plots.new_figure(1, 1)
-    with pytest.raises(DataError, match=r"p\.png can not be written"):
+    with pytest.raises(DataError, match=r"p\.png cannot be written"):
         plots.save(figure, tmp_path / "gone" / "p.png")
 
 

@@ -260,7 +260,7 @@ ERRORS = {
     "foreign": (["-m", "foreign.json", "-s", "data"], "holds no model"),
     "no data": (["-m", "model.dp", "-s", "nowhere"], "nowhere does not exist"),
     "no system": (["-m", "model.dp", "-s", "empty"], "no system found in empty"),
-    "no list": (["-m", "model.dp", "-f", "nolist"], "nolist can not be read"),
+    "no list": (["-m", "model.dp", "-f", "nolist"], "nolist cannot be read"),
     "empty list": (["-m", "model.dp", "-f", "emptylist"], "lists no data systems"),
     "binary list": (["-m", "model.dp", "-f", "model.dp"], "not a text file"),
     "element": (["-m", "model.dp", "-s", "iron"], "'Fe'"),
@@ -293,7 +293,7 @@ def test_detail_file_that_can_not_be_written_is_an_error(case, capsys) -> None:
     write_labelled(folder / "data", potential, 1)
     (folder / "x.e.out").mkdir()
     assert main(["test", "-m", "model.dp", "-s", "data", "-d", "x"]) == 2
-    assert "x.e.out can not be written" in capsys.readouterr().err
+    assert "x.e.out cannot be written" in capsys.readouterr().err
 
 
 def test_backend_comes_from_the_environment(case, capsys, monkeypatch) -> None:

@@ -122,7 +122,7 @@ def test_another_model_is_refused(
     whole: Path, tmp_path: Path, changes: dict[str, Any], words: str, how: str
 ) -> None:
     text = refusal(whole, changes, tmp_path, **{how: whole / "out/model.ckpt-4.dp"})
-    start = words.replace("does not fit the input", "can not be fine-tuned with this input")
+    start = words.replace("does not fit the input", "cannot be fine-tuned with this input")
     assert (start if how == "finetune" else words) in text
     assert "model.ckpt-4.dp" in text
 

@@ -157,7 +157,7 @@ def test_folders_are_made(data: Path, tmp_path: Path) -> None:
 
 def test_an_output_folder_that_is_a_file_is_an_error(data: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
-    with pytest.raises(TrainingError, match=r"output folder .*taken can not be made"):
+    with pytest.raises(TrainingError, match=r"output folder .*taken cannot be made"):
         fit(data, recipe(steps=1), output=tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
 

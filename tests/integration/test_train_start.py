@@ -206,7 +206,7 @@ def test_finetune_wants_the_same_networks(
     with pytest.raises(TrainingError) as caught:
         tuned_model(trained, tmp_path, put(recipe(steps=1), changes))
     assert words in str(caught.value)
-    assert "can not be fine-tuned" in str(caught.value)
+    assert "cannot be fine-tuned" in str(caught.value)
     assert "only type_map, sel, atom_ener and the types that are excluded" in str(caught.value)
 
 

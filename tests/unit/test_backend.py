@@ -83,7 +83,7 @@ def test_a_framework_that_is_not_installed_is_named(
     with pytest.raises(bk.UnusableError) as caught:
         get_backend("torch")
     assert str(caught.value) == (
-        "backend 'torch' can not be imported (No module named 'torch'); "
+        "backend 'torch' cannot be imported (No module named 'torch'); "
         'install it with: pip install "multifit[torch]"'
     )
     assert not caught.value.installed
@@ -118,7 +118,7 @@ def test_a_broken_framework_is_named(
         get_backend(name)
     said = str(caught.value)
     assert "\n" not in said
-    assert said.startswith(f"backend {name!r} can not be used: {name} ")
+    assert said.startswith(f"backend {name!r} cannot be used: {name} ")
     assert " is broken (" in said
     assert re.search('; (repair|install) it with: pip install .*"$', said)
     assert caught.value.installed
@@ -138,7 +138,7 @@ def test_a_broken_adapter_of_a_third_party(
 ) -> None:
     registered["other"] = _point("other", "an_adapter:backend")
     _fails(monkeypatch, "raise OSError('no driver')")
-    words = r"'other' can not be imported \(OSError: no driver\); install the package that it"
+    words = r"'other' cannot be imported \(OSError: no driver\); install the package that it"
     with pytest.raises(BackendError, match=words):
         get_backend("other")
 
@@ -179,7 +179,7 @@ def test_the_version_decides_whether_a_framework_is_too_old(
     _fails(monkeypatch, "import os; os.no_such_function" if breaks else "")
     monkeypatch.setitem(sys.modules, FRAMEWORKS[name].module, _Version(version))
     needed = FRAMEWORKS[name].needed
-    words = rf"can not be used: {name} {re.escape(version)} is too old \(needs {needed}\); upgrade"
+    words = rf"cannot be used: {name} {re.escape(version)} is too old \(needs {needed}\); upgrade"
     if good:
         words = "is broken" if breaks else "does not satisfy"
     with pytest.raises(BackendError, match=words):
@@ -212,7 +212,7 @@ def test_the_next_framework_is_taken_and_that_is_said(
     assert told == [f"{old}: going on with tensorflow"]
     with pytest.warns(UserWarning, match="going on with tensorflow"):
         bk.choose_training_backend(None)
-    with pytest.raises(BackendError, match=r"'jax' can not be used: jax 0\.4\.1 is too old"):
+    with pytest.raises(BackendError, match=r"'jax' cannot be used: jax 0\.4\.1 is too old"):
         bk.choose_training_backend("jax", told.append)
     assert len(told) == 1
 

@@ -43,8 +43,8 @@ def test_byte_order_mark(tmp_path: Path) -> None:
 def test_no_file(tmp_path: Path) -> None:
     assert "does not exist" in error_of(tmp_path / "input.json")
     assert "is a folder" in error_of(tmp_path)
-    assert "can not be read" in error_of(tmp_path / ("x" * 5000))
-    assert "can not be read" in error_of(Path("a\0b"))
+    assert "cannot be read" in error_of(tmp_path / ("x" * 5000))
+    assert "cannot be read" in error_of(Path("a\0b"))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class TestFind:
             return []
 
         monkeypatch.setattr("os.walk", walk)
-        with fails(f"{tmp_path} can not be read (Permission denied)"):
+        with fails(f"{tmp_path} cannot be read (Permission denied)"):
             find_systems(tmp_path)
 
 
@@ -150,9 +150,9 @@ class TestHdf5:
         (system,) = open_systems(path)
         content = path.read_bytes()
         path.write_bytes(content[:-100])
-        with fails("coord.npy can not be read", "truncated"):
+        with fails("coord.npy cannot be read", "truncated"):
             system.load(np.array([0]))
-        with fails("data.hdf5 can not be read", "truncated"):
+        with fails("data.hdf5 cannot be read", "truncated"):
             open_systems(path)
         path.write_bytes(content)
         with h5py.File(path, "a") as file:
@@ -289,7 +289,7 @@ class TestXyz:
             open_systems(xyz(tmp_path, HYDROGEN, water()), ["H"])
 
     def test_broken_files(self, tmp_path: Path) -> None:
-        with fails("train.xyz: frame 1 can not be read as extended xyz"):
+        with fails("train.xyz: frame 1 cannot be read as extended xyz"):
             open_systems(xyz(tmp_path, water(), "3\nenergy=1\nO 0 zero 0\nH 0 0 0\nH 0 0 0\n"))
         with fails("train.xyz has no frames"):
             open_systems(xyz(tmp_path, ""))

@@ -397,7 +397,7 @@ class TestMissing:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(Path, "read_text", deny)
-        with fails("type.raw can not be read (Permission denied)"):
+        with fails("type.raw cannot be read (Permission denied)"):
             one(tmp_path)
 
 
@@ -444,7 +444,7 @@ class TestFiles:
     def test_deleted_after_opening(self, tmp_path: Path) -> None:
         system = one(write(tmp_path))
         (tmp_path / "set.000/force.npy").unlink()
-        with fails("force.npy can not be read (No such file"):
+        with fails("force.npy cannot be read (No such file"):
             system.load(np.array([0]), ["force"])
 
 

@@ -128,7 +128,7 @@ class TestFiles:
 
     def test_wrong_files(self, tmp_path: Path) -> None:
         path = tmp_path / "energies.npy"
-        with fails(DataError, str(path), "can not be read (No such file"):
+        with fails(DataError, str(path), "cannot be read (No such file"):
             read_energies(path, 3)
         path.write_text("0 1 2")
         with fails(DataError, str(path), "not a complete .npy file"):

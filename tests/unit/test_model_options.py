@@ -136,7 +136,7 @@ def test_the_bias_of_such_a_type_stays() -> None:
         assert out_bias[0, 0] == 0.0
         assert out_bias[1, 0] != params["out_bias"][1, 0]
     assert new[0] == -3.0
-    with pytest.raises(ConfigError, match=r"energy of O can not become -2 eV: .* fixed it at -3"):
+    with pytest.raises(ConfigError, match=r"energy of O cannot become -2 eV: .* fixed it at -3"):
         bias.with_type_bias(model, params, np.array([[-2.0], [1.0]]))
 
 

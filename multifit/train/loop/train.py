@@ -116,6 +116,6 @@ def _make_folders(output: Path, config: Config) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise TrainingError(
-                f"the output folder {folder} can not be made ({exc.strerror}); choose another"
+                f"the output folder {folder} cannot be made ({exc.strerror}); choose another"
             ) from exc
         files.remove_stale(folder)

@@ -31,7 +31,7 @@ def check_file(config: Config, output: Path) -> None:
     path = output / FILE
     if path.is_dir():
         raise TrainingError(
-            f"the profile can not be written to {path}, as this is a folder; move it away"
+            f"the profile cannot be written to {path}, as this is a folder; move it away"
         )
 
 

@@ -75,7 +75,7 @@ class LearningCurve:
 
     def _error(self, exc: OSError) -> TrainingError:
         return TrainingError(
-            f"{self.path} can not be written ({exc.strerror}); check the free space and the "
+            f"{self.path} cannot be written ({exc.strerror}); check the free space and the "
             "permissions of its folder, or choose another one with --output"
         )
 
@@ -151,6 +151,6 @@ def tensorboard(folder: Path) -> Any:
         return SummaryWriter(str(folder))
     except OSError as exc:
         raise TrainingError(
-            f"training.tensorboard_log_dir {folder} can not be written ({exc.strerror}); check the "
+            f"training.tensorboard_log_dir {folder} cannot be written ({exc.strerror}); check the "
             "permissions, or name another"
         ) from exc

@@ -43,7 +43,7 @@ def check_outputs(config: Config, output: Path) -> None:
         if os.path.isdir(path):
             another = " or name another" if "." in key else ""
             raise TrainingError(
-                f"{key} can not be written to {path}, as this is a folder; move it away{another}"
+                f"{key} cannot be written to {path}, as this is a folder; move it away{another}"
             )
         _check_folder(key, path.parent, output)
     for key, path in folders.items():

@@ -70,7 +70,7 @@ class StatFile:
         files.write(self.path, {"software": "multifit", "statistics": known})
 
     def _entries(self, path: Path) -> dict[str, Any]:
-        """Return the content of the file, empty if missing; never overwrite another kind of file."""
+        """Return the content of the file, empty if missing; refuse another kind of file."""
         if not path.exists():
             return {}
         try:

@@ -93,7 +93,7 @@ def finetune(model: mdl.Model, fresh: Tree, path: Path) -> tuple[Tree, list[str]
     wrong = {key: values for key, values in found.items() if key not in BY_TYPE}
     if wrong:
         raise TrainingError(
-            f"{path} can not be fine-tuned with this input: "
+            f"{path} cannot be fine-tuned with this input: "
             f"{described(wrong, model, theirs, path)}; {FINETUNE}"
         )
     place = {name: k for k, name in enumerate(theirs.type_map)}

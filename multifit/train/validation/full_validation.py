@@ -95,7 +95,7 @@ class FullValidation:
 
     def _error(self, exc: OSError) -> TrainingError:
         return TrainingError(
-            f"validating.full_val_file {self._file} can not be written ({exc.strerror}); check "
+            f"validating.full_val_file {self._file} cannot be written ({exc.strerror}); check "
             "the free space and the permissions of its folder, or name another"
         )
 
