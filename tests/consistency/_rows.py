@@ -68,20 +68,18 @@ MASKED = [
 _BOTH_SIDES = {"type_one_side": False}
 
 DESCRIPTORS = {
-    "one side": Row({}, ("se_e2_a",)),
-    "both sides, no timestep": Row({**_BOTH_SIDES, "resnet_dt": False}, ("se_e2_a",)),
-    "exclude_types": Row({"exclude_types": ((0, 1),)}, ("se_e2_a",)),
-    "pair_exclude_types": Row({"pair_exclude_types": ((0, 0),)}, ("se_e2_a",)),
-    "cut at sel": Row({"sel": (3, 5)}, ("se_e2_a",)),
-    "env_protection": Row({"env_protection": 0.1}, ("se_e2_a",)),
-    "float32": Row({"precision": "float32"}, ("se_e2_a", "float32")),
-    "Chebyshev series": Row(_BOTH_SIDES, ("se_e2_a",), coefficients=96),
+    "one side": Row({}),
+    "both sides, no timestep": Row({**_BOTH_SIDES, "resnet_dt": False}),
+    "exclude_types": Row({"exclude_types": ((0, 1),)}),
+    "pair_exclude_types": Row({"pair_exclude_types": ((0, 0),)}),
+    "cut at sel": Row({"sel": (3, 5)}),
+    "env_protection": Row({"env_protection": 0.1}),
+    "float32": Row({"precision": "float32"}, ("float32",)),
+    "Chebyshev series": Row(_BOTH_SIDES, coefficients=96),
     "Chebyshev series, excluded": Row(
-        {"exclude_types": ((0, 1),), "sel": (0, 20)}, ("se_e2_a",), coefficients=72
+        {"exclude_types": ((0, 1),), "sel": (0, 20)}, coefficients=72
     ),
-    "Chebyshev series, float32": Row(
-        {"precision": "float32"}, ("se_e2_a", "float32"), coefficients=72
-    ),
+    "Chebyshev series, float32": Row({"precision": "float32"}, ("float32",), coefficients=72),
 }
 
 FITTINGS = {
