@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -13,11 +13,13 @@ import numpy as np
 from .. import precision as prec
 from ..backend import Backend
 from ..errors import ConfigError, UnsupportedError, did_you_mean
-from ..nn.networks import Network
 from ..tree import Tree, map_leaves
 from ._chebyshev import SMOOTH, chebyshev_basis, scale_of, tail
-from ._environment import Environment, radial
+from ._environment import radial
 from ._protocol import EMBEDDINGS, Plan
+
+if TYPE_CHECKING:
+    from ._radial import RadialDescriptor
 
 #: Fraction of the cutoff below which a pair is near. Few pairs are, and they need many more
 #: coefficients than the others: they have a separate series, and separate columns of tables.
@@ -49,56 +51,13 @@ GRID = 0.25
 TOLERANCES = {"float64": 1e-12, "float32": 1e-7}
 
 
-def _tolerance(config: RadialNets) -> float | None:
+def _tolerance(config: RadialDescriptor) -> float | None:
     smooth = config.activation_function.lower() in SMOOTH
     return TOLERANCES.get(prec.canonical(config.precision)) if smooth else None
 
 
-class RadialNets(Protocol):
-    """Settings of a descriptor with networks N_ab(s) of the radial part s(r) alone."""
-
-    @property
-    def rcut(self) -> float:
-        """The cutoff in Å."""
-        ...
-
-    @property
-    def sel(self) -> tuple[int, ...]:
-        """Maximum number of neighbours of each type."""
-        ...
-
-    @property
-    def activation_function(self) -> str:
-        """Activation function of the networks."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """Precision of the networks."""
-        ...
-
-    @property
-    def environment(self) -> Environment:
-        """The radial settings."""
-        ...
-
-    @property
-    def double_network(self) -> Network:
-        """The networks' settings, in float64."""
-        ...
-
-    @property
-    def excluded(self) -> frozenset[tuple[int, int]]:
-        """Pairs of types that do not interact."""
-        ...
-
-    def network_index(self, centre: int, neighbour: int) -> int:
-        """Return the index of N_ab in ``params["embeddings"]``."""
-        ...
-
-
 def series_planner(
-    config: RadialNets,
+    config: RadialDescriptor,
     backend: Backend,
     embedding: str = "auto",
     *,
@@ -151,7 +110,7 @@ class SeriesPlanner:
     """
 
     backend: Backend
-    config: RadialNets
+    config: RadialDescriptor
     counts: dict[str, int] = field(default_factory=FEWEST.copy)
     wanted: bool = True
     demanded: bool = False

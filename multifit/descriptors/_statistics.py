@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -15,34 +15,13 @@ import numpy as np
 from ..neighbors.frame import Frame
 from ..statistics import Sums, no_sums
 from ..tree import Tree
-from ._environment import Environment, environment
+from ._environment import environment
+
+if TYPE_CHECKING:
+    from ._radial import RadialDescriptor
 
 
-class Settings(Protocol):
-    """Settings of a descriptor with a scaled environment."""
-
-    @property
-    def sel(self) -> tuple[int, ...]:
-        """Maximum number of neighbours of each type."""
-        ...
-
-    @property
-    def environment(self) -> Environment:
-        """The radial settings."""
-        ...
-
-    @property
-    def excluded(self) -> frozenset[tuple[int, int]]:
-        """Pairs of types that do not interact, in both orders."""
-        ...
-
-    @property
-    def set_davg_zero(self) -> bool:
-        """True if the mean is 0 for any data."""
-        ...
-
-
-def environment_sums(config: Settings, frames: Iterable[Frame]) -> Sums:
+def environment_sums(config: RadialDescriptor, frames: Iterable[Frame]) -> Sums:
     """Return the sums of R's radial and angular parts for each centre type, (ntypes, 2).
 
     Empty slots count as zeros, as they do in the model.
@@ -65,7 +44,7 @@ def environment_sums(config: Settings, frames: Iterable[Frame]) -> Sums:
 
 
 def environment_statistics(
-    config: Settings, sums: Sums, protect: float = 0.01
+    config: RadialDescriptor, sums: Sums, protect: float = 0.01
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return davg and dstd, (ntypes, ntypes, 4): those of the centre for every neighbour type."""
     n = len(config.sel)
@@ -77,7 +56,7 @@ def environment_statistics(
     return davg, np.broadcast_to(dstd[:, None, :], (n, n, 4)).copy()
 
 
-def settings_of(config: Settings) -> dict[str, Any]:
+def settings_of(config: RadialDescriptor) -> dict[str, Any]:
     """Return the settings that the statistics depend on, as in JSON."""
     return {
         "environment": asdict(config.environment),
@@ -87,7 +66,7 @@ def settings_of(config: Settings) -> dict[str, Any]:
     }
 
 
-def nonzero_mean(config: Settings, params: Tree) -> int | None:
+def nonzero_mean(config: RadialDescriptor, params: Tree) -> int | None:
     """Return the first type with a mean ≠ 0 where the settings require 0, or None."""
     wrong = np.asarray(params["davg"])[:, :, 0].any(axis=1)
     return int(np.argmax(wrong)) if config.set_davg_zero and wrong.any() else None
