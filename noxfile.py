@@ -38,28 +38,28 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    session.install(*PINNED, ".[all,test]")
+    session.install(*PINNED, ".[all,engines,test]")
     session.run(*PYTEST, *session.posargs)
 
 
 @nox.session
 def consistency(session: nox.Session) -> None:
     """Compare the backends with one another; all of it, without arguments, writes the report."""
-    session.install(*PINNED, ".[all,test]")
+    session.install(*PINNED, ".[all,engines,test]")
     report = {} if session.posargs else {"MULTIFIT_CONSISTENCY_REPORT": "docs/consistency.md"}
     session.run(*PYTEST, "tests/consistency", *session.posargs, env=report)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    session.install(*PINNED, ".[all,docs]")  # pages are written from the adapters, too
+    session.install(*PINNED, ".[all,engines,docs]")  # pages are written from the adapters, too
     session.run("sphinx-build", "-W", "-n", "-E", "docs", "docs/_build", *session.posargs)
 
 
 @nox.session
 def peer(session: nox.Session) -> None:
     """Compare numbers and files with deepmd-kit, in its own environment."""
-    session.install(*PINNED, ".[all,test]")
+    session.install(*PINNED, ".[all,engines,test]")
     session.run(
         *PYTEST,
         "tests/peer",

@@ -38,6 +38,10 @@ class TrainingError(MultifitError, RuntimeError):
     """Training cannot continue: the loss is not finite, or a checkpoint does not fit the run."""
 
 
+class EngineError(MultifitError, RuntimeError):
+    """A simulation engine is not installed, or a simulation does not fit the model."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the nearest known word, or an empty string.
 
