@@ -15,6 +15,7 @@ from ..backend import Backend
 from ..errors import ConfigError, UnsupportedError, did_you_mean
 from ..tree import Tree, map_leaves
 from ._chebyshev import SMOOTH, chebyshev_basis, scale_of, tail
+from ._coefficients import with_coefficients
 from ._environment import radial
 from ._protocol import EMBEDDINGS, Plan
 
@@ -160,7 +161,14 @@ class SeriesPlanner:
             self._plan = None
             return
         host = {zone: self._host(zone, count) for zone, count in self.counts.items()}
-        self._plan = Plan(host, map_leaves(self.backend.asarray, host))
+        self._plan = self._on_device(host)
+
+    def _on_device(self, host: Tree) -> Plan:
+        return Plan(host, map_leaves(self.backend.asarray, host))
+
+    def fixed(self, plan: Plan, params: Tree) -> Plan:
+        """Return the plan with the coefficients of all series (nested NumPy arrays)."""
+        return self._on_device(with_coefficients(self.config, params["descriptor"], plan.host))
 
     def plan_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Plan | None:
         """Return the basis for a batch, or None, after extending it for the batch.
@@ -274,6 +282,10 @@ class NoPlan:
     def plan_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Plan | None:
         """Return None."""
         return None
+
+    def fixed(self, plan: Plan, params: Tree) -> Plan:
+        """Return the plan."""
+        return plan
 
     def state(self) -> dict[str, Any]:
         """Return nothing."""

@@ -69,6 +69,16 @@ class Planner(Protocol):
         """
         ...
 
+    def fixed(self, plan: Plan, params: Tree) -> Plan:
+        """Return a plan with everything that is constant while parameters are not trained.
+
+        Parameters
+        ----------
+        params
+            The parameters of the model (nested NumPy arrays).
+        """
+        ...
+
     def state(self) -> dict[str, Any]:
         """Return numbers and lists from which :meth:`restore` resumes."""
         ...

@@ -37,7 +37,8 @@ from ..nn.networks import apply_network
 from ..rules import Rule
 from ..tree import Tree
 from . import _radial_serial as serial
-from ._chebyshev import chebyshev, coefficients, scale_of
+from ._chebyshev import chebyshev
+from ._coefficients import series_of
 from ._environment import local_frames
 from ._protocol import Features, Pullback
 from ._radial import RadialDescriptor
@@ -243,14 +244,10 @@ class SeE2R(RadialDescriptor):
         made = geometry["series"]
         parts = [(b, z) for b in sorted(made, key=int) for z in ZONES if z in made[b]]
         sums: Features = {}
-        series: dict[tuple[int, str, str], Array] = {}
+        series = series_of(xp, self, params, plan, rows, [(int(b), zone) for b, zone in parts])
         for b, zone in parts:
-            net, own = params["embeddings"][b], plan[zone]
-            scales = [scale_of(own, params, a, int(b)) for a in rows]
-            found = coefficients(xp, self.double_network, net, own, scales)
-            for (a, span), c in zip(rows.items(), found, strict=True):
-                series[a, b, zone] = c
-                t = xp.matmul(made[b][zone]["moments"][span, :], c)
+            for a, span in rows.items():
+                t = xp.matmul(made[b][zone]["moments"][span, :], series[a, int(b), zone][0])
                 sums[a] = sums[a] + t if a in sums else t
         for b, hidden in geometry.get("hidden", {}).items():
             net = params["embeddings"][b]
@@ -266,7 +263,7 @@ class SeE2R(RadialDescriptor):
             for b, zone in parts:
                 entry = made[b][zone]
                 if "cheb" in entry:
-                    slope = xp.matmul(plan[zone]["derivative"], series[a, b, zone])
+                    slope = series[a, int(b), zone][1]
                     bar = xp.astype(d_bar, slope.dtype, copy=False)
                     by_x = xp.matmul(bar, xp.matrix_transpose(slope))[:, None, :]
                     x_bar = xp.matmul(by_x, entry["cheb"][rows[a], :, :])[:, 0, :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from .. import models as mdl
 from ..backend import Backend
 from ..batching.batch import Layout
 from ..batching.types import Batch
+from ..descriptors import Plan
 from ..tree import Tree, map_leaves
 
 #: Numbers in the largest array of derivatives for a Hessian (64 MB).
@@ -24,6 +25,19 @@ class Parameters(NamedTuple):
 
     host: Tree  #: nested NumPy arrays
     device: Tree  #: the same, of the backend
+
+
+@dataclass(frozen=True)
+class FixedPlan:
+    """A descriptor's plan, completed for parameters that are not trained."""
+
+    source: Plan
+    params: Parameters
+    plan: Plan
+
+    def serves(self, plan: Plan, params: Parameters) -> bool:
+        """Return True if it was made of this plan and these parameters."""
+        return self.source is plan and self.params is params
 
 
 class Evaluator:
@@ -49,6 +63,7 @@ class Evaluator:
         #: Held while the plan and its parameters are read or replaced.
         self._lock = threading.Lock()
         self._current = Parameters(params, map_leaves(backend.asarray, params))
+        self._fixed: FixedPlan | None = None
         #: The mean over a frame is unknown in a part of it.
         fitting = replace(model.fitting, tot_ener_zero=False)
         self._unbalanced = replace(model, fitting=fitting)
@@ -113,7 +128,11 @@ class Evaluator:
             if not known and params is not self._current:
                 self._planner.refine(self._current.host)
                 plan = self._planner.plan
-        return None if plan is None else plan.device
+            if plan is None:
+                return None
+            if self._fixed is None or not self._fixed.serves(plan, params):
+                self._fixed = FixedPlan(plan, params, self._planner.fixed(plan, params.host))
+            return self._fixed.plan.device
 
     def fetched(self, out: dict[str, Any]) -> dict[str, np.ndarray]:
         """Return outputs as NumPy arrays, once they are computed."""

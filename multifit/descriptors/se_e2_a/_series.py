@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...tree import Tree
-from .._chebyshev import coefficients, scale_of
+from .._coefficients import series_of
 from .._tables import ZONES, Spans, concat
 
 if TYPE_CHECKING:
@@ -92,29 +92,11 @@ def _stacked(
     xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Spans, parts: list[_Part]
 ) -> dict[int, tuple[Array, Array]]:
     """Return C and D C for each type a of centres, (ΣK, M), all parts stacked."""
-    found: dict[tuple[int, int, str], tuple[Array, Array]] = {}
-    for index, zone, keys in _users(config, rows, parts):
-        own = basis[zone]
-        scales = [scale_of(own, params, a, b) for a, b in keys]
-        net = params["embeddings"][str(index)]
-        made = coefficients(xp, config.double_network, net, own, scales)
-        for (a, b), c in zip(keys, made, strict=True):
-            found[a, b, zone] = c, xp.matmul(own["derivative"], c)
+    zones = [(part.neighbour, part.zone) for part in parts]
+    found = series_of(xp, config, params, basis, rows, zones)
     stacks = {}
     for a in rows:
-        both = zip(*(found[a, part.neighbour, part.zone] for part in parts), strict=True)
+        both = zip(*(found[a, b, zone] for b, zone in zones), strict=True)
         c, slope = (concat(xp, each, axis=0) for each in both)
         stacks[a] = c, slope
     return stacks
-
-
-def _users(
-    config: SeE2A, rows: Spans, parts: list[_Part]
-) -> list[tuple[int, str, list[tuple[int, int]]]]:
-    """Return the pairs of types that use each net in each zone."""
-    users: dict[tuple[int, str], list[tuple[int, int]]] = {}
-    for a in rows:
-        for part in parts:
-            index = config.network_index(a, part.neighbour)
-            users.setdefault((index, part.zone), []).append((a, part.neighbour))
-    return [(index, zone, keys) for (index, zone), keys in users.items()]
