@@ -14,7 +14,7 @@ import pytest
 from multifit import descriptors
 from multifit.descriptors import _registry
 from multifit.descriptors.se_e2_r import SeE2R
-from multifit.errors import ConfigError, UnsupportedError
+from multifit.errors import ConfigError, FileFormatError, UnsupportedError
 from multifit.support import FEATURES
 
 
@@ -169,3 +169,14 @@ def test_one_that_calls_itself_otherwise_is_refused(register: Any) -> None:
 def test_an_unknown_name_has_a_near_match() -> None:
     with pytest.raises(UnsupportedError, match=r"no descriptor 'se_e2_q' .did you mean 'se_e2_"):
         descriptors.get_descriptor("se_e2_q")
+
+
+def test_one_without_declared_backends_is_refused(register: Any) -> None:
+    register("other", type("Careless", (Other,), {"backends": ["numpy"]}))
+    with pytest.raises(ConfigError, match="no frozenset of backends"):
+        descriptors.get_descriptor("other")
+
+
+def test_a_file_without_a_type_is_refused() -> None:
+    with pytest.raises(FileFormatError, match="does not say its type"):
+        descriptors.deserialize({"type": 3})

@@ -115,3 +115,31 @@ def test_another_type_map_is_refused() -> None:
     assert DESCRIPTOR.remap_types(own, DESCRIPTOR, own, [(0, 0), (1, 1)]) is own
     with pytest.raises(TrainingError, match="cannot be fine-tuned with another type_map"):
         DESCRIPTOR.remap_types(own, DESCRIPTOR, own, [(0, 1)])
+
+
+def test_a_file_of_other_shapes_is_refused() -> None:
+    node = DESCRIPTOR.serialize(PARAMS["descriptor"], ["O", "H"])
+    node["@variables"]["message/send"] = np.zeros((1, 1))
+    with pytest.raises(FileFormatError, match=r"descriptor\.message\.send has the shape \(1, 1\)"):
+        Attention.deserialize(node)
+
+
+def test_it_needs_no_statistics_and_shows_its_settings() -> None:
+    sums = DESCRIPTOR.sums([])
+    assert DESCRIPTOR.statistics(sums, 0.01) == {}
+    assert DESCRIPTOR.statistics_settings() == {}
+    assert DESCRIPTOR.nonzero_mean(PARAMS["descriptor"]) is None
+    shown = dict(DESCRIPTOR.describe(["O", "H"]))
+    assert shown["sel"] == "O 30  H 40  (the most neighbours that count)"
+
+
+def test_a_descriptor_without_a_forward_pass_says_so() -> None:
+    class Nothing(Attention):
+        features = ForwardDescriptor.features
+
+    with pytest.raises(NotImplementedError, match="Nothing has no forward pass"):
+        evaluate(
+            mdl.Model(("O", "H"), Nothing(attention.RCUT, (30, 40)), MODEL.fitting),
+            PARAMS,
+            [SYSTEMS["molecule"]],
+        )

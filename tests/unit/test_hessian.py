@@ -142,3 +142,19 @@ def test_constants_stay_constants() -> None:
     x = Dual(NUMPY.xp, np.ones((2, 3)))
     y = _chain(xp, x, Dual(NUMPY.xp, np.ones(3)))
     assert y.tangent is None
+
+
+def test_integers_and_new_constants_stay_plain() -> None:
+    xp = Forward(NUMPY.xp)
+    index = np.asarray([[2, 0, 1]])
+    assert xp.take(index, np.asarray([1]), axis=1).tolist() == [[0]]
+    assert xp.permute_dims(index, (1, 0)).shape == (3, 1)
+    for made in (xp.full((2,), 3.0, dtype=np.float64), xp.eye(2, dtype=np.float64)):
+        assert made.tangent is None
+
+
+def test_the_mean_has_the_mean_tangent() -> None:
+    x = Dual(NUMPY.xp, np.asarray([[1.0, 3.0]]), np.asarray([[[2.0, 6.0]]]))
+    found = Forward(NUMPY.xp).mean(x, axis=1)
+    assert found.value.tolist() == [2.0]
+    assert found.tangent.tolist() == [[4.0]]

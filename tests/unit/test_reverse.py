@@ -309,6 +309,15 @@ def test_what_it_cannot_do_it_says() -> None:
         _ = a.xp.no_such_function
 
 
+def test_plain_arrays_stay_plain() -> None:
+    a, _ = _inputs([1.0])
+    index = np.asarray([2, 0])
+    assert a.xp.take(np.arange(3.0), index).tolist() == [2.0, 0.0]
+    assert a.segment_sum(np.ones(2), np.asarray([1, 1]), 2).tolist() == [0.0, 2.0]
+    assert a.xp.lift(3.0) == 3.0
+    assert not hasattr(a.xp, "__array_namespace_info_of_nobody__")
+
+
 def test_values_are_unwrapped() -> None:
     _, (x,) = _inputs([1.0])
     assert value_of(x) is x.value
