@@ -43,6 +43,15 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_engine_backend(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--backend`` for simulations, whose default is the fastest."""
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="numpy, torch, jax, … (default: $MULTIFIT_BACKEND, else the fastest installed)",
+    )
+
+
 def open_data(args: argparse.Namespace, type_map: Sequence[str] | None) -> list[System]:
     """Return the systems in the arguments, with the elements numbered as in ``type_map``.
 
