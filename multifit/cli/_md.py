@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..interfaces.md import Files, Outcome, Settings
 
 #: Options that are fields of :class:`multifit.interfaces.md.Settings`, with unit and help text.
@@ -36,7 +34,7 @@ OPTIONS = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    from ._data import add_engine_backend
+    from ._data import add_engine_backend, add_model_parameters
 
     parser.add_argument("model", type=Path, help="model file or checkpoint")
     parser.add_argument("structure", type=Path, help="structure in any format of ASE")
@@ -61,8 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="draw velocities even if the structure has some",
     )
-    parser.add_argument("--fparam", type=float, nargs="+", metavar="X", help="frame parameters")
-    parser.add_argument("--aparam", type=Path, metavar="FILE", help=".npy file (natoms, n)")
+    add_model_parameters(parser)
     parser.add_argument(
         "--time-limit", type=float, metavar="MIN", help="save and stop after so many minutes"
     )
@@ -122,23 +119,10 @@ def _atoms(args: argparse.Namespace, settings: Settings) -> Any:
     """Return the structure with the model as calculator."""
     from ..interfaces import md
     from ..interfaces._backend import as_potential
+    from ._data import read_parameters
 
     potential = as_potential(args.model, args.backend)
-    return md.load(
-        potential, args.structure, settings, fparam=args.fparam, aparam=_array(args.aparam)
-    )
-
-
-def _array(path: Path | None) -> np.ndarray | None:
-    """Return the numbers of a ``.npy`` file."""
-    import numpy as np
-
-    if path is None:
-        return None
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-    except (OSError, ValueError, EOFError) as exc:
-        raise DataError(f"{path} cannot be read as numbers ({exc}); give a .npy file") from exc
+    return md.load(potential, args.structure, settings, **read_parameters(args))
 
 
 def _stopped(minutes: float | None, signalled: Callable[[], bool]) -> Callable[[], bool]:

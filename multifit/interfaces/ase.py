@@ -139,7 +139,8 @@ class MultifitCalculator(Calculator):  # type: ignore[misc]
         found = self.potential.predict(
             atoms.positions,
             self._types_of(atoms),
-            _cell(atoms),
+            # Rows of open directions are not read, and may be zero.
+            atoms.cell.array if atoms.pbc.any() else None,
             pbc=atoms.pbc,
             fparam=self.parameters["fparam"],
             aparam=self.parameters["aparam"],
@@ -181,14 +182,6 @@ class MultifitCalculator(Calculator):  # type: ignore[misc]
         memo[id(self)] = made
         made.__dict__.update({key: copy.deepcopy(x, memo) for key, x in self.__dict__.items()})
         return made
-
-
-def _cell(atoms: Any) -> np.ndarray | None:
-    """Return the cell (3, 3), with vectors for the open directions that have none, or None."""
-    if not atoms.pbc.any():
-        return None
-    cell: np.ndarray = atoms.cell.array if atoms.cell.rank == 3 else atoms.cell.complete().array
-    return cell
 
 
 def _volume(atoms: Any) -> float | None:
