@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 
@@ -41,6 +41,47 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="numpy, torch, jax, … (default: $MULTIFIT_BACKEND, else numpy)",
     )
+
+
+def add_engine_backend(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--backend`` for simulations, whose default is the fastest."""
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="numpy, torch, jax, … (default: $MULTIFIT_BACKEND, else the fastest installed)",
+    )
+
+
+def add_model_parameters(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--fparam`` and ``--aparam`` for simulations."""
+    parser.add_argument(
+        "--fparam", type=float, nargs="+", metavar="X", help="frame parameters of the model"
+    )
+    parser.add_argument(
+        "--aparam", type=Path, metavar="FILE", help="atomic parameters: .npy file (natoms, n)"
+    )
+
+
+def read_parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """Return ``fparam`` and ``aparam``, None for those that were not given.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    import numpy as np
+
+    found: dict[str, Any] = {"fparam": args.fparam, "aparam": None}
+    if args.aparam is None:
+        return found
+    try:
+        aparam = np.asarray(np.load(args.aparam, allow_pickle=False), dtype=np.float64)
+    except (OSError, ValueError, EOFError) as exc:
+        raise DataError(
+            f"{args.aparam} cannot be read as numbers ({exc}); give a .npy file"
+        ) from exc
+    return found | {"aparam": aparam}
 
 
 def open_data(args: argparse.Namespace, type_map: Sequence[str] | None) -> list[System]:

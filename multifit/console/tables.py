@@ -157,8 +157,8 @@ def _cells(errors: Errors, key: str) -> tuple[str, str]:
     return f"{errors.rmse(key):.3e}", f"{errors.mae(key):.3e}"
 
 
-def progress(about: str, total: int) -> tuple[Progress, TaskID]:
-    """Return a progress bar of frames on stderr, shown only on a terminal, and its task."""
+def progress(about: str, total: int, unit: str = "frames") -> tuple[Progress, TaskID]:
+    """Return a progress bar on stderr, shown only on a terminal, and its task."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -171,7 +171,7 @@ def progress(about: str, total: int) -> tuple[Progress, TaskID]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn("frames"),
+        TextColumn(unit),
         TimeRemainingColumn(),
         console=console(stderr=True),
         disable=not sys.stderr.isatty(),

@@ -13,7 +13,7 @@ from .. import models as mdl
 from ..backend import Backend, get_backend
 from ..errors import DataError, FileFormatError
 from ..support import require_model
-from ..tree import Tree
+from ..tree import Tree, map_leaves
 from . import structure as sts
 from .domain import check_halo, domain
 from .levels import levels
@@ -55,6 +55,12 @@ class Potential:
         if atoms_at_once is not None and atoms_at_once < 1:
             raise DataError(f"atoms_at_once is {atoms_at_once}, but must be at least 1")
         self.runner = Runner(model, params, self.backend, embedding, atoms_at_once)
+        self._evaluation = (embedding, atoms_at_once)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return the parts for pickle and copy; compiled functions are made again."""
+        params = map_leaves(self.backend.to_numpy, self.params)
+        return _potential, (self.model, params, self.backend.name, *self._evaluation)
 
     def __repr__(self) -> str:
         """Return a one-line description of the model."""
@@ -295,6 +301,13 @@ class Potential:
             check_halo(halo, self.halo, self.rcut)
         given = domain(self.model, self.backend, rij, i, j, atype, nlocal, fparam, aparam)
         return self.runner.run_domain(given, request)
+
+
+def _potential(
+    model: mdl.Model, params: Tree, backend: str, embedding: str, atoms_at_once: int | None
+) -> Potential:
+    """Return a potential from its pickled parts."""
+    return Potential(model, params, backend, embedding=embedding, atoms_at_once=atoms_at_once)
 
 
 def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:

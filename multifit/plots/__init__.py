@@ -12,5 +12,6 @@ from ._figure import new_figure as new_figure
 from ._figure import save as save
 from ._parity import Parity as Parity
 from ._parity import draw_parity as draw_parity
+from ._simulation import simulation_figure as simulation_figure
 from ._spectra import Spectra as Spectra
 from ._spectra import Spectrum as Spectrum
