@@ -366,6 +366,76 @@ def test_an_incomplete_state_is_refused(whole: Path, tmp_path: Path, key: str) -
         fit(whole, recipe(steps=STEPS), output=tmp_path, restart=tmp_path / "half.dp")
 
 
+def _altered(name: str, value: Any, moment: str = "m") -> Callable[[Any], None]:
+    """Return a change of one moment; the name ends with ``name``."""
+
+    def change(training: Any) -> None:
+        flat = training["optimizer"][moment]["@variables"]
+        key = next(key for key in flat if key.endswith(name))
+        flat[key] = value(flat[key])
+
+    return change
+
+
+def _set(*keys: str, value: Any) -> Callable[[Any], None]:
+    def change(training: Any) -> None:
+        for key in keys[:-1]:
+            training = training[key]
+        training[keys[-1]] = value
+
+    return change
+
+
+#: Changes of a checkpoint's training state, and what is said of them.
+ALTERED: dict[str, tuple[Callable[[Any], None], str]] = {
+    "short moment": (_altered("w", lambda x: x[:, :1]), r"optimizer\.m\.\S+ has the shape"),
+    "empty moment": (_altered("w", lambda x: x[:0], "v"), r"optimizer\.v\.\S+ has the shape"),
+    "scalar moment": (_altered("b", lambda x: x[0]), r"has the shape \(\)|of type float64"),
+    "float32 moment": (_altered("b", lambda x: x.astype(np.float32)), "of type float32"),
+    "infinite moment": (_altered("b", lambda x: x * np.inf + np.nan), "not finite"),
+    "negative square": (_altered("b", lambda x: x - 1.0, "v"), "negative squares"),
+    "foreign moment": (_set("optimizer", "w", value={"@variables": {}}), "none of m, v, ema"),
+    "foreign parameter": (
+        _set("optimizer", "m", "@variables", "nobody.w", value=np.zeros(3)),
+        "belongs to no parameter",
+    ),
+    "negative step": (_set("step", value=-4), "whole number"),
+    "fractional step": (_set("step", value=1.5), "whole number"),
+    "huge step": (_set("step", value=2**60), "whole number"),
+    "best": (_set("best", value="low"), "best is 'low', not a finite number"),
+    "no seed": (
+        lambda training: training["sampler"]["@variables"].pop("seed"),
+        r"sampler\.seed is missing",
+    ),
+    "float counter": (
+        _set("sampler", "@variables", "given", value=np.ones(1)),
+        r"sampler\.given is not made of integers",
+    ),
+    "negative counter": (
+        _set("sampler", "@variables", "given", value=np.array([-7])),
+        r"sampler\.given is -7",
+    ),
+    "other axes": (_set("sampler", "@variables", "step", value=np.ones(3, np.int64)), "axes"),
+    "other systems": (
+        _set("sampler", "@variables", "given", value=np.ones(3, np.int64)),
+        "another number of systems",
+    ),
+    "series of text": (_set("series", value={"nearest": "near"}), "whose series is not one"),
+    "series of nothing": (_set("series", value={"counts": {}}), "whose series is not one"),
+}
+
+
+@pytest.mark.parametrize(("change", "says"), ALTERED.values(), ids=ALTERED)
+def test_an_altered_state_is_refused(
+    whole: Path, tmp_path: Path, change: Callable[[Any], None], says: str
+) -> None:
+    content = files.read(whole / "out/model.ckpt-10.dp")
+    change(content["training"])
+    files.write(tmp_path / "altered.dp", content)
+    with pytest.raises(FileFormatError, match=says):
+        fit(whole, recipe(steps=STEPS), output=tmp_path, restart=tmp_path / "altered.dp")
+
+
 def test_a_curve_with_other_columns_is_kept_apart(whole: Path, tmp_path: Path) -> None:
     out = killed(whole, tmp_path / "out")
     before = (out / "lcurve.out").read_text()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...descriptors import Planner
+from ...errors import FileFormatError
 from ...tree import Tree, tie
 from ..setup.memory import check_memory
 from ..setup.potential import fitted_bias
@@ -18,6 +20,7 @@ from . import checkpoint as ckpt
 from .finetune import finetune, init_model
 from .restart import restart
 from .run import Run, initial_moments, split_parameters
+from .state_checks import ADVICE
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,21 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         planner, note = survey(setup, task)
         notes += [task.titled(note)] if note else []
         if series[task.name]:
-            planner.restore(series[task.name])
+            _restore(planner, series[task.name], start)
         planner.refine(task.parameters(state.params, setup.aliases))
         planners[task.name] = planner
     return Run(setup, state, output, trainable, frozen, moments, planners), notes
+
+
+def _restore(planner: Planner, state: Tree, start: Start) -> None:
+    """Continue with the plan of a checkpoint."""
+    try:
+        planner.restore(state)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
+        raise FileFormatError(
+            f"{start.restart} holds the state of a training, whose series is not one of the "
+            f"descriptor ({exc}); {ADVICE}"
+        ) from exc
 
 
 def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[Tree, list[str]]:

@@ -14,8 +14,9 @@ from ... import __version__, files
 from ... import models as mdl
 from ...errors import FileFormatError, TrainingError
 from ...inference.potential import read_model
-from ...tree import Flat, Tree
+from ...tree import Flat, Tree, flatten
 from ..setup.checkpoint_files import existing
+from .state_checks import check_moments, check_sampler, count, error_or_none, plain
 
 VERSION = 1
 
@@ -88,7 +89,7 @@ def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
     TrainingError
         If the file is a model, but not a checkpoint.
     FileFormatError
-        If it is an incomplete checkpoint.
+        If it is an incomplete checkpoint, or its state does not fit the model.
     """
     model, params, content = read_model(path)
     training = content.get("training")
@@ -101,20 +102,25 @@ def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
     try:
         state = State(
             params=params,
-            step=int(training["step"]),
+            step=count(path, "step", training["step"]),
             moments={k: dict(v["@variables"]) for k, v in training["optimizer"].items()},
             sampler=dict(training["sampler"]["@variables"]),
             validation_sampler=dict(training["validation_sampler"]["@variables"]),
             series=dict(training["series"]),
-            best=training["best"],
-            stale=int(training["stale"]),
-            input=dict(training.get("input", {})),
+            best=error_or_none(path, "best", training["best"]),
+            stale=count(path, "stale", training["stale"]),
+            input=plain(path, "input", training.get("input", {})),
         )
+    except FileFormatError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise FileFormatError(
             f"{path} holds a training whose state is incomplete ({exc!r}); restart from another "
             "checkpoint, or use --init-model to start from its parameters"
         ) from exc
+    check_moments(path, state.moments, flatten(params))
+    check_sampler(path, "sampler", state.sampler)
+    check_sampler(path, "validation_sampler", state.validation_sampler)
     return model, state, content
 
 
