@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -82,3 +84,12 @@ def test_bad_input_is_refused() -> None:
     spectra = build(numb_dos=4)
     with pytest.raises(EngineError, match="densities of states"):
         MultifitDriver(Potential(spectra, draw(spectra)))
+
+
+@pytest.mark.parametrize("first", ["multifit.interfaces.dpdata", "dpdata"])
+def test_either_package_may_be_imported_first(first: str) -> None:
+    if "multifit" not in entry_points(group="dpdata.plugins").names:
+        pytest.skip("multifit was installed without its entry points")
+    code = f"import {first}, dpdata.driver; print(dpdata.driver.Driver.get_driver('multifit'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "<class 'multifit.interfaces.dpdata.MultifitDriver'>", done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import entry_points
 
 import numpy as np
@@ -160,3 +162,10 @@ def test_mixed_systems_add_the_model_to_a_force_field(ml_potential: type) -> Non
     classical_energy = (4 * 0.05 * ((0.2 / r) ** 12 - (0.2 / r) ** 6)).sum() / KJ_PER_MOL
     small = POTENTIAL.predict(WATER.coord[chosen], SYMBOLS[:3])["energy"][0]
     same(energy, small + classical_energy, rtol=1e-6)
+
+
+@pytest.mark.parametrize("first", ["multifit.interfaces._openmmml", "openmmml"])
+def test_either_package_may_be_imported_first(first: str, ml_potential: type) -> None:
+    code = f"import {first}; from openmmml import MLPotential; MLPotential('multifit', x=1)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip().endswith("takes model_path and backend; not x")
