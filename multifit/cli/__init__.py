@@ -16,6 +16,7 @@ from ..errors import MultifitError
 COMMANDS = {
     "train": ("_train", "train a model"),
     "test": ("_test", "compare a model with labelled data"),
+    "model-devi": ("_model_devi", "compare models with one another, for active learning"),
     "show": ("_show", "show the contents of a model file"),
     "convert": ("_convert", "convert a model to another file format"),
     "md": ("_md", "run molecular dynamics with a model"),
