@@ -48,6 +48,9 @@ class Levels:
     virial: float | None = None  #: eV per atom
 
 
+ABSOLUTE = Levels()
+
+
 def check_models(ensemble: Ensemble, errors: bool = False) -> None:
     """Raise an error unless models have deviations.
 
@@ -175,7 +178,7 @@ class Deviations:
 
 def deviations(
     outputs: Sequence[dict[str, np.ndarray]],
-    levels: Levels = Levels(),
+    levels: Levels = ABSOLUTE,
     labels: dict[str, np.ndarray] | None = None,
     real: np.ndarray | None = None,
 ) -> Deviations:
