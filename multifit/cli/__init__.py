@@ -16,6 +16,8 @@ from ..errors import MultifitError
 COMMANDS = {
     "train": ("_train", "train a model"),
     "test": ("_test", "compare a model with labelled data"),
+    "model-devi": ("_model_devi", "compare models with one another, for active learning"),
+    "uncertainty": ("_uncertainty", "calibrate the uncertainty of a model's energies"),
     "show": ("_show", "show the contents of a model file"),
     "convert": ("_convert", "convert a model to another file format"),
     "md": ("_md", "run molecular dynamics with a model"),

@@ -135,19 +135,35 @@ def spread_frames(system: System, limit: int | None) -> np.ndarray:
     return np.arange(limit) * system.nframes // limit
 
 
-def _predict(potential: Potential, system: System, frames: np.ndarray, hessian: bool) -> Chunk:
-    """Return the predictions for some frames, which together fit into memory."""
-    model, fit = potential.model, potential.model.fitting
-    wanted = compared(model, hessian)
-    arrays = labels.load(model, system, frames, (*wanted, "fparam", "aparam"))
+def structures(
+    model: Model, system: System, frames: np.ndarray, arrays: dict[str, np.ndarray]
+) -> list[Structure]:
+    """Return frames of a system with the parameters that a model takes.
+
+    Parameters
+    ----------
+    frames
+        Indices of frames (n,).
+    arrays
+        Result of :meth:`multifit.data.System.load` for them, with ``fparam`` and ``aparam``.
+    """
+    fit = model.fitting
     extra = parameters(system, arrays, fit.numb_fparam, fit.numb_aparam, fit.default_fparam)
-    given = [
+    return [
         Structure(
             *snapshot(system, int(frame), arrays, k, fit.use_aparam_as_mask),
             *(None if x is None else x[k] for x in extra),
         )
         for k, frame in enumerate(frames)
     ]
+
+
+def _predict(potential: Potential, system: System, frames: np.ndarray, hessian: bool) -> Chunk:
+    """Return the predictions for some frames, which together fit into memory."""
+    model = potential.model
+    wanted = compared(model, hessian)
+    arrays = labels.load(model, system, frames, (*wanted, "fparam", "aparam"))
+    given = structures(model, system, frames, arrays)
     rows = potential.runner.run(given, Request(hessian="hessian" in arrays))
     atype = np.stack([one.atype for one in given])
     return Chunk(

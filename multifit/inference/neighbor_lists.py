@@ -1,21 +1,48 @@
-"""Neighbours of structures, searched anew or reused along a trajectory."""
+"""Neighbours of structures, searched anew or reused along a trajectory, and those of domains."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ..batching import partition
 from ..batching.batch import Batcher
 from ..errors import DataError
-from ..neighbors.frame import Frame
+from ..neighbors.frame import Frame, frame_of_pairs
+from ..neighbors.pairs import ordered
 from ..neighbors.verlet import VerletList
+from .domain import Domain
 from .structure import Structure
 
 #: Searches after which the atoms of a large frame are reordered: parts become less compact.
 ORDER_LASTS = 20
+
+
+class Numbered(NamedTuple):
+    """A frame in the order of its parts."""
+
+    frame: Frame  #: of real atoms
+    edges: np.ndarray  #: part k has the atoms edges[k] … edges[k + 1] − 1 of the frame
+    numbers: np.ndarray  #: indices of the frame's atoms and ghosts in the structure or domain
+
+
+class Neighbors(Protocol):
+    """A source of frames: structures and domains with the neighbours of their atoms."""
+
+    def frame(self, s: Structure, skin: float = 0.0) -> Frame:
+        """Return a structure with its neighbours; ``skin`` in Å."""
+        ...
+
+    def ordered(self, s: Structure, size: int, skin: float = 0.0) -> Numbered:
+        """Return a large structure in the order of its parts; ``size`` in atoms."""
+        ...
+
+    def of_domain(self, d: Domain, size: int) -> Numbered:
+        """Return a domain in the order of its parts; ``size`` in atoms."""
+        ...
 
 
 @dataclass
@@ -57,8 +84,8 @@ class NeighborLists:
         kept = self._list(s, 0, skin)
         return kept.neighbours.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
 
-    def ordered(self, s: Structure, size: int, skin: float = 0.0) -> tuple[partition.Order, Frame]:
-        """Return the order for evaluating a large structure, and its atoms in this order.
+    def ordered(self, s: Structure, size: int, skin: float = 0.0) -> Numbered:
+        """Return a large structure with its neighbours, in the order of its parts.
 
         Parameters
         ----------
@@ -73,11 +100,29 @@ class NeighborLists:
             order = partition.spatial_order(s.coord, s.cell, s.pbc, s.atype, size)
         atoms = order.atoms
         try:
-            return order, find(s.coord[atoms], s.cell, s.pbc, s.atype[atoms], s.where)
+            found = find(s.coord[atoms], s.cell, s.pbc, s.atype[atoms], s.where)
         except DataError:
             # The same, in the caller's order of atoms.
             self._batcher.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
             raise
+        return Numbered(found, order.edges, atoms)
+
+    def of_domain(self, d: Domain, size: int) -> Numbered:
+        """Return a domain with its pairs, in the order of its parts.
+
+        Parameters
+        ----------
+        size
+            Of parts, in atoms.
+        """
+        order = partition.index_order(d.atype[: d.nlocal], size)
+        ghosts = d.nlocal + np.flatnonzero(d.atype[d.nlocal :] >= 0)
+        numbers = np.concatenate([order.atoms, ghosts])
+        b, natoms = self._batcher, len(order.atoms)
+        pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
+        atype = d.atype[numbers]
+        found = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms)
+        return Numbered(found, order.edges, numbers)
 
     def _list(self, s: Structure, size: int, skin: float) -> _Kept:
         """Return the kept list, or a new one if it does not apply."""

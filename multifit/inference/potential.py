@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .. import files
 from .. import models as mdl
 from ..backend import Backend, get_backend
-from ..errors import DataError, FileFormatError
+from ..errors import ConfigError, DataError
 from ..support import require_model
 from ..tree import Tree, map_leaves
 from . import structure as sts
 from .domain import check_halo, domain
+from .last_layer import LastLayer
 from .levels import levels
+from .model_file import read_model as read_model
+from .model_file import read_uncertainty
+from .parts import Outputs
 from .request import Request, check_request
 from .runner import Runner
+from .uncertainty import Uncertainty
 
 
 class Potential:
@@ -38,6 +43,8 @@ class Potential:
     atoms_at_once
         Number of atoms evaluated at once, which determines the memory needed; small
         structures are batched, and large ones are divided into parts.
+    uncertainty
+        The calibrated uncertainty of these parameters, if known.
     """
 
     def __init__(
@@ -48,6 +55,7 @@ class Potential:
         *,
         embedding: str = "auto",
         atoms_at_once: int | None = None,
+        uncertainty: Uncertainty | None = None,
     ) -> None:
         self.model = model
         self.backend = get_backend(backend)
@@ -55,20 +63,39 @@ class Potential:
         if atoms_at_once is not None and atoms_at_once < 1:
             raise DataError(f"atoms_at_once is {atoms_at_once}, but must be at least 1")
         self.runner = Runner(model, params, self.backend, embedding, atoms_at_once)
+        self.uncertainty = uncertainty
+        self._last_layer: LastLayer | None = None
         self._evaluation = (embedding, atoms_at_once)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Return the parts for pickle and copy; compiled functions are made again."""
         params = map_leaves(self.backend.to_numpy, self.params)
-        return _potential, (self.model, params, self.backend.name, *self._evaluation)
+        embedding, at_once = self._evaluation
+        make = partial(
+            Potential, embedding=embedding, atoms_at_once=at_once, uncertainty=self.uncertainty
+        )
+        return make, (self.model, params, self.backend.name)
 
     def __repr__(self) -> str:
         """Return a one-line description of the model."""
         return f"<Potential {self.model} on {self.backend.name}>"
 
     def set_params(self, params: Tree) -> None:
-        """Set other parameters (nested NumPy arrays) of the same model, without recompilation."""
+        """Set other parameters (nested NumPy arrays) of the same model, without recompilation.
+
+        The uncertainty is lost.
+        """
         self.runner.set_params(params)
+        self.uncertainty = self._last_layer = None
+
+    @property
+    def last_layer(self) -> LastLayer:
+        """The inputs of the fitting net's last layer."""
+        if self._last_layer is None:
+            embedding, at_once = self._evaluation
+            params = self.runner.evaluator.current.host
+            self._last_layer = LastLayer(self.model, params, self.backend, embedding, at_once)
+        return self._last_layer
 
     @property
     def params(self) -> Tree:
@@ -114,6 +141,7 @@ class Potential:
         hessian: bool = False,
         electrons: float | np.ndarray | None = None,
         skin: float = 0.0,
+        uncertainty: bool = False,
     ) -> dict[str, np.ndarray]:
         """Return energies, forces and virials, or densities of states, as NumPy arrays.
 
@@ -143,14 +171,17 @@ class Potential:
         skin
             Å; for simulations, one call per frame: the neighbour list extends so far beyond the
             cutoff, and is reused until an atom has moved by half of it. 1 is good for liquids.
+        uncertainty
+            True to include standard deviations of energies, for a model that was calibrated.
 
         Returns
         -------
         dict
             For an energy model ``energy`` (nframes,) and ``atom_energy`` (nframes, natoms) in
             eV, ``force`` (nframes, natoms, 3) in eV/Å, ``virial`` (nframes, 3, 3) in eV and on
-            request ``atom_virial`` (nframes, natoms, 3, 3) in eV and ``hessian`` (nframes,
-            3 natoms, 3 natoms) in eV/Å², by atoms and within an atom by x, y, z.
+            request ``atom_virial`` (nframes, natoms, 3, 3) in eV, ``hessian`` (nframes, 3 natoms,
+            3 natoms) in eV/Å², by atoms and within an atom by x, y, z, and ``energy_std``
+            (nframes,) and ``atom_energy_std`` (nframes, natoms) in eV.
 
             For a density of states ``dos`` (nframes, numb_dos) and ``atom_dos`` (nframes,
             natoms, numb_dos) in states/eV. If the model has a grid of energies, also ``energies``
@@ -161,6 +192,8 @@ class Potential:
         ------
         DataError
             If shapes do not fit, a value is not finite, or a cell is singular (which frame).
+        ConfigError
+            If the model has no uncertainty.
         UnsupportedError
             If the backend has no Hessians.
 
@@ -172,7 +205,7 @@ class Potential:
         request = Request(atom_virial, hessian, skin)
         check_request(self.model, self.backend.name, request, electrons)
         given = sts.structures(self.model, coord, types, cell, fparam, aparam, pbc)
-        rows = self.runner.run(given, request)
+        rows = self._run(given, request, uncertainty)
         found = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
         grid, total = self.model.grid, found[self.model.output.name]
         return found if grid is None else found | levels(grid, total, given, electrons)
@@ -184,6 +217,7 @@ class Potential:
         atom_virial: bool = False,
         hessian: bool = False,
         electrons: float | np.ndarray | None = None,
+        uncertainty: bool = False,
     ) -> list[dict[str, np.ndarray]]:
         """Return the results of :meth:`predict` for each of many structures, which may differ.
 
@@ -194,7 +228,7 @@ class Potential:
         structures
             Mappings with ``coord`` (natoms, 3) and ``types`` (natoms,), and optionally
             ``cell``, ``pbc``, ``fparam`` and ``aparam``; or ``ase.Atoms``.
-        atom_virial, hessian
+        atom_virial, hessian, uncertainty
             As for :meth:`predict`.
         electrons
             One number, or one for each structure.
@@ -222,7 +256,7 @@ class Potential:
         given = [
             sts.structure(self.model, one, f"structure {k}") for k, one in enumerate(structures)
         ]
-        rows = self.runner.run(given, request)
+        rows = self._run(given, request, uncertainty)
         if self.model.grid is None or not rows:
             return rows
         total = np.stack([row[self.model.output.name] for row in rows])
@@ -231,6 +265,21 @@ class Potential:
         return [
             row | energies | {key: x[k] for key, x in found.items()} for k, row in enumerate(rows)
         ]
+
+    def _run(
+        self, given: Sequence[sts.Structure], request: Request, uncertainty: bool
+    ) -> list[Outputs]:
+        """Return the outputs for each structure, with uncertainties on request."""
+        if not uncertainty:
+            return self.runner.run(given, request)
+        if self.uncertainty is None:
+            raise ConfigError(
+                "the model has no uncertainty; calibrate it first: multifit uncertainty MODEL -s "
+                "TRAINING_DATA -v OTHER_DATA -o FILE"
+            )
+        rows = self.runner.run(given, request)
+        more = self.last_layer.uncertainties(self.uncertainty, given, request.skin)
+        return [row | extra for row, extra in zip(rows, more, strict=True)]
 
     def evaluate_pairs(
         self,
@@ -303,36 +352,6 @@ class Potential:
         return self.runner.run_domain(given, request)
 
 
-def _potential(
-    model: mdl.Model, params: Tree, backend: str, embedding: str, atoms_at_once: int | None
-) -> Potential:
-    """Return a potential from its pickled parts."""
-    return Potential(model, params, backend, embedding=embedding, atoms_at_once=atoms_at_once)
-
-
-def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
-    """Return the settings, the parameters and the whole content of a model file or checkpoint.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is missing, damaged or not a model.
-    UnsupportedError
-        If multifit does not have this kind of model.
-    """
-    content = files.read(path)
-    if not isinstance(content.get("model"), dict):
-        raise FileFormatError(f"{path} holds no model (it has no key 'model')")
-    try:
-        model, params = mdl.from_content(content)
-    except FileFormatError as exc:
-        raise FileFormatError(f"{path}: {exc}") from exc
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        reason = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
-        raise FileFormatError(f"{path} is not a model that multifit understands: {reason}") from exc
-    return model, params, content
-
-
 def load(
     path: str | Path,
     backend: str | Backend = "numpy",
@@ -359,5 +378,13 @@ def load(
         If the backend is unknown or not installed.
     """
     adapter = get_backend(backend)
-    model, params, _ = read_model(path)
-    return Potential(model, params, adapter, embedding=embedding, atoms_at_once=atoms_at_once)
+    model, params, content = read_model(path)
+    known = read_uncertainty(path, model, content)
+    return Potential(
+        model,
+        params,
+        adapter,
+        embedding=embedding,
+        atoms_at_once=atoms_at_once,
+        uncertainty=known,
+    )

@@ -16,17 +16,15 @@ import numpy as np
 
 from .. import models as mdl
 from ..backend import Backend
-from ..batching import partition
 from ..batching.adaptive import AdaptiveShapes
 from ..batching.batch import Batcher
 from ..batching.shapes import Shape, bucket
 from ..errors import UnsupportedError
-from ..neighbors.frame import Frame, frame_of_pairs
-from ..neighbors.pairs import ordered
+from ..neighbors.frame import Frame
 from ..tree import Tree, map_leaves
 from .domain import Domain
 from .evaluator import Evaluator, Parameters
-from .neighbor_lists import NeighborLists
+from .neighbor_lists import NeighborLists, Neighbors
 from .parts import OF_GHOSTS, Divided, Outputs, Part, Result, Started
 from .request import Request as Request
 from .structure import Structure
@@ -73,7 +71,7 @@ class Runner:
         self.batcher = Batcher(
             model.descriptor.requires(), model.pair_exclude_types, backend.static_shapes
         )
-        self._neighbor_lists = NeighborLists(self.batcher)
+        self.neighbors = NeighborLists(self.batcher)
         self._shapes = AdaptiveShapes(self.batcher.shapes)
         #: The ghosts of a part are the neighbours of its atoms, and not their neighbours.
         self._hops = self.batcher.needs.hops
@@ -84,19 +82,39 @@ class Runner:
         """Set other parameters (nested NumPy arrays) of the same model, without recompilation."""
         self.evaluator.set_params(params)
 
-    def run(self, structures: Sequence[Structure], wanted: Request) -> list[Outputs]:
-        """Return the outputs for each structure, without an axis for frames."""
+    def run(
+        self,
+        structures: Sequence[Structure],
+        wanted: Request,
+        neighbors: Neighbors | None = None,
+    ) -> list[Outputs]:
+        """Return the outputs for each structure, without an axis for frames.
+
+        Parameters
+        ----------
+        neighbors
+            The source of neighbours; by default the runner's own. Runners can share one if their
+            models need the same neighbours.
+        """
         results = [Result(len(s.atype)) for s in structures]
         divide = not wanted.hessian and self._hops == 1
         plan = plan_batches(structures, self.at_once, divide)
-        self._evaluate(self._batches(structures, plan, results, wanted), wanted)
+        found = self.neighbors if neighbors is None else neighbors
+        self._evaluate(self._batches(structures, plan, results, wanted, found), wanted)
         if self.model.fitting.tot_ener_zero:
             for k in plan.divided:
                 self._balance(structures[k].atype, results[k].outputs, wanted.atom_virial)
         return [result.outputs for result in results]
 
-    def run_domain(self, domain: Domain, wanted: Request) -> Outputs:
+    def run_domain(
+        self, domain: Domain, wanted: Request, neighbors: Neighbors | None = None
+    ) -> Outputs:
         """Return the outputs for a domain with given pairs.
+
+        Parameters
+        ----------
+        neighbors
+            As for :meth:`run`.
 
         Raises
         ------
@@ -117,7 +135,8 @@ class Runner:
                 "be evaluated over one only; use predict"
             )
         result = Result(domain.nlocal, domain.nghost)
-        divided = self._divided_domain(domain, result)
+        found = (self.neighbors if neighbors is None else neighbors).of_domain(domain, self.at_once)
+        divided = Divided(*found, domain.fparam, domain.aparam, result)
         self._evaluate(self._batches_of_parts(divided), wanted)
         return result.outputs
 
@@ -127,18 +146,23 @@ class Runner:
         plan: Grouping,
         results: list[Result],
         wanted: Request,
+        neighbors: Neighbors,
     ) -> Iterator[list[Part]]:
         """Return the batches of a plan in turn, with the neighbours of their atoms."""
         ntypes = self.model.ntypes
         self._make_room([_need([structures[k] for k in group], ntypes) for group in plan.groups])
         #: The largest first, so that tables need not grow later. A trajectory keeps its order.
         for group in plan.groups if wanted.skin else reversed(plan.groups):
-            parts = [self._whole(structures[k], results[k], wanted.skin) for k in group]
+            parts = [
+                _whole(structures[k], neighbors.frame(structures[k], wanted.skin), results[k])
+                for k in group
+            ]
             self._reserve(parts[0].frame)
             yield parts
         for k in plan.divided:
-            divided = self._divided(structures[k], results[k], wanted.skin)
-            yield from self._batches_of_parts(divided)
+            s = structures[k]
+            found = neighbors.ordered(s, self.at_once, wanted.skin)
+            yield from self._batches_of_parts(Divided(*found, s.fparam, s.aparam, results[k]))
 
     def _batches_of_parts(self, divided: Divided) -> Iterator[list[Part]]:
         """Return each part of a structure or domain as a batch."""
@@ -146,27 +170,6 @@ class Runner:
         self._reserve(divided.frame)
         for part in divided.parts():
             yield [part]
-
-    def _whole(self, s: Structure, result: Result, skin: float) -> Part:
-        """Return a structure with its neighbours as one part."""
-        frame = self._neighbor_lists.frame(s, skin)
-        return Part(frame, np.arange(len(s.atype)), None, s.fparam, s.aparam, result)
-
-    def _divided(self, s: Structure, result: Result, skin: float) -> Divided:
-        """Return a large structure with its neighbours, to be evaluated in parts."""
-        order, frame = self._neighbor_lists.ordered(s, self.at_once, skin)
-        return Divided(frame, order.edges, order.atoms, s.fparam, s.aparam, result)
-
-    def _divided_domain(self, d: Domain, result: Result) -> Divided:
-        """Return a domain with its pairs, to be evaluated in parts if it is large."""
-        order = partition.index_order(d.atype[: d.nlocal], self.at_once)
-        ghosts = d.nlocal + np.flatnonzero(d.atype[d.nlocal :] >= 0)
-        numbers = np.concatenate([order.atoms, ghosts])
-        b, natoms = self.batcher, len(order.atoms)
-        pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
-        atype = d.atype[numbers]
-        frame = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms)
-        return Divided(frame, order.edges, numbers, d.fparam, d.aparam, result)
 
     def _evaluate(self, batches: Iterator[list[Part]], wanted: Request) -> None:
         """Evaluate batches, and add their outputs to the results of their parts.
@@ -252,6 +255,11 @@ class Runner:
         if not self._reserved:
             self.batcher.reserve([frame])
         self._reserved = True
+
+
+def _whole(s: Structure, frame: Frame, result: Result) -> Part:
+    """Return a structure with its neighbours as one part."""
+    return Part(frame, np.arange(len(s.atype)), None, s.fparam, s.aparam, result)
 
 
 @dataclass(frozen=True)

@@ -206,12 +206,12 @@ def test_a_trajectory_keeps_its_list(at_once: int) -> None:
         coord = system.coord + step * 0.02 * rng.normal(size=system.coord.shape)
         given = (coord, system.atype, system.cell)
         same(potential.predict(*given, skin=0.8), plain.predict(*given), rtol=1e-11)
-    kept = potential.runner._neighbor_lists._own.kept
+    kept = potential.runner.neighbors._own.kept
     assert kept is not None
     assert 1 <= kept.neighbours.searches < 6
     assert kept.neighbours.searches + kept.neighbours.reuses == 8
     potential.predict(system.coord, system.atype[::-1], system.cell, skin=0.8)
-    assert potential.runner._neighbor_lists._own.kept is not kept
+    assert potential.runner.neighbors._own.kept is not kept
     with pytest.raises(DataError, match="skin is -1"):
         potential.predict(*given, skin=-1)
 
@@ -224,7 +224,7 @@ def test_orders_do_not_last_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     for step in range(5):
         given = (system.coord * (1 + 0.2 * step), system.atype)
         same(potential.predict(*given, skin=0.3), Potential(model, draw(model)).predict(*given))
-        kept = potential.runner._neighbor_lists._own.kept
+        kept = potential.runner.neighbors._own.kept
         assert kept is not None
         lists.append(kept.neighbours)
     assert lists[0] is lists[1] is not lists[-1]

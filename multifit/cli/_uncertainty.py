@@ -1,0 +1,110 @@
+"""``multifit uncertainty``: calibrate the uncertainty of a model, and store it with the model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..console.words import counted
+from ._data import add_backend_argument, positive
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ..evaluation.calibration import Evidence
+    from ..inference.uncertainty import Uncertainty
+
+#: Shares of errors in the table.
+SHARES = (0.68, 0.9, 0.95)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="model or checkpoint")
+    about = {
+        "-s --system": "the data that the model was trained on",
+        "-v --held-out": "data of the same kind that it was not trained on, at least 10 frames",
+    }
+    for names, what in about.items():
+        parser.add_argument(
+            *names.split(),
+            nargs="+",
+            required=True,
+            metavar="DATA",
+            help=f"{what}: folders (searched recursively), HDF5 or xyz files",
+        )
+    parser.add_argument(
+        "-n",
+        "--numb-frames",
+        type=positive,
+        default=0,
+        metavar="N",
+        help="use N evenly spaced frames of each system (default: 0, all)",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="output file (default: MODEL with _uncertainty before its extension)",
+    )
+    add_backend_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the model with its uncertainty, and return the exit code."""
+    from .. import files
+    from ..console.tables import console, progress
+    from ..data import open_systems
+    from ..evaluation.calibration import calibrate, evidence
+    from ..evaluation.predictions import spread_frames
+    from ..inference.potential import Potential, read_model
+    from ..inference.uncertainty import KEY
+    from ._allocator import keep_freed_memory
+
+    keep_freed_memory()
+    model, params, content = read_model(args.model)
+    potential = Potential(model, params, args.backend)
+    given = [open_systems(paths, model.type_map) for paths in (args.system, args.held_out)]
+    limit = args.numb_frames
+    total = sum(len(spread_frames(system, limit)) for systems in given for system in systems)
+    bar, task = progress("evaluating", total)
+    with bar:
+        training, held_out = (
+            evidence(potential, systems, limit, lambda n: bar.advance(task, n)) for systems in given
+        )
+    known = calibrate(training, held_out)
+    content.pop("training", None)
+    output = args.output or args.model.with_stem(f"{args.model.stem}_uncertainty")
+    files.write(output, {**content, KEY: known.to_content()})
+    out = console()
+    out.print(_table(known, held_out))
+    frames = counted(len(training.error), "training frame")
+    number = counted(len(held_out.error), "held-out frame")
+    lines = [
+        "found: held-out frames within intervals that were calibrated on the other half of them",
+        f"calibrated with {frames} and {number}",
+        f"wrote {output}",
+    ]
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+    return 0
+
+
+def _table(known: Uncertainty, held_out: Evidence) -> Table:
+    """Return the shares of errors within intervals that were calibrated on other frames."""
+    from ..console.tables import plain_table
+    from ..errors import ConfigError
+    from ..evaluation.calibration import coverage
+
+    table = plain_table("Intervals of energies")
+    for title in ("wanted\ncoverage", "found", "half width\neV/atom"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for share in SHARES:
+        try:
+            found, width = coverage(known, held_out, share)
+        except ConfigError:
+            break  # a half has too few frames for this share, and for larger ones
+        table.add_row(f"{share:.0%}", f"{found:.0%}", f"{width:.3e}")
+    return table

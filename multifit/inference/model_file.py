@@ -1,0 +1,55 @@
+"""Reading the model of a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import files
+from .. import models as mdl
+from ..errors import FileFormatError
+from ..tree import Tree
+from .last_layer import shape
+from .uncertainty import KEY, Uncertainty, from_content
+
+
+def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
+    """Return the settings, the parameters and the whole content of a model file or checkpoint.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is missing, damaged or not a model.
+    UnsupportedError
+        If multifit does not have this kind of model.
+    """
+    content = files.read(path)
+    if not isinstance(content.get("model"), dict):
+        raise FileFormatError(f"{path} holds no model (it has no key 'model')")
+    try:
+        model, params = mdl.from_content(content)
+    except FileFormatError as exc:
+        raise FileFormatError(f"{path}: {exc}") from exc
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        reason = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
+        raise FileFormatError(f"{path} is not a model that multifit understands: {reason}") from exc
+    return model, params, content
+
+
+def read_uncertainty(
+    path: str | Path, model: mdl.Model, content: dict[str, Any]
+) -> Uncertainty | None:
+    """Return the uncertainty stored in a model file, None if it has none.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged.
+    """
+    if content.get(KEY) is None:
+        return None
+    blocks, width = shape(model)
+    try:
+        return from_content(content[KEY], blocks * width)
+    except FileFormatError as exc:
+        raise FileFormatError(f"{path}: {exc}") from exc
