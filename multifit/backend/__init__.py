@@ -19,3 +19,4 @@ from ._protocol import Arithmetic as Arithmetic
 from ._protocol import Array as Array
 from ._protocol import Backend as Backend
 from ._versions import UnusableError as UnusableError
+from ._versions import is_installed as is_installed
