@@ -106,6 +106,12 @@ class Runner:
             If energies depend on more than the neighbours of local atoms: on a mean over all atoms,
             or on neighbours of neighbours.
         """
+        return self.run_divided(
+            self._divided_domain(domain, Result(domain.nlocal, domain.nghost)), wanted
+        )
+
+    def run_divided(self, divided: Divided, wanted: Request) -> Outputs:
+        """Return the outputs for a domain that is already divided; errors as :meth:`run_domain`."""
         if self.model.fitting.tot_ener_zero:
             raise UnsupportedError(
                 "tot_ener_zero subtracts the mean over all atoms of a system, which a domain with "
@@ -116,10 +122,8 @@ class Runner:
                 f"the descriptor passes messages over {self._hops} hops, but pairs of a domain can "
                 "be evaluated over one only; use predict"
             )
-        result = Result(domain.nlocal, domain.nghost)
-        divided = self._divided_domain(domain, result)
         self._evaluate(self._batches_of_parts(divided), wanted)
-        return result.outputs
+        return divided.result.outputs
 
     def _batches(
         self,
