@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from ._attach import Attachment as Attachment
 from ._attach import attach as attach
-from ._library import open_lammps as open_lammps
 from ._driver import run_file as run_file
+from ._library import open_lammps as open_lammps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,10 @@ class Attachment:
         try:
             self._step(step, f)
         except BaseException as exc:  # ctypes would print it and go on
+            if self.ranks.size > 1 and not isinstance(exc, MultifitError):
+                # A defect, which only this process may have met; the others would wait for it.
+                traceback.print_exc()
+                self.ranks.abort(1)
             self._error = exc
             self.lmp.force_timeout()
 
@@ -119,8 +124,6 @@ class Attachment:
             if self.ranks.size == 1:
                 raise
             problem = f"process {self.ranks.rank} failed with {type(exc).__name__}: {exc}"
-            self.ranks.agree(False, problem)
-            raise
         return self.ranks.agree(flag, problem)
 
     def _search(self, atoms: Atoms) -> None:
@@ -295,7 +298,8 @@ def run_command(lmp: Any, line: str) -> None:
 def _message(exc: Exception) -> str:
     """Return LAMMPS' message without its prefix and the place in its source."""
     text = " ".join(str(exc).split()).removeprefix("ERROR: ").removeprefix("ERROR on proc 0: ")
-    return text.partition(" (src/")[0]
+    text = text.partition(" (src/")[0].replace(" For more information see ", "; see ")
+    return text.replace(".; see", "; see")
 
 
 def _nothing(nothers: int) -> dict[str, np.ndarray]:

@@ -52,8 +52,9 @@ def types_of(elements: Sequence[str], ntypes: int, type_map: Sequence[str]) -> n
     if len(names) != ntypes:
         what = "pair_coeff names" if elements else "the model has only"
         raise EngineError(
-            f"LAMMPS has {ntypes} atom types, but {what} {len(names)} elements "
-            f"({' '.join(names)}); write pair_coeff * * with one element for each type"
+            f"LAMMPS has {ntypes} atom types, but {what} {len(names)} "
+            f"element{'s' * (len(names) != 1)} ({' '.join(names)}); write "
+            "pair_coeff * * with one element for each type"
         )
     for number, name in enumerate(names, start=1):
         if name not in type_map and name != NO_ELEMENT:

@@ -25,7 +25,7 @@ BRANCH = "multifit_branch"
 DEEPEST = 50
 
 
-class Quit(Exception):  # noqa: N818 - not an error
+class Quit(Exception):
     """The command ``quit``."""
 
     def __init__(self, code: int) -> None:

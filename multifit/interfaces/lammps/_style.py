@@ -106,7 +106,7 @@ def _style(models: Sequence[Path], given: dict[str, list[str]]) -> Style:
         level.get("stop_at"),
         tuple(_number("fparam", word) for word in given.get("fparam", ())),
         tuple(_number("aparam", word) for word in given.get("aparam", ())),
-        given.get("fparam_from_compute", [None])[0],  # type: ignore[list-item]
+        given["fparam_from_compute"][0] if "fparam_from_compute" in given else None,
     )
 
 
