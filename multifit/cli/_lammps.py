@@ -54,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
             "commands instead"
         )
     _share_cores()
+    from ._allocator import keep_freed_memory
+
+    keep_freed_memory()
     from ..interfaces.lammps import run_file
 
     return run_file(given[0], options, ours.backend or args.backend)

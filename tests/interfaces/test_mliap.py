@@ -75,7 +75,7 @@ def test_a_process_without_atoms_and_pairs_on_a_gpu(tmp_path: Path) -> None:
         (dos_model(), "m.pkl", EngineError, "density of states"),
         (build(numb_fparam=1), "m.pkl", EngineError, "fparam"),
         (build(tot_ener_zero=True), "m.pkl", EngineError, "pairs alone"),
-        (build(), "none/m.pkl", FileFormatError, "could not be written"),
+        (build(), "none/m.pkl", FileFormatError, "create it first"),
     ],
 )
 def test_what_cannot_be_exported(

@@ -13,10 +13,12 @@ from ...backend import Backend
 from ...errors import EngineError, MultifitError, UnsupportedError
 from ...inference.potential import Potential
 from .._backend import as_potential
-from ._atoms import SKIN, Atoms, Neighbours, atoms_of
+from ._atoms import SKIN, atoms_of
 from ._elements import check_masses, types_of
+from ._forces import Found, ModelForces
 from ._library import ranks_of
 from ._parameters import Parameters
+from ._ranks import Ranks
 
 #: The identifier of the fix in LAMMPS.
 FIX = "multifit"
@@ -33,32 +35,25 @@ class Attachment:
 
     Attributes
     ----------
-    potential
-        The model.
+    forces
+        The model and its pairs.
     atom_virial
         True to compute virials of atoms in each step, as ``compute stress/atom`` needs.
     observers
-        Functions called after each step with (step, attachment), on all processes.
+        Functions called after each step with (step, attachment, results), on all processes.
     """
 
-    def __init__(
-        self,
-        lmp: Any,
-        potential: Potential,
-        kinds: np.ndarray,
-        parameters: Parameters,
-        *,
-        atom_virial: bool = False,
-        skin: float = SKIN,
-    ) -> None:
-        self.lmp, self.potential, self.atom_virial = lmp, potential, atom_virial
-        self.ranks = ranks_of(lmp)
-        self.parameters = parameters
-        self.neighbours = Neighbours(potential, kinds, skin)
-        self.observers: list[Callable[[int, Attachment], None]] = []
-        self._kinds = kinds
+    def __init__(self, lmp: Any, forces: ModelForces, ranks: Ranks, atom_virial: bool) -> None:
+        self.lmp, self.forces, self.ranks = lmp, forces, ranks
+        self.atom_virial = atom_virial
+        self.observers: list[Callable[[int, Attachment, Found], None]] = []
         self._error: BaseException | None = None
         self._checked = False
+
+    @property
+    def potential(self) -> Potential:
+        """The model."""
+        return self.forces.potential
 
     def command(self, line: str) -> None:
         """Run a command of LAMMPS, and raise the error that it met in a step.
@@ -96,78 +91,32 @@ class Attachment:
     def _step(self, step: int, force: np.ndarray) -> None:
         """Evaluate the model, and hand the results to LAMMPS."""
         atoms = atoms_of(self.lmp)
-        stale = self._together(lambda: not self.neighbours.serves(atoms))
-        if stale:
-            self._together(lambda: self._search(atoms))
-            self.neighbours.plan(atoms, self.ranks)
-        found: dict[str, np.ndarray] = {}
-        self.parameters.update(self.lmp)
-        self._together(lambda: found.update(self._evaluated(atoms)))
-        self._hand_over(found, atoms.nlocal, force)
-        for observe in self.observers:
-            observe(step, self)
-
-    def _together(self, action: Callable[[], bool | None]) -> bool:
-        """Run an action on each process; if it fails on one, raise an error on all.
-
-        Returns
-        -------
-        bool
-            True if the action returned True on any process.
-        """
-        flag, problem = False, None
-        try:
-            flag = bool(action())
-        except MultifitError as exc:
-            problem = str(exc)
-        except BaseException as exc:
-            if self.ranks.size == 1:
-                raise
-            problem = f"process {self.ranks.rank} failed with {type(exc).__name__}: {exc}"
-        return self.ranks.agree(flag, problem)
-
-    def _search(self, atoms: Atoms) -> None:
         if not self._checked:
-            masses = self.lmp.numpy.extract_atom("mass")
-            if masses is not None and not int(self.lmp.extract_setting("rmass_flag")):
-                check_masses(self._kinds, masses, self.potential.type_map)
-            self._checked = True
-        self.neighbours.search(atoms)
+            self._check_masses()
+        self.forces.parameters.update(self.lmp)
+        found = self.forces.evaluate(atoms, atom_virial=self.atom_virial)
+        force[:] = found.force
+        self._hand_over(found)
+        for observe in self.observers:
+            observe(step, self, found)
 
-    def _evaluated(self, atoms: Atoms) -> dict[str, np.ndarray]:
-        """Return the outputs for the atoms of this process."""
-        domain = self.neighbours.domain
-        if domain is None:
-            return _nothing(len(self.neighbours.others))
-        given = self.parameters
-        found = domain.evaluate(
-            atoms.coord, given.fparam, given.of(atoms.nlocal), atom_virial=self.atom_virial
-        )
-        if not np.isfinite(found["energy"]):
-            raise EngineError(
-                "the energy of the model is not finite: the simulation is unstable; check the "
-                "model, the time step and the initial structure"
-            )
-        return found
+    def _check_masses(self) -> None:
+        """Compare the masses of the types, which every process has, with their elements."""
+        masses = self.lmp.numpy.extract_atom("mass")
+        if masses is not None and not int(self.lmp.extract_setting("rmass_flag")):
+            check_masses(self.forces.kinds, masses, self.potential.type_map)
+        self._checked = True
 
-    def _hand_over(self, found: dict[str, np.ndarray], nlocal: int, force: np.ndarray) -> None:
-        """Set forces, energies and virials in LAMMPS."""
-        lmp, exchange = self.lmp, self.neighbours.exchange
-        force[:] = found["force"][:nlocal]
-        virials = found.get("atom_virial")
-        own = None if virials is None else np.ascontiguousarray(virials[:nlocal])
-        if exchange is not None:
-            exchange.add(force, found["force"][nlocal:])
-            if virials is not None and own is not None:
-                exchange.add(own, virials[nlocal:])
-        sums = self.ranks.total(np.append(found["virial"].ravel(), found["energy"]))
-        virial = sums[:9].reshape(3, 3)
-        lmp.fix_external_set_energy_global(FIX, float(sums[9]))
-        lmp.fix_external_set_virial_global(FIX, _voigt(virial[None])[0].tolist())
-        if nlocal:
-            lmp.numpy.fix_external_set_energy_peratom(FIX, found["atom_energy"])
-            if own is not None:
-                lmp.numpy.fix_external_set_virial_peratom(FIX, _voigt(own))
+    def _hand_over(self, found: Found) -> None:
+        """Set energies and virials in LAMMPS."""
+        lmp = self.lmp
+        # Those of all atoms, on each process: LAMMPS does not sum them.
+        lmp.fix_external_set_energy_global(FIX, found.energy)
+        lmp.fix_external_set_virial_global(FIX, _voigt(found.virial[None])[0].tolist())
+        if len(found.force):
+            lmp.numpy.fix_external_set_energy_peratom(FIX, found.atom_energy)
+            if found.atom_virial is not None:
+                lmp.numpy.fix_external_set_virial_peratom(FIX, _voigt(found.atom_virial))
 
 
 def attach(
@@ -181,6 +130,7 @@ def attach(
     fparam_from_compute: str | None = None,
     atom_virial: bool = False,
     skin: float = SKIN,
+    reach: float = 0.0,
 ) -> Attachment:
     """Make a model the forces of a LAMMPS instance; to be called on all its processes.
 
@@ -207,6 +157,8 @@ def attach(
         True if ``compute stress/atom`` will be used.
     skin
         Å; how far pairs are listed beyond the cutoff.
+    reach
+        Å; a cutoff that ghosts have to cover if it is larger than the model's.
 
     Returns
     -------
@@ -236,18 +188,14 @@ def attach(
     potential = as_potential(model, backend, int(lmp.get_natoms()) or None)
     check_model(potential)
     kinds = types_of(types, int(lmp.extract_setting("ntypes")), potential.type_map)
-    made = Attachment(
-        lmp,
-        potential,
-        kinds,
-        Parameters(potential.model.fitting, fparam, aparam, fparam_from_compute),
-        atom_virial=atom_virial,
-        skin=skin,
-    )
+    ranks = ranks_of(lmp)
+    parameters = Parameters(potential.model.fitting, fparam, aparam, fparam_from_compute)
+    forces = ModelForces(potential, kinds, ranks, parameters, skin)
+    made = Attachment(lmp, forces, ranks, atom_virial)
     if lmp.has_id("fix", FIX):
         run_command(lmp, f"unfix {FIX}")
     for line in (
-        f"pair_style zero {potential.rcut} nocoeff",
+        f"pair_style zero {max(potential.rcut, reach)} nocoeff",
         "pair_coeff * *",
         f"fix {FIX} all external pf/callback 1 1",
         f"fix_modify {FIX} energy yes virial yes",
@@ -300,17 +248,6 @@ def _message(exc: Exception) -> str:
     text = " ".join(str(exc).split()).removeprefix("ERROR: ").removeprefix("ERROR on proc 0: ")
     text = text.partition(" (src/")[0].replace(" For more information see ", "; see ")
     return text.replace(".; see", "; see")
-
-
-def _nothing(nothers: int) -> dict[str, np.ndarray]:
-    """Return the outputs of a process without atoms."""
-    return {
-        "energy": np.zeros(()),
-        "atom_energy": np.zeros(0),
-        "force": np.zeros((nothers, 3)),
-        "virial": np.zeros((3, 3)),
-        "atom_virial": np.zeros((nothers, 3, 3)),
-    }
 
 
 def _voigt(virial: np.ndarray) -> np.ndarray:

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import EngineError, MultifitError
-from ...inference.potential import Potential, load
+from ...inference.potential import load
 from .._backend import default_backend
 from ._attach import FIX, Attachment, attach, check_model, run_command
+from ._deviation import ModelDeviation
+from ._elements import types_of
+from ._forces import ModelForces
 from ._library import open_lammps, ranks_of
+from ._parameters import Parameters
 from ._ranks import Alone, Ranks
 from ._script import Script
 from ._style import STYLES, Style, is_ours, parse_coeff, parse_style
@@ -44,6 +48,7 @@ class Driver:
         self._lmp, self._ranks, self._backend = lmp, ranks, backend
         self._style: Style | None = None
         self._attached: Attachment | None = None
+        self._reach = 0.0  #: the largest cutoff of the models, Å
         self._fixes: dict[str, str] = {}
         self._stresses: set[str] = set()  #: computes that need virials of atoms
 
@@ -80,10 +85,12 @@ class Driver:
             return False
         self._detach()
         self._style = parse_style(words[1:])
-        potential = load(self._style.models[0])
-        check_model(potential)
-        # Without pair_coeff, LAMMPS does not run: it misses coefficients.
-        run_command(self._lmp, f"pair_style zero {potential.rcut}")
+        potentials = [load(path) for path in self._style.models]
+        check_model(potentials[0])
+        # Without pair_coeff, LAMMPS does not run: it misses coefficients. Ghosts reach as far as
+        # any of the models sees.
+        self._reach = max(each.rcut for each in potentials)
+        run_command(self._lmp, f"pair_style zero {self._reach}")
         return True
 
     def _pair_coeff(self, words: list[str]) -> bool:
@@ -103,18 +110,39 @@ class Driver:
             aparam=style.aparam,
             fparam_from_compute=style.fparam_from_compute,
             atom_virial=bool(self._stresses),
+            reach=self._reach,
         )
-        self._announce(self._attached.potential, backend)
+        if len(style.models) > 1:
+            self._attached.observers.append(self._deviation(elements, backend))
+        self._announce(backend)
         return True
 
-    def _announce(self, potential: Potential, backend: str) -> None:
+    def _deviation(self, elements: Sequence[str], backend: str) -> ModelDeviation:
+        """Return what compares the further models with the first one."""
+        assert self._style is not None
+        assert self._attached is not None
+        style, ntypes = self._style, int(self._lmp.extract_setting("ntypes"))
+        others = []
+        for path in style.models[1:]:
+            potential = load(path, backend)
+            check_model(potential)
+            parameters = Parameters(
+                potential.model.fitting, style.fparam, style.aparam, style.fparam_from_compute
+            )
+            kinds = types_of(elements, ntypes, potential.type_map)
+            others.append(ModelForces(potential, kinds, self._ranks, parameters))
+        return ModelDeviation(others, self._ranks, style)
+
+    def _announce(self, backend: str) -> None:
         """Print what drives the simulation, as LAMMPS prints."""
         assert self._style is not None
-        number = self._ranks.size
+        number, further = self._ranks.size, len(self._style.models) - 1
         run_command(
             self._lmp,
             f'print "multifit: {self._style.models[0]} on {backend}, '
-            f'{number} process{"es" * (number > 1)}"',
+            f"{number} process{'es' * (number > 1)}"
+            + f", deviation of {further + 1} models to {self._style.out_file}" * (further > 0)
+            + '"',
         )
 
     def _check_fixes(self) -> None:

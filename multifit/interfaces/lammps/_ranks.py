@@ -50,6 +50,9 @@ class Ranks(Protocol):
     def share(self, value: Any) -> Any:
         """Return the value of the first process."""
 
+    def gather(self, value: Any) -> list[Any] | None:
+        """Return the values of all processes on the first one, and None on others."""
+
     def gathered(self) -> bool:
         """Return True once all processes call this, and False if some do not."""
 
@@ -81,6 +84,10 @@ class Alone:
     def share(self, value: Any) -> Any:
         """Return the value."""
         return value
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """Return the value in a list."""
+        return [value]
 
     def gathered(self) -> bool:
         """Return True."""
@@ -128,6 +135,11 @@ class Many:
     def share(self, value: Any) -> Any:
         """Return the value of the first process."""
         return self._comm.bcast(value)
+
+    def gather(self, value: Any) -> list[Any] | None:
+        """Return the values of all processes on the first one, and None on others."""
+        found: list[Any] | None = self._comm.gather(value)
+        return found
 
     def gathered(self) -> bool:
         """Return True once all processes call this, and False if some do not within seconds."""
