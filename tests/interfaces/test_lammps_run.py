@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -338,3 +340,16 @@ def test_processes_that_do_not_know_each_other_are_told(monkeypatch: pytest.Monk
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
     with pytest.raises(MultifitError, match="4 processes were started"):
         open_lammps(QUIET)
+
+
+def test_the_example(place: Path) -> None:
+    folder = Path(__file__).parents[2] / "examples"
+    if not (folder / "water" / "data" / "liquid_300K").is_dir():
+        pytest.skip("the data of the example are not here")
+    command = [sys.executable, str(folder / "lammps" / "make_atoms.py"), "--times", "1", "1", "1"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    write_model(place / "model.dp", build(sel=(20, 40)))
+    path = folder / "lammps" / "in.water"
+    arguments = ["-log", "log", "-screen", "none", "-var", "steps", "2"]
+    assert run_file(str(path), arguments, "numpy") == 0
+    assert (place / "log").read_text().count("Loop time") == 2
