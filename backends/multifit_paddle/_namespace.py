@@ -221,6 +221,13 @@ def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
     return paddle.gather(x, indices, axis=axis)
 
 
+def argsort(
+    x: Array, /, *, axis: int = -1, descending: builtins.bool = False, stable: builtins.bool = True
+) -> Array:
+    """Return the indices that sort x, int64; equal elements keep their order."""
+    return paddle.argsort(x, axis, descending, stable)
+
+
 # Products.
 
 
