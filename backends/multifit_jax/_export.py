@@ -1,4 +1,4 @@
-"""Models as serialized StableHLO, which JAX and other programs with XLA run."""
+"""Models as serialized StableHLO, for JAX and other programs with XLA."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import export as jax_export
+from jax import export
 
 from multifit.backend import Argument, Arithmetic, Exporter, Function
-from multifit.files import write_bytes
 from multifit.tree import map_leaves
 
-#: Platforms for which the program is lowered.
+#: The program holds code for each of these.
 PLATFORMS = ("cpu", "cuda")
 
 
-def _abstract(inputs: tuple[Argument, ...]) -> list[Any]:
-    """Return the inputs as shapes, some of whose sizes are variables."""
+def _abstract(inputs: tuple[Argument, ...]) -> list[jax.ShapeDtypeStruct]:
+    """Return the inputs without values; sizes with a name are variables."""
     names = {axis: None for each in inputs for axis in each.shape if isinstance(axis, str)}
-    sizes = dict(zip(names, jax_export.symbolic_shape(",".join(names)), strict=True))
+    sizes = dict(zip(names, export.symbolic_shape(", ".join(names)), strict=True))
+    shapes = [tuple(sizes.get(axis, axis) for axis in each.shape) for each in inputs]
     return [
-        jax.ShapeDtypeStruct(
-            tuple(sizes.get(axis, axis) for axis in each.shape), jnp.dtype(each.dtype)
-        )
-        for each in inputs
+        jax.ShapeDtypeStruct(shape, jnp.dtype(each.dtype))
+        for shape, each in zip(shapes, inputs, strict=True)
     ]
 
 
 def stablehlo(arithmetic: Arithmetic) -> Exporter:
-    """Return the exporter of serialized ``jax.export.Exported`` objects."""
+    """Return the exporter of serialized ``jax.export.Exported``."""
 
     def write(function: Function, path: Path, about: str) -> None:
         params = map_leaves(jnp.asarray, function.params)
@@ -38,7 +36,7 @@ def stablehlo(arithmetic: Arithmetic) -> Exporter:
         def outputs(*inputs: Any) -> tuple[Any, ...]:
             return function(arithmetic, params, inputs)
 
-        lower = jax_export.export(jax.jit(outputs), platforms=PLATFORMS)
-        write_bytes(path, bytes(lower(*_abstract(function.inputs)).serialize()))
+        lower = export.export(jax.jit(outputs), platforms=PLATFORMS)
+        path.write_bytes(bytes(lower(*_abstract(function.inputs)).serialize()))
 
     return Exporter(".stablehlo", write)

@@ -83,8 +83,7 @@ class Exporter:
 
     suffix: str  #: of the file or folder, with the dot
     write: Write
-    folder: bool = False  #: True if it is a folder
-    more: tuple[str, ...] = ()  #: suffixes of further files that it writes
+    folder: bool = False  #: True if it is a folder, which ``write`` creates
 
 
 @runtime_checkable

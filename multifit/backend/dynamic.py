@@ -7,7 +7,8 @@ themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ class Sized:
         return f"Sized({self.value!r})"
 
     def __getitem__(self, key: Any) -> Sized:
-        return Sized(self.namespace, self.value[key])
+        return Sized(self.namespace, self.namespace.item(self.value, _plain(key)))
 
     def __neg__(self) -> Any:
         return self.namespace.negative(self)
@@ -116,9 +117,7 @@ def _plain(x: Any) -> Any:
     """Return arguments with the framework's arrays in place of :class:`Sized`."""
     if isinstance(x, Sized):
         return x.value
-    if isinstance(x, list | tuple):
-        return type(x)(map(_plain, x))
-    return x
+    return type(x)(map(_plain, x)) if isinstance(x, list | tuple) else x
 
 
 @dataclass(frozen=True)
@@ -133,11 +132,14 @@ class Dynamic:
         The sizes of one of these.
     is_array
         True for an array of the framework.
+    item
+        ``item(x, key)`` is ``x[key]`` for such an array x; bounds of slices may be unknown.
     """
 
     xp: Any
     sizes: Sizes
     is_array: Callable[[Any], bool]
+    item: Callable[[Array, Any], Array] = operator.getitem
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.xp, name)

@@ -18,6 +18,7 @@ COMMANDS = {
     "test": ("_test", "compare a model with labelled data"),
     "show": ("_show", "show the contents of a model file"),
     "convert": ("_convert", "convert a model to another file format"),
+    "export": ("_export", "write a model for use without multifit, with the framework alone"),
     "change-bias": ("_change_bias", "refit the output bias of each type to data"),
     "neighbor-stat": ("_neighbor_stat", "count neighbours in data, to choose sel"),
     "backends": ("_backends", "list the backends with their versions, devices and features"),
