@@ -20,9 +20,12 @@ def _abstract(inputs: tuple[Argument, ...]) -> list[jax.ShapeDtypeStruct]:
     """Return the inputs without values; sizes with a name are variables."""
     names = {axis: None for each in inputs for axis in each.shape if isinstance(axis, str)}
     sizes = dict(zip(names, export.symbolic_shape(", ".join(names)), strict=True))
-    shapes = [tuple(sizes.get(axis, axis) for axis in each.shape) for each in inputs]
+    shapes = [
+        tuple(sizes[axis] if isinstance(axis, str) else axis for axis in each.shape)
+        for each in inputs
+    ]
     return [
-        jax.ShapeDtypeStruct(shape, jnp.dtype(each.dtype))
+        jax.ShapeDtypeStruct(shape, jnp.dtype(each.dtype))  # type: ignore[no-untyped-call]
         for shape, each in zip(shapes, inputs, strict=True)
     ]
 

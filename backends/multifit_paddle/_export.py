@@ -30,7 +30,7 @@ class _Graph:
     @staticmethod
     def matmul(x: Any, y: Any, /) -> Any:
         """Return the matrix product."""
-        return paddle.matmul(x, y)
+        return paddle.matmul(x, y)  # type: ignore[no-untyped-call]
 
 
 def _is_array(x: Any) -> bool:
@@ -62,7 +62,7 @@ def _specification(inputs: Sequence[Argument]) -> list[Any]:
     return [
         paddle.static.InputSpec(
             [None if isinstance(axis, str) else axis for axis in each.shape],
-            each.dtype,
+            each.dtype,  # type: ignore[arg-type]
             name=each.name,
         )
         for each in inputs
@@ -78,7 +78,7 @@ def program(arithmetic: Arithmetic) -> Exporter:
         return xp.sized(paddle.nonzero(mask.value)[:, 0])
 
     def write(function: Function, path: Path, about: str) -> None:
-        @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
+        @paddle.jit.not_to_static
         def outputs(params: dict[str, Any], inputs: Sequence[Any]) -> tuple[Any, ...]:
             tree = map_leaves(xp.sized, unflatten(params))
             return tuple(y.value for y in function(sized, tree, [*map(xp.sized, inputs)], find))

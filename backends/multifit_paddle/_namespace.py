@@ -21,7 +21,7 @@ __array_api_version__ = "2024.12"
 
 Array = paddle.Tensor
 #: Tensors, and those of a static program (an export).
-ARRAYS = (paddle.Tensor, paddle.pir.Value)
+ARRAYS: tuple[type[Any], ...] = (paddle.Tensor, paddle.base.libpaddle.pir.Value)
 DType = Any
 Axis = int | tuple[int, ...] | None
 

@@ -33,9 +33,7 @@ def saved_model(arithmetic: Arithmetic) -> Exporter:
         def outputs(*inputs: Any) -> dict[str, Any]:
             params = map_leaves(lambda x: xp.sized(tf.constant(x)), function.params)
             found = function(sized, params, [xp.sized(x) for x in inputs], find)
-            return {
-                each.name: y.value for each, y in zip(function.outputs, found, strict=True)
-            }
+            return {each.name: y.value for each, y in zip(function.outputs, found, strict=True)}
 
         signature = [
             tf.TensorSpec(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from multifit.backend import Argument, Arithmetic, Exporter, Find, Function
+from multifit.backend import Argument, Backend, Exporter, Find, Function
 from multifit.errors import BackendError
 from multifit.tree import flatten, unflatten
 
@@ -25,7 +25,7 @@ ABOUT = "multifit.json"
 class _Module(torch.nn.Module):
     """The function with the parameters as buffers."""
 
-    def __init__(self, function: Function, backend: Any, find: Find | None) -> None:
+    def __init__(self, function: Function, backend: Backend, find: Find | None) -> None:
         super().__init__()
         self.function, self.backend, self.find, self.names = function, backend, find, {}
         for k, (name, x) in enumerate(flatten(function.params).items()):
@@ -42,11 +42,11 @@ def _find(mask: Array) -> Array:
     return torch.nonzero(mask)[:, 0]
 
 
-def _example(function: Function, backend: Any) -> tuple[Array, ...]:
+def _example(function: Function, backend: Backend) -> tuple[Array, ...]:
     return tuple(backend.asarray(x) for x in function.example())
 
 
-def torchscript(backend: Any) -> Exporter:
+def torchscript(backend: Backend) -> Exporter:
     """Return the exporter of traced modules; their shapes follow from the inputs of a call."""
 
     def write(function: Function, path: Path, about: str) -> None:
@@ -54,7 +54,9 @@ def torchscript(backend: Any) -> Exporter:
         with torch.no_grad(), warnings.catch_warnings():
             # Of sizes taken as constant: those of weights; and that TorchScript is deprecated.
             warnings.simplefilter("ignore")
-            traced = torch.jit.trace(module, _example(function, backend), check_trace=False)
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                module, _example(function, backend), check_trace=False
+            )
             torch.jit.save(traced, str(path), _extra_files={ABOUT: about})
 
     return Exporter(".pt", write)
@@ -70,7 +72,7 @@ def _dimensions(inputs: Sequence[Argument]) -> tuple[dict[int, Any], ...]:
     )
 
 
-def package(backend: Any) -> Exporter:
+def package(backend: Backend) -> Exporter:
     """Return the exporter of ``.pt2`` packages, compiled for this kind of processor."""
 
     def write(function: Function, path: Path, about: str) -> None:

@@ -1,8 +1,8 @@
 """A model as a pure function of an engine's pairs, with any number of atoms and pairs.
 
-It builds the tables of neighbours that the core takes, with all columns up to ``sel``, and evaluates
-the model on them: descriptors, options and precisions need no code here. Local atoms come by type
-as the core demands. Their pairs end at the atoms as the engine numbers them, which the core
+It builds the tables of neighbours that the core takes, with all columns up to ``sel``, and
+evaluates the model on them: descriptors, options and precisions need no code here. Local atoms come
+by type as the core demands. Their pairs end at the atoms as the engine numbers them, which the core
 knows as ghosts, so that forces are added up by the engine's numbers.
 """
 
@@ -75,9 +75,7 @@ class ModelFunction:
     def outputs(self) -> tuple[Argument, ...]:
         """What the model predicts, with derivatives that need no request."""
         variables = self.model.output.variables.values()
-        return tuple(
-            self._argument(variable) for variable in variables if not variable.on_request
-        )
+        return tuple(self._argument(variable) for variable in variables if not variable.on_request)
 
     def _argument(self, variable: Variable) -> Argument:
         atoms = "nall" if variable in self.model.output.derivatives else "nlocal"

@@ -121,4 +121,3 @@ def _by_type(
                 "near": xp.zeros((0,), dtype=mask.dtype),
             }
     return tables
-
