@@ -49,6 +49,10 @@ def _sizes(x: Any) -> tuple[Any, ...]:
 def _item(x: Any, key: Any) -> Any:
     """Return x[key], where Paddle (3.3) takes an unknown bound for zero beside other slices."""
     keys, axis = list(key) if isinstance(key, tuple) else [key], 0
+    if Ellipsis in keys:
+        n = keys.index(Ellipsis)
+        more = x.ndim - sum(each is not None for each in keys) + 1
+        keys[n : n + 1] = [slice(None)] * more
     for n, each in enumerate(keys):
         if isinstance(each, slice) and any(map(_is_array, (each.start, each.stop))):
             start, stop = each.start, each.stop

@@ -9,6 +9,7 @@
 #include <torch/script.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <fstream>

@@ -195,8 +195,8 @@ def _by_atom(
     """Return an output by the engine's numbers of atoms; of the frame, without its axis."""
     places = rows.shape[0]
     if "nall" in shape:  # a force on a place, as a centre, and on an atom, as a neighbour
-        own = arithmetic.segment_sum(x[:places], rows, atype.shape[0])
-        return own + x[places:]
+        own = arithmetic.segment_sum(x[:places, ...], rows, atype.shape[0])
+        return own + x[places:, ...]
     if "nlocal" in shape:
         return arithmetic.segment_sum(x, rows, local.shape[0])
-    return x[0]
+    return x[0, ...]

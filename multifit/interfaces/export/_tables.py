@@ -96,7 +96,7 @@ def neighbor_tables(
     rij = xp.take(pairs.rij, order, axis=0)
 
     def placed(x: Array) -> Array:
-        return arithmetic.segment_sum(x, slot, n * width + 1)[: n * width]
+        return arithmetic.segment_sum(x, slot, n * width + 1)[: n * width, ...]
 
     vectors = xp.permute_dims(xp.reshape(placed(rij), (n, width, 3)), (0, 2, 1))
     index = xp.reshape(placed(j), (n, width))
