@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import inference, machine, systems, training
+from . import inference, lammps, machine, systems, training
 from .document import write_docs
 from .figures import draw
 from .processes import run
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="two minutes, to see that everything works")
-    add("--only", choices=("training", "inference"))
+    add("--only", choices=("training", "inference", "lammps"), help="lammps: only with this")
     add("--task", choices=("ener", "dos"), default="ener", help="dos: training only")
     add("--systems", nargs="+", type=Path, metavar="DIR", help="data (default: our own)")
     add("--model", type=Path, help="for inference (default: the one that training leaves)")
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     add("--precision", nargs="+", choices=("float64", "float32"), default=["float64"])
     add("--batch-size", nargs="+", type=int, default=[1], metavar="N", help="frames at once")
     add("--sizes", nargs="+", type=int, metavar="N", help="atoms, for inference")
+    add("--ranks", nargs="+", type=int, default=[1], metavar="N", help="processes, for lammps")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--steps", type=int, help="of a training run")
     add("--interval", type=int, help="steps that are timed together")
@@ -105,9 +106,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"left out: {note}")
     with tempfile.TemporaryDirectory() as scratch:
         suite = Suite(args, report, backends, found, Path(scratch))
-        if args.only != "inference":
+        if args.only == "lammps":
+            suite.simulate()
+        if args.only in (None, "training"):
             suite.train()
-        if args.only != "training" and args.task == "ener":
+        if args.only in (None, "inference") and args.task == "ener":
             suite.predict()
     print(f"\n{markdown(report)}\nin {args.output}: report.md, results.json, figures")
     return 0
@@ -202,6 +205,24 @@ class Suite:
                     case, programs, plan,
                     system=self.systems[0], folder=folder, environment=self.environment,
                 )  # fmt: skip
+
+    def simulate(self) -> None:
+        """Time steps of molecular dynamics in LAMMPS."""
+        args = self.args
+        folder = self.folder(args.precision[0], args.batch_size[0])
+        model = folder / "inference.dp"
+        model.write_bytes(self._model(folder).read_bytes())
+        label = args.model.name if args.model else f"trained for {args.steps} steps"
+        print("\nmolecular dynamics in LAMMPS", flush=True)
+        case = InferenceCase(args.precision[0], label)
+        self.report.dynamics.append(case)
+        programs, notes = lammps.engines(
+            self.backends, args.ranks, model, self.environment, os.environ
+        )
+        self.report.notes += notes
+        plan = inference.Plan(self.sizes(), args.rounds, args.seconds, args.limit)
+        with self._written():
+            lammps.time_case(case, programs, plan, system=self.systems[0], folder=folder)
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
         """Return (atoms, frames): each size with one frame, the smallest in batches too."""

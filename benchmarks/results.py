@@ -131,6 +131,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     training: list[TrainingCase] = field(default_factory=list)
     inference: list[InferenceCase] = field(default_factory=list)
+    dynamics: list[InferenceCase] = field(default_factory=list)  #: a call is a step in LAMMPS
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
@@ -146,10 +147,11 @@ def read(path: Path) -> Report:
         TrainingCase(**{**case, "runs": [TrainingRun(**run) for run in case["runs"]]})
         for case in content["training"]
     ]
-    content["inference"] = [
-        InferenceCase(**{**case, "runs": [_inference_run(run) for run in case["runs"]]})
-        for case in content["inference"]
-    ]
+    for kind in ("inference", "dynamics"):
+        content[kind] = [
+            InferenceCase(**{**case, "runs": [_inference_run(run) for run in case["runs"]]})
+            for case in content.get(kind, [])
+        ]
     return Report(**content)
 
 
@@ -173,6 +175,7 @@ def merged(reports: Sequence[Report]) -> Report:
         notes=list(dict.fromkeys(note for report in reports for note in report.notes)),
         training=[case for report in reports for case in report.training],
         inference=[case for report in reports for case in report.inference],
+        dynamics=[case for report in reports for case in report.dynamics],
     )
 
 

@@ -33,6 +33,8 @@ def markdown(report: Report, figures: Sequence[str] = (), level: int = 2) -> str
         parts += [f"{heading} {inference_title(one)}", *_inference(one)]
         parts += _pictures(figures, "inference", key)
         parts += _pictures(figures, "scaling", key)
+    for dynamics in report.dynamics:
+        parts += [f"{heading} Molecular dynamics in LAMMPS", *_dynamics(dynamics)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -222,6 +224,28 @@ def _scaling(case: InferenceCase, sizes: Sequence[int]) -> str:
 def _flatness(run: InferenceRun, sizes: Sequence[int]) -> str:
     large = [ms / n for n in sizes if n >= LARGE and (ms := call_ms(run, n)) is not None]
     return f"{max(large) / min(large):.2f}" if len(large) > 1 else NOTHING
+
+
+def _dynamics(case: InferenceCase) -> list[str]:
+    """Return tables of steps per second, ratios to deepmd-kit's, and memory."""
+    sizes = sorted({point.atoms for run in case.runs for point in run.points})
+    peers = [run for run in case.runs if not run.ours]
+
+    def rows(cell: Callable[[InferenceRun, int], str]) -> str:
+        head = ["atoms", *(f"{n:,}" for n in sizes)]
+        return table(head, [[run.name, *(cell(run, n) for n in sizes)] for run in case.runs])
+
+    def speed(run: InferenceRun, atoms: int) -> str:
+        ms = call_ms(run, atoms)
+        return run.point(atoms).note or (NOTHING if ms is None else f"{1e3 / ms:.2f}")
+
+    found = [f"Model: {case.model}. Steps per second:", rows(speed)]
+    for peer in peers:
+        found += [
+            f"× {peer.name}:",
+            rows(lambda run, n, peer=peer: _ratio(call_ms(peer, n), call_ms(run, n))),  # type: ignore[misc]
+        ]
+    return [*found, "Largest memory in MB:", _memory(case, sizes, lambda p: p.memory_mb)]
 
 
 def _memory(

@@ -24,6 +24,7 @@ COMMANDS = {
     "ipi": ("_ipi", "serve the forces of a model to i-PI"),
     "change-bias": ("_change_bias", "refit the output bias of each type to data"),
     "neighbor-stat": ("_neighbor_stat", "count neighbours in data, to choose sel"),
+    "lammps": ("_lammps", "run an input file of LAMMPS with a model as pair style"),
     "backends": ("_backends", "list the backends with their versions, devices and features"),
     "schema": ("_schema", "print the JSON Schema of input.json"),
 }

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, final
 
-from ..errors import DataError
-from ._stored import Stored, open_npy, reading
+from ._stored import Stored, open_npy, read_text, reading
 
 
 class Folder(Protocol):
@@ -56,12 +55,7 @@ class DiskFolder:
 
     def words(self, file: str) -> list[str]:
         """Return the words of a text file, without ``#`` comments."""
-        where = f"{self.name}/{file}"
-        try:
-            with reading(where):
-                text = (self.path / file).read_text(encoding="utf-8")
-        except UnicodeDecodeError as exc:
-            raise DataError(f"{where} is not a text file ({exc}); write it again") from exc
+        text = read_text(self.path / file, f"{self.name}/{file}")
         return [word for line in text.splitlines() for word in line.partition("#")[0].split()]
 
     def array(self, inner: str, file: str) -> Stored:

@@ -12,6 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from ..errors import DataError
+from . import _hdf5_objects as objects
 from ._stored import Array, Rows, Stored, check_numeric, reading
 
 
@@ -22,7 +23,13 @@ def _opened(path: Path, where: str) -> Iterator[Any]:
     import h5py
 
     with reading(where), h5py.File(path, "r") as file:
-        yield file
+        try:
+            yield file
+        # h5py's exception depends on the layer that detects the damage.
+        except (KeyError, RuntimeError, TypeError, ArithmeticError) as exc:
+            raise DataError(
+                f"{where} is damaged (HDF5 says: {exc}); restore it and start again"
+            ) from exc
 
 
 def is_hdf5(path: Path) -> bool:
@@ -48,12 +55,13 @@ def find_groups(path: Path, group: str, where: str) -> list[str]:
 
     top = "/" + group.strip("/")
     with _opened(path, where) as file:
-        if not isinstance(file.get(top), h5py.Group):
+        root = objects.find(file, top)
+        if not isinstance(root, h5py.Group):
             raise DataError(f"{where}: there is no group {top!r} in this HDF5 file")
         found: list[str] = []
-        file[top].visit(found.append)
+        root.visit(found.append)  # along hard links only
         inner = sorted(name for name in found if name.endswith("/type.raw"))
-        here = [top] if "type.raw" in file[top] else []
+        here = [top] if "type.raw" in root else []
     return [f"{top.rstrip('/')}/{name.removesuffix('/type.raw')}" for name in inner] + here
 
 
@@ -71,38 +79,37 @@ class HdfFolder:
         import h5py
 
         with _opened(self.path, self.name) as file:
-            group = file[self.group]
-            return sorted(
-                name
-                for name in group
-                if name.startswith("set.") and isinstance(group.get(name), h5py.Group)
-            )
+            names = [name for name in self._group(file) if name.startswith("set.")]
+            found = {name: objects.find(file, f"{self.group}/{name}") for name in names}
+        return sorted(name for name, each in found.items() if isinstance(each, h5py.Group))
 
     def names(self, inner: str = "") -> frozenset[str]:
         """Return the names of all datasets in it, or in the set ``inner``."""
         with _opened(self.path, self.name) as file:
-            group = file[self.group]
-            return frozenset(group[inner] if inner else group)
+            return frozenset(self._group(file, inner))
+
+    def _group(self, file: Any, inner: str = "") -> Any:
+        import h5py
+
+        found = objects.find(file, f"{self.group}/{inner}")
+        if not isinstance(found, h5py.Group):
+            where = f"{self.name}/{inner}" if inner else self.name
+            raise DataError(f"{where} is missing; restore it and start again")
+        return found
 
     def words(self, file: str) -> list[str]:
         """Return the entries of a dataset of numbers or strings as text."""
         where = f"{self.name}/{file}"
         with _opened(self.path, where) as opened:
-            values = np.ravel(opened[f"{self.group}/{file}"][()])
-        texts = [v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values]
+            texts = objects.text(opened, f"{self.group}/{file}", where)
         return [word for text in texts for word in text.split()]
 
     def array(self, inner: str, file: str) -> Stored:
         """Return the array in a dataset of it, or of the set ``inner``."""
-        import h5py
-
         place = f"{inner}/{file}" if inner else file
-        where = f"{self.name}/{place}"
-        address = f"{self.group}/{place}"
+        where, address = f"{self.name}/{place}", f"{self.group}/{place}"
         with _opened(self.path, where) as opened:
-            dataset = opened[address]
-            if not isinstance(dataset, h5py.Dataset):
-                raise DataError(f"{where} is a group, but a dataset with numbers is expected")
+            dataset = objects.dataset(opened, address, where)
             check_numeric(where, dataset.dtype)
             shape = tuple(int(n) for n in dataset.shape)
             return Stored(where, shape, dataset.dtype, partial(_read, self.path, where, address))
@@ -110,9 +117,7 @@ class HdfFolder:
 
 def _read(path: Path, where: str, address: str, rows: Rows) -> Array:
     with _opened(path, where) as file:
-        dataset = file.get(address)
-        if dataset is None:
-            raise DataError(f"{where} disappeared while it was in use; restore it and start again")
+        dataset = objects.dataset(file, address, where)
         if not isinstance(rows, np.ndarray):
             return np.array(dataset[...])
         # HDF5 takes only increasing, distinct rows.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import stat
+import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +23,8 @@ from ..errors import DataError
 Array = np.ndarray[Any, Any]
 Rows = Array | EllipsisType  #: indices along the first axis, or everything
 
-#: Rows that are read one by one.
-FEW = 64
+#: Largest text file, such as ``type.raw``, in bytes.
+MAX_TEXT = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,30 @@ def reading(where: str) -> Iterator[None]:
         ) from exc
 
 
+def open_regular(path: Path, where: str, buffering: int = -1) -> Any:
+    """Return a file opened for reading bytes; one that may block, such as a pipe, is refused."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = open(os.open(path, flags), "rb", buffering)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise DataError(f"{where} is not a regular file; give a file on disk")
+    return file
+
+
+def read_text(path: Path, where: str) -> str:
+    """Return the text of a small file."""
+    with reading(where), open_regular(path, where) as file:
+        content: bytes = file.read(MAX_TEXT + 1)
+    if len(content) > MAX_TEXT:
+        raise DataError(
+            f"{where} has more than {MAX_TEXT >> 20} MiB; check that it is the right file"
+        )
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise DataError(f"{where} is not a text file ({exc}); write it again") from exc
+
+
 def check_numeric(where: str, dtype: np.dtype[Any]) -> None:
     """Raise :class:`DataError` unless the dtype is a real number's."""
     if dtype.hasobject:
@@ -97,7 +124,7 @@ def open_npy(path: Path, where: str) -> Stored:
     DataError
         If the file is not an ``.npy`` file, is truncated, or holds something other than numbers.
     """
-    with reading(where), path.open("rb") as file:
+    with reading(where), open_regular(path, where) as file:
         size = os.fstat(file.fileno()).st_size
         shape, fortran, dtype = _header(file, where)
         offset = file.tell()
@@ -117,14 +144,21 @@ def open_npy(path: Path, where: str) -> Stored:
 def _header(file: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
         version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(file)
-        # Version 3 differs from 2 only in the encoding of field names, which plain arrays lack.
-        return np.lib.format.read_array_header_2_0(file)
-    except ValueError as exc:
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            # Version 3 differs from 2 only in the encoding of field names, which plain arrays lack.
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read(file)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"its shape is {shape}")
+    # NumPy parses the header as Python, with the exceptions of the parser.
+    except (ValueError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as exc:
         raise DataError(
             f"{where} is not a complete .npy file ({exc}); write it again with numpy.save"
         ) from exc
+    return shape, fortran, dtype
 
 
 def _read(
@@ -137,31 +171,45 @@ def _read(
     order: Any,
     rows: Rows,
 ) -> Array:
-    # Opened anew each time: thousands of systems exceed the limit of open files. Touching a page
-    # beyond the end of a shrunken file that is mapped kills the process, hence the size.
-    with reading(where), path.open("rb", buffering=0) as file:
+    # Opened anew each time: thousands of systems exceed the limit of open files. Never mapped:
+    # touching a page beyond the end of a file that another process shrinks kills this one.
+    with reading(where), open_regular(path, where, buffering=0) as file:
         now = os.fstat(file.fileno()).st_size
         if now != size:
             raise DataError(
                 f"{where} changed while it was in use: it has {now} bytes now and had {size} when "
                 "it was opened; restore it and start again"
             )
-        if order == "C" and isinstance(rows, np.ndarray) and rows.size <= FEW:
-            return _seek(file, where, offset, shape, dtype, np.arange(shape[0])[rows])
-        mapped = np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
-        return np.array(np.asarray(mapped)[rows])
+        if isinstance(rows, np.ndarray) and order == "C":
+            return _read_rows(file, where, offset, shape, dtype, np.arange(shape[0])[rows])
+        values: Array = np.empty(shape, dtype, order=order)
+        _fill(file, where, offset, values.reshape(-1, order="A").data.cast("B"))
+        return values if rows is ... else np.array(values[rows])
 
 
-def _seek(
+def _read_rows(
     file: FileIO, where: str, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], rows: Array
 ) -> Array:
-    """Return a few rows of an array in C order, which is faster than to map the file for them."""
+    """Return some rows of an array in C order, consecutive ones at once."""
     size = dtype.itemsize * math.prod(shape[1:])
     found = bytearray(size * len(rows))
     into = memoryview(found)
-    for place, row in enumerate(rows):
-        file.seek(offset + int(row) * size)
-        if file.readinto(into[place * size : (place + 1) * size]) != size:
-            raise DataError(f"{where} ends before row {row}; restore it and start again")
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    edges = [0, *breaks.tolist(), len(rows)]
+    for first, last in itertools.pairwise(edges):
+        if first < last:
+            place = offset + int(rows[first]) * size
+            _fill(file, where, place, into[first * size : last * size])
     values: Array = np.ndarray((len(rows), *shape[1:]), dtype=dtype, buffer=found)
     return values
+
+
+def _fill(file: FileIO, where: str, place: int, into: memoryview) -> None:
+    """Read bytes from a place in a file, as many as there is room for."""
+    file.seek(place)
+    done = 0
+    while done < len(into):
+        count = file.readinto(into[done:])  # one call of the system reads 2 GB at most
+        if not count:
+            raise DataError(f"{where} ends too early; restore it and start again")
+        done += count

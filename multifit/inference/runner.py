@@ -124,6 +124,12 @@ class Runner:
             If energies depend on more than the neighbours of local atoms: on a mean over all atoms,
             or on neighbours of neighbours.
         """
+        result = Result(domain.nlocal, domain.nghost)
+        found = (self.neighbors if neighbors is None else neighbors).of_domain(domain, self.at_once)
+        return self.run_divided(Divided(*found, domain.fparam, domain.aparam, result), wanted)
+
+    def run_divided(self, divided: Divided, wanted: Request) -> Outputs:
+        """Return the outputs for a domain that is already divided; errors as :meth:`run_domain`."""
         if self.model.fitting.tot_ener_zero:
             raise UnsupportedError(
                 "tot_ener_zero subtracts the mean over all atoms of a system, which a domain with "
@@ -134,11 +140,8 @@ class Runner:
                 f"the descriptor passes messages over {self._hops} hops, but pairs of a domain can "
                 "be evaluated over one only; use predict"
             )
-        result = Result(domain.nlocal, domain.nghost)
-        found = (self.neighbors if neighbors is None else neighbors).of_domain(domain, self.at_once)
-        divided = Divided(*found, domain.fparam, domain.aparam, result)
         self._evaluate(self._batches_of_parts(divided), wanted)
-        return result.outputs
+        return divided.result.outputs
 
     def _batches(
         self,

@@ -1,6 +1,7 @@
 """Models as drivers of dpdata: ``system.predict("model.dp", driver="multifit")``.
 
-dpdata finds :class:`MultifitDriver` by its entry point.
+dpdata imports this module because of an entry point. It names no class: if this module is imported
+first, dpdata looks at it while it is still empty.
 """
 
 from __future__ import annotations

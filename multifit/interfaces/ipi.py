@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -75,13 +76,24 @@ def _connected(unix: str | None, host: str, port: int, wait: float) -> Any:
     place = f"{host}:{port}" if unix is None else actualunixsocketname(unix)
     end = time.monotonic() + wait
     while True:
+        found = _attempt(unix, host, port)
+        if not isinstance(found, OSError | OverflowError):
+            return found
+        refused = isinstance(found, FileNotFoundError | ConnectionRefusedError)
+        if not refused or time.monotonic() >= end:
+            raise EngineError(
+                f"no i-PI server answers at {place} ({found}); start i-pi first, with this address "
+                "in its input"
+            )
+        time.sleep(PAUSE)
+
+
+def _attempt(unix: str | None, host: str, port: int) -> Any:
+    """Return a client, or the error if there is no server."""
+    with warnings.catch_warnings():
+        # ASE does not close the socket of a failed attempt: its frames are dropped here.
+        warnings.simplefilter("ignore", ResourceWarning)
         try:
             return SocketClient(host=host, port=port, unixsocket=unix)
         except (OSError, OverflowError) as exc:
-            refused = isinstance(exc, FileNotFoundError | ConnectionRefusedError)
-            if not refused or time.monotonic() >= end:
-                raise EngineError(
-                    f"no i-PI server answers at {place} ({exc}); start i-pi first, with this "
-                    "address in its input"
-                ) from exc
-        time.sleep(PAUSE)
+            return exc.with_traceback(None)

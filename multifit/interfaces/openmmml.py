@@ -1,30 +1,20 @@
 """Models in openmm-ml: ``MLPotential("multifit", model_path="model.dp")``.
 
-openmm-ml finds :class:`MultifitPotentialFactory` by its entry point.
+openmm-ml finds :class:`MultifitPotentialFactory` by its entry point. It loads entry points before
+it is completely imported itself, so that this module does not import it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from ..backend import Backend
 from ..errors import EngineError
-from ..inference.potential import Potential
-from . import require
-from ._backend import as_potential
-from .openmm import python_force
-
-require("openmmml", "openmm")
-
-from openmmml.mlpotential import MLPotentialImpl, MLPotentialImplFactory  # noqa: E402
 
 
-class MultifitPotentialFactory(MLPotentialImplFactory):  # type: ignore[misc]
-    """Maker of :class:`MultifitPotential`, with the methods that openmm-ml calls."""
+class MultifitPotentialFactory:
+    """Maker of potentials, with the method that openmm-ml calls."""
 
-    def createImpl(self, name: str, **args: Any) -> MultifitPotential:
+    def createImpl(self, name: str, **args: Any) -> Any:
         """Return the potential of ``MLPotential("multifit", model_path=…, backend=…)``.
 
         Raises
@@ -32,51 +22,10 @@ class MultifitPotentialFactory(MLPotentialImplFactory):  # type: ignore[misc]
         EngineError
             If ``model_path`` is missing, or another argument is given.
         """
+        from ._openmmml import MultifitPotential
+
         unknown = sorted(args.keys() - {"model_path", "backend"})
         if unknown or "model_path" not in args:
             wrong = f"not {unknown[0]}" if unknown else "model_path is missing"
             raise EngineError(f'MLPotential("{name}") takes model_path and backend; {wrong}')
         return MultifitPotential(**args)
-
-
-class MultifitPotential(MLPotentialImpl):  # type: ignore[misc]
-    """A model as a potential of openmm-ml.
-
-    Parameters
-    ----------
-    model_path
-        A model file or checkpoint, or a loaded :class:`multifit.Potential`.
-    backend
-        ``numpy``, ``torch``, ``jax``, …; by default the fastest that is installed.
-    """
-
-    def __init__(
-        self, model_path: str | Path | Potential, backend: str | Backend | None = None
-    ) -> None:
-        super().__init__()
-        self.potential = as_potential(model_path, backend)
-
-    def addForces(
-        self,
-        topology: Any,
-        system: Any,
-        atoms: Iterable[int] | None,
-        forceGroup: int,
-        **args: Any,
-    ) -> None:
-        """Add the force of the model on these atoms of the topology, by default on all.
-
-        Parameters
-        ----------
-        **args
-            ``skin``, ``fparam`` and ``aparam`` as for
-            :func:`multifit.interfaces.openmm.python_force`.
-        """
-        particles = None if atoms is None else list(atoms)
-        force = python_force(self.potential, topology, particles=particles, **args)
-        force.setForceGroup(forceGroup)
-        system.addForce(force)
-
-    def getMLLongRange(self) -> bool:
-        """Return False: interactions end at the cutoff."""
-        return False

@@ -199,7 +199,7 @@ def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
         none = np.zeros(0, dtype=np.int32)
         return Candidates(none, none, none, np.zeros(3, dtype=np.int64))
     _check_size(len(x), box, atoms.periodic, rcut, at)
-    _check_density(x, rcut, at)
+    check_density(x, rcut, at)
     # Searches differ in rounding: use a slightly larger cutoff, and let one formula decide.
     rcut += 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
     images = replicate(x, box, atoms.periodic, rcut)
@@ -316,7 +316,7 @@ def _check_size(natoms: int, box: np.ndarray, periodic: np.ndarray, rcut: float,
         )
 
 
-def _check_density(wrapped: np.ndarray, rcut: float, at: str) -> None:
+def check_density(wrapped: np.ndarray, rcut: float, at: str = "") -> None:
     """Raise an error if atoms are so dense that the list of pairs would not fit into memory."""
     if len(wrapped) <= TOO_DENSE:
         return

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from multifit.data import System, find_systems, open_systems, where
+from multifit.data._stored import open_npy
 from multifit.errors import DataError
 
 
@@ -163,6 +166,121 @@ class TestHdf5:
             file.create_group("water/set.001/coord.npy")
         with fails("set.001/coord.npy is a group"):
             open_systems(path)
+
+
+class TestHostileHdf5:
+    """Nothing outside of the file is read, and nothing is allocated that it does not hold."""
+
+    def _water(self, folder: Path, name: str) -> tuple[Path, Any]:
+        path = hdf5(folder / "data.hdf5", "water")
+        file = h5py.File(path, "a")
+        del file[f"water/{name}"]
+        return path, file
+
+    def test_links(self, tmp_path: Path) -> None:
+        other = hdf5(tmp_path / "other.hdf5", "water")
+        links = {
+            "external": h5py.ExternalLink(str(other), "/water/set.000/energy.npy"),
+            "soft": h5py.SoftLink("/water/set.001/energy.npy"),
+        }
+        for link in links.values():
+            path, file = self._water(tmp_path, "set.000/energy.npy")
+            with file:
+                file["water/set.000/energy.npy"] = link
+            with fails("set.000/energy.npy is a link to elsewhere"):
+                open_systems(path)
+        path, file = self._water(tmp_path, "set.000")
+        with file:
+            file["water/set.000"] = h5py.ExternalLink(str(other), "/water/set.000")
+        with fails("set.000 is a link to elsewhere"):
+            open_systems(path)
+
+    def test_values_of_other_files(self, tmp_path: Path) -> None:
+        secret = tmp_path / "secret.txt"
+        secret.write_bytes(b"12345678" * 5)
+        path, file = self._water(tmp_path, "set.000/energy.npy")
+        with file:
+            file.create_dataset(
+                *("water/set.000/energy.npy", (5, 1), "f8"), external=[(str(secret), 0, 40)]
+            )
+        with fails("energy.npy lies in another file"):
+            open_systems(path)
+        path, file = self._water(tmp_path, "type.raw")
+        with file:
+            file.create_dataset("water/type.raw", (40,), "u1", external=[(str(secret), 0, 40)])
+        with fails("type.raw lies in another file"):
+            open_systems(path)
+        path, file = self._water(tmp_path, "set.000/coord.npy")
+        with file:
+            layout = h5py.VirtualLayout((5, 9), "f8")
+            layout[:] = h5py.VirtualSource(str(path), "water/set.001/coord.npy", (5, 9))
+            file.create_virtual_dataset("water/set.000/coord.npy", layout)
+        with fails("coord.npy lies in another file"):
+            open_systems(path)
+
+    def test_more_than_the_file_holds(self, tmp_path: Path) -> None:
+        path, file = self._water(tmp_path, "set.000/coord.npy")
+        with file:
+            file.create_dataset("water/set.000/coord.npy", (10**12, 9), "f8", chunks=(1024, 9))
+        with fails("coord.npy declares 72000000000000 bytes"):
+            open_systems(path)
+        path, file = self._water(tmp_path, "type.raw")
+        with file:
+            file.create_dataset("water/type.raw", (10**10,), "i8", chunks=(1024,))
+        with fails("type.raw declares"):
+            open_systems(path)
+
+    def test_packed_data_are_read(self, tmp_path: Path) -> None:
+        path, file = self._water(tmp_path, "set.000/energy.npy")
+        with file:
+            file.create_dataset(
+                "water/set.000/energy.npy", data=np.zeros((5, 1)), chunks=(5, 1), compression="gzip"
+            )
+        (system,) = open_systems(path)
+        assert not system.load(np.array([0]), ["energy"])["energy"].any()
+
+
+class TestDamagedFiles:
+    @pytest.mark.parametrize(
+        "header",
+        ["{'descr': '<f8', 'fortran_order': False, 'shape': (3, ", "(((", "{'a': 1}", "[" * 5000],
+    )
+    def test_headers(self, tmp_path: Path, header: str) -> None:
+        text = header.encode().ljust(118) + b"\n"
+        path = tmp_path / "x.npy"
+        path.write_bytes(b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text)
+        with fails("x.npy is not a complete .npy file"):
+            open_npy(path, "x.npy")
+
+    def test_negative_shapes(self, tmp_path: Path) -> None:
+        text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (-3, 2), }".ljust(117) + b"\n"
+        path = tmp_path / "x.npy"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
+        with fails("not a complete .npy file", "its shape is"):
+            open_npy(path, "x.npy")
+
+    def test_pipes_do_not_block(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "x.npy")
+        with fails("x.npy is not a regular file"):
+            open_npy(tmp_path / "x.npy", "x.npy")
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_any_rows(self, tmp_path: Path, order: Any) -> None:
+        values = np.asarray(np.random.default_rng(0).normal(size=(200, 3)), order=order)
+        np.save(tmp_path / "x.npy", values)
+        stored = open_npy(tmp_path / "x.npy", "x.npy")
+        for rows in ([], [7], [3, 4, 5, 1, 2, 199, 0, 0], list(range(200))):
+            index = np.array(rows, dtype=np.int64)
+            np.testing.assert_array_equal(stored.read(index), values[index])
+        np.testing.assert_array_equal(stored.read(...), values)
+
+    def test_a_file_that_shrinks_is_an_error(self, tmp_path: Path) -> None:
+        np.save(tmp_path / "x.npy", np.zeros((500, 9)))
+        stored = open_npy(tmp_path / "x.npy", "x.npy")
+        os.truncate(tmp_path / "x.npy", 300)
+        for rows in (np.arange(500), ...):
+            with fails("x.npy changed while it was in use"):
+                stored.read(rows)  # type: ignore[arg-type]
 
 
 WATER = """\

@@ -396,7 +396,7 @@ class TestMissing:
         def deny(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(Path, "read_text", deny)
+        monkeypatch.setattr("os.open", deny)
         with fails("type.raw cannot be read (Permission denied)"):
             one(tmp_path)
 

@@ -29,7 +29,7 @@ def averages(rows: Mapping[str, np.ndarray], natoms: int, conserved: bool) -> li
     half = len(rows["step"]) // 2
     lines = []
     for key, (name, unit, form) in SHOWN.items():
-        x = rows.get(key, np.zeros(1))[half:]
+        x = rows[key][half:] if key in rows else np.zeros(1)
         if np.ptp(x) > 0:
             lines.append(f"{name}: {x.mean():{form}} ± {x.std():{form}} {unit} (second half)")
     if not conserved:

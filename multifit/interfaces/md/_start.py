@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.optimize import FIRE
 
 from ...errors import ConfigError, DataError, EngineError
@@ -76,7 +75,9 @@ def set_velocities(
     if given and not np.isfinite(atoms.get_momenta()).all():
         raise DataError("the structure has velocities that are not finite; correct the file")
     if draw or not given:
-        MaxwellBoltzmannDistribution(atoms, temperature_K=settings.temperature, rng=rng)
+        # Only the direction in the space of momenta counts: they are scaled below.
+        mass = atoms.get_masses()[:, None]
+        atoms.set_momenta(rng.normal(size=(len(atoms), 3)) * np.sqrt(mass))
     if rests(atoms, settings):
         velocities = atoms.get_velocities()
         mass = atoms.get_masses()[:, None]
