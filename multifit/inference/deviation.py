@@ -9,7 +9,7 @@ For models k = 1 … n with forces F, virials Ξ and energies E of N atoms,
    σ_E = \tfrac1N \sqrt{\tfrac1n \sum_k (E^k - \bar E)^2}.
 
 Labels, if given, replace the means: these are errors instead of deviations. Relative deviations are
-σ_i / (|F_i| + f) and σ_αβ / (‖Ξ‖/N + v) with the mean or the label in the denominator and levels f
+σ_i / (‖F_i‖ + f) and σ_αβ / (‖Ξ‖/N + v) with the mean or the label in the denominator and levels f
 in eV/Å and v in eV (Eqs. 71 and 72 of the paper of DeePMD-kit v2, arXiv:2304.09409).
 
 A row of ``md.out`` has the step and the maximum, the minimum and the average of each. The average

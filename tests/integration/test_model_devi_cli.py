@@ -45,7 +45,8 @@ def test_rows_are_the_deviations_of_predictions(case: Case, capsys) -> None:
     )
     assert run("-f", "10", "--atomic") == 0
     lines = (folder / "md.out").read_text().splitlines()
-    assert lines[0] == "# data/a" and len(lines) == 6
+    assert lines[0] == "# data/a"
+    assert len(lines) == 6
     assert lines[1].split()[1:] == [
         *("step", "max_devi_v", "min_devi_v", "avg_devi_v"),
         *("max_devi_f", "min_devi_f", "avg_devi_f", "devi_e", "atm_devi_f(N)"),
@@ -53,7 +54,8 @@ def test_rows_are_the_deviations_of_predictions(case: Case, capsys) -> None:
     assert {len(line) for line in lines[2:]} == {12 + 19 * 13}
     same(np.loadtxt("md.out"), wanted, rtol=1e-6)
     shown = capsys.readouterr().out
-    assert f"{wanted[:, 4].max():.3e}" in shown and "wrote md.out" in shown
+    assert f"{wanted[:, 4].max():.3e}" in shown
+    assert "wrote md.out" in shown
 
 
 def test_errors_of_one_model_are_those_of_its_labels(case: Case) -> None:
@@ -79,10 +81,12 @@ def test_systems_follow_one_another_and_missing_labels_have_no_error(case: Case)
     write_labelled(folder / "data" / "b", models[0], 2, virial=None, shape=molecule())
     assert run("--real-error") == 0
     text = (folder / "md.out").read_text()
-    assert text.count("# step") == 2 and text.index("# data/a") < text.index("# data/b")
+    assert text.count("# step") == 2
+    assert text.index("# data/a") < text.index("# data/b")
     rows = np.loadtxt("md.out")
     same(rows[:, 0], [0, 1, 2, 3, 0, 1])
-    assert np.isnan(rows[4:, 1:4]).all() and np.isfinite(rows[4:, 4:]).all()
+    assert np.isnan(rows[4:, 1:4]).all()
+    assert np.isfinite(rows[4:, 4:]).all()
 
 
 def test_mistakes_are_one_sentence(case: Case, capsys) -> None:
@@ -102,6 +106,6 @@ def test_mistakes_are_one_sentence(case: Case, capsys) -> None:
     for message, options in wrong.items():
         assert run(*options) == 2
         lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1 and message in lines[0], lines
+        assert [message in line for line in lines] == [True], lines
     with pytest.raises(SystemExit):
         run("--relative", "-1")

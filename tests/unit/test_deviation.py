@@ -107,7 +107,8 @@ def test_missing_labels_give_no_number() -> None:
         {"energy": np.zeros(1), "force": force, "virial": np.ones((1, 3, 3))} for force in FORCES
     ]
     found = deviations(outputs, labels={"force": FORCES[0]})
-    assert np.isnan(found.energy).all() and np.isnan(found.virial.maximum).all()
+    assert np.isnan(found.energy).all()
+    assert np.isnan(found.virial.maximum).all()
     same(found.force.maximum, [np.sqrt(8.0)])
 
 
@@ -133,7 +134,8 @@ def test_a_trajectory_shares_one_list() -> None:
         for each, out in zip(ensemble.potentials, found, strict=True):
             same(out["force"], each.predict(coord, system.atype, system.cell)["force"], atol=1e-12)
     kept = [each.runner.neighbors._own.kept for each in ensemble.potentials]
-    assert kept[0] is not None and kept[1:] == [None, None]
+    assert kept[0] is not None
+    assert kept[1:] == [None, None]
     assert (kept[0].neighbours.searches, kept[0].neighbours.reuses) == (1, 1)
 
 
@@ -232,6 +234,7 @@ def test_files_are_loaded(tmp_path) -> None:
     for seed in (1, 2):
         files.write(tmp_path / f"{seed}.dp", mdl.to_content(model, draw(model, seed)))
     ensemble = Ensemble([tmp_path / "1.dp", str(tmp_path / "2.dp")])
-    assert len(ensemble) == 2 and ensemble.names[1].endswith("2.dp")
+    assert len(ensemble) == 2
+    assert ensemble.names[1].endswith("2.dp")
     found = ensemble.predict(system.coord, system.atype, atom_virial=True)
     assert found[1]["atom_virial"].shape == (1, 5, 3, 3)
