@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..backend import Backend
-from ..batching import partition
 from ..batching.batch import Batcher
 from ..errors import EngineError
-from ..inference.neighbor_lists import NeighborLists
+from ..inference.neighbor_lists import NeighborLists, Numbered
 from ..inference.potential import Potential, load
 from ..inference.request import Request
 from ..inference.structure import Structure
@@ -42,7 +41,7 @@ class SystemLists(NeighborLists):
         """Return what :meth:`NeighborLists.frame` does."""
         return self._of(s).frame(s, skin)
 
-    def ordered(self, s: Structure, size: int, skin: float = 0.0) -> tuple[partition.Order, Frame]:
+    def ordered(self, s: Structure, size: int, skin: float = 0.0) -> Numbered:
         """Return what :meth:`NeighborLists.ordered` does."""
         return self._of(s).ordered(s, size, skin)
 
