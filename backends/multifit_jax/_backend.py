@@ -11,6 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from multifit.backend import Exporter
+
+from ._export import stablehlo
+
 # Energies are sums of many atoms: without this JAX silently computes in float32.
 jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
@@ -87,6 +91,10 @@ class JaxBackend:
         if self.on_cpu:  # where XLA would copy donated arrays before overwriting them
             return jax.jit(f, compiler_options=_cpu_options())
         return jax.jit(f, donate_argnums=donate)
+
+    def exporters(self) -> dict[str, Exporter]:
+        """Return the file formats that run without multifit."""
+        return {"stablehlo": stablehlo(self)}
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from multifit.backend import Exporter
 from multifit.errors import BackendError
 from multifit.optim.adam import Kernel, Step, is_usable
 
 from . import _namespace as xp
+from ._export import program
 from ._start import paddle
 
 Array = paddle.Tensor
@@ -106,6 +108,10 @@ class PaddleBackend:
     def adam(self) -> Kernel | None:
         """Paddle's kernel, a private function; None if it is missing or different."""
         return _adam if is_usable(_adam, self.asarray, self.to_numpy) else None
+
+    def exporters(self) -> dict[str, Exporter]:
+        """Return the file formats that run without multifit."""
+        return {"paddle": program(self)}
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

@@ -20,6 +20,8 @@ from ._start import paddle
 __array_api_version__ = "2024.12"
 
 Array = paddle.Tensor
+#: Tensors, and those of a static program (an export).
+ARRAYS: tuple[type[Any], ...] = (paddle.Tensor, paddle.base.libpaddle.pir.Value)
 DType = Any
 Axis = int | tuple[int, ...] | None
 
@@ -56,7 +58,7 @@ def isdtype(dtype: DType, kind: Any) -> builtins.bool:
 
 def asarray(obj: Any, /, *, dtype: DType = None) -> Array:
     """Return numbers, nested lists of numbers or an array as a tensor."""
-    x = obj if isinstance(obj, Array) else paddle.to_tensor(np.asarray(obj))
+    x = obj if isinstance(obj, ARRAYS) else paddle.to_tensor(np.asarray(obj))
     return x if dtype is None else astype(x, dtype, copy=False)
 
 
@@ -119,9 +121,9 @@ isfinite, isnan, logical_not = paddle.isfinite, paddle.isnan, paddle.logical_not
 
 
 def _operands(x: Any, y: Any) -> tuple[Array, Array]:
-    if not isinstance(x, Array):
+    if not isinstance(x, ARRAYS):
         x = paddle.full([], x, y.dtype)
-    return x, (y if isinstance(y, Array) else paddle.full([], y, x.dtype))
+    return x, (y if isinstance(y, ARRAYS) else paddle.full([], y, x.dtype))
 
 
 def _binary(f: Callable[[Array, Array], Array]) -> Callable[[Any, Any], Array]:
@@ -219,6 +221,13 @@ def flip(x: Array, /, *, axis: Axis = None) -> Array:
 def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
     """Return the parts of x along an axis at these (non-negative) indices."""
     return paddle.gather(x, indices, axis=axis)
+
+
+def argsort(
+    x: Array, /, *, axis: int = -1, descending: builtins.bool = False, stable: builtins.bool = True
+) -> Array:
+    """Return the indices that sort x, int64; equal elements keep their order."""
+    return paddle.argsort(x, axis, descending, stable)
 
 
 # Products.

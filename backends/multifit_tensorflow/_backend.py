@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from multifit.backend import Exporter
 from multifit.errors import BackendError
 
 from . import _namespace as xp
+from ._export import saved_model
 
 Array = Any  #: a tf.Tensor
 
@@ -137,6 +139,10 @@ class TensorFlowBackend:
                 return graph(*args)
 
         return run
+
+    def exporters(self) -> dict[str, Exporter]:
+        """Return the file formats that run without multifit."""
+        return {"savedmodel": saved_model(self)}
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

@@ -252,6 +252,14 @@ def take(x: Array, indices: Array, /, *, axis: int = 0) -> Array:
     return tf.gather(_dense(x), indices, axis=axis)
 
 
+def argsort(
+    x: Array, /, *, axis: int = -1, descending: builtins.bool = False, stable: builtins.bool = True
+) -> Array:
+    """Return the indices that sort x, int64; equal elements keep their order."""
+    direction = "DESCENDING" if descending else "ASCENDING"
+    return tf.cast(tf.argsort(x, axis, direction, stable=stable), int64)
+
+
 # Linear algebra.
 
 

@@ -14,8 +14,11 @@ import array_api_compat.torch as xp
 import numpy as np
 import torch
 
+from multifit.backend import Exporter
 from multifit.errors import BackendError
 from multifit.optim.adam import Kernel, Step, is_usable
+
+from ._export import package, torchscript
 
 Array = torch.Tensor
 
@@ -145,6 +148,10 @@ class TorchBackend:
     def adam(self) -> Kernel | None:
         """PyTorch's kernel, a private function; None if it is missing or different."""
         return _fused_adam if is_usable(_fused_adam, self.asarray, self.to_numpy) else None
+
+    def exporters(self) -> dict[str, Exporter]:
+        """Return the file formats that run without multifit."""
+        return {"pt2": package(self), "torchscript": torchscript(self)}
 
     def describe(self) -> dict[str, str]:
         """Return the version and the devices."""

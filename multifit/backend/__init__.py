@@ -14,6 +14,11 @@ from ._discovery import available as available
 from ._discovery import canonical_name as canonical_name
 from ._discovery import choose_training_backend as choose_training_backend
 from ._discovery import get_backend as get_backend
+from ._export import Argument as Argument
+from ._export import Exporter as Exporter
+from ._export import Exports as Exports
+from ._export import Find as Find
+from ._export import Function as Function
 from ._native import native as native
 from ._protocol import Arithmetic as Arithmetic
 from ._protocol import Array as Array

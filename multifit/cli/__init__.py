@@ -22,6 +22,7 @@ COMMANDS = {
     "convert": ("_convert", "convert a model to another file format"),
     "md": ("_md", "run molecular dynamics with a model"),
     "ipi": ("_ipi", "serve the forces of a model to i-PI"),
+    "export": ("_export", "write a model for use without multifit, with the framework alone"),
     "change-bias": ("_change_bias", "refit the output bias of each type to data"),
     "neighbor-stat": ("_neighbor_stat", "count neighbours in data, to choose sel"),
     "lammps": ("_lammps", "run an input file of LAMMPS with a model as pair style"),

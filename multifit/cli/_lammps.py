@@ -6,6 +6,7 @@ import argparse
 import os
 
 from ..errors import ConfigError
+from . import _be_verbose
 
 #: Variables in which a launcher says how many processes it started on this machine.
 LOCAL_SIZES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
@@ -47,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
     # Our options may follow the input file, too.
     more = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     _add_backend(more)
+    more.add_argument("--verbose", action="store_true")
     ours, options = more.parse_known_args(given[1:])
+    if ours.verbose:
+        _be_verbose()
     if "-partition" in options or "-p" in options:
         raise ConfigError(
             "-partition is not supported: all processes run one simulation; start several "

@@ -19,8 +19,9 @@ def spans(sizes: Mapping[int, int]) -> Spans:
     """Return the range of each type, from the numbers of each, in order."""
     found, start = {}, 0
     for kind, n in sizes.items():
-        found[kind] = slice(start, start + n)
-        start += n
+        stop = start + n  # in an export, numbers are arrays: += would change the slice before
+        found[kind] = slice(start, stop)
+        start = stop
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -53,6 +53,24 @@ class Part:
     result: Result
 
 
+class InParts(Protocol):
+    """Atoms to be evaluated in parts."""
+
+    @property
+    def result(self) -> Result:
+        """The outputs, to which those of parts are added."""
+
+    @property
+    def frames(self) -> list[Frame]:
+        """All atoms with their neighbours, in one frame or several."""
+
+    def parts(self) -> Iterator[Part]:
+        """Return the parts in turn; an empty one if there are no atoms."""
+
+    def needs(self, ntypes: int) -> list[Shape]:
+        """Return the shape of a part, the same for all."""
+
+
 @dataclass(frozen=True)
 class Divided:
     """A structure or domain to be evaluated in parts, with its atoms in the order of the parts."""
@@ -63,6 +81,11 @@ class Divided:
     fparam: np.ndarray | None  #: (numb_fparam,)
     aparam: np.ndarray | None  #: of all atoms of the structure or domain, (natoms, numb_aparam)
     result: Result
+
+    @property
+    def frames(self) -> list[Frame]:
+        """The frame."""
+        return [self.frame]
 
     def parts(self) -> Iterator[Part]:
         """Return the parts in turn; an empty one if there are no atoms."""

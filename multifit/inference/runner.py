@@ -25,7 +25,7 @@ from ..tree import Tree, map_leaves
 from .domain import Domain
 from .evaluator import Evaluator, Parameters
 from .neighbor_lists import NeighborLists, Neighbors
-from .parts import OF_GHOSTS, Divided, Outputs, Part, Result, Started
+from .parts import OF_GHOSTS, Divided, InParts, Outputs, Part, Result, Started
 from .request import Request as Request
 from .structure import Structure
 
@@ -128,7 +128,7 @@ class Runner:
         found = (self.neighbors if neighbors is None else neighbors).of_domain(domain, self.at_once)
         return self.run_divided(Divided(*found, domain.fparam, domain.aparam, result), wanted)
 
-    def run_divided(self, divided: Divided, wanted: Request) -> Outputs:
+    def run_divided(self, divided: InParts, wanted: Request) -> Outputs:
         """Return the outputs for a domain that is already divided; errors as :meth:`run_domain`."""
         if self.model.fitting.tot_ener_zero:
             raise UnsupportedError(
@@ -160,17 +160,18 @@ class Runner:
                 _whole(structures[k], neighbors.frame(structures[k], wanted.skin), results[k])
                 for k in group
             ]
-            self._reserve(parts[0].frame)
+            self._reserve([parts[0].frame])
             yield parts
         for k in plan.divided:
             s = structures[k]
             found = neighbors.ordered(s, self.at_once, wanted.skin)
             yield from self._batches_of_parts(Divided(*found, s.fparam, s.aparam, results[k]))
 
-    def _batches_of_parts(self, divided: Divided) -> Iterator[list[Part]]:
+    def _batches_of_parts(self, divided: InParts) -> Iterator[list[Part]]:
         """Return each part of a structure or domain as a batch."""
         self._make_room(divided.needs(self.model.ntypes))
-        self._reserve(divided.frame)
+        if not self._reserved:
+            self._reserve(divided.frames)
         for part in divided.parts():
             yield [part]
 
@@ -253,10 +254,10 @@ class Runner:
         with self._lock:
             self._shapes.make(needs)
 
-    def _reserve(self, frame: Frame) -> None:
-        """Start with tables slightly wider than the first frame needs."""
+    def _reserve(self, frames: list[Frame]) -> None:
+        """Start with tables slightly wider than the first frames need."""
         if not self._reserved:
-            self.batcher.reserve([frame])
+            self.batcher.reserve(frames)
         self._reserved = True
 
 

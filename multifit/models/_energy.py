@@ -82,7 +82,7 @@ def evaluate_energy(
     if model.fitting.tot_ener_zero or "rij" not in pairs:
         return out | _zero_forces(xp, nframes, _ends(batch), atom_virial)
     g = pullback([xp.ones_like(y) for y in parts])
-    out["force"] = _force(backend, g, pairs["index"], _ends(batch))
+    out["force"] = _force(backend, g, pairs["index"], batch)
     per_atom = xp.matmul(pairs["rij"], xp.matrix_transpose(g))
     out["virial"] = -backend.segment_sum(per_atom, frame, nframes)
     if atom_virial:
@@ -91,10 +91,10 @@ def evaluate_energy(
     return out
 
 
-def _ends(batch: Batch) -> int:
-    """Return the number of atoms at which pairs may end."""
-    ghosts = batch["ghosts"].shape[0] if "ghosts" in batch else 0
-    return int(batch["atype"].shape[0]) + int(ghosts)
+def _ends(batch: Batch) -> Any:
+    """Return the number of atoms at which pairs may end; in an export, not known before a call."""
+    atoms = batch["atype"].shape[0]
+    return atoms + batch["ghosts"].shape[0] if "ghosts" in batch else atoms
 
 
 def _flat(xp: Any, index: Array) -> Array:
@@ -106,13 +106,14 @@ def _pairs_last(xp: Any, g: Array) -> Array:
     return xp.reshape(xp.matrix_transpose(g), (-1, 3))
 
 
-def _force(backend: Arithmetic, g: Array, index: Array, ends: int) -> Array:
+def _force(backend: Arithmetic, g: Array, index: Array, batch: Batch) -> Array:
     """Return Σ_j g_ij − Σ_k g_k over the pairs that end at each atom, (E, 3)."""
     xp = backend.xp
-    pull, n = xp.sum(g, axis=2), g.shape[0]
-    if ends > n:
-        pull = xp.concat([pull, xp.zeros((ends - n, 3), dtype=g.dtype)], axis=0)
-    return pull - backend.segment_sum(_pairs_last(xp, g), _flat(xp, index), ends)
+    pull = xp.sum(g, axis=2)
+    if "ghosts" in batch:
+        nghost = batch["ghosts"].shape[0]
+        pull = xp.concat([pull, xp.zeros((nghost, 3), dtype=g.dtype)], axis=0)
+    return pull - backend.segment_sum(_pairs_last(xp, g), _flat(xp, index), _ends(batch))
 
 
 def _nothing(xp: Any, nframes: int, forces: bool, atom_virial: bool) -> dict[str, Array]:
@@ -122,7 +123,7 @@ def _nothing(xp: Any, nframes: int, forces: bool, atom_virial: bool) -> dict[str
     return out | (_zero_forces(xp, nframes, 0, atom_virial) if forces else {})
 
 
-def _zero_forces(xp: Any, nframes: int, n: int, atom_virial: bool) -> dict[str, Array]:
+def _zero_forces(xp: Any, nframes: int, n: Any, atom_virial: bool) -> dict[str, Array]:
     """Return the derivatives of an energy that does not depend on atoms."""
     shapes: dict[str, tuple[int, ...]] = {"force": (n, 3), "virial": (nframes, 3, 3)}
     if atom_virial:

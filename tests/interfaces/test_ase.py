@@ -118,7 +118,7 @@ def test_a_skin_reuses_lists_and_changes_nothing() -> None:
     skinned = atoms_of(crystal())
     own = Potential(MODEL, draw(MODEL))  # a potential keeps one list
     plain = atoms_of(crystal(), calc=MultifitCalculator(own, skin=0))
-    before = POTENTIAL.runner._neighbor_lists._own.kept
+    before = POTENTIAL.runner.neighbors._own.kept
     start = 0 if before is None else before.neighbours.searches
     rng = np.random.default_rng(4)
     for _ in range(5):
@@ -126,7 +126,7 @@ def test_a_skin_reuses_lists_and_changes_nothing() -> None:
         for atoms in (skinned, plain):
             atoms.positions += step
         same(skinned.get_forces(), plain.get_forces(), rtol=1e-12)
-    after = POTENTIAL.runner._neighbor_lists._own.kept.neighbours
+    after = POTENTIAL.runner.neighbors._own.kept.neighbours
     assert after.searches - start <= 1
     assert after.reuses >= 4
 

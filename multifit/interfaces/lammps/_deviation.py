@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import EngineError
+from ...inference.deviation import (
+    Spread,
+    force_deviation,
+    over_atoms,
+    over_components,
+    row,
+    virial_deviation,
+)
 from ._atoms import atoms_of
 from ._forces import Found, ModelForces
 from ._ranks import Ranks
@@ -57,19 +65,17 @@ class ModelDeviation:
         for other in self._others:
             other.parameters.update(attached.lmp)
             every.append(other.evaluate(atoms))
-        forces = _of_forces(np.stack([each.force for each in every]), style.relative)
+        forces = force_deviation(np.stack([each.force for each in every]), style.relative)
         parts = ranks.gather((atoms.ident[: atoms.nlocal].copy(), forces))
         largest, text = 0.0, ""
         if parts is not None:
             idents, values = (np.concatenate(part) for part in zip(*parts, strict=True))
             f = values[np.argsort(idents)]
-            v = _of_virials(
-                np.stack([each.virial for each in every]) / max(len(f), 1), style.relative_v
-            )
-            rows = [v.max(), v.min(), np.sqrt((v * v).mean()), f.max(), f.min(), f.mean()]
-            numbers = np.concatenate([rows, f]) if style.atomic else np.array(rows)
-            text = f"{step:12d}" + "".join(f" {x:18.6e}" for x in numbers.tolist()) + "\n"
-            largest = float(f.max())
+            virials = np.stack([each.virial for each in every])
+            v = over_components(_of_virials(virials, max(len(f), 1), style.relative_v))
+            spread = over_atoms(f)
+            text = row(step, _floats(v), _floats(spread), atoms=f if style.atomic else None)
+            largest = float(spread.maximum)
         self._write("a", text)
         largest = float(ranks.share(largest))
         if style.stop_at is not None and largest > style.stop_at:
@@ -93,29 +99,19 @@ class ModelDeviation:
             raise EngineError(problem)
 
 
-def _of_forces(force: np.ndarray, level: float | None) -> np.ndarray:
-    """Return √⟨|F − ⟨F⟩|²⟩ of each atom, (natoms,) in eV/Å, or relative to |⟨F⟩| + level.
-
-    Parameters
-    ----------
-    force
-        Of each model, eV/Å, (nmodels, natoms, 3).
-    """
-    found = np.linalg.norm(np.std(force, axis=0), axis=-1)
-    if level is not None:
-        found = found / (np.linalg.norm(force.mean(axis=0), axis=-1) + level)
-    return np.asarray(found)
+def _floats(spread: Spread) -> list[float]:
+    return [float(x) for x in spread]
 
 
-def _of_virials(virial: np.ndarray, level: float | None) -> np.ndarray:
-    """Return the deviation of each component, (9,) in eV, or relative to its mean's size + level.
+def _of_virials(virial: np.ndarray, natoms: int, level: float | None) -> np.ndarray:
+    """Return the deviation of each component, (9,) in eV per atom, or relative to its mean + level.
 
     Parameters
     ----------
     virial
-        Of each model per atom, eV, (nmodels, 3, 3).
+        Of each model, eV, (nmodels, 3, 3).
     """
-    found = np.std(virial, axis=0).ravel()
+    found = virial_deviation(virial, natoms)
     if level is not None:  # DeePMD-kit divides by each component, and not by the norm of all
-        found = found / (np.abs(virial.mean(axis=0)).ravel() + level)
-    return np.asarray(found)
+        found = found / (np.abs(virial.mean(axis=0) / natoms).ravel() + level)
+    return found
