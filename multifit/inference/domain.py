@@ -67,12 +67,9 @@ def domain(
     aparam: Any = None,
 ) -> Domain:
     """Return a domain; parameters and errors as of :meth:`multifit.Potential.evaluate_pairs`."""
-    rij, i, j, atype, fparam, aparam = (
-        _on_host(backend, name, x)
-        for name, x in {
-            "rij": rij, "i": i, "j": j, "atype": atype, "fparam": fparam, "aparam": aparam
-        }.items()
-    )  # fmt: skip
+    rij, i, j, atype, fparam, aparam = on_host(
+        backend, rij=rij, i=i, j=j, atype=atype, fparam=fparam, aparam=aparam
+    )
     types = type_indices(model.type_map, atype)
     n = _count(nlocal, len(types))
     masked = model.fitting.use_aparam_as_mask
@@ -93,6 +90,17 @@ def _count(nlocal: Any, nall: int) -> int:
     if not 0 <= n <= nall:
         raise DataError(f"nlocal is {n}, but must be from 0 to the {nall} atoms of atype")
     return n
+
+
+def on_host(backend: Backend, **arrays: Any) -> list[Any]:
+    """Return arrays of the backend as NumPy arrays, and anything else unchanged.
+
+    Raises
+    ------
+    DataError
+        If one is neither (which).
+    """
+    return [_on_host(backend, name, x) for name, x in arrays.items()]
 
 
 def _on_host(backend: Backend, name: str, x: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Backend
+from ..backend import Backend, canonical_name
 from ..errors import BackendError, ConfigError, DataError
 from . import structure as sts
-from .domain import check_halo, domain
+from .domain import check_halo, domain, on_host
 from .parts import Outputs
 from .potential import Potential, load
 from .request import Request, check_request
@@ -203,7 +203,11 @@ class Ensemble:
             check_request(each.model, each.backend.name, wanted)
         if halo is not None:
             check_halo(halo, self.halo, self.rcut)
-        types = self.potentials[0].type_indices(np.asarray(atype))
+        first = self.potentials[0]
+        rij, i, j, atype, fparam, aparam = on_host(
+            first.backend, rij=rij, i=i, j=j, atype=atype, fparam=fparam, aparam=aparam
+        )
+        types = first.type_indices(atype)
         found: list[Outputs] = [{} for _ in self.potentials]
         for group in self._groups:
             shared = SharedNeighbors(self.potentials[group[0]].runner.neighbors)
@@ -225,7 +229,7 @@ def _potential(
     """Return a model file as a potential, and a potential unchanged."""
     if not isinstance(model, Potential):
         return load(model, backend or "numpy", atoms_at_once=atoms_at_once)
-    name = backend if isinstance(backend, str) or backend is None else backend.name
+    name = canonical_name(backend) if isinstance(backend, str) else getattr(backend, "name", None)
     if name not in (None, model.backend.name):
         raise BackendError(
             f"a potential is on {model.backend.name}, not on {name}; leave out backend, or give "

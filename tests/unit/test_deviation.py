@@ -192,6 +192,7 @@ def test_what_cannot_be_an_ensemble_is_refused(tmp_path) -> None:
         Ensemble([energies, dos])
     with pytest.raises(BackendError, match="leave out backend"):
         Ensemble([energies], backend="torch")
+    assert len(Ensemble([energies], backend="dp")) == 1
     with pytest.raises(ConfigError, match="at least two"):
         check_models(Ensemble([energies]))
     check_models(Ensemble([energies]), errors=True)
