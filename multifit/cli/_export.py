@@ -1,4 +1,4 @@
-"""``multifit export``: a model as a file that its framework runs without multifit."""
+"""``multifit export``: a model as a file that a framework or LAMMPS runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from pathlib import Path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="model or checkpoint")
-    parser.add_argument(
+    form = parser.add_mutually_exclusive_group(required=True)
+    form.add_argument(
         "-f",
         "--format",
-        required=True,
-        help="pt2 or torchscript (PyTorch), stablehlo (JAX), savedmodel (TensorFlow), paddle",
+        help="pt2 or torchscript (PyTorch), stablehlo (JAX), savedmodel (TensorFlow), paddle; or "
+        "mliap",
+    )
+    form.add_argument(
+        "--lammps-mliap",
+        dest="format",
+        action="store_const",
+        const="mliap",
+        help="the pickle for LAMMPS' pair_style mliap unified, which needs multifit",
     )
     parser.add_argument(
         "-o",

@@ -12,6 +12,7 @@ from _cases import build
 from _cli_files import dos_model, write_model
 from _lammps_files import Sample, sample
 
+from multifit.cli import main
 from multifit.errors import EngineError, FileFormatError
 from multifit.interfaces.mliap import export_mliap
 from multifit.neighbors.search import find_pairs
@@ -84,3 +85,12 @@ def test_what_cannot_be_exported(
     write_model(tmp_path / "m.dp", model)
     with pytest.raises(kind, match=message):
         export_mliap(tmp_path / "m.dp", tmp_path / name)
+
+
+def test_the_command_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, target = tmp_path / "model.dp", tmp_path / "m.pkl"
+    write_model(model)
+    assert main(["export", "--lammps-mliap", str(model), "-o", str(target)]) == 0
+    assert f"wrote {target}" in capsys.readouterr().out
+    assert main(["export", "-f", "mliap", str(model), "-o", str(target)]) == 2
+    assert "--force" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from ...errors import ConfigError, UnsupportedError, did_you_mean
 from ...inference.potential import read_model
 from ...support import require_model
 from ...tree import Tree
+from ..mliap import export_mliap
 from ._about import about
 from ._files import place, require_free
 from ._function import ModelFunction
@@ -26,6 +27,9 @@ FORMATS = {
     "savedmodel": "tensorflow",
     "paddle": "paddle",
 }
+
+#: The pickle of LAMMPS' ML-IAP, which needs multifit to run, and its suffix.
+MLIAP, MLIAP_SUFFIX = "mliap", ".pkl"
 
 #: Formats that are known but not written, and why.
 REFUSED = {
@@ -50,8 +54,8 @@ def exporter(name: str) -> tuple[str, Exporter]:
         raise UnsupportedError(f"the format {name} is not available: {REFUSED[name]}")
     if name not in FORMATS:
         raise ConfigError(
-            f"there is no format {name!r}{did_you_mean(name, FORMATS)}; use one of "
-            f"{', '.join(FORMATS)}"
+            f"there is no format {name!r}{did_you_mean(name, [*FORMATS, MLIAP])}; use one of "
+            f"{', '.join([*FORMATS, MLIAP])}"
         )
     backend = get_backend(FORMATS[name])
     found = backend.exporters() if isinstance(backend, Exports) else {}
@@ -70,7 +74,7 @@ def export(
     model
         A ``.dp``, ``.json`` or ``.yaml`` file of multifit or DeePMD-kit, or a checkpoint.
     format
-        One of :data:`FORMATS`.
+        One of :data:`FORMATS`, or ``mliap`` (:func:`multifit.interfaces.mliap.export_mliap`).
     output
         File or folder to write; by default, the name of the model with the suffix of the format,
         in the current folder. For a file, a description is written beside it, with ``.json`` added
@@ -94,6 +98,10 @@ def export(
     >>> export("model.dp", "torchscript")  # doctest: +SKIP
     PosixPath('model.pt')
     """
+    if format == MLIAP:
+        target = Path(Path(model).stem + MLIAP_SUFFIX) if output is None else Path(output)
+        require_free(target, False, force)
+        return export_mliap(model, target)
     _, found = exporter(format)
     target = Path(Path(model).stem + found.suffix) if output is None else Path(output)
     require_free(target, found.folder, force)
