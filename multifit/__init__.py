@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .inference.loading import load as load
     from .inference.potential import Potential as Potential
-    from .inference.potential import load as load
 
-_LAZY = {"load": "inference.potential", "Potential": "inference.potential"}
+_LAZY = {"load": "inference.loading", "Potential": "inference.potential"}
 _MODULES = ("backend", "config", "data", "files", "fitting", "loss", "models", "support")
 
 __all__ = ["Potential", "__version__", "load"]

@@ -26,7 +26,7 @@ def functions(model: mdl.Model, params: Tree) -> tuple[Tree, Apply]:
         The settings.
     params
         The parameters as a nested dict of arrays, as from :func:`multifit.models.init` or
-        :func:`multifit.inference.potential.read_model`.
+        :func:`multifit.inference.model_file.read_model`.
 
     Returns
     -------

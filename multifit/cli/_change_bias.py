@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from .. import files
     from ..console.tables import console
     from ..evaluation.bias import fit_bias, type_bias, with_type_bias
-    from ..inference.potential import Potential, read_model
+    from ..inference.model_file import read_model
+    from ..inference.potential import Potential
     from ._allocator import keep_freed_memory
     from ._coefficients import note, trained_with
 

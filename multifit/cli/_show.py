@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the contents of the file, and return the exit code."""
-    from ..inference.potential import read_model
+    from ..inference.model_file import read_model
 
     for name in args.attributes:
         if name not in PARTS:

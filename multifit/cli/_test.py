@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     from ..backend import get_backend
     from ..console.tables import console
     from ..evaluation.labels import require_comparable
-    from ..inference.potential import Potential, read_model
+    from ..inference.model_file import read_model
+    from ..inference.potential import Potential
     from . import _picture
     from ._allocator import keep_freed_memory
     from ._coefficients import trained_with

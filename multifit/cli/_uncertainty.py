@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     from ..data import open_systems
     from ..evaluation.calibration import calibrate, evidence
     from ..evaluation.predictions import spread_frames
-    from ..inference.potential import Potential, read_model
+    from ..inference.model_file import read_model
+    from ..inference.potential import Potential
     from ..inference.uncertainty import KEY
     from ._allocator import keep_freed_memory
 

@@ -13,8 +13,9 @@ from ..backend import Backend, canonical_name
 from ..errors import BackendError, ConfigError, DataError
 from . import structure as sts
 from .domain import check_halo, domain, on_host
+from .loading import load
 from .parts import Outputs
-from .potential import Potential, load
+from .potential import Potential
 from .request import Request, check_request
 from .shared_neighbors import SharedNeighbors
 from .structure import Structure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,6 @@ from . import structure as sts
 from .domain import check_halo, domain
 from .last_layer import LastLayer
 from .levels import levels
-from .model_file import read_model as read_model
-from .model_file import read_uncertainty
 from .parts import Outputs
 from .request import Request, check_request
 from .runner import Runner
@@ -350,41 +347,3 @@ class Potential:
             check_halo(halo, self.halo, self.rcut)
         given = domain(self.model, self.backend, rij, i, j, atype, nlocal, fparam, aparam)
         return self.runner.run_domain(given, request)
-
-
-def load(
-    path: str | Path,
-    backend: str | Backend = "numpy",
-    *,
-    embedding: str = "auto",
-    atoms_at_once: int | None = None,
-) -> Potential:
-    """Return the model of a ``.dp``, ``.json`` or ``.yaml`` file, on a backend.
-
-    Parameters
-    ----------
-    path
-        A file of multifit or DeePMD-kit.
-    backend
-        ``numpy``, ``torch``, ``jax``, …
-    embedding, atoms_at_once
-        As for :class:`Potential`.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is missing, damaged or not a model.
-    BackendError
-        If the backend is unknown or not installed.
-    """
-    adapter = get_backend(backend)
-    model, params, content = read_model(path)
-    known = read_uncertainty(path, model, content)
-    return Potential(
-        model,
-        params,
-        adapter,
-        embedding=embedding,
-        atoms_at_once=atoms_at_once,
-        uncertainty=known,
-    )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..backend import Backend, UnusableError, available, get_backend, is_installed
 from ..errors import BackendError
-from ..inference.potential import Potential, load
+from ..inference.loading import load
+from ..inference.potential import Potential
 
 #: From the fastest to the slowest per step of molecular dynamics, as measured on a CPU. Paddle
 #: takes as long as NumPy, which is always there.

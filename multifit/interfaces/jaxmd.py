@@ -16,7 +16,8 @@ import numpy as np
 from .. import models as mdl
 from ..backend import get_backend
 from ..errors import DataError, EngineError
-from ..inference.potential import Potential, load
+from ..inference.loading import load
+from ..inference.potential import Potential
 from ..inference.structure import parameters
 from . import require
 

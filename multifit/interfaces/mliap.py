@@ -16,7 +16,8 @@ import numpy as np
 from .. import files
 from ..errors import EngineError, FileFormatError, MultifitError
 from ..files._atomic import write_atomically
-from ..inference.potential import Potential, load
+from ..inference.loading import load
+from ..inference.potential import Potential
 from ._backend import default_backend
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from ..backend import Backend
 from ..batching.batch import Batcher
 from ..errors import EngineError
+from ..inference.loading import load
 from ..inference.neighbor_lists import NeighborLists, Numbered
-from ..inference.potential import Potential, load
+from ..inference.potential import Potential
 from ..inference.request import Request
 from ..inference.structure import Structure
 from ..neighbors.frame import Frame

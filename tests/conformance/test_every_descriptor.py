@@ -24,7 +24,8 @@ from multifit.config import parse
 from multifit.descriptors import Descriptor
 from multifit.errors import ConfigError, TrainingError
 from multifit.fitting import Fitting
-from multifit.inference.potential import Potential, read_model
+from multifit.inference.model_file import read_model
+from multifit.inference.potential import Potential
 from multifit.neighbors.frame import Frame
 from multifit.support import FEATURES
 from multifit.tree import Tree, flatten, map_leaves, unflatten

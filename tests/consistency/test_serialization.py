@@ -18,7 +18,8 @@ from multifit import files
 from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.dos import Grid
-from multifit.inference.potential import Potential, load
+from multifit.inference.loading import load
+from multifit.inference.potential import Potential
 from multifit.tree import flatten, map_leaves
 
 BACKENDS = ("numpy", *INSTALLED)

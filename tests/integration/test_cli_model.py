@@ -17,7 +17,8 @@ from multifit import models as mdl
 from multifit.cli import main
 from multifit.data import open_systems
 from multifit.evaluation.bias import collect, fit_bias, shifted_bias, type_bias, with_type_bias
-from multifit.inference.potential import Potential, load
+from multifit.inference.loading import load
+from multifit.inference.potential import Potential
 from multifit.tree import flatten
 
 

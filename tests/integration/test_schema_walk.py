@@ -30,7 +30,7 @@ from multifit.backend import get_backend
 from multifit.config._config import sections
 from multifit.config._unsupported import INERT
 from multifit.errors import MultifitError
-from multifit.inference.potential import read_model
+from multifit.inference.model_file import read_model
 from multifit.sections import Section
 from multifit.train import train
 from multifit.tree import flatten

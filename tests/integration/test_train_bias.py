@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from _water import ATOMIC, column, fit, labelled, recipe, write
 
-from multifit.inference.potential import read_model
+from multifit.inference.model_file import read_model
 
 
 def bias(folder: Path) -> np.ndarray:

@@ -34,7 +34,8 @@ from multifit.data import open_systems
 from multifit.dos import Grid, even_grid, levels
 from multifit.errors import DataError
 from multifit.evaluation.predictions import compare
-from multifit.inference.potential import Potential, read_model
+from multifit.inference.model_file import read_model
+from multifit.inference.potential import Potential
 from multifit.tree import flatten
 
 EVERY = {f"loss__start_pref_{term}": 1.0 for term in ("dos", "cdf", "ados", "acdf")}

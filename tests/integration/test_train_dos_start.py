@@ -30,7 +30,7 @@ from multifit import files
 from multifit.cli import main
 from multifit.dos import Grid, even_grid
 from multifit.errors import TrainingError
-from multifit.inference.potential import read_model
+from multifit.inference.model_file import read_model
 from multifit.tree import flatten
 
 NET = "model.fitting_net"

@@ -16,7 +16,8 @@ from multifit import files
 from multifit import models as mdl
 from multifit.descriptors import EMBEDDINGS
 from multifit.errors import BackendError, ConfigError, DataError, FileFormatError, UnsupportedError
-from multifit.inference.potential import Potential, read_model
+from multifit.inference.model_file import read_model
+from multifit.inference.potential import Potential
 
 SYSTEM = crystal()
 MODEL = build(type_one_side=False, numb_fparam=1, numb_aparam=2)

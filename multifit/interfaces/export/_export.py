@@ -9,7 +9,7 @@ from pathlib import Path
 from ... import models as mdl
 from ...backend import Exporter, Exports, get_backend
 from ...errors import ConfigError, UnsupportedError, did_you_mean
-from ...inference.potential import read_model
+from ...inference.model_file import read_model
 from ...support import require_model
 from ...tree import Tree
 from ..mliap import export_mliap

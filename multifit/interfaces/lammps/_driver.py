@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import EngineError, MultifitError
-from ...inference.potential import load
+from ...inference.loading import load
 from .._backend import default_backend
 from ._attach import FIX, Attachment, attach, check_model, run_command
 from ._deviation import ModelDeviation

@@ -13,7 +13,7 @@ import numpy as np
 from ... import __version__, files
 from ... import models as mdl
 from ...errors import FileFormatError, TrainingError
-from ...inference.potential import read_model
+from ...inference.model_file import read_model
 from ...tree import Flat, Tree, flatten
 from ..setup.checkpoint_files import existing
 from .state_checks import check_moments, check_sampler, count, error_or_none, plain

@@ -11,7 +11,7 @@ from ... import models as mdl
 from ...errors import TrainingError
 from ...evaluation.bias import type_bias, with_type_bias
 from ...fitting import take_nets
-from ...inference.potential import read_model
+from ...inference.model_file import read_model
 from ...tree import Tree
 from ..setup.dos_grid import lost_energies
 from .mismatch import BY_TYPE, FINETUNE, INIT_MODEL, described, differences, require_same
