@@ -76,13 +76,13 @@ def energy_neighbor_list(
         If jax-md is missing, the model is not one of energies or not on JAX, or the box is too
         small.
     DataError
-        If species or parameters do not fit the model.
+        If species or parameters do not fit the model, or in a call, positions are not (natoms, 3)
+        in float64.
     """
     partition = require("jax_md.partition", "jaxmd")
     space = require("jax_md.space", "jaxmd")
     potential = _on_jax(model)
-    if not fractional_coordinates:
-        _require_large(box, potential.rcut)
+    _require_large(box, potential.rcut)
     dense = partition.NeighborListFormat.Dense
     neighbor_fn = partition.neighbor_list(
         displacement,
@@ -98,7 +98,7 @@ def energy_neighbor_list(
     def energy_fn(R: Array, neighbor: Any, **kwargs: Any) -> Array:
         if neighbor.format is not dense:
             raise EngineError("the neighbour list is sparse; use the one of energy_neighbor_list")
-
+        atoms.require_positions(R)
         xp, idx = potential.backend.xp, neighbor.idx
         other = xp.take(R, xp.where(idx < len(atoms.atype), idx, 0), axis=0)
         # map_neighbor calls displacement(R_j, R_i), which is R_j − R_i.
@@ -133,7 +133,10 @@ def _on_jax(model: str | Path | Potential) -> Potential:
 
 
 def _require_large(box: Any, rcut: float) -> None:
-    """Raise an error if an atom may have two images of another within the cutoff."""
+    """Raise an error if an atom may have two images of another within the cutoff.
+
+    Columns of a matrix are the lattice vectors, as in jax-md.
+    """
     cell = np.asarray(box, dtype=np.float64)
     cell = np.diag(np.broadcast_to(cell, (3,))) if cell.ndim < 2 else cell
     if not np.isfinite(cell).all() or not np.linalg.det(cell):
@@ -163,6 +166,19 @@ class _Atoms:
         self.sel = model.descriptor.requires().sel
         given = parameters(model.fitting, fparam, aparam, 1, n)
         self.fparam, self.aparam = given[0], None if given[1] is None else given[1][0]
+
+    def require_positions(self, R: Array) -> None:
+        """Raise an error unless there are positions of all atoms in double precision."""
+        if R.shape != (len(self.atype), 3):
+            raise DataError(
+                f"positions have the shape {tuple(R.shape)}, but species has {len(self.atype)} "
+                "atoms"
+            )
+        if str(R.dtype) != "float64":
+            raise DataError(
+                f"positions are {R.dtype}, but must be float64: make JAX arrays after the model "
+                'was loaded, or call jax.config.update("jax_enable_x64", True) first'
+            )
 
     def batch(self, rij: Array, idx: Array) -> Any:
         """Return the batch of one frame.

@@ -132,6 +132,8 @@ def test_what_jax_md_cannot_do_is_refused() -> None:
     model, one = potential(), crystal()
     with pytest.raises(EngineError, match="repeat the structure"):
         energy_neighbor_list(displacement, 6.0, model, one.atype)
+    with pytest.raises(EngineError, match="repeat the structure"):
+        energy_neighbor_list(displacement, 6.0, model, one.atype, fractional_coordinates=True)
     with pytest.raises(EngineError, match="jax-md needs it on JAX"):
         energy_neighbor_list(
             displacement, LENGTH, Potential(model.model, draw(model.model)), one.atype
@@ -141,3 +143,13 @@ def test_what_jax_md_cannot_do_is_refused() -> None:
     masked = potential(numb_aparam=1, use_aparam_as_mask=True)
     with pytest.raises(EngineError, match="masks atoms"):
         energy_neighbor_list(displacement, LENGTH, masked, one.atype)
+
+
+def test_positions_that_do_not_fit_are_refused() -> None:
+    model, system = potential(), box()
+    neighbors, energy_fn, _ = periodic(model, system)
+    place = jnp.asarray(system.coord)
+    with pytest.raises(DataError, match=r"positions have the shape \(39, 3\), but species has 40"):
+        energy_fn(place[:-1], neighbors)
+    with pytest.raises(DataError, match="positions are float32, but must be float64"):
+        energy_fn(place.astype(jnp.float32), neighbors)
