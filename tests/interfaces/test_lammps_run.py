@@ -210,6 +210,15 @@ def test_an_input_with_loops_conditions_and_includes(place: Path) -> None:
     assert np.abs(rows[:3, 2] - rows[0, 2]).max() < 1e-3
 
 
+def test_commands_without_effect_are_named(place: Path) -> None:
+    sample(place)
+    rest = "special_bonds lj 0 0 1\nneigh_modify exclude type 1 2\nneigh_modify delay 0\nrun 0"
+    assert run_file(str(write_input(place, rest)), QUIET[2:], "numpy") == 0
+    log = (place / "log.lammps").read_text().splitlines()
+    said = [line for line in log if line.startswith("multifit: warning: ")]
+    assert [line.split()[2] for line in said] == ["special_bonds", "neigh_modify"]
+
+
 def test_an_input_may_start_again_and_use_deepmds_name(place: Path) -> None:
     sample(place)
     second = place / "again.in"

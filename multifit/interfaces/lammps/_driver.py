@@ -64,6 +64,8 @@ class Driver:
                 "compute": self._compute,
                 "uncompute": self._uncompute,
                 "clear": self._clear,
+                "neigh_modify": self._neigh_modify,
+                "special_bonds": self._special_bonds,
             },
             self._check,
         ).run(path)
@@ -179,6 +181,16 @@ class Driver:
     def _set_atom_virial(self) -> None:
         if self._attached is not None:
             self._attached.atom_virial = bool(self._stresses)
+
+    def _neigh_modify(self, words: list[str]) -> None:
+        if "exclude" in words:
+            self._warn("neigh_modify exclude has no effect on the forces of a model")
+
+    def _special_bonds(self, words: list[str]) -> None:
+        self._warn("special_bonds has no effect on the forces of a model")
+
+    def _warn(self, text: str) -> None:
+        run_command(self._lmp, f'print "multifit: warning: {text}"')
 
     def _clear(self, words: list[str]) -> None:
         """Forget what LAMMPS has forgotten."""
