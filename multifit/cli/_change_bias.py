@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.bias import fit_bias, type_bias, with_type_bias
     from ..inference.model_file import read_model
     from ..inference.potential import Potential
+    from ..inference.uncertainty import KEY
     from ._allocator import keep_freed_memory
     from ._coefficients import note, trained_with
 
@@ -85,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         new = fit_bias(model, params, bias_data, args.mode)
     out_bias = with_type_bias(model, params, new)
     content["model"]["@variables"]["out_bias"] = out_bias[None, :, :]
+    dropped = content.pop(KEY, None) is not None  # calibrated with the errors of the old bias
     output = args.output or args.model.with_stem(f"{args.model.stem}_updated")
     files.write(output, content)
     out = console()
@@ -92,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
     mode = args.mode if args.bias_value is None else "given"
     for line in filter(None, [*_remarks(model, old, new, bias_data, mode), about]):
         out.print(line, markup=False, soft_wrap=True)
+    if dropped:
+        out.print("the uncertainty is dropped: calibrate it again with multifit uncertainty")
     out.print(f"wrote {output}", markup=False, soft_wrap=True)
     return 0
 

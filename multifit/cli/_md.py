@@ -83,6 +83,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--time-limit is {args.time_limit}, but must be > 0")
     if not args.restart:
         files.check_new(args.force, args.structure)
+    elif args.minimize or args.new_velocities:
+        raise ConfigError(
+            "--restart continues with the saved positions and velocities; leave out --minimize and "
+            "--new-velocities"
+        )
     atoms = _atoms(args, settings)
     out = console()
     bar, task = progress(settings.ensemble, settings.steps, "steps")

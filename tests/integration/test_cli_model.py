@@ -260,6 +260,13 @@ def test_given_biases_are_those_of_the_types(folder, capsys) -> None:
     np.testing.assert_allclose(type_bias(new.model, new.params)[:, 0], [-93.57, -187.1], atol=1e-12)
 
 
+def test_a_changed_bias_drops_the_uncertainty(folder, capsys) -> None:
+    write_model(folder / "m.dp", uncertainty={"scale": 1.0})
+    assert main(["change-bias", "m.dp", "-b", "1", "2", "-o", "n.dp"]) == 0
+    assert "the uncertainty is dropped" in capsys.readouterr().out
+    assert "uncertainty" not in files.read(folder / "n.dp")
+
+
 def test_given_biases_with_data_are_judged(folder, capsys) -> None:
     potential = write_model(folder / "m.dp")
     data(folder, potential, (0.5, -0.25))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -217,6 +218,41 @@ def test_commands_without_effect_are_named(place: Path) -> None:
     log = (place / "log.lammps").read_text().splitlines()
     said = [line for line in log if line.startswith("multifit: warning: ")]
     assert [line.split()[2] for line in said] == ["special_bonds", "neigh_modify"]
+
+
+def test_a_variable_may_name_a_compute(place: Path) -> None:
+    sample(place)
+    rest = (
+        "variable s index stress/atom\ncompute st all ${s} NULL virial\n"
+        "compute t all reduce sum c_st[1]\nthermo_style custom step pe press c_t\n"
+        "thermo_modify format float %.14g\nrun 0"
+    )
+    assert run_file(str(write_input(place, rest)), QUIET[2:], "numpy") == 0
+    assert abs(thermo((place / "log.lammps").read_text())[-1, 3]) > 1.0
+
+
+def test_models_of_another_order_deviate_as_with_elements(place: Path) -> None:
+    given = sample(place)
+    model = given.potential.model
+    turned = replace(model, type_map=tuple(reversed(model.type_map)))
+    write_model(place / "turned.dp", turned, given.potential.runner.evaluator.current.host)
+    found = []
+    for coeff in ("pair_coeff * * O H", "pair_coeff * *"):
+        style = "pair_style multifit model.dp turned.dp out_freq 1 out_file md.out"
+        path = write_input(place, "run 0", style, coeff)
+        assert run_file(str(path), QUIET[2:], "numpy") == 0
+        found.append(np.loadtxt(place / "md.out", ndmin=2))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    assert found[0][0, 4] > 1e-3
+
+
+def test_a_restart_file_needs_the_model_again(place: Path) -> None:
+    sample(place)
+    rest = "write_restart r\nclear\nread_restart r\n"
+    rest += "pair_style multifit model.dp\npair_coeff * *\nrun 0"
+    assert run_file(str(write_input(place, "run 0\n" + rest)), QUIET[2:], "numpy") == 0
+    log = (place / "log.lammps").read_text()
+    assert "multifit: warning: a restart file holds no model" in log
 
 
 def test_an_input_may_start_again_and_use_deepmds_name(place: Path) -> None:

@@ -188,6 +188,8 @@ def test_files_are_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[s
     assert (folder / "md.log").read_bytes() == before
     run("--force", "--seed", "2", steps=5)
     assert (folder / "md.log").read_bytes() != before
+    run("--restart", "--minimize", steps=9, code=2)
+    assert "leave out --minimize and --new-velocities" in capsys.readouterr().err
     run("--force", steps=5, structure="md.xyz", code=2)
     assert "the run would overwrite md.xyz" in capsys.readouterr().err
 

@@ -66,6 +66,7 @@ class Driver:
                 "clear": self._clear,
                 "neigh_modify": self._neigh_modify,
                 "special_bonds": self._special_bonds,
+                "read_restart": self._read_restart,
             },
             self._check,
         ).run(path)
@@ -104,9 +105,10 @@ class Driver:
         natoms = int(self._lmp.get_natoms()) or None
         backend = self._backend or default_backend(natoms)
         style = self._style
+        first = load(style.models[0], backend)
         self._attached = attach(
             self._lmp,
-            load(style.models[0], backend),
+            first,
             elements,
             fparam=style.fparam,
             aparam=style.aparam,
@@ -115,7 +117,10 @@ class Driver:
             reach=self._reach,
         )
         if len(style.models) > 1:
-            self._attached.observers.append(self._deviation(elements, backend))
+            # Without elements, the types are the first model's; another may have its own order.
+            known = first.type_map
+            named = elements or list(known[: int(self._lmp.extract_setting("ntypes"))])
+            self._attached.observers.append(self._deviation(named, backend))
         self._announce(backend)
         return True
 
@@ -188,6 +193,12 @@ class Driver:
 
     def _special_bonds(self, words: list[str]) -> None:
         self._warn("special_bonds has no effect on the forces of a model")
+
+    def _read_restart(self, words: list[str]) -> None:
+        self._warn(
+            "a restart file holds no model, and without one its atoms may have no forces; "
+            "pair_style multifit and pair_coeff must follow read_restart"
+        )
 
     def _warn(self, text: str) -> None:
         run_command(self._lmp, f'print "multifit: warning: {text}"')

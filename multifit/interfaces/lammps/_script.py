@@ -131,6 +131,10 @@ class Script:
             expanded = [word.text for word in words(self._expanded(line))[1:]]
             if self._special[name](expanded):
                 return
+        if name in self._watch:
+            # Expanded once, and run so: a variable may give another value the next time.
+            line = self._expanded(line)
+            rest = words(line)[1:]
         run_command(self._lmp, line)
         self._check()
         if name in self._watch:
