@@ -255,6 +255,18 @@ def test_torchscript_describes_itself(tmp_path: Path, monkeypatch, capsys) -> No
     assert {path.name for path in tmp_path.iterdir()} == {"water.dp", "water.pt", "water.pt.json"}
 
 
+@pytest.mark.parametrize("form", ["torchscript", "mliap"])
+def test_the_model_itself_is_never_replaced(tmp_path: Path, form: str) -> None:
+    pytest.importorskip("torch")
+    model = build()
+    path = tmp_path / "water.dp"
+    files.write(path, mdl.to_content(model, draw(model)))
+    before = path.read_bytes()
+    with pytest.raises(FileFormatError, match=r"water.dp is the model itself"):
+        export(path, form, path, force=True)
+    assert path.read_bytes() == before
+
+
 # What is refused
 
 

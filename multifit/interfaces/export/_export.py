@@ -14,7 +14,7 @@ from ...support import require_model
 from ...tree import Tree
 from ..mliap import export_mliap
 from ._about import about
-from ._files import place, require_free
+from ._files import place, require_free, require_other
 from ._function import ModelFunction
 
 log = logging.getLogger("multifit")
@@ -100,10 +100,12 @@ def export(
     """
     if format == MLIAP:
         target = Path(Path(model).stem + MLIAP_SUFFIX) if output is None else Path(output)
+        require_other(target, model)
         require_free(target, False, force)
         return export_mliap(model, target)
     _, found = exporter(format)
     target = Path(Path(model).stem + found.suffix) if output is None else Path(output)
+    require_other(target, model)
     require_free(target, found.folder, force)
     settings, params, _ = read_model(model)
     return export_model(settings, params, format, target, force=force)

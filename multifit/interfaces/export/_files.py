@@ -15,6 +15,12 @@ from ...errors import FileFormatError
 ABOUT = "multifit.json"
 
 
+def require_other(target: Path, model: str | Path) -> None:
+    """Raise FileFormatError if an output would replace the model that it is made from."""
+    if target.exists() and Path(model).exists() and target.samefile(model):
+        raise FileFormatError(f"{target} is the model itself; choose another name")
+
+
 def require_free(target: Path, folder: bool, force: bool) -> None:
     """Raise FileFormatError unless an output may be written to this path."""
     if not target.parent.is_dir():
