@@ -89,6 +89,9 @@ def run(args: argparse.Namespace) -> int:
             f"--set-prefix is {args.set_prefix!r}, but folders of sets begin with set. (DeePMD-kit "
             "ignores the option); leave it out"
         )
+    for path in args.models:
+        if args.output.exists() and Path(path).exists() and args.output.samefile(path):
+            raise DataError(f"{args.output} is one of the models; choose another --output")
     keep_freed_memory()
     ensemble = Ensemble(args.models, args.backend)
     check_models(ensemble, args.real_error)

@@ -58,6 +58,13 @@ def test_rows_are_the_deviations_of_predictions(case: Case, capsys) -> None:
     assert "wrote md.out" in shown
 
 
+def test_a_model_is_not_replaced_by_the_result(case: Case, capsys) -> None:
+    before = Path("1.dp").read_bytes()
+    assert run("-o", "1.dp") == 2
+    assert "1.dp is one of the models; choose another --output" in capsys.readouterr().err
+    assert Path("1.dp").read_bytes() == before
+
+
 def test_errors_of_one_model_are_those_of_its_labels(case: Case) -> None:
     assert run("--real_error", models=("0.dp",)) == 0
     rows = np.loadtxt("md.out")
