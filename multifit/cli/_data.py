@@ -75,6 +75,8 @@ def read_parameters(args: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"fparam": args.fparam, "aparam": None}
     if args.aparam is None:
         return found
+    if not args.aparam.exists():
+        raise DataError(f"{args.aparam} does not exist; check the name and the folder")
     try:
         aparam = np.asarray(np.load(args.aparam, allow_pickle=False), dtype=np.float64)
     except (OSError, ValueError, EOFError) as exc:

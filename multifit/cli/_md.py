@@ -159,6 +159,9 @@ def _report(outcome: Outcome, settings: Settings, files: Files, natoms: int) -> 
             f"steps {outcome.first} to {outcome.last}: {1000 * each:.1f} ms/step, "
             f"{speed:.3g} ns/day"
         )
+    elif outcome.first:
+        reached = f"the run has already reached step {outcome.first}"
+        lines.append(f"{reached}; a larger --steps extends it")
     lines += averages(rows, natoms, settings.ensemble == "nve")
     names = (files.trajectory, files.log, files.picture, files.state)
     lines.append(f"wrote {', '.join(map(str, names))}")

@@ -42,15 +42,16 @@ def simulation_figure(
     figure = new_figure(WIDTH, 0.4 + HEIGHT * len(shown))
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     time = rows["time_fs"] / 1000
+    marker = "o" if len(time) == 1 else None  # a line through one point shows nothing
     for axes, key in zip(panels, shown, strict=True):
         axes.set_ylabel(PANELS[key], fontsize="small")
         axes.ticklabel_format(axis="y", useOffset=False)
         axes.margins(x=0.01)
         if key == "energy":
-            _draw_energies(axes, time, rows, natoms)
+            _draw_energies(axes, time, rows, natoms, marker)
             continue
         scale = SCALE.get(key, 1.0)
-        axes.plot(time, rows[key] * scale, color="C0", linewidth=1)
+        axes.plot(time, rows[key] * scale, color="C0", linewidth=1, marker=marker)
         if key in targets:
             axes.axhline(targets[key] * scale, color="0.5", linewidth=1, linestyle="--")
     panels[-1].set_xlabel("time, ps")
@@ -65,10 +66,15 @@ def _is_shown(key: str, rows: Mapping[str, np.ndarray]) -> bool:
 
 
 def _draw_energies(
-    axes: Any, time: np.ndarray, rows: Mapping[str, np.ndarray], natoms: int
+    axes: Any,
+    time: np.ndarray,
+    rows: Mapping[str, np.ndarray],
+    natoms: int,
+    marker: str | None,
 ) -> None:
     """Draw the changes of potential and total energy."""
     for key, colour in (("potential_eV", "C1"), ("total_eV", "C2")):
         change = (rows[key] - rows[key][0]) * 1000 / natoms
-        axes.plot(time, change, color=colour, linewidth=1, label=key.removesuffix("_eV"))
+        label = key.removesuffix("_eV")
+        axes.plot(time, change, color=colour, linewidth=1, marker=marker, label=label)
     axes.legend(fontsize="small", ncols=2, frameon=False, loc="best")

@@ -194,6 +194,15 @@ def test_files_are_not_overwritten(folder: Path, capsys: pytest.CaptureFixture[s
     assert "the run would overwrite md.xyz" in capsys.readouterr().err
 
 
+def test_a_finished_run_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(steps=10)
+    assert "already" not in capsys.readouterr().out
+    run("--restart", steps=10)
+    assert "already reached step 10; a larger --steps extends it" in capsys.readouterr().out
+    run("--output", ".", steps=5, code=2)
+    assert "--output is ., a folder; add a name" in capsys.readouterr().err
+
+
 def test_a_time_limit_stops_the_run_and_keeps_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -304,7 +313,7 @@ BAD = {
     "folder": (None, ["--output", "nowhere/md"], "the folder nowhere does not exist"),
     "restart": (None, ["--restart"], "md.restart.h5 does not exist: there is no run to continue"),
     "limit": (None, ["--time-limit", "0"], "--time-limit is 0.0, but must be > 0"),
-    "aparam": (None, ["--aparam", "none.npy"], "none.npy cannot be read as numbers"),
+    "aparam": (None, ["--aparam", "none.npy"], "none.npy does not exist"),
 }
 
 

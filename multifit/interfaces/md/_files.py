@@ -52,6 +52,11 @@ class Files:
     stem: Path
     _open: dict[Path, Any] = field(default_factory=dict, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Raise DataError if the stem is a folder alone."""
+        if not self.stem.name or self.stem.name == "..":
+            raise DataError(f"--output is {self.stem}, a folder; add a name, such as md")
+
     @property
     def trajectory(self) -> Path:
         """Frames as extended xyz: positions, momenta, forces, energy and stress."""
