@@ -303,8 +303,8 @@ class DescriptorSection(RuledSection):
         raise NotImplementedError(f"{type(self).__name__} has no dim_out")
 
 
-class RadialSection(DescriptorSection):
-    """The keys of descriptors with an embedding net of the distance."""
+class EmbeddingSection(DescriptorSection):
+    """The keys of descriptors with embedding nets of the smooth environment matrix."""
 
     neuron: SomeWidths = Field(
         default=(10, 20, 40),
@@ -326,11 +326,6 @@ class RadialSection(DescriptorSection):
         default=False,
         description="Whether the layers that add their input have a trainable step size.",
     )
-    type_one_side: Flag = Field(
-        default=False,
-        description="Whether the embedding net depends on the type of the neighbour alone, rather "
-        "than on the types of both atoms.",
-    )
     env_protection: NotNegative = Field(
         default=0.0, description="Length in Å added to distances before they are divided by."
     )
@@ -341,4 +336,14 @@ class RadialSection(DescriptorSection):
     set_davg_zero: Flag = Field(
         default=False,
         description="Whether the mean that the environment is shifted by is set to 0.",
+    )
+
+
+class RadialSection(EmbeddingSection):
+    """The keys of descriptors with an embedding net of the distance."""
+
+    type_one_side: Flag = Field(
+        default=False,
+        description="Whether the embedding net depends on the type of the neighbour alone, rather "
+        "than on the types of both atoms.",
     )
