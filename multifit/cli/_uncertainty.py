@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..console.words import counted
-from ._data import add_backend_argument, positive
+from ._data import add_backend_argument, add_names, positive, reading
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="output file (default: MODEL with _uncertainty before its extension)",
     )
+    add_names(parser)
     add_backend_argument(parser)
 
 
@@ -67,7 +68,10 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     model, params, content = read_model(args.model)
     potential = Potential(model, params, args.backend)
-    given = [open_systems(paths, model.type_map) for paths in (args.system, args.held_out)]
+    names = reading(args)
+    given = [
+        open_systems(paths, model.type_map, reading=names) for paths in (args.system, args.held_out)
+    ]
     limit = args.numb_frames
     total = sum(len(spread_frames(system, limit)) for systems in given for system in systems)
     bar, task = progress("evaluating", total)

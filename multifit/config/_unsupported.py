@@ -40,10 +40,8 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "model.enable_tf32": (False,),
     # data
     "training.training_data.set_prefix": ("set",),
-    "training.training_data.rglob_patterns": (None,),
     "training.training_data.min_pair_dist": (0,),
     "training.validation_data.set_prefix": ("set",),
-    "training.validation_data.rglob_patterns": (None,),
     # the run
     "training.numb_test": ANYTHING,  # without effect since DeePMD-kit 2
     "training.data_dict": (),

@@ -346,13 +346,6 @@ class TestXyz:
         want = -5 * 6 * 7 * np.array([[1, 6, 5], [6, 2, 4], [5, 4, 3.0]])
         np.testing.assert_allclose(got, [want])
 
-    def test_virial_wins_over_stress(self, tmp_path: Path) -> None:
-        path = xyz(tmp_path, water('virial="1 6 5 6 2 4 5 4 3" stress="9 9 9 9 9 9 9 9 9"'))
-        (system,) = open_systems(path)
-        assert system.labels == {"force", "virial"}
-        got = system.load(np.array([0]), ["virial"])["virial"]
-        np.testing.assert_array_equal(got, [[[1, 6, 5], [6, 2, 4], [5, 4, 3]]])
-
     def test_atomic_labels_by_their_names(self, tmp_path: Path) -> None:
         text = WATER.format(info="", pbc="F F F", extra=":aparam:R:2:atomic_ener:R:1")
         lines = text.splitlines()
@@ -381,11 +374,6 @@ class TestXyz:
         lines[2:] = [line + " F" for line in lines[2:]]
         (system,) = open_systems(xyz(tmp_path, "\n".join(lines) + "\n"))
         assert system.load(np.array([0]), ["force"])["force"].all()
-
-    def test_label_in_only_some_frames(self, tmp_path: Path) -> None:
-        path = xyz(tmp_path, HYDROGEN, water(), water(info=""))
-        with fails("train.xyz: frame 2 has no energy", "frame 1", "for all"):
-            open_systems(path)
 
     def test_labels_that_disagree(self, tmp_path: Path) -> None:
         path = xyz(tmp_path, water('fparam="1 2"'), water('fparam="1 2 3"'))
