@@ -72,6 +72,15 @@ def reading(args: argparse.Namespace) -> Reading:
     return Reading(keys, dict(args.species))
 
 
+def other_names(systems: Sequence[System], labels: Sequence[str]) -> str:
+    """Return the option that would read labels under other names, or nothing."""
+    from ..data import mapping_of
+
+    about, keys = mapping_of(systems, labels)
+    option = " ".join(f"{key}={name}" for key, name in keys.items())
+    return f"{about}: read them with --keys {option}" if keys else ""
+
+
 def add_backend_argument(parser: argparse.ArgumentParser) -> None:
     """Declare ``--backend`` for commands that predict, for which NumPy is enough."""
     parser.add_argument(

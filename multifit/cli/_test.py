@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..console.words import few
 from ..errors import ConfigError
-from ._data import add_backend_argument, add_data_arguments, open_data, positive
+from ._data import (
+    add_backend_argument,
+    add_data_arguments,
+    open_data,
+    other_names,
+    positive,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -196,18 +202,11 @@ def _lacking(labels: Sequence[str], systems: Sequence[System]) -> Iterator[str]:
     for label in labels:
         lacking = [system.name for system in systems if label not in system.labels]
         if len(lacking) == len(systems):
-            yield f"— the data have no {label} to compare with{_read(systems, label)}"
+            yield f"— the data have no {label} to compare with"
         elif lacking:
             yield f"— {len(lacking)} of {len(systems)} systems have no {label}: {few(lacking)}"
-
-
-def _read(systems: Sequence[System], label: str) -> str:
-    """Return the option that would read a label under another name, or nothing."""
-    from ..data import mapping_of
-
-    about, keys = mapping_of(systems, [label])
-    option = " ".join(f"{key}={name}" for key, name in keys.items())
-    return f": {about}; read it with --keys {option}" if keys else ""
+    if advice := other_names(systems, labels):
+        yield f"— {advice}"
 
 
 def _hessians(systems: Sequence[System], compared: bool) -> str:

@@ -143,6 +143,16 @@ def is_foreign_text(path: str, value: object) -> bool:
     return isinstance(value, str) and value.startswith(TEXTS.get(path, ()))
 
 
+def advice(path: str, value: object) -> str:
+    """Return what there is instead of a text that only DeePMD-kit accepts, or nothing."""
+    if is_foreign_text(path, value) and path.endswith("batch_size"):
+        return (
+            "; the frames of a batch come from one system, which may have several compositions "
+            "if it is of mixed_type (real_atom_types.npy)"
+        )
+    return ""
+
+
 def _same(a: Any, b: Any) -> bool:
     """Return True if two values are the same in JSON, where true is not 1."""
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
