@@ -42,4 +42,6 @@ def mapping_of(systems: Sequence[System], labels: Sequence[str]) -> tuple[str, d
         return "", {}
     names = list(having.unread)
     shown = ", ".join(names[:FEW]) + ", …" * (len(names) > FEW)
-    return f"{having.sets[0].where} holds {shown}", keys
+    # In the order of the labels, whatever that of the file is.
+    ordered = {key: keys[key] for key in (*labels, STRESS) if key in keys}
+    return f"{having.sets[0].where} holds {shown}", ordered
