@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -78,7 +80,7 @@ class Reduction:
         keys = config.weights(config.table[term].label)
         if not keys:
             return None
-        weight = math.prod(label[key] for key in keys)
+        weight = functools.reduce(operator.mul, (label[key] for key in keys))
         if per_atom:
             weight = self.xp.take(weight, self.atoms.frame, axis=0)
         return weight[:, None]
