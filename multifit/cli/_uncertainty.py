@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ._data import add_backend_argument, add_names, positive, reading
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..data import System
     from ..evaluation.calibration import Evidence
     from ..inference.uncertainty import Uncertainty
 
@@ -53,6 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_backend_argument(parser)
 
 
+def _with_energies(systems: Sequence[System]) -> list[System]:
+    """Return systems without the frames that lack an energy in a file where others have one."""
+    files = {system.sets[0].where for system in systems if "energy" in system.labels}
+    return [s for s in systems if "energy" in s.labels or s.sets[0].where not in files]
+
+
 def run(args: argparse.Namespace) -> int:
     """Write the model with its uncertainty, and return the exit code."""
     from .. import files
@@ -70,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     potential = Potential(model, params, args.backend)
     names = reading(args)
     given = [
-        open_systems(paths, model.type_map, reading=names) for paths in (args.system, args.held_out)
+        _with_energies(open_systems(paths, model.type_map, reading=names))
+        for paths in (args.system, args.held_out)
     ]
     limit = args.numb_frames
     total = sum(len(spread_frames(system, limit)) for systems in given for system in systems)

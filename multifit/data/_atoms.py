@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +62,14 @@ def read_file(name: str, path: Path, reading: Reading) -> list[Contents]:
             elements.setdefault(symbol, len(elements))
     if not groups:
         raise DataError(f"{name} has no frames; it must hold at least one")
+    labels: dict[tuple[object, ...], set[str]] = {}
+    for symbols, pbc, keys in groups:
+        labels.setdefault((symbols, pbc), set()).update(keys)
     return [
-        _contents(_name(name, group, groups), name, frames, tuple(elements), others)
+        _contents(
+            _name(name, group, labels[group[:2]], len(labels) > 1),
+            *(name, frames, tuple(elements), others),
+        )
         for group, frames in groups.items()
     ]
 
@@ -90,16 +96,23 @@ def _cell(atoms: Any) -> Array:
     return np.where(kept, given, atoms.cell.complete().array)
 
 
-def _name(file: str, group: _Group, groups: Mapping[_Group, object]) -> str:
-    """Return the name of a system, with what sets it apart from the others of its file."""
+def _name(file: str, group: _Group, known: Set[str], several: bool) -> str:
+    """Return the name of a system, with what sets it apart from the others of its file.
+
+    Parameters
+    ----------
+    known
+        Labels of all frames of the same atoms.
+    several
+        True if the file has frames of other atoms.
+    """
     symbols, pbc, labels = group
     about = []
-    if len({each[:2] for each in groups}) > 1:
+    if several:
         about.append("".join(f"{s}{symbols.count(s)}" for s in dict.fromkeys(symbols)))
         if not all(pbc):
             about.append("pbc " + "".join("FT"[flag] for flag in pbc))
-    alike = frozenset[str]().union(*(each[2] for each in groups if each[:2] == group[:2]))
-    if lacking := [key for key in LABELS if key in alike - labels]:
+    if lacking := [key for key in LABELS if key in known - labels]:
         about.append(f"without {' and '.join(lacking)}")
     return f"{file} ({', '.join(about)})" if about else file
 

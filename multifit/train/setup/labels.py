@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from ...batching.batch import Layout
-from ...console.words import few
+from ...console.words import NAMES, few
 from ...data import WEIGHTS, System, mapping_of, where
 from ...errors import DataError
 from ...loss import LossConfig
@@ -102,7 +102,9 @@ def missing(kind: str, systems: Sequence[System], loss: LossConfig) -> Iterator[
             follows = f"the term {off[0]} of the loss ({loss.title(off[0])}) is off there"
         else:
             follows = f"the terms {', '.join(off)} of the loss are off there"
-        names = ", ".join(system.name for system in without)
+        names = few([system.name for system in without])
+        if len(without) > NAMES:
+            names = f"{len(without)} of {len(systems)} systems ({names})"
         yield f"no {label}{_ending(without)} in {kind}{names}: {follows}{_read(without, [label])}"
 
 
