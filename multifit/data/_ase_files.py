@@ -167,14 +167,12 @@ def _species(frame: list[str]) -> tuple[str, ...]:
     names = []
     for number, line in enumerate(frame[2:], start=2):
         words = line.split()
-        name = words[place]
-        symbol = name.capitalize()
-        if symbol in atomic_numbers:
-            names.append(symbol)
-            continue
-        names.append(name)
-        words[place] = _UNKNOWN
-        frame[number] = " ".join(words) + "\n"
+        if len(words) <= place:
+            raise ValueError(f"the line of atom {number - 2} has no species")
+        names.append(words[place])
+        if words[place].capitalize() not in atomic_numbers:
+            words[place] = _UNKNOWN
+            frame[number] = " ".join(words) + "\n"
     return tuple(names)
 
 

@@ -76,6 +76,7 @@ def read_file(name: str, path: Path, reading: Reading) -> list[Contents]:
 
 def _frames(name: str, path: Path, reading: Reading) -> Iterator[tuple[_Frame, dict[str, str]]]:
     """Yield frames, and the names of numbers that are not read."""
+    elements: dict[str, str] = {}
     for number, (atoms, species) in enumerate(read_atoms(name, path)):
         if len(atoms) == 0:
             raise DataError(f"{name}: frame {number} has no atoms; remove it")
@@ -84,9 +85,21 @@ def _frames(name: str, path: Path, reading: Reading) -> Iterator[tuple[_Frame, d
         if any(pbc):
             arrays["cell"] = _cell(atoms)
         arrays |= labels_of(name, number, atoms, reading)
-        symbols = tuple(reading.element(each) for each in species)
+        for each in set(species) - elements.keys():
+            elements[each] = _element(each, reading)
+        symbols = tuple(elements[each] for each in species)
         frame = _Frame(number, symbols, (pbc[0], pbc[1], pbc[2]), arrays)
         yield frame, unread(atoms, reading)
+
+
+def _element(species: str, reading: Reading) -> str:
+    """Return the given element of a species, or the symbol that it is in any case of letters."""
+    from ase.data import atomic_numbers
+
+    symbol = species.capitalize()
+    if species in reading.species or symbol not in atomic_numbers:
+        return reading.element(species)
+    return symbol
 
 
 def _cell(atoms: Any) -> Array:

@@ -191,6 +191,14 @@ def test_species(tmp_path: Path) -> None:
     assert open_systems(path, reading=Reading(species=given))[0].type_map == ("O", "H")
 
 
+def test_case_of_letters(tmp_path: Path) -> None:
+    path = xyz(tmp_path, frame(species=("CA", "o", "CL")))
+    assert open_systems(path)[0].type_map == ("Ca", "O", "Cl")
+    # A given name comes first: this may be the α-carbon of a protein.
+    reading = Reading(species={"CA": "C"})
+    assert open_systems(path, reading=reading)[0].type_map == ("C", "O", "Cl")
+
+
 def test_species_of_folders(tmp_path: Path) -> None:
     (tmp_path / "type.raw").write_text("\ufeff0 1\r\n", encoding="utf-8")
     (tmp_path / "type_map.raw").write_text("\ufeffOW\r\nHW\r\n", encoding="utf-8")
@@ -229,6 +237,8 @@ def test_empty_lines(tmp_path: Path) -> None:
         open_systems(xyz(tmp_path, frame(), "\n", frame()))
     with fails("frame 0 cannot be read"):
         open_systems(xyz(tmp_path, frame().rpartition("H")[0]))
+    with fails("frame 0 cannot be read", "the line of atom 1 has no species"):
+        open_systems(xyz(tmp_path, "2\n\nO 0 0 0\n\n"))
 
 
 def test_a_cell_of_zeros(tmp_path: Path) -> None:
