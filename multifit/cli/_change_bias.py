@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from ..console.words import counted, few
 from ..errors import ConfigError, DataError
-from ._data import add_backend_argument, add_data_arguments, open_data, positive
+from ._data import (
+    add_backend_argument,
+    add_data_arguments,
+    open_data,
+    other_names,
+    positive,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,9 +130,11 @@ def _bias_data(
     keys = known_atoms(potential.model)
     labelled = [system for system in systems if system.labels.intersection(keys)]
     if not labelled:
+        advice = other_names(systems, keys)
         raise DataError(
             f"no {' or '.join(keys)} in the data ({few([system.name for system in systems])}); a "
             f"bias is fitted to {' and '.join(f'{key}.npy' for key in keys)}"
+            f"{f'; {advice}' if advice else ''}"
         )
     bar, task = progress("predicting", sum(len(spread_frames(s, limit)) for s in labelled))
     with bar:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, DataError
-from ._data import add_backend_argument
+from ._data import add_backend_argument, add_names, reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             metavar="LEVEL",
             help=f"divide the deviation of the {what} by its magnitude plus LEVEL ({unit})",
         )
+    add_names(parser)
     add_backend_argument(parser)
 
 
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     ensemble = Ensemble(args.models, args.backend)
     check_models(ensemble, args.real_error)
-    systems = open_systems(args.system, ensemble.type_map)
+    systems = open_systems(args.system, ensemble.type_map, reading=reading(args))
     _require_labels(systems, args.real_error)
     levels = Levels(args.relative, args.relative_v)
     try:

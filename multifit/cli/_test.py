@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..console.words import few
 from ..errors import ConfigError
-from ._data import add_backend_argument, add_data_arguments, open_data, positive
+from ._data import (
+    add_backend_argument,
+    add_data_arguments,
+    open_data,
+    other_names,
+    positive,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -199,6 +205,8 @@ def _lacking(labels: Sequence[str], systems: Sequence[System]) -> Iterator[str]:
             yield f"— the data have no {label} to compare with"
         elif lacking:
             yield f"— {len(lacking)} of {len(systems)} systems have no {label}: {few(lacking)}"
+    if advice := other_names(systems, labels):
+        yield f"— {advice}"
 
 
 def _hessians(systems: Sequence[System], compared: bool) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..console.words import counted
-from ._data import add_backend_argument, positive
+from ._data import add_backend_argument, add_names, positive, reading
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from ..data import System
     from ..evaluation.calibration import Evidence
     from ..inference.uncertainty import Uncertainty
 
@@ -49,7 +51,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="output file (default: MODEL with _uncertainty before its extension)",
     )
+    add_names(parser)
     add_backend_argument(parser)
+
+
+def _with_energies(systems: Sequence[System]) -> list[System]:
+    """Return systems without the frames that lack an energy in a file where others have one."""
+    files = {system.sets[0].where for system in systems if "energy" in system.labels}
+    return [s for s in systems if "energy" in s.labels or s.sets[0].where not in files]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,7 +76,11 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     model, params, content = read_model(args.model)
     potential = Potential(model, params, args.backend)
-    given = [open_systems(paths, model.type_map) for paths in (args.system, args.held_out)]
+    names = reading(args)
+    given = [
+        _with_energies(open_systems(paths, model.type_map, reading=names))
+        for paths in (args.system, args.held_out)
+    ]
     limit = args.numb_frames
     total = sum(len(spread_frames(system, limit)) for systems in given for system in systems)
     bar, task = progress("evaluating", total)

@@ -42,6 +42,11 @@ def notes(config: Config) -> list[str]:
 
 
 def _notes(config: Config) -> Iterator[str]:
+    if config.style:
+        yield (
+            f"the input is in the style of DeePMD-kit {config.style} and was converted to the "
+            "current one"
+        )
     told: set[str] = set()
     for switch, keys in NEEDED.items():
         if not _value(config, switch):

@@ -116,6 +116,11 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{T}.acc_freq", True, "is true, a DeePMD-kit option"),
     (f"{T}.profiling", True, "the key must be false or left out"),
     (f"{TD}.batch_size", "mixed:8", "a DeePMD-kit option"),
+    (f"{TD}.batch_size", "mix:8", "the frames of a batch come from one system, which may have sev"),
+    (f"{TD}.keys", {"forces": "f"}, "(did you mean 'force'?)"),
+    (f"{TD}.keys", {"force": 3}, "but must be an object with a name or a list of names for each"),
+    (f"{TD}.species", {"OW": ""}, "but must be an object with the name of an element for each of"),
+    (f"{TD}.rglob_patterns", "w*", "but must be a list of one or more patterns of folders, or nu"),
     ("nvnmd", {"enable": True}, "a DeePMD-kit option"),
     ("validating.validation_metric", "S:MAE", "does not have (yet): it must be one of E:MAE"),
     # options that need others

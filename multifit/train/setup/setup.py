@@ -22,7 +22,7 @@ from ...loss import LossConfig
 from ...neighbors.statistics import neighbor_statistics
 from ...optim.adam import Adam
 from ...optim.learning_rate import LearningRate, learning_rate
-from .build import build_loss, build_model
+from .build import build_loss, build_model, with_frame_weights
 from .dos_grid import build_grid
 from .labels import check_labels
 from .source import Source
@@ -92,7 +92,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         If settings and data do not fit together.
     """
     training, section = config.training, config.training.training_data
-    systems = open_systems(section.systems, config.model.type_map, base=base)
+    systems = _open(section, config.model.type_map, base)
     type_map = config.model.type_map or systems[0].type_map
     if config.model.ntypes is None:
         check_types(config, type_map)
@@ -105,16 +105,26 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     sizes = batch_sizes(systems, section.batch_size, TRAINING_DATA)
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
     rate = learning_rate(config.learning_rate.model_dump(), steps)
-    loss = build_loss(config, rate.start_lr)
-    dataset = functools.partial(_dataset, model, loss, backend)
     second, given = None, training.validation_data
+    held_out = [] if given is None else _open(given, type_map, base)
+    loss = with_frame_weights(build_loss(config, rate.start_lr), [*systems, *held_out])
+    dataset = functools.partial(_dataset, model, loss, backend)
     if given is not None:
-        held_out = open_systems(given.systems, type_map, base=base)
         of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
         second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
     first = dataset("training", systems, sizes, section)
     task = Task("", model, loss, TaskData(first, second))
     return Setup(config, backend, (task,), build_optimizer(config), rate, steps)
+
+
+def _open(
+    section: TrainingDataSection | ValidationDataSection,
+    type_map: Sequence[str] | None,
+    base: Path,
+) -> list[System]:
+    """Return the systems that a section of data names."""
+    reading, patterns = section.reading, section.rglob_patterns
+    return open_systems(section.systems, type_map, base=base, reading=reading, patterns=patterns)
 
 
 def _dataset(
