@@ -71,12 +71,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the simulation and return the exit code; 75 or 130 if it was stopped."""
+    from ..signals import stoppable
+
+    return stoppable(lambda: _simulate(args))
+
+
+def _simulate(args: argparse.Namespace) -> int:
     from ..console.tables import console, progress
     from ..interfaces import require
 
     require("ase", "ase")
     from ..interfaces import md
-    from ..train.loop.interrupt import Interrupt
+    from ..signals import Interrupt
 
     settings, files = _settings(args), md.Files(args.output)
     if args.time_limit is not None and not args.time_limit > 0:

@@ -6,12 +6,13 @@ import math
 import time
 
 from ...console.words import counted
+from ...errors import DataError
+from ...signals import Interrupt
 from ..profile.recorder import STEP
 from ..report.progress import Display, duration
 from ..start.prepare import LoopObjects
 from ..start.run import Run
 from .after_step import after_step
-from .interrupt import Interrupt
 from .nonfinite import raise_nonfinite
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
@@ -32,7 +33,10 @@ def run_steps(loop: LoopObjects, began: float) -> int:
         for number in range(after + 1, run.setup.numb_steps + 1):
             with span(STEP):
                 before = time.monotonic()
-                task, metrics, lr = _advance(loop, number)
+                try:
+                    task, metrics, lr = _advance(loop, number)
+                except DataError as exc:
+                    raise _with_checkpoint(run, exc) from exc
                 with span("display"):
                     display.step(number, time.monotonic() - before)
                     if number == after + 1:
@@ -86,6 +90,16 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
             for task in run.setup.tasks:
                 run.planners[task.name].refine(run.numpy_params(task))
     return k, metrics, run.setup.rate.at(number - 1)
+
+
+def _with_checkpoint(run: Run, error: DataError) -> DataError:
+    """Return an error of data that are read late, after saving the steps before it."""
+    if not run.state.step:
+        return error
+    return DataError(
+        f"{error}; the state after step {run.state.step} is in {run.save()}: correct the data and "
+        "continue with --restart"
+    )
 
 
 def _stop(run: Run, display: Display, code: int) -> int:

@@ -31,6 +31,14 @@ class Start:
     init_model: Path | None = None
     finetune: Path | None = None
 
+    def files(self) -> dict[str, Path | None]:
+        """Return the file by what it is."""
+        return {
+            "checkpoint": self.restart,
+            "initial_model": self.init_model,
+            "pretrained_model": self.finetune,
+        }
+
 
 def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     """Return the run at its first step, and messages about it."""

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from multifit.train.loop import interrupt as module
-from multifit.train.loop.interrupt import NOTICE, Interrupt
+from multifit import signals as module
+from multifit.signals import NOTICE, Interrupt
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
@@ -100,7 +100,7 @@ signal.Signals = enum.IntEnum("Signals", [(s.name, s.value) for s in names])
 del signal.SIGUSR1  # as on Windows
 
 import multifit.train
-from multifit.train.loop.interrupt import Interrupt
+from multifit.signals import Interrupt
 
 with Interrupt(quiet=True) as interrupt:
     signal.raise_signal(signal.SIGTERM)
