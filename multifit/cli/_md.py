@@ -94,6 +94,8 @@ def _simulate(args: argparse.Namespace) -> int:
             "--restart continues with the saved positions and velocities; leave out --minimize and "
             "--new-velocities"
         )
+    else:
+        files.try_all()
     atoms = _atoms(args, settings)
     out = console()
     bar, task = progress(settings.ensemble, settings.steps, "steps")
@@ -123,7 +125,9 @@ def _settings(args: argparse.Namespace) -> Settings:
 
     names = ["ensemble", "cell", *(name.replace("-", "_") for name in OPTIONS)]
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return Settings(**given)
+    settings = Settings(**given)
+    settings.require_used(given)
+    return settings
 
 
 def _atoms(args: argparse.Namespace, settings: Settings) -> Any:

@@ -251,8 +251,9 @@ def test_a_restart_file_needs_the_model_again(place: Path) -> None:
     rest = "write_restart r\nclear\nread_restart r\n"
     rest += "pair_style multifit model.dp\npair_coeff * *\nrun 0"
     assert run_file(str(write_input(place, "run 0\n" + rest)), QUIET[2:], "numpy") == 0
-    log = (place / "log.lammps").read_text()
-    assert "multifit: warning: a restart file holds no model" in log
+    rest = "clear\nread_restart r\nfix 1 all nve\nrun 1"
+    with pytest.raises(EngineError, match="the restart file r holds no model, so that its atoms"):
+        run_file(str(write_input(place, rest)), QUIET, "numpy")
 
 
 def test_an_input_may_start_again_and_use_deepmds_name(place: Path) -> None:

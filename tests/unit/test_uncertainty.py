@@ -198,7 +198,7 @@ def test_mistakes_are_one_sentence(case, capsys) -> None:
     for message, options in {
         "at least 10 are needed": ("model.dp", "-s", "train", "-v", "few"),
         "has no energy": ("model.dp", "-s", "bare", "-v", "other"),
-        "only energies have an uncertainty": ("dos.dp", "-s", "bare", "-v", "few"),
+        "only energies have an uncertainty": ("dos.dp", "-s", "bare", "-v", "other"),
         "tot_ener_zero": ("zero.dp", "-s", "train", "-v", "other"),
     }.items():
         assert main(["uncertainty", *options]) == 2
