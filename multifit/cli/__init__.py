@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 
 from .. import __version__
@@ -123,8 +124,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return a warning for the user without the place in the source."""
+    if category is UserWarning:
+        return f"multifit: warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+
+
 def _guarded(argv: Sequence[str]) -> int:
     """Return the exit code of a command, and print the error that ended it."""
+    before = warnings.formatwarning
+    warnings.formatwarning = _one_line
     try:
         return run(argv)
     except MultifitError as exc:
@@ -137,3 +153,5 @@ def _guarded(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("multifit: interrupted", file=sys.stderr)
         return 130
+    finally:
+        warnings.formatwarning = before

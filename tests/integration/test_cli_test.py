@@ -293,7 +293,7 @@ def test_detail_file_that_can_not_be_written_is_an_error(case, capsys) -> None:
     write_labelled(folder / "data", potential, 1)
     (folder / "x.e.out").mkdir()
     assert main(["test", "-m", "model.dp", "-s", "data", "-d", "x"]) == 2
-    assert "x.e.out cannot be written" in capsys.readouterr().err
+    assert "x.e.out is a folder" in capsys.readouterr().err
 
 
 def test_backend_comes_from_the_environment(case, capsys, monkeypatch) -> None:

@@ -84,7 +84,7 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{D}.rcutt", 1, "rcutt in in.json is not a known key (did you mean 'rcut'?)"),
     (f"{D}.n_axis_neurons", 1, "did you mean 'n_axis_neuron'?"),
     (f"{D}.zzz", 1, "is not a known key; known are activation_function, axis_neuron"),
-    ("numb_steps", 1, "numb_steps in in.json is not a known key here, but one of the section tr"),
+    ("numb_steps", 1, "numb_steps in in.json is not a known key here: it belongs in training"),
     ("a\nb", 1, r'"a\nb" in in.json is not a known key'),
     (f"{LR}.decay_type", "linear", 'belongs to the type "wsd" of learning_rate'),
     # unknown types
