@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -151,12 +151,9 @@ def _exclusion_notes(
     """
     both = {model.type_map[k] for k, _ in shared}
     notes = []
-    for key, of in {
-        "model.descriptor.exclude_types": lambda m: m.descriptor.exclude_types,
-        "model.pair_exclude_types": lambda m: m.pair_exclude_types,
-        "model.atom_exclude_types": lambda m: [(a,) for a in m.atom_exclude_types],
-    }.items():
-        here, there = (_named(each, of(each), both) for each in (model, theirs))
+    mine, others = _excluded(model), _excluded(theirs)
+    for key in mine:
+        here, there = _named(model, mine[key], both), _named(theirs, others[key], both)
         if here != there:
             notes.append(
                 f"{key} leaves out {', '.join(here) or 'nothing'} in the input and "
@@ -164,6 +161,15 @@ def _exclusion_notes(
                 "so that the errors are larger at first"
             )
     return notes
+
+
+def _excluded(model: mdl.Model) -> dict[str, Sequence[tuple[int, ...]]]:
+    """Return what a model leaves out, as the indices of types, by the key of the input."""
+    return {
+        "model.descriptor.exclude_types": model.descriptor.exclude_types,
+        "model.pair_exclude_types": model.pair_exclude_types,
+        "model.atom_exclude_types": [(a,) for a in model.atom_exclude_types],
+    }
 
 
 def _named(
