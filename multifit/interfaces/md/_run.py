@@ -14,6 +14,7 @@ import numpy as np
 from ...errors import ConfigError, DataError, EngineError
 from ...models import to_content
 from ...tree import Tree, flatten, map_leaves
+from ..ase import MultifitCalculator
 from . import _dynamics
 from ._files import Files
 from ._observables import observables, temperature
@@ -208,6 +209,8 @@ def _resumed(atoms: Any, settings: Settings, files: Files, rng: np.random.Genera
 def _forces_of(atoms: Any) -> dict[str, str]:
     """Return what the forces depend on besides positions: its name → its fingerprint."""
     calculator = atoms.calc
+    if not isinstance(calculator, MultifitCalculator):
+        return {}  # another one of ASE, of which nothing is known
     parameters = {
         name: [] if given is None else np.asarray(given, dtype=np.float64).tolist()
         for name in ("fparam", "aparam")

@@ -48,6 +48,7 @@ def keep_earlier(setup: Setup, output: Path) -> list[str]:
         single.append(task.file(output / BEST_MODEL))
         if config.validating.full_validation:
             single.append(task.file(output / config.validating.full_val_file))
+        if config.validating.full_validation and config.validating.save_best:
             series.append((folder, str(task.file(Path(BEST_CKPT)))))
     kept = [path.name for path in single if keep(path) is not None]
     checkpoints = [path for place, prefix in series for _, path in existing(place, prefix)]
