@@ -112,7 +112,7 @@ def _require_apart(training: Sequence[System], held_out: Sequence[System], limit
         raise DataError(
             f"{both[0]}{more} of the held-out data (-v) {'are' if more else 'is'} among the "
             "training data (-s), which would make the uncertainty too small; leave them out of one "
-            "of both"
+            "of the two"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from ... import files
+from ...errors import DataError, FileFormatError
 from ...tree import Tree
 from ..report.summary import summarize
 from ..setup.outputs import BEST_MODEL, EMA_MODEL, MODEL
@@ -50,8 +51,12 @@ def finish(run: Run, console: Console, *, quiet: bool, new: bool) -> None:
         return
     for each in filter(None, old):
         console.print(f"the model of an earlier run is kept as {each}", **PLAIN)
-    for task in run.setup.tasks:
-        written.append(summarize(run.setup, task, models[task.name], run.output, console))
+    try:
+        for task in run.setup.tasks:
+            written.append(summarize(run.setup, task, models[task.name], run.output, console))
+    except (DataError, FileFormatError) as exc:
+        known = ", ".join(map(str, written))
+        raise type(exc)(f"{exc}; the training is complete, and its result is in {known}") from exc
     console.print(f"wrote {', '.join(map(str, written))}", **PLAIN)
 
 

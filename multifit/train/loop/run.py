@@ -32,16 +32,10 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     with Interrupt(display.quiet) as interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
             with span(STEP):
-                before = time.monotonic()
                 try:
-                    task, metrics, lr = _advance(loop, number)
+                    stop = _step(loop, number, began if number == after + 1 else None)
                 except DataError as exc:
                     raise _with_checkpoint(run, exc) from exc
-                with span("display"):
-                    display.step(number, time.monotonic() - before)
-                    if number == after + 1:
-                        display.say(f"first step after {time.monotonic() - began:.1f} s")
-                stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
             if interrupt.exit_code is not None:
                 return _stop(run, display, interrupt.exit_code)
             if stop:
@@ -55,6 +49,23 @@ def run_steps(loop: LoopObjects, began: float) -> int:
         found = [f"{what} for {counted(n, 'shape')}" for what, n in display.compiled.items()]
         display.say(f"compiled {' and '.join(found)} of batches")
     return 0
+
+
+def _step(loop: LoopObjects, number: int, began: float | None) -> bool:
+    """Do one step and what is due after it; return True to stop early.
+
+    Parameters
+    ----------
+    began
+        Start time of the command if this is its first step.
+    """
+    before = time.monotonic()
+    task, metrics, lr = _advance(loop, number)
+    with loop.recorder.span("display"):
+        loop.display.step(number, time.monotonic() - before)
+        if began is not None:
+            loop.display.say(f"first step after {time.monotonic() - began:.1f} s")
+    return after_step(loop, number, loop.steps[task].task, metrics, lr)
 
 
 def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:
