@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, DataError
 from ._data import add_backend_argument, add_names, reading
+from ._output import check_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,9 +91,8 @@ def run(args: argparse.Namespace) -> int:
             f"--set-prefix is {args.set_prefix!r}, but folders of sets begin with set. (DeePMD-kit "
             "ignores the option); leave it out"
         )
-    for path in args.models:
-        if args.output.exists() and Path(path).exists() and args.output.samefile(path):
-            raise DataError(f"{args.output} is one of the models; choose another --output")
+    if not args.output.exists() or args.output.is_file():  # /dev/stdout takes the rows, too
+        check_output(args.output, "--output", (*args.models, *args.system))
     keep_freed_memory()
     ensemble = Ensemble(args.models, args.backend)
     check_models(ensemble, args.real_error)

@@ -93,6 +93,12 @@ def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and return the exit code."""
+    from ..signals import stoppable
+
+    return stoppable(lambda: _train(args))
+
+
+def _train(args: argparse.Namespace) -> int:
     from ..config import load
     from ._allocator import keep_freed_memory
 
@@ -113,4 +119,5 @@ def run(args: argparse.Namespace) -> int:
         quiet=args.quiet,
         began=BEGAN,
         profile=args.profile,
+        source=args.input,
     )

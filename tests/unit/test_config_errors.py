@@ -84,7 +84,12 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{D}.rcutt", 1, "rcutt in in.json is not a known key (did you mean 'rcut'?)"),
     (f"{D}.n_axis_neurons", 1, "did you mean 'n_axis_neuron'?"),
     (f"{D}.zzz", 1, "is not a known key; known are activation_function, axis_neuron"),
-    ("numb_steps", 1, "numb_steps in in.json is not a known key here, but one of the section tr"),
+    ("numb_steps", 1, "numb_steps in in.json is not a known key here: it belongs in training"),
+    ("training.batch_size", 1, "belongs in training.training_data or training.validation_data"),
+    ("training.numb_btch", 1, "is not a known key here: it belongs in training.validation_data"),
+    ("training.batchsize", 1, "(did you mean 'batch_size' in training.training_data?)"),
+    ("loss.start_lr", 1, "is not a known key here: it belongs in learning_rate"),
+    ("training.type", 1, "it belongs in model or model.descriptor or model.fitting_net or another"),
     ("a\nb", 1, r'"a\nb" in in.json is not a known key'),
     (f"{LR}.decay_type", "linear", 'belongs to the type "wsd" of learning_rate'),
     # unknown types

@@ -6,12 +6,13 @@ import math
 import time
 
 from ...console.words import counted
+from ...errors import DataError
+from ...signals import Interrupt
 from ..profile.recorder import STEP
 from ..report.progress import Display, duration
 from ..start.prepare import LoopObjects
 from ..start.run import Run
 from .after_step import after_step
-from .interrupt import Interrupt
 from .nonfinite import raise_nonfinite
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
@@ -31,13 +32,10 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     with Interrupt(display.quiet) as interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
             with span(STEP):
-                before = time.monotonic()
-                task, metrics, lr = _advance(loop, number)
-                with span("display"):
-                    display.step(number, time.monotonic() - before)
-                    if number == after + 1:
-                        display.say(f"first step after {time.monotonic() - began:.1f} s")
-                stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+                try:
+                    stop = _step(loop, number, began if number == after + 1 else None)
+                except DataError as exc:
+                    raise _with_checkpoint(run, exc) from exc
             if interrupt.exit_code is not None:
                 return _stop(run, display, interrupt.exit_code)
             if stop:
@@ -51,6 +49,23 @@ def run_steps(loop: LoopObjects, began: float) -> int:
         found = [f"{what} for {counted(n, 'shape')}" for what, n in display.compiled.items()]
         display.say(f"compiled {' and '.join(found)} of batches")
     return 0
+
+
+def _step(loop: LoopObjects, number: int, began: float | None) -> bool:
+    """Do one step and what is due after it; return True to stop early.
+
+    Parameters
+    ----------
+    began
+        Start time of the command if this is its first step.
+    """
+    before = time.monotonic()
+    task, metrics, lr = _advance(loop, number)
+    with loop.recorder.span("display"):
+        loop.display.step(number, time.monotonic() - before)
+        if began is not None:
+            loop.display.say(f"first step after {time.monotonic() - began:.1f} s")
+    return after_step(loop, number, loop.steps[task].task, metrics, lr)
 
 
 def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:
@@ -86,6 +101,16 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
             for task in run.setup.tasks:
                 run.planners[task.name].refine(run.numpy_params(task))
     return k, metrics, run.setup.rate.at(number - 1)
+
+
+def _with_checkpoint(run: Run, error: DataError) -> DataError:
+    """Return an error of data that are read late, after saving the steps before it."""
+    if not run.state.step:
+        return error
+    return DataError(
+        f"{error}; the state after step {run.state.step} is in {run.save()}: correct the data and "
+        "continue with --restart"
+    )
 
 
 def _stop(run: Run, display: Display, code: int) -> int:

@@ -12,13 +12,17 @@ from ... import files
 from ...backend import Backend
 from ...config import Config
 from ...errors import TrainingError
-from ..profile.output import check_file, write_profile
+from ..profile.output import write_profile
 from ..profile.recorder import OFF, Recorder
+from ..report.lcurve import require_tensorboard
 from ..report.progress import Display
 from ..setup.features import require_all
+from ..setup.inputs import input_files
+from ..setup.output_trial import try_outputs
 from ..setup.outputs import check_outputs
 from ..setup.setup import set_up
 from ..start.begin import Start, begin
+from ..start.earlier import keep_earlier
 from ..start.introduction import introduction
 from ..start.prepare import prepare
 from ..start.run import Run
@@ -38,6 +42,7 @@ def train(
     quiet: bool = False,
     began: float | None = None,
     profile: bool = False,
+    source: Path | None = None,
 ) -> int:
     """Train a model and write it; return the exit code.
 
@@ -56,6 +61,8 @@ def train(
     profile
         True to measure the time of all parts of a run, print it, and write the timeline
         ``profile.json``; the parts of a step are compiled and measured after the run.
+    source
+        The file of the settings, which no output may replace.
 
     Raises
     ------
@@ -65,15 +72,20 @@ def train(
     require_all(config, backend)
     began = time.monotonic() if began is None else began
     console = console or Console()
-    check_outputs(config, output)
+    start = start or Start()
+    read = input_files(config, base, input_file=source, **start.files())
+    check_outputs(config, output, read, profile=profile)
+    if config.training.tensorboard:
+        require_tensorboard()
     recorder = Recorder() if profile else OFF
-    if profile:
-        check_file(config, output)
     with recorder.span("open the data"):
         setup = set_up(config, backend, base)
     _make_folders(output, config)
+    try_outputs(setup, output, plot=not quiet, profile=profile)
     with recorder.span("statistics and parameters"):
-        run, notes = begin(setup, start or Start(), output)
+        run, notes = begin(setup, start, output)
+    new = start.restart is None
+    notes += keep_earlier(setup, output) if new else []
     last = LastStep() if profile else None
     shown = config.training
     with Display(
@@ -88,10 +100,15 @@ def train(
         code = 0
         if _is_left(run, display):
             with contextlib.ExitStack() as stack:
-                code = run_steps(prepare(run, display, recorder, last, stack), began)
+                loop = prepare(run, display, recorder, last, stack)
+                with recorder.span("try to write a checkpoint"):
+                    warning = run.try_save()
+                if warning:
+                    display.say(warning)
+                code = run_steps(loop, began)
     if code == 0:
         with recorder.span("evaluate and write the model"):
-            finish(run, console, quiet)
+            finish(run, console, quiet=quiet, new=new)
     if last is not None:
         if code == 0 and not quiet:
             console.print("measuring the parts of a step …", highlight=False)
