@@ -22,9 +22,12 @@ from ...loss import LossConfig
 from ...neighbors.statistics import neighbor_statistics
 from ...optim.adam import Adam
 from ...optim.learning_rate import LearningRate, learning_rate
+from .budget import Budget, find_budget
 from .build import build_loss, build_model
 from .dos_grid import build_grid
+from .frame_cache import FrameCache
 from .labels import check_labels
+from .pool import Pool
 from .source import Source
 from .task import Dataset, Task, TaskData
 
@@ -52,6 +55,7 @@ class Setup:
     adam: Adam
     rate: LearningRate
     numb_steps: int
+    budget: Budget
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,6 +96,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         If settings and data do not fit together.
     """
     training, section = config.training, config.training.training_data
+    budget = find_budget(training.memory)
     systems = open_systems(section.systems, config.model.type_map, base=base)
     type_map = config.model.type_map or systems[0].type_map
     if config.model.ntypes is None:
@@ -106,7 +111,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
     rate = learning_rate(config.learning_rate.model_dump(), steps)
     loss = build_loss(config, rate.start_lr)
-    dataset = functools.partial(_dataset, model, loss, backend)
+    dataset = functools.partial(_dataset, model, loss, backend, Pool(budget.caches))
     second, given = None, training.validation_data
     if given is not None:
         held_out = open_systems(given.systems, type_map, base=base)
@@ -114,13 +119,14 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
     first = dataset("training", systems, sizes, section)
     task = Task("", model, loss, TaskData(first, second))
-    return Setup(config, backend, (task,), build_optimizer(config), rate, steps)
+    return Setup(config, backend, (task,), build_optimizer(config), rate, steps, budget)
 
 
 def _dataset(
     model: mdl.Model,
     loss: LossConfig,
     backend: Backend,
+    pool: Pool,
     kind: str,
     systems: Sequence[System],
     sizes: Sequence[int],
@@ -131,6 +137,8 @@ def _dataset(
 
     Parameters
     ----------
+    pool
+        Memory of the caches.
     kind
         ``"training"`` or ``"validation"``.
     most
@@ -140,7 +148,7 @@ def _dataset(
     needs = model.descriptor.requires()
     # Each source has a separate batcher, because of threads: runs stay reproducible.
     batcher = Batcher(needs, model.pair_exclude_types, backend.static_shapes)
-    source = Source(systems, batcher, model, loss)
+    source = Source(systems, batcher, model, loss, FrameCache(pool))
     source.check_atoms()
     source.plan(sizes, most)
     rule, given = section.auto_prob, section.sys_probs
