@@ -75,4 +75,6 @@ def test_the_line_about_the_memory_of_a_run() -> None:
         "memory: 8.0 GB available (free memory); at most 256 MB of it for neighbours and batches "
         "kept between steps"
     )
-    assert "; none of it for" in str(Budget(0, 0, "training.memory"))
+    assert str(Budget(0, 0, "training.memory")) == (
+        "memory: no neighbours or batches are kept between steps (training.memory)"
+    )

@@ -36,10 +36,11 @@ class Budget:
 
     def __str__(self) -> str:
         """Return a line about it."""
-        keep = f"at most {in_words(self.caches)} of it" if self.caches else "none of it"
+        if not self.caches:
+            return f"memory: no neighbours or batches are kept between steps ({self.reason})"
         return (
-            f"memory: {in_words(self.available)} available ({self.reason}); {keep} for neighbours "
-            "and batches kept between steps"
+            f"memory: {in_words(self.available)} available ({self.reason}); at most "
+            f"{in_words(self.caches)} of it for neighbours and batches kept between steps"
         )
 
 
