@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from .host.sizes import as_bytes
 from .rules import Rule, first_broken
 
 #: Integers must fit in 64 bits.
@@ -197,6 +198,20 @@ Activation: TypeAlias = Annotated[
 ]
 Precision: TypeAlias = Annotated[
     str, AfterValidator(_precision), Words("one of " + ", ".join(PRECISIONS))
+]
+
+
+def _size(size: float | str | None) -> float | str | None:
+    if size is not None:
+        as_bytes(size)
+    return size
+
+
+#: As it is given: :func:`multifit.host.sizes.as_bytes` counts its bytes.
+MaybeSize: TypeAlias = Annotated[
+    Annotated[float, Ge(0)] | str | None,
+    AfterValidator(_size),
+    Words('a number of MB ≥ 0, a size such as "2 GB", or null'),
 ]
 
 # ---- lists --------------------------------------------------------------------------------------

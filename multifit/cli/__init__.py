@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..console.streams import losable_output
 from ..errors import MultifitError
+from ..host import threads
 
 #: verb → (module, summary)
 COMMANDS = {
@@ -101,6 +102,8 @@ def run(argv: Sequence[str]) -> int:
     args = parser.parse_args(known.rest)
     if known.verbose or args.verbose or _is_verbose():
         _be_verbose()
+    share = getattr(module, "processes", None)  # on this machine
+    threads.choose(getattr(args, "threads", None), 1 if share is None else share())
     return int(module.run(args))
 
 

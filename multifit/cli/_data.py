@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
+from ._threads import add_threads_argument
 
 if TYPE_CHECKING:
     from ..data import Reading, System
@@ -82,7 +83,8 @@ def other_names(systems: Sequence[System], labels: Sequence[str]) -> str:
 
 
 def add_backend_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--backend`` for commands that predict, for which NumPy is enough."""
+    """Declare ``--backend`` and ``--threads`` for commands that predict: NumPy is enough."""
+    add_threads_argument(parser)
     parser.add_argument(
         "--backend",
         default=os.environ.get("MULTIFIT_BACKEND") or "numpy",
@@ -92,7 +94,8 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_engine_backend(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--backend`` for simulations, whose default is the fastest."""
+    """Declare ``--backend``, by default the fastest, and ``--threads`` for simulations."""
+    add_threads_argument(parser)
     parser.add_argument(
         "--backend",
         metavar="NAME",

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._threads import add_threads_argument
+
 if TYPE_CHECKING:
     from ..backend import Backend
 
@@ -24,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="jax, torch, tensorflow, paddle, … (default: the backend of the input, else "
         "$MULTIFIT_BACKEND, else the first of these that is installed)",
     )
+    add_threads_argument(parser)
     parser.add_argument(
         "--output",
         "-o",

@@ -204,6 +204,14 @@ class TrainingSection(t.Section):
         "early. Not a key of DeePMD-kit.",
     )
 
+    memory: t.MaybeSize = Field(
+        default=None,
+        description="Memory for the neighbours and batches that a run keeps between steps, and "
+        "limit for a batch with Hessians: a number of MB or a size such as `2 GB`; 0 keeps "
+        "nothing. The default keeps 256 MB, or less if less than eight times as much is free. "
+        "Not a key of DeePMD-kit.",
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.numb_steps is None and self.numb_epoch is None:

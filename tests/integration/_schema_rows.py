@@ -226,6 +226,7 @@ TRAINING = {
     "ema_decay": Key(0.5, "average", EMA),
     "change_bias_after_training": Key(True, "params"),
     "early_stopping": Key(1, beside=VALID | OFTEN | {"learning_rate.start_lr": 0.5}),
+    "memory": Key("3 MB", "said"),
 }
 
 VALIDATING = {

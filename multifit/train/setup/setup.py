@@ -22,9 +22,12 @@ from ...loss import LossConfig
 from ...neighbors.statistics import neighbor_statistics
 from ...optim.adam import Adam
 from ...optim.learning_rate import LearningRate, learning_rate
+from .budget import Budget, find_budget
 from .build import build_loss, build_model, with_frame_weights
 from .dos_grid import build_grid
+from .frame_cache import FrameCache
 from .labels import check_labels
+from .pool import Pool
 from .source import Source
 from .task import Dataset, Task, TaskData
 
@@ -52,6 +55,7 @@ class Setup:
     adam: Adam
     rate: LearningRate
     numb_steps: int
+    budget: Budget
     aliases: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,6 +96,7 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         If settings and data do not fit together.
     """
     training, section = config.training, config.training.training_data
+    budget = find_budget(training.memory)
     systems = _open(section, config.model.type_map, base)
     type_map = config.model.type_map or systems[0].type_map
     if config.model.ntypes is None:
@@ -108,13 +113,13 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
     second, given = None, training.validation_data
     held_out = [] if given is None else _open(given, type_map, base)
     loss = with_frame_weights(build_loss(config, rate.start_lr), [*systems, *held_out])
-    dataset = functools.partial(_dataset, model, loss, backend)
+    dataset = functools.partial(_dataset, model, loss, backend, Pool(budget.caches))
     if given is not None:
         of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
         second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
     first = dataset("training", systems, sizes, section)
     task = Task("", model, loss, TaskData(first, second))
-    return Setup(config, backend, (task,), build_optimizer(config), rate, steps)
+    return Setup(config, backend, (task,), build_optimizer(config), rate, steps, budget)
 
 
 def _open(
@@ -131,6 +136,7 @@ def _dataset(
     model: mdl.Model,
     loss: LossConfig,
     backend: Backend,
+    pool: Pool,
     kind: str,
     systems: Sequence[System],
     sizes: Sequence[int],
@@ -141,6 +147,8 @@ def _dataset(
 
     Parameters
     ----------
+    pool
+        Memory of the caches.
     kind
         ``"training"`` or ``"validation"``.
     most
@@ -150,7 +158,7 @@ def _dataset(
     needs = model.descriptor.requires()
     # Each source has a separate batcher, because of threads: runs stay reproducible.
     batcher = Batcher(needs, model.pair_exclude_types, backend.static_shapes)
-    source = Source(systems, batcher, model, loss)
+    source = Source(systems, batcher, model, loss, FrameCache(pool))
     source.check_atoms()
     source.plan(sizes, most)
     rule, given = section.auto_prob, section.sys_probs

@@ -15,6 +15,7 @@ OUTPUT = frozenset(
     for key in (
         *("disp_file", "disp_freq", "disp_training", "time_training", "save_freq", "save_ckpt"),
         *("max_ckpt_keep", "stat_file", "tensorboard", "tensorboard_log_dir", "tensorboard_freq"),
+        "memory",
     )
 ) | {
     "validating.save_best_dir",

@@ -26,6 +26,7 @@ def introduction(setup: Setup, notes: Sequence[str]) -> Iterator[str]:
     """
     for task in setup.tasks:
         yield from map(task.titled, _about(setup, task))
+    yield str(setup.budget)
     yield from config_notes(setup.config)
     yield from notes
 
