@@ -45,6 +45,8 @@ class System:
         Size of the free axis of labels such as ``fparam``.
     energies
         Energies (m,) in eV of its labels ``dos`` and ``atom_dos``, if given.
+    named
+        True if the system names its elements; otherwise its numbers are those of the model.
     """
 
     name: str
@@ -58,6 +60,7 @@ class System:
     own_types: Array
     numbering: Array
     energies: Array | None = None
+    named: bool = True
 
     @property
     def set_lengths(self) -> tuple[int, ...]:
@@ -189,6 +192,7 @@ def make_system(contents: Contents, type_map: tuple[str, ...]) -> System:
         own_types=contents.types,
         numbering=numbering(contents, type_map),
         energies=contents.energies,
+        named=contents.elements is not None,
     )
 
 
