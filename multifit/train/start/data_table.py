@@ -37,7 +37,8 @@ def data_table(task: Task) -> Table | None:
         sets.append(("validation", data.validation))
     every = [system.name for _, given in sets for system in given.source.systems]
     folder, names = short_names(every)
-    table = plain_table(task.titled("data"), f"in {folder}" if folder else "")
+    heading = task.titled("data" if data.validation is not None else "training data")
+    table = plain_table(heading, f"in {folder}" if folder else "")
     table.add_column("system", overflow="fold", min_width=6)
     for column in ("frames", "atoms"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -50,7 +51,8 @@ def data_table(task: Task) -> Table | None:
     start = 0
     for kind, given in sets:
         number = len(given.source.systems)
-        for cells in _lines(kind, given, names[start : start + number], sel):
+        title = f"{kind}:" if len(every) > 1 else ""
+        for cells in _lines(title, given, names[start : start + number], sel):
             table.add_row(*cells)
         table.add_section()
         start += number
@@ -58,21 +60,19 @@ def data_table(task: Task) -> Table | None:
 
 
 def _lines(
-    kind: str, data: Dataset, names: Sequence[str], sel: Sequence[int]
+    title: str, data: Dataset, names: Sequence[str], sel: Sequence[int]
 ) -> Iterable[tuple[str, ...]]:
-    """Yield the cells of each line of some data."""
+    """Yield the cells of each line of some data, below a title if it is not empty."""
     from rich.markup import escape
 
     systems = data.source.systems
     shown = range(len(systems))
     chosen = set(shown) if len(systems) <= LINES else _chosen(data, sel)
-    title = f"{kind}:" if len(names) > 1 else ""
     if title:
         yield (title, *[""] * 8)
     for k in shown:
         if k in chosen:
-            name = names[k] if title else f"{names[k]} ({kind})"
-            yield (escape(name), *_cells(data, k, sel))
+            yield (escape(names[k]), *_cells(data, k, sel))
     if len(chosen) < len(systems):
         rest = len(systems) - len(chosen)
         yield (f"… {counted(rest, 'more system')}", *[""] * 8)
