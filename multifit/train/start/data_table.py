@@ -23,7 +23,10 @@ LINES, FIRST = 30, 10
 NAMED = 6
 
 #: Short names of labels.
-SHORT = {"energy": "E", "force": "F", "virial": "V", "hessian": "H", "atom_energy": "AE"}
+SHORT = {
+    **{"energy": "E", "force": "F", "virial": "V", "hessian": "H", "atom_energy": "AE"},
+    **{"dos": "DOS", "atom_dos": "ADOS", "efermi": "EF"},
+}
 
 
 def data_table(task: Task) -> Table | None:
