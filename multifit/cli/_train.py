@@ -63,6 +63,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="print the time spent in each part of the run and write the timeline profile.json; "
         "the parts of a step are compiled and timed after the run",
     )
+    parser.add_argument(
+        "--skip-neighbor-stat",
+        action="store_true",
+        help="look at the distances and neighbours in the first frames of each system only, "
+        "instead of all",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
 
 
@@ -123,4 +129,5 @@ def _train(args: argparse.Namespace) -> int:
         began=BEGAN,
         profile=args.profile,
         source=args.input,
+        skip_neighbor_stat=args.skip_neighbor_stat,
     )

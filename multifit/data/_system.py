@@ -47,6 +47,8 @@ class System:
         Energies (m,) in eV of its labels ``dos`` and ``atom_dos``, if given.
     unread
         Names of numbers in a file of atoms that are not read → the label that they may be, or "".
+    named
+        True if the system names its elements; otherwise its numbers are those of the model.
     """
 
     name: str
@@ -61,6 +63,7 @@ class System:
     numbering: Array
     energies: Array | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
+    named: bool = True
 
     @property
     def set_lengths(self) -> tuple[int, ...]:
@@ -193,6 +196,7 @@ def make_system(contents: Contents, type_map: tuple[str, ...]) -> System:
         numbering=numbering(contents, type_map),
         energies=contents.energies,
         unread=contents.unread,
+        named=contents.elements is not None,
     )
 
 

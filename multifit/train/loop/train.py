@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -11,13 +13,15 @@ from rich.console import Console
 from ... import files
 from ...backend import Backend
 from ...config import Config
+from ...console.tables import progress
 from ...errors import TrainingError
 from ..profile.output import write_profile
 from ..profile.recorder import OFF, Recorder
 from ..report.lcurve import require_tensorboard
-from ..report.progress import Display
+from ..report.progress import Display, say
 from ..setup.features import require_all
 from ..setup.inputs import input_files
+from ..setup.look import FEW, Look
 from ..setup.output_trial import try_outputs
 from ..setup.outputs import check_outputs
 from ..setup.setup import set_up
@@ -43,6 +47,7 @@ def train(
     began: float | None = None,
     profile: bool = False,
     source: Path | None = None,
+    skip_neighbor_stat: bool = False,
 ) -> int:
     """Train a model and write it; return the exit code.
 
@@ -79,7 +84,8 @@ def train(
         require_tensorboard()
     recorder = Recorder() if profile else OFF
     with recorder.span("open the data"):
-        setup = set_up(config, backend, base)
+        look = _look(console, quiet, skip_neighbor_stat)
+        setup = set_up(config, backend, base, look)
     _make_folders(output, config)
     try_outputs(setup, output, plot=not quiet, profile=profile)
     with recorder.span("statistics and parameters"):
@@ -95,8 +101,12 @@ def train(
         quiet=quiet or not shown.disp_training,
         timings=shown.time_training,
     ) as display:
-        for line in introduction(setup, notes):
-            display.say(line)
+        # disp_training is about progress; this is not.
+        for part in () if quiet else introduction(setup, [*look.notes(), *notes]):
+            if isinstance(part, str):
+                say(console, part)
+            else:
+                console.print(part)
         code = 0
         if _is_left(run, display):
             with contextlib.ExitStack() as stack:
@@ -115,6 +125,21 @@ def train(
         parts = break_down(last, run.trainable, run.moments) if code == 0 else None
         write_profile(recorder, parts, output, None if quiet else console)
     return code
+
+
+def _look(console: Console, quiet: bool, skip: bool) -> Look:
+    """Return how all frames are looked at before the run, with a bar on a terminal."""
+    limit = FEW if skip else None
+    if quiet:
+        return Look(limit=limit)
+
+    @contextlib.contextmanager
+    def bar(total: int) -> Iterator[Callable[[int], None]]:
+        shown, task = progress("looking at the data", total)
+        with shown:
+            yield lambda done: shown.advance(task, done)
+
+    return Look(functools.partial(say, console), bar, limit)
 
 
 def _is_left(run: Run, display: Display) -> bool:

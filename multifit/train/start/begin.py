@@ -58,8 +58,7 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     moments = initial_moments(setup, state.moments, trainable)
     planners, series = {}, by_task(setup.tasks, state.series)
     for task in setup.tasks:
-        planner, note = survey(setup, task)
-        notes += [task.titled(note)] if note else []
+        planner = survey(setup, task)
         if series[task.name]:
             _restore(planner, series[task.name], start)
         planner.refine(task.parameters(state.params, setup.aliases))
