@@ -73,7 +73,7 @@ def test_the_table_has_each_system(tmp_path: Path) -> None:
     (other,) = [line for line in lines if line[:2] == ["b", "2"]]
     assert other[5:8] == ["E", "F", "2"]
     assert ["all", "6", natoms] in [line[:3] for line in lines]
-    assert ["a", "4"] == lines[lines.index(["validation:"]) + 1][:2]
+    assert lines[lines.index(["validation:"]) + 1][:2] == ["a", "4"]
 
 
 def test_one_dense_frame_of_all_is_found(tmp_path: Path) -> None:
