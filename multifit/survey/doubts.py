@@ -50,7 +50,7 @@ ROUNDS = 30
 
 
 def doubts(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iterator[str]:
-    """Yield a warning for each kind of doubtful value, naming its frame and a likely reason.
+    """Yield a sentence for each kind of doubtful value, naming its frame and a likely reason.
 
     Parameters
     ----------
@@ -94,12 +94,13 @@ def _distances(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iter
         if k not in short:
             k = short[0]
         yield _too_short(systems, found, short, k)
+    # No more than a question: crystals of model potentials have such distances, too.
     elif np.isfinite(ratio) and bonds[a, b] and not {names[a], names[b]} & UNBONDED:
         low, high = BOND
         if low < ratio * BOHR < high and ratio > 1.5:
             r = found[k].nearest[a, b]
             yield (
-                f"warning: no two atoms are nearer than {r:.2f} Å ({names[a]}–{names[b]} in "
+                f"no two atoms are nearer than {r:.2f} Å ({names[a]}–{names[b]} in "
                 f"{where(systems[k], int(found[k].nearest_frame[a, b]))}), about 1.9 times a bond: "
                 "are coordinates and cells in Bohr instead of Å?"
             )
