@@ -16,4 +16,5 @@ from __future__ import annotations
 from multifit.files._atomic import remove_stale as remove_stale
 from multifit.files._formats import read as read
 from multifit.files._formats import write as write
+from multifit.files._lock import Lock as Lock
 from multifit.files._version import check_version as check_version

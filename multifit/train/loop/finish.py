@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from ... import files
 from ...tree import Tree
 from ..report.summary import summarize
 from ..setup.outputs import BEST_MODEL, EMA_MODEL, MODEL
 from ..setup.potential import fitted_bias
 from ..setup.setup import Setup
 from ..setup.task import Task
-from ..start.run import Run
+from ..start.saver import Saver
 
 
-def finish(run: Run, console: Console, quiet: bool) -> None:
+def finish(saver: Saver, console: Console, quiet: bool) -> None:
     """Write the model files, print the tables of errors, draw the plots."""
+    run, contents = saver.run, {}
     written, models = [], {}
     for task in run.setup.tasks:
         params = models[task.name] = _with_bias(run.setup, task, run.numpy_params(task))
         path = task.file(run.output / MODEL)
-        files.write(path, run.content(task, params))
+        contents[path] = run.content(task, params)
         written.append(path)
         best = task.file(run.output / BEST_MODEL)
         if run.state.best is not None and best.exists():
@@ -28,8 +28,9 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
         if "ema" in run.moments:
             average = _with_bias(run.setup, task, run.averaged_params(task))
             path = task.file(run.output / EMA_MODEL)
-            files.write(path, run.content(task, average))
+            contents[path] = run.content(task, average)
             written.append(path)
+    saver.finish(contents)
     if quiet:
         return
     for task in run.setup.tasks:

@@ -13,6 +13,7 @@ from ..setup.checkpoint_files import existing
 from ..setup.source import HostBatch
 from ..setup.task import Task
 from ..start.run import Run
+from ..start.saver import Saver
 from ..validation.validate import MetricEvaluator
 
 
@@ -33,11 +34,12 @@ def _finite(run: Run) -> bool:
     return all(np.isfinite(x).all() for x in run.to_numpy(run.trainable).values())
 
 
-def raise_nonfinite(run: Run, task: Task, work: HostBatch, number: int) -> NoReturn:
+def raise_nonfinite(saver: Saver, task: Task, work: HostBatch, number: int) -> NoReturn:
     """Raise TrainingError, naming the frames whose own loss is not finite.
 
     The state before the step is kept in a checkpoint.
     """
+    run = saver.run
     require_finite(run)
     setup, source = run.setup, task.data.training.source
     one = MetricEvaluator(setup.backend, task.model, task.loss, run.planners[task.name])
@@ -49,7 +51,7 @@ def raise_nonfinite(run: Run, task: Task, work: HostBatch, number: int) -> NoRet
             bad.append(where(source.systems[work.system], int(frame)))
     kept = ""
     if run.state.step:
-        kept = f"; the state before it is in {run.save()}"
+        kept = f"; the state before it is in {saver.save_or_rescue()}"
     blame = f"in {bad[0]}" if bad else "in no single frame, but in the whole batch"
     more = f" and {len(bad) - 1} more frames" if len(bad) > 1 else ""
     raise TrainingError(

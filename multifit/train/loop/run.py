@@ -6,13 +6,14 @@ import math
 import time
 
 from ...console.words import counted
+from ...errors import DataError
 from ..profile.recorder import STEP
 from ..report.progress import Display, duration
 from ..start.prepare import LoopObjects
-from ..start.run import Run
+from ..start.saver import Saver
 from .after_step import after_step
 from .interrupt import Interrupt
-from .nonfinite import raise_nonfinite
+from .nonfinite import raise_nonfinite, require_finite
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
 SERIES_CHECK = 10
@@ -25,21 +26,29 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     ----------
     began
         Start time of the command, by :func:`time.monotonic`.
+
+    Raises
+    ------
+    DataError
+        If data cannot be read any more; the steps before are then saved.
     """
     run, display, span = loop.run, loop.display, loop.recorder.span
     after = run.state.step
     with Interrupt(display.quiet) as interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
-            with span(STEP):
-                before = time.monotonic()
-                task, metrics, lr = _advance(loop, number)
-                with span("display"):
-                    display.step(number, time.monotonic() - before)
-                    if number == after + 1:
-                        display.say(f"first step after {time.monotonic() - began:.1f} s")
-                stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+            try:
+                with span(STEP):
+                    before = time.monotonic()
+                    task, metrics, lr = _advance(loop, number)
+                    with span("display"):
+                        display.step(number, time.monotonic() - before)
+                        if number == after + 1:
+                            display.say(f"first step after {time.monotonic() - began:.1f} s")
+                    stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+            except DataError as exc:
+                raise _with_checkpoint(exc, loop.saver, after) from exc
             if interrupt.exit_code is not None:
-                return _stop(run, display, interrupt.exit_code)
+                return _stop(loop.saver, display, interrupt.exit_code)
             if stop:
                 display.say(
                     f"stopping early at step {number}: no better validation error in "
@@ -79,7 +88,7 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     run.update(trainable, moments)
     if not math.isfinite(metrics["rmse"]):
         loop.inputs.close()  # its thread uses the same tables as the following code
-        raise_nonfinite(run, step.task, prepared.work, number)
+        raise_nonfinite(loop.saver, step.task, prepared.work, number)
     run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
         with span("check the series"):
@@ -88,7 +97,17 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     return k, metrics, run.setup.rate.at(number - 1)
 
 
-def _stop(run: Run, display: Display, code: int) -> int:
+def _stop(saver: Saver, display: Display, code: int) -> int:
     """Write a checkpoint after a signal, and print how to resume."""
-    display.say(f"interrupted at step {run.state.step}; continue with --restart {run.save()}")
+    path = saver.save_or_rescue()
+    display.say(f"interrupted at step {saver.run.state.step}; continue with --restart {path}")
     return code
+
+
+def _with_checkpoint(exc: DataError, saver: Saver, after: int) -> DataError:
+    """Return an error in the data that names the checkpoint of the steps before it."""
+    step = saver.run.state.step
+    if step == after:  # as good as the file that the run started from
+        return exc
+    require_finite(saver.run)
+    return DataError(f"{exc} (step {step} is saved: --restart {saver.save_or_rescue()})")

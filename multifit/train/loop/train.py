@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -16,12 +18,13 @@ from ..profile.output import check_file, write_profile
 from ..profile.recorder import OFF, Recorder
 from ..report.progress import Display
 from ..setup.features import require_all
-from ..setup.outputs import check_outputs
+from ..setup.outputs import LOCK, check_outputs
 from ..setup.setup import set_up
 from ..start.begin import Start, begin
 from ..start.introduction import introduction
 from ..start.prepare import prepare
 from ..start.run import Run
+from ..start.saver import Saver
 from ..step.measure import LastStep, break_down
 from .finish import finish
 from .run import run_steps
@@ -71,33 +74,43 @@ def train(
         check_file(config, output)
     with recorder.span("open the data"):
         setup = set_up(config, backend, base)
-    _make_folders(output, config)
-    with recorder.span("statistics and parameters"):
-        run, notes = begin(setup, start or Start(), output)
-    last = LastStep() if profile else None
-    shown = config.training
-    with Display(
-        console,
-        setup.numb_steps,
-        run.state.step,
-        quiet=quiet or not shown.disp_training,
-        timings=shown.time_training,
-    ) as display:
-        for line in introduction(setup, notes):
-            display.say(line)
-        code = 0
-        if _is_left(run, display):
-            with contextlib.ExitStack() as stack:
-                code = run_steps(prepare(run, display, recorder, last, stack), began)
-    if code == 0:
-        with recorder.span("evaluate and write the model"):
-            finish(run, console, quiet)
-    if last is not None:
-        if code == 0 and not quiet:
-            console.print("measuring the parts of a step …", highlight=False)
-        parts = break_down(last, run.trainable, run.moments) if code == 0 else None
-        write_profile(recorder, parts, output, None if quiet else console)
+    tell = (lambda _: None) if quiet else _printer(console)
+    with contextlib.ExitStack() as held:
+        lock = _take_folders(config, output, held, tell)
+        with recorder.span("statistics and parameters"):
+            run, notes = begin(setup, start or Start(), output)
+        silent = quiet or not config.training.disp_training
+        display = _display(console, run, silent)
+        saver = Saver(run, display.warn, lock)
+        held.callback(saver.close)
+        last = LastStep() if profile else None
+        with display:
+            for line in introduction(setup, notes):
+                display.say(line)
+            code = 0
+            if _is_left(run, display):
+                with contextlib.ExitStack() as stack:
+                    code = run_steps(prepare(saver, display, recorder, last, stack), began)
+        if code == 0:
+            with recorder.span("evaluate and write the model"):
+                finish(saver, console, quiet)
+        if last is not None:
+            if code == 0 and not quiet:
+                console.print("measuring the parts of a step …", highlight=False)
+            parts = break_down(last, run.trainable, run.moments) if code == 0 else None
+            write_profile(recorder, parts, output, None if quiet else console)
     return code
+
+
+def _display(console: Console, run: Run, quiet: bool) -> Display:
+    """Return the display of a run's progress."""
+    timings = run.setup.config.training.time_training
+    return Display(console, run.setup.numb_steps, run.state.step, quiet=quiet, timings=timings)
+
+
+def _printer(console: Console) -> Callable[[str], object]:
+    """Return a function that prints a sentence."""
+    return functools.partial(console.print, highlight=False, soft_wrap=True, markup=False)
 
 
 def _is_left(run: Run, display: Display) -> bool:
@@ -109,13 +122,34 @@ def _is_left(run: Run, display: Display) -> bool:
     return False
 
 
-def _make_folders(output: Path, config: Config) -> None:
-    """Create the output folders, and remove leftovers of a killed run."""
-    for folder in (output, (output / config.training.save_ckpt).parent):
+def _take_folders(
+    config: Config, output: Path, held: contextlib.ExitStack, tell: Callable[[str], object]
+) -> files.Lock:
+    """Create the output folders, lock them, and remove leftovers of a killed run.
+
+    Returns
+    -------
+    lock
+        Of the output folder; released by the stack.
+    """
+    prefix = output / config.training.save_ckpt
+    advice = "choose another folder with --output"
+    lock = files.Lock(output / LOCK, advice, tell)
+    locks = {output.resolve(): lock}
+    elsewhere = prefix.parent.resolve()
+    if elsewhere not in locks:
+        advice = "change training.save_ckpt"
+        locks[elsewhere] = files.Lock(prefix.with_name(f".{prefix.name}.lock"), advice, tell)
+    named = (config.training.disp_file, config.validating.full_val_file)
+    tables = [Path(name).name for name in named]
+    for each in locks.values():
+        folder = each.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise TrainingError(
                 f"the output folder {folder} cannot be made ({exc.strerror}); choose another"
             ) from exc
-        files.remove_stale(folder)
+        held.enter_context(each)
+        files.remove_stale(folder, tables)
+    return lock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -175,3 +176,9 @@ class Display:
         """Print a sentence."""
         if not self.quiet:
             self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print a sentence about trouble with files, in a quiet run to stderr."""
+        if self.quiet:
+            print(f"multifit: {text}", file=sys.stderr)
+        self.say(text)

@@ -16,6 +16,9 @@ EMA_MODEL = "model_ema.dp"
 BEST_MODEL = "model_best.dp"
 PLOT = "training.png"
 
+#: The file by which other runs know that a folder is in use.
+LOCK = ".multifit.lock"
+
 #: Start of the names of the best models of ``validating``.
 BEST_CKPT = "best.ckpt"
 

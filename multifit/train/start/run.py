@@ -80,14 +80,20 @@ class Run:
 
         Checkpoints of later steps belong to an abandoned run and are renamed.
         """
+        training = self.setup.config.training
+        path = self.write_checkpoint((self.output / training.save_ckpt).parent)
+        set_aside(self.output, training.save_ckpt, self.state.step)
+        return path
+
+    def write_checkpoint(self, folder: Path) -> Path:
+        """Write the checkpoint of this step into a folder, and return its path."""
         (task,) = self.setup.tasks  # a file holds one model
-        prefix, state = self.setup.config.training.save_ckpt, self.state
+        prefix, state = Path(self.setup.config.training.save_ckpt).name, self.state
         state.moments = {key: self.to_numpy(flat) for key, flat in self.moments.items()}
         state.series = nested({key: each.state() for key, each in self.planners.items()})
-        path = self.output / file_name(prefix, state.step)
+        path = folder / file_name(prefix, state.step)
         ckpt.write(path, self.content(task, self.numpy_params(task)), state)
         log.info("wrote %s", path)
-        set_aside(self.output, prefix, state.step)
         return path
 
 
