@@ -17,7 +17,7 @@ from ._processes import is_running
 
 _ONE_WRITER = threading.Lock()  # two threads have one process id, hence one temporary name
 _LEFTOVER = re.compile(r"(.+)\.tmp\.(\d{1,10})", re.S)
-_OURS = re.compile(r".+\.(?:dp|h5|hdf5|json|yaml|yml|lock|lock\.[0-9a-f]{16})", re.I | re.S)
+_OURS = re.compile(r".+\.(?:dp|h5|hdf5|json|yaml|yml)", re.I | re.S)
 # Some network file systems cannot flush a folder; the file itself is on disk anyway.
 _NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
@@ -119,7 +119,7 @@ def _flush_folder(target: Path) -> None:
 def remove_stale(folder: str | os.PathLike[str], names: Iterable[str] = ()) -> list[Path]:
     """Delete the temporary files of dead processes in the folder, and return them.
 
-    Only names created by :func:`multifit.files.write` and by locks are touched. The process is
+    Only names created by :func:`multifit.files.write` are touched. The process is
     looked up on this machine: call it in a folder into which no other machine is writing.
 
     Parameters

@@ -30,6 +30,9 @@ from ._processes import is_running, started
 #: on a network may show a change only after a while.
 HEARTBEAT, PATIENCE = 10.0, 60.0
 
+#: Seconds in which a process that is being killed should have ended.
+GRACE = 1.0
+
 #: Errors of file systems without hard links.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -118,13 +121,13 @@ class Lock:
 
     def _taken(self) -> int:
         """Return the open lock file, which is ours now."""
-        temporary = self.path.with_name(f"{self.path.name}.tmp.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
+        # Processes of other hosts may have the same id.
+        temporary = self.path.with_name(f"{self.path.name}.{secrets.token_hex(8)}.tmp")
         file = self._created(temporary)
         try:
             while not self._named(temporary, file):
                 owner = _owner(self.path)
-                if not self._abandoned(owner, os.fstat(file).st_mtime):
+                if not self._soon_abandoned(owner, os.fstat(file).st_mtime):
                     raise BusyError(
                         f"{self.path.parent} is in use by {_described(owner)}; wait until it has "
                         f"ended, or {self._advice} (if this process is certainly gone, delete "
@@ -159,15 +162,23 @@ class Lock:
             os.link(temporary, self.path)
         except FileExistsError:
             # The first answer of a network file system may have been lost.
-            return os.path.exists(self.path) and os.path.samestat(
-                os.stat(self.path), os.fstat(file)
-            )
+            return _is_named(self.path, file)
         except OSError as exc:
             if exc.errno not in _NO_LINKS:
                 raise
             if self.path.exists():
                 return False
             os.rename(temporary, self.path)
+        return True
+
+    def _soon_abandoned(self, owner: Mapping[str, Any], now: float) -> bool:
+        """Return :meth:`_abandoned`, perhaps after a moment."""
+        # A process that is killed takes a while to end.
+        until = time.monotonic() + GRACE
+        while not self._abandoned(owner, now):
+            if time.monotonic() >= until or _owner(self.path).get("token") != owner.get("token"):
+                return False
+            time.sleep(GRACE / 20)
         return True
 
     def _abandoned(self, owner: Mapping[str, Any], now: float) -> bool:
@@ -198,20 +209,24 @@ class Lock:
         return True
 
     def _removed(self, owner: Mapping[str, Any]) -> bool:
-        """Remove an abandoned lock; False if it was meanwhile taken over by another run."""
-        aside = self.path.with_name(f"{self.path.name}.{self._token}.tmp.{os.getpid()}")
+        """Remove an abandoned lock; False if another run is faster."""
         try:
-            os.rename(self.path, aside)
+            file = _opened(self.path)
         except FileNotFoundError:
             return False
-        found = _owner(aside)
-        if found.get("token") != owner.get("token"):
-            with contextlib.suppress(OSError):  # a third run was faster still
-                os.link(aside, self.path)
-            aside.unlink(missing_ok=True)
-            return False
-        aside.unlink(missing_ok=True)
-        return True
+        try:
+            # Two runs that both find it abandoned must not remove the lock of each other.
+            mine = _flock(file) and _is_named(self.path, file)
+            if mine and _owner(self.path).get("token") == owner.get("token"):
+                if os.name == "nt":  # where an open file cannot be removed
+                    os.close(file)
+                    file = -1
+                self.path.unlink(missing_ok=True)
+                return True
+        finally:
+            if file >= 0:
+                os.close(file)
+        return False
 
 
 def _machine() -> dict[str, str]:
@@ -260,14 +275,36 @@ def _changed(path: Path) -> float | None:
         return None
 
 
-def _flock(file: int) -> None:
-    """Mark an open file as in use, where the operating and the file system can do so."""
+def _opened(path: Path) -> int:
+    """Return an open lock file; that of another user can only be read."""
+    try:
+        return os.open(path, os.O_RDWR)
+    except PermissionError:
+        return os.open(path, os.O_RDONLY)
+
+
+def _is_named(path: Path, file: int) -> bool:
+    """Return True if a path is the name of an open file."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _flock(file: int) -> bool:
+    """Mark an open file as in use; return False if another process has marked it.
+
+    True also where the operating or the file system has no such marks.
+    """
     try:
         import fcntl
-    except ImportError:  # Windows
-        return
-    with contextlib.suppress(OSError):
+
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
 
 
 def _is_flocked(path: Path) -> bool:
@@ -276,12 +313,10 @@ def _is_flocked(path: Path) -> bool:
     This also finds a process that is suspended, and therefore gives no signs of life.
     """
     try:
-        import fcntl
-
-        with path.open("r+b") as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):
+        file = _opened(path)
+    except OSError:
         return False
-    return False
+    try:
+        return not _flock(file)
+    finally:
+        os.close(file)
