@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ... import files
-from ...backend import Backend
+from ...backend import Backend, use
 from ...config import Config
 from ...errors import TrainingError
 from ..profile.output import check_file, write_profile
@@ -62,10 +62,11 @@ def train(
 
     Raises
     ------
-    ConfigError, DataError, TrainingError, FileFormatError
+    BackendError, BusyError, ConfigError, DataError, TrainingError, FileFormatError
         With one sentence for the user; no existing file is lost.
     """
     require_all(config, backend)
+    use(backend)
     began = time.monotonic() if began is None else began
     console = console or Console()
     check_outputs(config, output)
