@@ -12,6 +12,7 @@ from ..report.progress import Display, duration
 from ..start.prepare import LoopObjects
 from ..start.saver import Saver
 from .after_step import after_step
+from .health import Health, size_of_forces
 from .interrupt import Interrupt
 from .nonfinite import raise_nonfinite, require_finite
 
@@ -33,7 +34,9 @@ def run_steps(loop: LoopObjects, began: float) -> int:
         If data cannot be read any more; the steps before are then saved.
     """
     run, display, span = loop.run, loop.display, loop.recorder.span
-    after = run.state.step
+    after, rate = run.state.step, run.setup.rate
+    forces = size_of_forces(run) if run.untrained else {}
+    health = Health(after, run.setup.numb_steps, rate.warmup_steps, run.untrained, forces)
     with Interrupt(display.quiet) as interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
             try:
@@ -45,6 +48,8 @@ def run_steps(loop: LoopObjects, began: float) -> int:
                         if number == after + 1:
                             display.say(f"first step after {time.monotonic() - began:.1f} s")
                     stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+                    if warning := health.update(number, _errors(loop, task, metrics), lr):
+                        display.say(warning)
             except DataError as exc:
                 raise _with_checkpoint(exc, loop.saver, after) from exc
             if interrupt.exit_code is not None:
@@ -60,6 +65,12 @@ def run_steps(loop: LoopObjects, began: float) -> int:
         found = [f"{what} for {counted(n, 'shape')}" for what, n in display.compiled.items()]
         display.say(f"compiled {' and '.join(found)} of batches")
     return 0
+
+
+def _errors(loop: LoopObjects, task: int, metrics: dict[str, float]) -> dict[str, float]:
+    """Return the errors of a batch, without the loss, by their names in the run."""
+    each = loop.steps[task].task
+    return {each.metric(name): value for name, value in metrics.items() if name != "rmse"}
 
 
 def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:

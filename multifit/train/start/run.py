@@ -33,6 +33,8 @@ class Run:
         The optimizer's, of the trainable ones.
     planners
         The planner of each task's descriptor, by the task's name.
+    untrained
+        True if its first parameters were random.
     """
 
     setup: Setup
@@ -42,6 +44,7 @@ class Run:
     frozen: Flat
     moments: dict[str, Flat]
     planners: dict[str, Planner]
+    untrained: bool = False
 
     def params(self, task: Task) -> Tree:
         """Return the nested parameters of a task, on the backend."""
