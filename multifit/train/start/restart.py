@@ -63,7 +63,7 @@ def _first_good(paths: Sequence[Path]) -> tuple[Path, mdl.Model, ckpt.State, lis
             path,
             theirs,
             state,
-            [f"warning: {_fault(exc)}: going further back" for exc in errors],
+            [f"warning: {_fault(exc)}; the checkpoint before it is tried" for exc in errors],
         )
     raise errors[0]
 
