@@ -38,6 +38,10 @@ class TrainingError(MultifitError, RuntimeError):
     """Training cannot continue: the loss is not finite, or a checkpoint does not fit the run."""
 
 
+class BusyError(MultifitError, RuntimeError):
+    """Another run is writing into the same folder."""
+
+
 class EngineError(MultifitError, RuntimeError):
     """A simulation engine is not installed, or a simulation does not fit the model."""
 

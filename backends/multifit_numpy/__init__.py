@@ -29,6 +29,7 @@ class NumpyBackend:
     eager: bool = True
     adam: None = None
     on_cpu: bool = True
+    forks: bool = True  #: forked children compute as their parent does
 
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return the array itself."""

@@ -47,6 +47,7 @@ class PaddleBackend:
     can_train: bool = True
     static_shapes: bool = False
     eager: bool = True
+    forks: bool = True  #: forked children compute as their parent does
     device: str = field(default_factory=_default_device)
 
     def __post_init__(self) -> None:

@@ -19,6 +19,8 @@ from ._export import Exporter as Exporter
 from ._export import Exports as Exports
 from ._export import Find as Find
 from ._export import Function as Function
+from ._fork import Forks as Forks
+from ._fork import use as use
 from ._native import native as native
 from ._protocol import Arithmetic as Arithmetic
 from ._protocol import Array as Array

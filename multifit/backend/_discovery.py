@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import inspect
 import logging
 import time
 import warnings
@@ -68,7 +69,7 @@ def _load(key: str) -> Backend:
         )
     began = time.monotonic()
     try:
-        backend = point.load()()
+        backend: Backend = point.load()()
     except MultifitError:  # of the adapter itself, with its own message
         raise
     except Exception as exc:  # a broken framework can raise anything: AttributeError, OSError, …
@@ -76,10 +77,20 @@ def _load(key: str) -> Backend:
     old = too_old(key)
     if old is not None:
         raise old
-    if not isinstance(backend, Backend):
+    if not _conforms(backend):
         raise BackendError(f"{point.value} does not satisfy multifit.backend.Backend")
     log.info("backend %s imported in %.1f s", key, time.monotonic() - began)
     return backend
+
+
+def _conforms(adapter: object) -> bool:
+    """Return True if an adapter has all members of the protocol.
+
+    Unlike ``isinstance`` this reads no property: JAX would start its threads, which a fork loses.
+    """
+    missing = object()
+    names = (name for name in dir(Backend) if not name.startswith("_"))
+    return all(inspect.getattr_static(adapter, name, missing) is not missing for name in names)
 
 
 def get_backend(name: str | Backend = "numpy") -> Backend:

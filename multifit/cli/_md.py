@@ -103,7 +103,7 @@ def _simulate(args: argparse.Namespace) -> int:
     def watch(step: int, kelvin: float) -> None:
         bar.update(task, completed=step, description=f"{settings.ensemble} {kelvin:.0f} K")
 
-    with Interrupt() as interrupt, bar:
+    with files.lock(out.print), Interrupt() as interrupt, bar:
         outcome = md.simulate(
             atoms,
             settings,

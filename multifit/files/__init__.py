@@ -18,4 +18,5 @@ from multifit.files._atomic import try_file as try_file
 from multifit.files._formats import read as read
 from multifit.files._formats import try_write as try_write
 from multifit.files._formats import write as write
+from multifit.files._lock import Lock as Lock
 from multifit.files._version import check_version as check_version

@@ -8,12 +8,16 @@ import hashlib
 import os
 import re
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from multifit.errors import FileFormatError
 
+from ._processes import is_running
+
 _ONE_WRITER = threading.Lock()  # two threads have one process id, hence one temporary name
-_LEFTOVER = re.compile(r".+\.(?:dp|h5|hdf5|json|yaml|yml)\.tmp\.(\d{1,10})", re.I | re.S)
+_LEFTOVER = re.compile(r"(.+)\.tmp\.(\d{1,10})", re.S)
+_OURS = re.compile(r".+\.(?:dp|h5|hdf5|json|yaml|yml)", re.I | re.S)
 # Some network file systems cannot flush a folder; the file itself is on disk anyway.
 _NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
@@ -144,23 +148,26 @@ def _flush_folder(target: Path) -> None:
             ) from error
 
 
-def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
+def remove_stale(folder: str | os.PathLike[str], names: Iterable[str] = ()) -> list[Path]:
     """Delete the temporary files of dead processes in the folder, and return them.
 
-    Only names created by :func:`multifit.files.write` are touched. The process is looked up on
-    this machine: call it in a folder into which no other machine is writing.
+    Only names created by :func:`multifit.files.write` are touched. The process is
+    looked up on this machine: call it in a folder into which no other machine is writing.
 
     Parameters
     ----------
     folder
         Folder of models and checkpoints; not searched recursively.
+    names
+        Names of further files there that were written atomically, such as tables.
     """
-    removed = []
+    removed, known = [], set(names)
     try:
         for path in sorted(Path(folder).iterdir()):
             match = _LEFTOVER.fullmatch(path.name)
             regular = path.is_file() and not path.is_symlink()
-            if match and regular and not _is_alive(int(match[1])):
+            ours = match is not None and (match[1] in known or _OURS.fullmatch(match[1]))
+            if match and ours and regular and not is_running(int(match[2])):
                 path.unlink(missing_ok=True)
                 removed.append(path)
     except OSError as error:
@@ -169,16 +176,3 @@ def remove_stale(folder: str | os.PathLike[str]) -> list[Path]:
             f"({error.strerror or error}); check the folder and its permissions"
         ) from error
     return removed
-
-
-def _is_alive(process: int) -> bool:
-    """Return True if a process with this id runs, or cannot be ruled out."""
-    if os.name != "posix" or process == 0:  # there, signal 0 would be a real one
-        return True
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # someone else's process
-        return True
-    return True

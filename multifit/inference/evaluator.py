@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import models as mdl
-from ..backend import Backend
+from ..backend import Backend, use
 from ..batching.batch import Layout
 from ..batching.types import Batch
 from ..descriptors import Plan
@@ -58,6 +58,7 @@ class Evaluator:
     def __init__(
         self, model: mdl.Model, params: Tree, backend: Backend, embedding: str = "auto"
     ) -> None:
+        use(backend)
         self.model, self.backend = model, backend
         self._planner = model.descriptor.planner(backend, embedding)
         #: Held while the plan and its parameters are read or replaced.
@@ -76,6 +77,7 @@ class Evaluator:
 
     def set_params(self, params: Tree) -> None:
         """Set other parameters (nested NumPy arrays) of the same model, without recompilation."""
+        use(self.backend)
         new = Parameters(params, map_leaves(self.backend.asarray, params))
         with self._lock:
             self._planner.refine(params)

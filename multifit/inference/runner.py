@@ -15,7 +15,7 @@ from threading import Lock
 import numpy as np
 
 from .. import models as mdl
-from ..backend import Backend
+from ..backend import Backend, use
 from ..batching.adaptive import AdaptiveShapes
 from ..batching.batch import Batcher
 from ..batching.shapes import Shape, bucket
@@ -180,6 +180,7 @@ class Runner:
 
         While the device evaluates one, the next is prepared.
         """
+        use(self.backend)
         #: The same for all batches, even if other threads set others meanwhile.
         params = self.evaluator.current
         before: Started | None = None

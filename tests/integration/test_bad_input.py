@@ -438,7 +438,11 @@ def test_an_output_folder_that_may_not_be_written(
 def test_a_full_disk(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (place / "out").mkdir()
     (place / "out/lcurve.out").symlink_to("/dev/full")
-    check(place, capsys, r"^out/lcurve\.out cannot be written \(No space left on device\)")
+    check(
+        place,
+        capsys,
+        r"^training\.disp_file out/lcurve\.out cannot be written \(No space left on device\)",
+    )
 
 
 def test_a_checkpoint_in_the_output_folder(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

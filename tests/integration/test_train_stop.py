@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from _water import column, curve, fit, labelled, recipe, write
+from rich.console import Console
 
 import multifit
 from multifit import files
 from multifit.cli import main
 from multifit.errors import DataError, TrainingError
+from multifit.train.setup import outliers
 from multifit.tree import flatten
 
 #: Trains, and gets a signal in the middle of a step.
@@ -85,13 +88,22 @@ def test_a_loss_that_overflows_names_its_frame(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoiled(tmp_path, force=(3, 1e200))
-    given = recipe("data", steps=20, training__training_data__batch_size=1, training__save_freq=1)
+    given = recipe(
+        "data",
+        steps=20,
+        training__training_data__batch_size=1,
+        training__save_freq=1,
+        model__data_stat_nbatch=1,
+    )
     (tmp_path / "input.json").write_text(json.dumps(given))
     out = tmp_path / "out"
     code = main(["train", str(tmp_path / "input.json"), "-q", "-b", "torch", "-o", str(out)])
     said = capsys.readouterr()
     assert code == 2
-    assert "the loss is not finite at step 5, in data/set.000, frame 3" in said.err
+    assert (
+        "the loss is not finite at step 5, in data/set.000, frame 3, whose label force reaches "
+        "1e+200: check"
+    ) in said.err
     assert f"the state before it is in {out}/model.ckpt-4.dp" in said.err
     assert said.err.count("\n") == 1
     assert column(out, "step").tolist() == [1, 2, 3, 4]
@@ -99,14 +111,34 @@ def test_a_loss_that_overflows_names_its_frame(
     assert not (out / "model.dp").exists()
 
 
-def test_several_frames_are_counted(tmp_path: Path) -> None:
+def test_several_frames_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = labelled(5)
     force = frames.force.copy()
     force[[1, 2, 4]] = 1e200
     write(tmp_path / "data", frames, force=force)
     given = recipe(steps=3, training__training_data__batch_size=5)
-    with pytest.raises(TrainingError, match=r"step 1, in .*, frame \d and 2 more frames: check"):
+    monkeypatch.setattr(outliers, "ABSURD", np.inf)
+    with pytest.raises(TrainingError, match=r"step 1, in .*, frame \d and 2 more frames, whose"):
         fit(tmp_path, given)
+
+
+@pytest.mark.parametrize(("key", "value"), [("energy", 1e300), ("force", 1e200), ("virial", 1e13)])
+def test_an_absurd_label_is_refused_at_the_start(tmp_path: Path, key: str, value: float) -> None:
+    spoiled(tmp_path, **{key: (3, value)})
+    with pytest.raises(DataError) as caught:
+        fit(tmp_path, recipe(steps=3, loss__start_pref_v=1.0, loss__limit_pref_v=1.0))
+    assert f"data/set.000/{key}.npy, frame 3: {key} has the value {value:.3g}, which" in str(
+        caught.value
+    )
+
+
+def test_an_energy_far_from_all_others_is_named_at_the_start(tmp_path: Path) -> None:
+    spoiled(tmp_path, energy=(3, 1e5))
+    text = io.StringIO()
+    fit(tmp_path, recipe(steps=1), console=Console(file=text, width=300))
+    assert text.getvalue().count("warning") == 1
+    assert "data/set.000/energy.npy, frame 3: the energy is " in text.getvalue()
+    assert " eV per atom, and -" in text.getvalue()
 
 
 def test_an_energy_that_is_absurd_names_its_frame(tmp_path: Path) -> None:
@@ -114,7 +146,8 @@ def test_an_energy_that_is_absurd_names_its_frame(tmp_path: Path) -> None:
     spoiled(tmp_path, energy=(2, 1e200))
     given = recipe(steps=8, training__training_data__batch_size=1, model__data_stat_nbatch=1)
     with pytest.raises(
-        TrainingError, match=r"not finite at step \d, in .*set\.000, frame 2: check"
+        TrainingError,
+        match=r"not finite at step \d, in .*set\.000, frame 2, whose label energy reaches 1e.200",
     ):
         fit(tmp_path, given)
 

@@ -28,6 +28,7 @@ from multifit.train.setup.task import Task
 from multifit.train.start.begin import begin
 from multifit.train.start.prepare import prepare
 from multifit.train.start.run import Run
+from multifit.train.start.saver import Saver
 from multifit.train.step.task_sampler import TaskSampler
 from multifit.tree import flatten, map_leaves, unflatten
 
@@ -68,7 +69,7 @@ def test_two_tasks_train_one_descriptor(tmp_path: Path, backend: str) -> None:
     text, metrics, drawn = io.StringIO(), [], []
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display(Console(file=text, width=200), STEPS, 0))
-        loop = prepare(run, display, OFF, None, stack)
+        loop = prepare(Saver(run, display.warn), display, OFF, None, stack)
         for number in range(1, STEPS + 1):
             others = {name: np.array(x) for name, x in run.to_numpy(run.trainable).items()}
             k, found, lr = loop_module._advance(loop, number)
@@ -101,7 +102,9 @@ def test_a_step_of_one_task_is_that_of_a_run_of_its_own(tmp_path: Path) -> None:
     single, _ = begin(alone, Start(), tmp_path / "alone")
     display = Display(Console(file=io.StringIO()), STEPS, 0, quiet=True)
     with contextlib.ExitStack() as stack:
-        loops = [prepare(each, display, OFF, None, stack) for each in (single, run)]
+        loops = [
+            prepare(Saver(each, display.warn), display, OFF, None, stack) for each in (single, run)
+        ]
         for number in (1, 2):
             given = next(loops[0].inputs)
             for k, loop in enumerate(loops):

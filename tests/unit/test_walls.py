@@ -72,7 +72,7 @@ PUBLIC = {
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
     "multifit.files": {
-        *("check_version", "read", "remove_stale", "try_file", "try_write", "write"),
+        *("Lock", "check_version", "read", "remove_stale", "try_file", "try_write", "write"),
     },
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +118,11 @@ class Files:
                 files.try_file(path)
             except FileFormatError as exc:
                 raise DataError(str(exc)) from exc
+
+    def lock(self, tell: Callable[[str], object]) -> files.Lock:
+        """Return a context in which no other run writes these files."""
+        path = self.stem.with_name(f".{self.stem.name}.lock")
+        return files.Lock(path, "choose another --output", tell)
 
     def begin(self) -> None:
         """Delete the files of an earlier run, and open new ones."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ... import files
-from ..setup import checkpoint_files as ckpt
 from ..setup.outputs import BEST_MODEL
 from ..setup.task import Task, nested
 from ..start.prepare import LoopObjects
@@ -23,7 +21,7 @@ def after_step(loop: LoopObjects, number: int, task: Task, metrics: Metrics, lr:
     task, metrics
         The task of the step and the metrics of its loss.
     """
-    run, display, span = loop.run, loop.display, loop.recorder.span
+    run, display, span, saver = loop.run, loop.display, loop.recorder.span, loop.saver
     training, last = run.setup.config.training, number == run.setup.numb_steps
     named = {task.metric(name): value for name, value in metrics.items()}
     held_out: dict[str, Metrics] = {}
@@ -42,10 +40,14 @@ def after_step(loop: LoopObjects, number: int, task: Task, metrics: Metrics, lr:
         if full.due(number):
             with span("full validation"):
                 params = run.numpy_params(full.task)
-                display.say(full.run(number, params, run.content(full.task, params)))
+                content = run.content(full.task, params)
+                display.say(full.run(number, params, content, saver))
     if number % training.save_freq == 0 or last:
         with span("checkpoint"):
             return _save(loop)
+    elif saver.overdue:
+        require_finite(run)
+        saver.save()
     return False
 
 
@@ -84,7 +86,7 @@ def _save(loop: LoopObjects) -> bool:
             state.best, state.stale = score, 0
             for task in run.setup.tasks:
                 content = run.content(task, run.numpy_params(task))
-                files.write(task.file(run.output / BEST_MODEL), content)
+                loop.saver.write(task.file(run.output / BEST_MODEL), content)
         else:
             state.stale += 1
         best = "the best so far" if state.stale == 0 else f"best {_formatted(state.best)}"
@@ -92,8 +94,7 @@ def _save(loop: LoopObjects) -> bool:
             f"validation √loss (limit prefactors) {_formatted(score)} at step {state.step}, {best}"
         )
     with span("write"):
-        run.save()
-    ckpt.prune(run.output, training.save_ckpt, training.max_ckpt_keep)
+        loop.saver.save()
     return bool(training.early_stopping) and state.stale >= training.early_stopping
 
 

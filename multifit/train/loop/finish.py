@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import Console
 
-from ... import files
 from ...errors import DataError, FileFormatError
 from ...tree import Tree
 from ..report.summary import summarize
@@ -15,13 +14,13 @@ from ..setup.potential import fitted_bias
 from ..setup.setup import Setup
 from ..setup.task import Task
 from ..start.earlier import keep
-from ..start.run import Run
+from ..start.saver import Saver
 
 #: How sentences are printed.
 PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}
 
 
-def finish(run: Run, console: Console, *, quiet: bool, new: bool) -> None:
+def finish(saver: Saver, console: Console, *, quiet: bool, new: bool) -> None:
     """Write the model files, print the tables of errors, draw the plots.
 
     Parameters
@@ -31,12 +30,13 @@ def finish(run: Run, console: Console, *, quiet: bool, new: bool) -> None:
     new
         True for a run that is not continued: models of an earlier one are renamed.
     """
+    run, contents = saver.run, {}
     written, models, old = [], {}, []
     for task in run.setup.tasks:
         params = models[task.name] = _with_bias(run.setup, task, run.numpy_params(task))
         path = task.file(run.output / MODEL)
         old += [keep(path)] if new else []
-        files.write(path, run.content(task, params))
+        contents[path] = run.content(task, params)
         written.append(path)
         best = task.file(run.output / BEST_MODEL)
         if run.state.best is not None and best.exists():
@@ -45,8 +45,9 @@ def finish(run: Run, console: Console, *, quiet: bool, new: bool) -> None:
             average = _with_bias(run.setup, task, run.averaged_params(task))
             path = task.file(run.output / EMA_MODEL)
             old += [keep(path)] if new else []
-            files.write(path, run.content(task, average))
+            contents[path] = run.content(task, average)
             written.append(path)
+    saver.finish(contents)
     if quiet:
         return
     for each in filter(None, old):

@@ -7,52 +7,75 @@ from typing import NoReturn
 
 import numpy as np
 
+from ...console.words import few
 from ...data import where
 from ...errors import TrainingError
+from ...tree import Flat, flatten
 from ..setup.checkpoint_files import existing
 from ..setup.source import HostBatch
 from ..setup.task import Task
 from ..start.run import Run
+from ..start.saver import Saver
 from ..validation.validate import MetricEvaluator
 
 
 def require_finite(run: Run) -> None:
     """Raise TrainingError unless all parameters are finite, so that only valid ones are written."""
-    if _finite(run):
+    bad = [*_nonfinite(run, run.trainable)]
+    for moment, flat in run.moments.items():
+        bad += [f"{moment} of {name}" for name in _nonfinite(run, flat)]
+    if not bad:
         return
     training = run.setup.config.training
     known = [path for n, path in existing(run.output, training.save_ckpt) if n < run.state.step]
     kept = f"; the last good checkpoint is {known[-1]}" if known else ""
     raise TrainingError(
-        f"the parameters are not finite after step {run.state.step}: check the data, lower "
-        f"start_lr or set gradient_max_norm{kept}"
+        f"the parameters are not finite after step {run.state.step} ({few(bad)}): check the "
+        f"data, lower start_lr or set gradient_max_norm{kept}"
     )
 
 
-def _finite(run: Run) -> bool:
-    return all(np.isfinite(x).all() for x in run.to_numpy(run.trainable).values())
+def _nonfinite(run: Run, flat: Flat) -> list[str]:
+    """Return the names of arrays with values that are not finite."""
+    return [name for name, x in run.to_numpy(flat).items() if not np.isfinite(x).all()]
 
 
-def raise_nonfinite(run: Run, task: Task, work: HostBatch, number: int) -> NoReturn:
+def raise_nonfinite(saver: Saver, task: Task, work: HostBatch, number: int) -> NoReturn:
     """Raise TrainingError, naming the frames whose own loss is not finite.
 
     The state before the step is kept in a checkpoint.
     """
+    run = saver.run
     require_finite(run)
     setup, source = run.setup, task.data.training.source
     one = MetricEvaluator(setup.backend, task.model, task.loss, run.planners[task.name])
-    bad = []
+    bad, first = [], ""
     for frame in work.frames:
         alone = source.work(work.system, np.array([frame]))
         loss = one.metrics(run.params(task), alone, setup.rate.at(number - 1))["rmse"]
         if not math.isfinite(loss):
+            first = first or _first_array(one.predictions(run.params(task), alone), alone)
             bad.append(where(source.systems[work.system], int(frame)))
     kept = ""
     if run.state.step:
-        kept = f"; the state before it is in {run.save()}"
+        kept = f"; the state before it is in {saver.save_or_rescue()}"
     blame = f"in {bad[0]}" if bad else "in no single frame, but in the whole batch"
     more = f" and {len(bad) - 1} more frames" if len(bad) > 1 else ""
     raise TrainingError(
-        f"the loss is not finite at step {number}, {blame}{more}: check this data, lower start_lr "
-        f"or set gradient_max_norm{kept}"
+        f"the loss is not finite at step {number}, {blame}{more}{first}: check this data, lower "
+        f"start_lr or set gradient_max_norm{kept}"
     )
+
+
+def _first_array(predictions: Flat, alone: HostBatch) -> str:
+    """Return which array of a frame is not finite or huge, in the order of the computation."""
+    for name, x in predictions.items():
+        if not np.isfinite(x).all():
+            return f", whose predicted {name} is the first array that is not finite"
+    sizes = {
+        name.removeprefix("label."): float(np.abs(x).max())
+        for name, x in flatten(alone.label).items()
+        if x.size and x.dtype.kind == "f"
+    }
+    largest = max(sizes, key=lambda name: sizes[name], default="")
+    return f", whose label {largest} reaches {sizes[largest]:.3g}" if largest else ""

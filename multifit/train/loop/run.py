@@ -11,9 +11,10 @@ from ...signals import Interrupt
 from ..profile.recorder import STEP
 from ..report.progress import Display, duration
 from ..start.prepare import LoopObjects
-from ..start.run import Run
+from ..start.saver import Saver
 from .after_step import after_step
-from .nonfinite import raise_nonfinite
+from .health import Health, size_of_forces
+from .nonfinite import raise_nonfinite, require_finite
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
 SERIES_CHECK = 10
@@ -26,18 +27,33 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     ----------
     began
         Start time of the command, by :func:`time.monotonic`.
+
+    Raises
+    ------
+    DataError
+        If data cannot be read any more; the steps before are then saved.
     """
     run, display, span = loop.run, loop.display, loop.recorder.span
-    after = run.state.step
+    after, rate = run.state.step, run.setup.rate
+    forces = size_of_forces(run) if run.untrained else {}
+    health = Health(after, run.setup.numb_steps, rate.warmup_steps, run.untrained, forces)
     with Interrupt(display.quiet) as interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
-            with span(STEP):
-                try:
-                    stop = _step(loop, number, began if number == after + 1 else None)
-                except DataError as exc:
-                    raise _with_checkpoint(run, exc) from exc
+            try:
+                with span(STEP):
+                    before = time.monotonic()
+                    task, metrics, lr = _advance(loop, number)
+                    with span("display"):
+                        display.step(number, time.monotonic() - before)
+                        if number == after + 1:
+                            display.say(f"first step after {time.monotonic() - began:.1f} s")
+                    stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+                    if warning := health.update(number, _errors(loop, task, metrics), lr):
+                        display.say(warning)
+            except DataError as exc:
+                raise _with_checkpoint(exc, loop.saver, after) from exc
             if interrupt.exit_code is not None:
-                return _stop(run, display, interrupt.exit_code)
+                return _stop(loop.saver, display, interrupt.exit_code)
             if stop:
                 display.say(
                     f"stopping early at step {number}: no better validation error in "
@@ -51,21 +67,10 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     return 0
 
 
-def _step(loop: LoopObjects, number: int, began: float | None) -> bool:
-    """Do one step and what is due after it; return True to stop early.
-
-    Parameters
-    ----------
-    began
-        Start time of the command if this is its first step.
-    """
-    before = time.monotonic()
-    task, metrics, lr = _advance(loop, number)
-    with loop.recorder.span("display"):
-        loop.display.step(number, time.monotonic() - before)
-        if began is not None:
-            loop.display.say(f"first step after {time.monotonic() - began:.1f} s")
-    return after_step(loop, number, loop.steps[task].task, metrics, lr)
+def _errors(loop: LoopObjects, task: int, metrics: dict[str, float]) -> dict[str, float]:
+    """Return the errors of a batch, without the loss, by their names in the run."""
+    each = loop.steps[task].task
+    return {each.metric(name): value for name, value in metrics.items() if name != "rmse"}
 
 
 def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:
@@ -94,7 +99,7 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     run.update(trainable, moments)
     if not math.isfinite(metrics["rmse"]):
         loop.inputs.close()  # its thread uses the same tables as the following code
-        raise_nonfinite(run, step.task, prepared.work, number)
+        raise_nonfinite(loop.saver, step.task, prepared.work, number)
     run.state.step, run.state.sampler = number, drawn
     if number % SERIES_CHECK == 0:
         with span("check the series"):
@@ -103,17 +108,17 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     return k, metrics, run.setup.rate.at(number - 1)
 
 
-def _with_checkpoint(run: Run, error: DataError) -> DataError:
-    """Return an error of data that are read late, after saving the steps before it."""
-    if not run.state.step:
-        return error
-    return DataError(
-        f"{error}; the state after step {run.state.step} is in {run.save()}: correct the data and "
-        "continue with --restart"
-    )
-
-
-def _stop(run: Run, display: Display, code: int) -> int:
+def _stop(saver: Saver, display: Display, code: int) -> int:
     """Write a checkpoint after a signal, and print how to resume."""
-    display.say(f"interrupted at step {run.state.step}; continue with --restart {run.save()}")
+    path = saver.save_or_rescue()
+    display.say(f"interrupted at step {saver.run.state.step}; continue with --restart {path}")
     return code
+
+
+def _with_checkpoint(exc: DataError, saver: Saver, after: int) -> DataError:
+    """Return an error in the data that names the checkpoint of the steps before it."""
+    step = saver.run.state.step
+    if step == after:  # as good as the file that the run started from
+        return exc
+    require_finite(saver.run)
+    return DataError(f"{exc} (step {step} is saved: --restart {saver.save_or_rescue()})")

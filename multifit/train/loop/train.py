@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from ... import files
-from ...backend import Backend
+from ...backend import Backend, use
 from ...config import Config
 from ...console.tables import progress
 from ...errors import TrainingError
@@ -23,13 +23,14 @@ from ..setup.features import require_all
 from ..setup.inputs import input_files
 from ..setup.look import FEW, Look
 from ..setup.output_trial import try_outputs
-from ..setup.outputs import check_outputs
-from ..setup.setup import set_up
+from ..setup.outputs import LOCK, check_outputs
+from ..setup.setup import Setup, set_up
 from ..start.begin import Start, begin
 from ..start.earlier import keep_earlier
 from ..start.introduction import introduction
 from ..start.prepare import prepare
 from ..start.run import Run
+from ..start.saver import Saver
 from ..step.measure import LastStep, break_down
 from .finish import finish
 from .run import run_steps
@@ -71,10 +72,11 @@ def train(
 
     Raises
     ------
-    ConfigError, DataError, TrainingError, FileFormatError
+    BackendError, BusyError, ConfigError, DataError, TrainingError, FileFormatError
         With one sentence for the user; no existing file is lost.
     """
     require_all(config, backend)
+    use(backend)
     began = time.monotonic() if began is None else began
     console = console or Console()
     start = start or Start()
@@ -86,45 +88,53 @@ def train(
     with recorder.span("open the data"):
         look = _look(console, quiet, skip_neighbor_stat)
         setup = set_up(config, backend, base, look)
-    _make_folders(output, config)
-    try_outputs(setup, output, plot=not quiet, profile=profile)
-    with recorder.span("statistics and parameters"):
-        run, notes = begin(setup, start, output)
+    tell = (lambda _: None) if quiet else functools.partial(say, console)
     new = start.restart is None
-    notes += keep_earlier(setup, output) if new else []
-    last = LastStep() if profile else None
-    shown = config.training
-    with Display(
-        console,
-        setup.numb_steps,
-        run.state.step,
-        quiet=quiet or not shown.disp_training,
-        timings=shown.time_training,
-    ) as display:
-        # disp_training is about progress; this is not.
-        for part in () if quiet else introduction(setup, [*look.notes(), *notes]):
-            if isinstance(part, str):
-                say(console, part)
-            else:
-                console.print(part)
-        code = 0
-        if _is_left(run, display):
-            with contextlib.ExitStack() as stack:
-                loop = prepare(run, display, recorder, last, stack)
-                with recorder.span("try to write a checkpoint"):
-                    warning = run.try_save()
-                if warning:
-                    display.say(warning)
-                code = run_steps(loop, began)
-    if code == 0:
-        with recorder.span("evaluate and write the model"):
-            finish(run, console, quiet=quiet, new=new)
-    if last is not None:
-        if code == 0 and not quiet:
-            console.print("measuring the parts of a step …", highlight=False)
-        parts = break_down(last, run.trainable, run.moments) if code == 0 else None
-        write_profile(recorder, parts, output, None if quiet else console)
+    with contextlib.ExitStack() as held:
+        lock = _take_folders(config, output, held, tell)
+        try_outputs(setup, output, plot=not quiet, profile=profile)
+        with recorder.span("statistics and parameters"):
+            run, notes = begin(setup, start, output)
+        notes += keep_earlier(setup, output) if new else []
+        display = _display(console, run, quiet or not config.training.disp_training)
+        saver = Saver(run, display.warn, lock)
+        held.callback(saver.close)
+        last = LastStep() if profile else None
+        with display:
+            if not quiet:  # disp_training is about progress; this is not
+                _introduce(console, setup, [*look.notes(), *notes])
+            code = _do_steps(saver, display, recorder, last, began) if _is_left(run, display) else 0
+        if code == 0:
+            with recorder.span("evaluate and write the model"):
+                finish(saver, console, quiet=quiet, new=new)
+        if last is not None:
+            if code == 0 and not quiet:
+                console.print("measuring the parts of a step …", highlight=False)
+            parts = break_down(last, run.trainable, run.moments) if code == 0 else None
+            write_profile(recorder, parts, output, None if quiet else console)
     return code
+
+
+def _introduce(console: Console, setup: Setup, notes: Sequence[str]) -> None:
+    """Print the description of a run."""
+    for part in introduction(setup, notes):
+        if isinstance(part, str):
+            say(console, part)
+        else:
+            console.print(part)
+
+
+def _do_steps(
+    saver: Saver, display: Display, recorder: Recorder, last: LastStep | None, began: float
+) -> int:
+    """Do the steps that are left, and return the exit code."""
+    with contextlib.ExitStack() as stack:
+        loop = prepare(saver, display, recorder, last, stack)
+        with recorder.span("try to write a checkpoint"):
+            warning = saver.run.try_save()
+        if warning:
+            display.say(warning)
+        return run_steps(loop, began)
 
 
 def _look(console: Console, quiet: bool, skip: bool) -> Look:
@@ -142,6 +152,12 @@ def _look(console: Console, quiet: bool, skip: bool) -> Look:
     return Look(functools.partial(say, console), bar, limit)
 
 
+def _display(console: Console, run: Run, quiet: bool) -> Display:
+    """Return the display of a run's progress."""
+    timings = run.setup.config.training.time_training
+    return Display(console, run.setup.numb_steps, run.state.step, quiet=quiet, timings=timings)
+
+
 def _is_left(run: Run, display: Display) -> bool:
     """Return True if there are steps to do, and say what follows if there are none."""
     step = run.state.step
@@ -151,13 +167,34 @@ def _is_left(run: Run, display: Display) -> bool:
     return False
 
 
-def _make_folders(output: Path, config: Config) -> None:
-    """Create the output folders, and remove leftovers of a killed run."""
-    for folder in (output, (output / config.training.save_ckpt).parent):
+def _take_folders(
+    config: Config, output: Path, held: contextlib.ExitStack, tell: Callable[[str], object]
+) -> files.Lock:
+    """Create the output folders, lock them, and remove leftovers of a killed run.
+
+    Returns
+    -------
+    lock
+        Of the output folder; released by the stack.
+    """
+    prefix = output / config.training.save_ckpt
+    advice = "choose another folder with --output"
+    lock = files.Lock(output / LOCK, advice, tell)
+    locks = {output.resolve(): lock}
+    elsewhere = prefix.parent.resolve()
+    if elsewhere not in locks:
+        advice = "change training.save_ckpt"
+        locks[elsewhere] = files.Lock(prefix.with_name(f".{prefix.name}.lock"), advice, tell)
+    named = (config.training.disp_file, config.validating.full_val_file)
+    tables = [Path(name).name for name in named]
+    for each in locks.values():
+        folder = each.path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise TrainingError(
                 f"the output folder {folder} cannot be made ({exc.strerror}); choose another"
             ) from exc
-        files.remove_stale(folder)
+        held.enter_context(each)
+        files.remove_stale(folder, tables)
+    return lock

@@ -9,13 +9,13 @@ import numpy as np
 
 from ...outputs import Curve, curves
 from ...plots import Plot, new_figure, save
-from .lcurve import is_row
+from .rows import is_row
 
 
 def read_curve(path: Path) -> tuple[list[str], np.ndarray]:
     """Return the names of the columns and the rows of an ``lcurve.out``."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    names = lines[0].lstrip("# ").split()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    names = "".join(lines[:1]).lstrip("# ").split()
     rows = [line.split() for line in lines if is_row(line, len(names))]
     return names, np.array(rows, dtype=np.float64).reshape(len(rows), len(names))
 

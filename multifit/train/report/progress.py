@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -175,6 +176,12 @@ class Display:
         """Print a sentence."""
         if not self.quiet:
             say(self.console, text)
+
+    def warn(self, text: str) -> None:
+        """Print a sentence about trouble with files, in a quiet run to stderr."""
+        if self.quiet:
+            print(f"multifit: {text}", file=sys.stderr)
+        self.say(text)
 
 
 def say(console: Console, text: str) -> None:

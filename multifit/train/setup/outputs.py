@@ -20,6 +20,8 @@ BEST_MODEL = "model_best.dp"
 PLOT = "training.png"
 
 _MODELS = {"the model": MODEL, "the averaged model": EMA_MODEL, "the best model": BEST_MODEL}
+#: The file by which other runs know that a folder is in use.
+LOCK = ".multifit.lock"
 
 #: Start of the names of the best models of ``validating``.
 BEST_CKPT = "best.ckpt"

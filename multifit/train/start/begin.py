@@ -63,7 +63,9 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
             _restore(planner, series[task.name], start)
         planner.refine(task.parameters(state.params, setup.aliases))
         planners[task.name] = planner
-    return Run(setup, state, output, trainable, frozen, moments, planners), notes
+    untrained = start == Start()
+    run = Run(setup, state, output, trainable, frozen, moments, planners, untrained)
+    return run, notes
 
 
 def _bias_note(setup: Setup, task: Task) -> list[str]:
@@ -112,6 +114,6 @@ def _statistics(setup: Setup, task: Task, output: Path) -> tuple[dict[str, np.nd
     found = stored.read()
     if found is not None:
         return found, [f"statistics read from {stored.path}"]
-    found = collect_statistics(setup, task)
+    found, warnings = collect_statistics(setup, task)
     stored.write(found)
-    return found, []
+    return found, [task.titled(warning) for warning in warnings]

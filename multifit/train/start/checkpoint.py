@@ -124,8 +124,8 @@ def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
     return model, state, content
 
 
-def find(path: Path, output: Path) -> Path:
-    """Return the file for ``--restart``: a file, or the newest of a prefix.
+def find(path: Path, output: Path) -> list[Path]:
+    """Return the files for ``--restart``: one file, or those of a prefix, the newest first.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def find(path: Path, output: Path) -> Path:
         If no checkpoint is found.
     """
     if path.is_file():
-        return path
+        return [path]
     found = existing(path.parent, path.name)
     if not found:
         others = "" if path.suffix == ".dp" else f", nor any {path.name}-STEP.dp beside it"
@@ -153,4 +153,4 @@ def find(path: Path, output: Path) -> Path:
             "out/model.ckpt, for the newest"
         )
         raise TrainingError(f"there is no checkpoint {path}{others}{hint}")
-    return found[-1][1]
+    return [file for _, file in reversed(found)]

@@ -26,6 +26,7 @@ from ..step.task_sampler import TaskSampler
 from ..validation.full_validation import FullValidation
 from ..validation.validate import FRAMES, MetricEvaluator, Validator
 from .run import Run, names_of
+from .saver import Saver
 
 #: f(name of the compiled function, number of atoms, in_step=True if the next step waits for it)
 Tell = Callable[..., None]
@@ -57,11 +58,12 @@ class LoopObjects:
     validators: list[Validator]  #: of the tasks that have validation data
     full: list[FullValidation]
     curve: LearningCurve
+    saver: Saver
     board: Any | None  #: the TensorBoard writer, if requested
 
 
 def prepare(
-    run: Run,
+    saver: Saver,
     display: Display,
     recorder: Recorder,
     last: LastStep | None,
@@ -74,6 +76,7 @@ def prepare(
     last
         Keeps the last step, to be measured after the run; None without a profile.
     """
+    run = saver.run
     setup, training = run.setup, run.setup.config.training
     after, tasks = run.state.step, run.setup.tasks
     seed = training.seed if training.seed is not None else secrets.randbits(31)
@@ -87,21 +90,22 @@ def prepare(
 
     with recorder.span("prepare the validation"):
         validators = prepare_validation(run, seed, tell)
-    full = [FullValidation(setup, each.task, run.output, after) for each in validators]
+    full = [
+        FullValidation(setup, each.task, run.output, after, display.warn) for each in validators
+    ]
     steps = [prepare_step(run, task, recorder, last, tell) for task in tasks]
     board = None
     if training.tensorboard:
         board = tensorboard(run.output / training.tensorboard_log_dir)
         stack.callback(board.close)
     names = [task.metric(name) for task in tasks for name in task.loss.metric_names]
-    curve = LearningCurve(run.output / training.disp_file, names, bool(validators), after)
-    stack.callback(curve.close)
-    if curve.note:
-        display.say(curve.note)
+    path, both = run.output / training.disp_file, bool(validators)
+    curve = LearningCurve(path, names, both, after, display.warn)
+    saver.tables = [curve.file, *(each.file for each in full if each.file is not None)]
     values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
     inputs = prefetch([step.batches for step in steps], sampler, values)
     stack.enter_context(contextlib.closing(inputs))
-    return LoopObjects(run, display, recorder, steps, inputs, validators, full, curve, board)
+    return LoopObjects(run, display, recorder, steps, inputs, validators, full, curve, saver, board)
 
 
 def prepare_step(

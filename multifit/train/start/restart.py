@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ... import models as mdl
-from ...errors import TrainingError
+from ...errors import FileFormatError, TrainingError
 from ..setup.dos_grid import lost_energies
 from ..setup.setup import Setup
 from . import changes as changes
@@ -16,14 +18,20 @@ from .finetune import require_davg
 from .mismatch import require_same
 
 
-def restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
-    """Return the state of a checkpoint, and the differences from the run that wrote it."""
+def restart(setup: Setup, paths: Sequence[Path]) -> tuple[ckpt.State, list[str]]:
+    """Return the state of a checkpoint, and the differences from the run that wrote it.
+
+    Parameters
+    ----------
+    paths
+        The first one counts that is not damaged.
+    """
     (task,) = setup.tasks  # a file holds one model
-    theirs, state, _ = ckpt.read(path)
+    path, theirs, state, warnings = _first_good(paths)
     require_same(task.model, theirs, path)
     require_davg(task.model, state.params, path)
     _require_bias(task.model, theirs, path)
-    notes = [f"continuing {path} from step {state.step}"]
+    notes = [*warnings, f"continuing {path} from step {state.step}"]
     if state.step >= setup.numb_steps:
         notes.append(f"nothing is left to train: the run has {setup.numb_steps} steps")
     systems = task.data.training.source.systems
@@ -34,6 +42,35 @@ def restart(setup: Setup, path: Path) -> tuple[ckpt.State, list[str]]:
         notes += changes.notes(state.input, given, resized=bool(warning))
     notes += [warning] if warning else []
     return state, notes + lost_energies(task.model, theirs)
+
+
+def _first_good(paths: Sequence[Path]) -> tuple[Path, mdl.Model, ckpt.State, list[str]]:
+    """Return the first checkpoint that is not damaged, and warnings about those that are.
+
+    Raises
+    ------
+    FileFormatError
+        If there is none; the error is that of the first.
+    """
+    errors: list[FileFormatError] = []
+    for path in paths:
+        try:
+            theirs, state, _ = ckpt.read(path)
+        except FileFormatError as exc:
+            errors.append(exc)
+            continue
+        return (
+            path,
+            theirs,
+            state,
+            [f"warning: {_fault(exc)}; the checkpoint before it is tried" for exc in errors],
+        )
+    raise errors[0]
+
+
+def _fault(exc: FileFormatError) -> str:
+    """Return the first part of an error, without its remedy."""
+    return re.split(r"[:;] (?:restore|restart) ", str(exc), maxsplit=1)[0]
 
 
 def _require_bias(model: mdl.Model, theirs: mdl.Model, path: Path) -> None:

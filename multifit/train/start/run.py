@@ -35,6 +35,8 @@ class Run:
         The optimizer's, of the trainable ones.
     planners
         The planner of each task's descriptor, by the task's name.
+    untrained
+        True if its first parameters were random.
     """
 
     setup: Setup
@@ -44,6 +46,7 @@ class Run:
     frozen: Flat
     moments: dict[str, Flat]
     planners: dict[str, Planner]
+    untrained: bool = False
 
     def params(self, task: Task) -> Tree:
         """Return the nested parameters of a task, on the backend."""
@@ -82,10 +85,16 @@ class Run:
 
         Checkpoints of later steps belong to an abandoned run and are renamed.
         """
-        path, content = self._checkpoint()
+        training = self.setup.config.training
+        path = self.write_checkpoint((self.output / training.save_ckpt).parent)
+        set_aside(self.output, training.save_ckpt, self.state.step)
+        return path
+
+    def write_checkpoint(self, folder: Path) -> Path:
+        """Write the checkpoint of this step into a folder, and return its path."""
+        path, content = self._checkpoint(folder)
         files.write(path, content)
         log.info("wrote %s", path)
-        set_aside(self.output, self.setup.config.training.save_ckpt, self.state.step)
         return path
 
     def try_save(self) -> str:
@@ -101,7 +110,9 @@ class Run:
         TrainingError
             If no checkpoint can be written.
         """
-        path, content = self._checkpoint()
+        path, content = self._checkpoint(
+            (self.output / self.setup.config.training.save_ckpt).parent
+        )
         try:
             size = files.try_write(path, content)
             free = shutil.disk_usage(path.parent).free
@@ -116,15 +127,14 @@ class Run:
             f"takes {size / 1e6:.1f} MB: make room, or lower training.max_ckpt_keep"
         )
 
-    def _checkpoint(self) -> tuple[Path, dict[str, Any]]:
-        """Return the path and the content of the checkpoint of this step."""
+    def _checkpoint(self, folder: Path) -> tuple[Path, dict[str, Any]]:
+        """Return the path and the content of the checkpoint of this step in a folder."""
         (task,) = self.setup.tasks  # a file holds one model
-        state = self.state
+        prefix, state = Path(self.setup.config.training.save_ckpt).name, self.state
         state.moments = {key: self.to_numpy(flat) for key, flat in self.moments.items()}
         state.series = nested({key: each.state() for key, each in self.planners.items()})
-        path = self.output / file_name(self.setup.config.training.save_ckpt, state.step)
         content = self.content(task, self.numpy_params(task))
-        return path, ckpt.checkpoint_content(content, state)
+        return folder / file_name(prefix, state.step), ckpt.checkpoint_content(content, state)
 
 
 def _replaced(old: Flat, new: Flat) -> Flat:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from ... import files
 from ...data import System
-from ...errors import DataError, TrainingError
+from ...errors import DataError
 from ...evaluation.metrics import Errors
 from ...evaluation.predictions import compare
 from ...inference.potential import Potential
 from ...outputs import OUTPUTS, quantities
 from ...tree import Tree
-from ..report.lcurve import is_row, rewrite
+from ..report.rows import RowFile, Tell, open_rows
 from ..setup import checkpoint_files as ckpt
 from ..setup.outputs import BEST_CKPT, best_folder
 from ..setup.setup import Setup
@@ -27,8 +27,20 @@ QUANTITIES = {letter: key for row in OUTPUTS.values() for letter, key in row.val
 MEANS = ("MAE", "RMSE")
 COLUMNS = tuple(f"{letter}:{mean}" for letter in QUANTITIES for mean in MEANS)
 
-_HEAD = "# step " + " ".join(f"{column:>12}" for column in COLUMNS)
-_NOTE = "# E and V per atom in eV, F in eV/Å; nan without a label"
+_HEAD = "# step " + " ".join(f"{column:>12}" for column in COLUMNS) + "\n"
+_NOTE = "# E and V per atom in eV, F in eV/Å; nan without a label\n"
+
+
+class ModelFiles(Protocol):
+    """A writer of model files, now or when it is possible."""
+
+    def write(self, path: Path, content: dict[str, Any]) -> object:
+        """Write a file."""
+        ...
+
+    def remove(self, path: Path) -> object:
+        """Remove a file if it is there."""
+        ...
 
 
 @dataclass
@@ -41,33 +53,40 @@ class FullValidation:
         The folder of the run.
     after
         The step that a restart continues from; later lines of the file are dropped.
+    tell
+        Called with one sentence if something happens to the file.
     """
 
     setup: Setup
     task: Task
     output: Path
     after: int
+    tell: Tell = print
+    file: RowFile | None = field(default=None, init=False)  #: None without full validation
     _best: list[tuple[float, Path]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Start the file, or continue it."""
         self._settings = self.setup.config.validating
         self._potential: Potential | None = None
-        self._file = self.task.file(self.output / self._settings.full_val_file)
         if not self._settings.full_validation:
             return
         if self._settings.full_val_start != 1:
             self._check_metric()
-        try:
-            kept = _rows(self._file, self.after)
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            rewrite(self._file, "\n".join([_HEAD, _NOTE, *kept]) + "\n")
-        except OSError as exc:
-            raise self._error(exc) from exc
+        path = self.task.file(self.output / self._settings.full_val_file)
+        self.file = open_rows(
+            "validating.full_val_file",
+            path,
+            _HEAD + _NOTE,
+            1 + len(COLUMNS),
+            self.after,
+            self.tell,
+        )
         if self._settings.save_best:
             ckpt.set_aside(self._folder, self._prefix, self.after)
-        for row in kept:
-            self._remember(int(row.split()[0]), self._value(row))
+        for row in self.file.kept:
+            remove = functools.partial(Path.unlink, missing_ok=True)
+            self._remember(int(row.split()[0]), self._value(row), remove)
 
     @property
     def _systems(self) -> Sequence[System]:
@@ -93,12 +112,6 @@ class FullValidation:
                 "choose another metric"
             )
 
-    def _error(self, exc: OSError) -> TrainingError:
-        return TrainingError(
-            f"validating.full_val_file {self._file} cannot be written ({exc.strerror}); check "
-            "the free space and the permissions of its folder, or name another"
-        )
-
     def _value(self, row: str) -> float:
         place = COLUMNS.index(self._settings.validation_metric) + 1
         return float(row.split()[place])
@@ -106,7 +119,7 @@ class FullValidation:
     def _path(self, step: int) -> Path:
         return self._folder / ckpt.file_name(self._prefix, step)
 
-    def _remember(self, step: int, value: float) -> bool:
+    def _remember(self, step: int, value: float, remove: Callable[[Path], object]) -> bool:
         """Return True if a model is among the best, and forget the one it replaces."""
         if not math.isfinite(value):
             return False
@@ -114,7 +127,7 @@ class FullValidation:
         self._best = sorted([*self._best, entry])
         if self._settings.save_best:
             for _, path in self._best[self._settings.max_best_ckpt :]:
-                path.unlink(missing_ok=True)
+                remove(path)
         self._best = self._best[: self._settings.max_best_ckpt]
         return entry in self._best
 
@@ -126,7 +139,7 @@ class FullValidation:
         # The last model is the final one, and therefore always compared.
         return wanted and (step % self._settings.validation_freq == 0 or step == steps)
 
-    def run(self, step: int, params: Tree, content: dict[str, Any]) -> str:
+    def run(self, step: int, params: Tree, content: dict[str, Any], models: ModelFiles) -> str:
         """Evaluate a model, keep it if it is among the best, and return a message.
 
         Parameters
@@ -135,7 +148,10 @@ class FullValidation:
             Nested, as NumPy arrays.
         content
             Content of its file.
+        models
+            Writes the file, and removes those that are no longer among the best.
         """
+        assert self.file is not None
         if self._potential is None:
             self._potential = Potential(
                 self.task.model,
@@ -148,17 +164,11 @@ class FullValidation:
         each = (compare(self._potential, x, coefficients=weighted) for x in self._systems)
         errors = sum(each, Errors())
         row = f"{step:6d} " + " ".join(f"{x:12.6e}" for x in _numbers(errors))
-        try:
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(row + "\n")
-        except OSError as exc:
-            raise self._error(exc) from exc
+        self.file.add(row + "\n")
         metric, value = self._settings.validation_metric, self._value(row)
-        best = self._remember(step, value)
+        best = self._remember(step, value, models.remove)
         if best and self._settings.save_best:
-            path = self._path(step)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.write(path, content)
+            models.write(self._path(step), content)
         said = f"all validation data at step {step}: {metric} {value:.4e}"
         return self.task.titled(f"{said}, among the best" if best else said)
 
@@ -172,12 +182,3 @@ def _numbers(errors: Errors) -> list[float]:
         for key in QUANTITIES.values()
         for mean in MEANS
     ]
-
-
-def _rows(path: Path, step: int) -> list[str]:
-    """Return the lines of an earlier run up to a step, without truncated ones."""
-    if not step or not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    whole = [line for line in lines if is_row(line, 1 + len(COLUMNS))]
-    return [line for line in whole if int(line.split()[0]) <= step]

@@ -45,8 +45,8 @@ class MetricEvaluator:
         self._shapes = CompiledShapes(self.backend.static_shapes)
         self._predict = self.backend.compile(prediction(self.backend, self.model, self.loss))
 
-    def metrics(self, params: Tree, work: HostBatch, lr: float) -> dict[str, float]:
-        """Return the metrics of one batch; ``params`` are nested, arrays of the backend."""
+    def predictions(self, params: Tree, work: HostBatch) -> dict[str, np.ndarray]:
+        """Return the outputs of the model for one batch as NumPy arrays."""
         arrays = map_leaves(self.backend.as_input, work.batch)
         plan = self.planner.plan_for(
             work.nearest, lambda: map_leaves(self.backend.to_numpy, params)
@@ -56,7 +56,11 @@ class MetricEvaluator:
         if self._shapes.is_new(arrays) and self.tell is not None:
             self.tell(atoms(self.backend, arrays))
         out = self._predict(params, arrays)
-        found = {key: self.backend.to_numpy(value) for key, value in out.items()}
+        return {key: self.backend.to_numpy(value) for key, value in out.items()}
+
+    def metrics(self, params: Tree, work: HostBatch, lr: float) -> dict[str, float]:
+        """Return the metrics of one batch; ``params`` are nested, arrays of the backend."""
+        found = self.predictions(params, work)
         places = mdl.compared_atoms(self._numpy, self.model, work.batch)
         # Non-finite values are left to the caller, so NumPy's warning is not needed.
         with np.errstate(over="ignore", invalid="ignore"):
