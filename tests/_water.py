@@ -174,6 +174,7 @@ def fit(
     output: Path | None = None,
     backend: str | Backend = "torch",
     console: Console | None = None,
+    skip_neighbor_stat: bool = False,
     **start: Path,
 ) -> Path:
     """Train in this process, in silence unless there is a console; return the output folder."""
@@ -187,6 +188,7 @@ def fit(
         start=Start(**start),
         console=console,
         quiet=console is None,
+        skip_neighbor_stat=skip_neighbor_stat,
     )
     assert code == 0
     return to

@@ -13,7 +13,7 @@ from ... import precision as prec
 from ... import statistics as stat
 from ...neighbors.frame import Frame
 from ...tree import Tree
-from .outliers import Outliers
+from .absurd import refuse_absurd
 from .setup import Setup
 from .task import Task
 
@@ -67,8 +67,8 @@ class BiasSamples:
             self.values.append(arrays[output.atomic.label].reshape(atype.size, width))
 
 
-def collect_statistics(setup: Setup, task: Task) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return davg, dstd, out_bias and the statistics of fparam and aparam, and warnings.
+def collect_statistics(setup: Setup, task: Task) -> dict[str, np.ndarray]:
+    """Return davg, dstd, out_bias and the statistics of fparam and aparam.
 
     Raises
     ------
@@ -78,11 +78,11 @@ def collect_statistics(setup: Setup, task: Task) -> tuple[dict[str, np.ndarray],
     model, section = task.model, setup.config.model
     source, fit = task.data.training.source, model.fitting
     protect = section.data_stat_protect
-    sums, samples, outliers = model.descriptor.sums(()), BiasSamples(), Outliers(task)
+    sums, samples = model.descriptor.sums(()), BiasSamples()
     extra = {k: stat.no_sums(m) for k, m in fit.parameters.items()}
     for k, frames in source.first_frames(task.data.training.sizes, section.data_stat_nbatch):
         ready, arrays = source.load(k, frames, [model.output.label])
-        outliers.add(source.systems[k], frames, arrays, ready)
+        refuse_absurd(task, source.systems[k], frames, arrays)
         sums = sums + model.descriptor.sums(ready)
         for kind in extra:
             extra[kind] = extra[kind] + stat.parameter_sums(arrays[kind], extra[kind].total.size)
@@ -92,7 +92,7 @@ def collect_statistics(setup: Setup, task: Task) -> tuple[dict[str, np.ndarray],
     for kind, total in extra.items():
         found[f"{kind}_avg"] = total.mean()
         found[f"{kind}_inv_std"] = 1.0 / total.deviation(protect)
-    return found, outliers.warnings()
+    return found
 
 
 def _output_bias(model: mdl.Model, samples: BiasSamples) -> np.ndarray:
