@@ -16,4 +16,9 @@ from __future__ import annotations
 from multifit.files._atomic import remove_stale as remove_stale
 from multifit.files._formats import read as read
 from multifit.files._formats import write as write
+from multifit.files._values import items as items
+from multifit.files._values import mapping as mapping
+from multifit.files._values import number as number
+from multifit.files._values import parameter as parameter
+from multifit.files._values import required as required
 from multifit.files._version import check_version as check_version

@@ -30,7 +30,8 @@ def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
         model, params = mdl.from_content(content)
     except FileFormatError as exc:
         raise FileFormatError(f"{path}: {exc}") from exc
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    # ConfigError is a ValueError, and says which setting is out of range.
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
         reason = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
         raise FileFormatError(f"{path} is not a model that multifit understands: {reason}") from exc
     return model, params, content

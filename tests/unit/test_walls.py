@@ -71,7 +71,10 @@ PUBLIC = {
         *("evaluate", "evaluate_energy", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
-    "multifit.files": {"check_version", "read", "remove_stale", "write"},
+    "multifit.files": {
+        *("check_version", "read", "remove_stale", "write"),
+        *("items", "mapping", "number", "parameter", "required"),
+    },
 }
 
 
