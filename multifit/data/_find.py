@@ -73,7 +73,7 @@ def find_systems(paths: Paths, base: Path | None = None) -> list[Path]:
 
 def _find_one(entry: str, base: Path | None) -> list[Location]:
     file, group = entry, ""
-    if "#" in entry and not any(path.exists() for path in _candidates(entry, base)):
+    if "#" in entry and not any(map(os.path.exists, _candidates(entry, base))):
         file, _, group = entry.partition("#")
     path = _locate(file, entry, base)
     if path.is_dir():
@@ -105,10 +105,10 @@ def _candidates(entry: str, base: Path | None) -> list[Path]:
 def _locate(file: str, entry: str, base: Path | None) -> Path:
     tried = _candidates(file, base)
     for path in tried:
-        if path.exists():
+        if os.path.exists(path):  # False, not an error, for names that no system allows
             return path
     places = " and as ".join(dict.fromkeys(os.path.abspath(path) for path in tried))
-    raise DataError(f"{entry} does not exist; it was looked for as {places}")
+    raise DataError(f"{entry:.200} does not exist; it was looked for as {places:.600}")
 
 
 def _folders(root: Path, entry: str) -> list[str]:
