@@ -108,7 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             import traceback
 
             traceback.print_exc()
-        print(f"multifit: error: {exc}", file=sys.stderr)
+        from ..console.words import printable
+
+        print(printable(f"multifit: error: {exc}"), file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("multifit: interrupted", file=sys.stderr)

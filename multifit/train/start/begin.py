@@ -18,6 +18,7 @@ from ..setup.statistics import collect_statistics, init_params
 from ..setup.task import Task, by_task, nested
 from . import checkpoint as ckpt
 from .finetune import finetune, init_model
+from .origin import Origin, continued_origin, new_origin, run_input
 from .restart import restart
 from .run import Run, initial_moments, split_parameters
 from .state_checks import ADVICE
@@ -43,7 +44,8 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
             found[task.name], more = _parameters(setup, task, start, output)
             notes += more
         state = ckpt.State(tie(nested(found), setup.aliases))
-    state.input = setup.config.model_dump(mode="json")
+    origin = _origin(setup, start, state)
+    state.input = run_input(setup)
     trainable, frozen = split_parameters(setup, state.params)
     moments = initial_moments(setup, state.moments, trainable)
     planners, series = {}, by_task(setup.tasks, state.series)
@@ -54,7 +56,15 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
             _restore(planner, series[task.name], start)
         planner.refine(task.parameters(state.params, setup.aliases))
         planners[task.name] = planner
-    return Run(setup, state, output, trainable, frozen, moments, planners), notes
+    return Run(setup, state, output, trainable, frozen, moments, planners, origin), notes
+
+
+def _origin(setup: Setup, start: Start, state: ckpt.State) -> Origin:
+    """Return the origin of the run's models."""
+    if start.restart is not None:
+        return continued_origin(setup, state.provenance, state.step, state.input)
+    given = {"init-model": start.init_model, "finetune": start.finetune}
+    return new_origin(setup, {how: path for how, path in given.items() if path is not None})
 
 
 def _restore(planner: Planner, state: Tree, start: Start) -> None:

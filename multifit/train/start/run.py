@@ -11,12 +11,14 @@ from typing import Any
 from ... import models as mdl
 from ...descriptors import Planner
 from ...errors import TrainingError
+from ...inference.provenance import KEY, without_folders
 from ...optim import adam as opt
 from ...tree import Flat, Tree, flatten, map_leaves, unflatten, walk
 from ..setup.checkpoint_files import file_name, set_aside
 from ..setup.setup import Setup
 from ..setup.task import Task, nested
 from . import checkpoint as ckpt
+from .origin import Origin
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ class Run:
         The optimizer's, of the trainable ones.
     planners
         The planner of each task's descriptor, by the task's name.
+    origin
+        The provenance of its models.
     """
 
     setup: Setup
@@ -42,6 +46,7 @@ class Run:
     frozen: Flat
     moments: dict[str, Flat]
     planners: dict[str, Planner]
+    origin: Origin
 
     def params(self, task: Task) -> Tree:
         """Return the nested parameters of a task, on the backend."""
@@ -67,13 +72,14 @@ class Run:
 
     def content(self, task: Task, params: Tree) -> dict[str, Any]:
         """Return the content of a model file of a task."""
-        script = self.setup.config.model.model_dump(mode="json")
+        script = without_folders(self.setup.config.model.model_dump(mode="json"))
         script["descriptor"]["sel"] = list(task.model.descriptor.requires().sel)
         del script["embedding"]  # the evaluation method is not part of the model
         script["type_map"] = list(task.model.type_map)
-        return ckpt.model_content(
+        content = ckpt.model_content(
             task.model, params, script, self.setup.backend.name, task.loss.coefficients
         )
+        return {**content, KEY: self.origin.content(task, self.state.step)}
 
     def save(self) -> Path:
         """Write the checkpoint of this step, and return its path.
