@@ -248,7 +248,9 @@ def _sel(sel: tuple[int, ...] | str) -> tuple[int, ...] | str:
 Sel: TypeAlias = Annotated[
     tuple[Slots, ...] | str,
     AfterValidator(_sel),
-    Words('a list of integers ≥ 0, not all 0, or "auto", or "auto:F" with a factor F ≥ 1'),
+    Words(
+        'a list of integers from 0 to 100000, not all 0, or "auto", or "auto:F" with a factor F ≥ 1'
+    ),
 ]
 
 

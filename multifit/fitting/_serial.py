@@ -156,8 +156,9 @@ def _read_settings(node: dict[str, Any]) -> Fitting:
     names = {field.name for field in fields(Fitting)} & node.keys()
     wanted = ("ntypes", "dim_descrpt", "neuron", *names)
     options = {name: _plain(required(node, name, "fitting")) for name in wanted}
-    for name in ("neuron", "exclude_types"):
-        items(options.get(name, ()), f"fitting.{name}")
+    for name in ("neuron", "exclude_types", "default_fparam", "atom_ener", "layer_name"):
+        if name == "neuron" or options.get(name) is not None:
+            items(options[name], f"fitting.{name}")
     options |= {"var_name": _var_name(node), "dim_out": _dim_out(node)}
     return settings(**{"mixed_types": True, **options})
 
