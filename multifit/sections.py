@@ -341,7 +341,6 @@ class RadialSection(DescriptorSection):
     env_protection: NotNegative = Field(
         default=0.0, description="Length in Å added to distances before they are divided by."
     )
-
     exclude_types: TypePairs = Field(
         default=(), description="Pairs of types that do not see each other in the descriptor."
     )
