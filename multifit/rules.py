@@ -25,6 +25,9 @@ import numpy as np
 
 from .errors import ConfigError
 
+#: Characters of a value in a message.
+SHOWN = 200
+
 _KINDS: dict[type, Any] = {int: Integral, float: Real, str: str}
 
 
@@ -70,9 +73,10 @@ class Range:
             return
         python = self.python or self.words
         if not self._is_kind(value):
-            raise ConfigError(f"{name} must be {self.wrong_kind or python}, but is {value!r}")
+            raise ConfigError(f"{name} must be {self.wrong_kind or python}, but is {_shown(value)}")
         if not self._is_within(value):
-            raise ConfigError(f"{name} must be {python}{at_most(value, self.le)}, but is {value!r}")
+            limit = at_most(value, self.le)
+            raise ConfigError(f"{name} must be {python}{limit}, but is {_shown(value)}")
 
     def allows(self, value: Any) -> bool:
         """Return True for a value in range."""
@@ -96,6 +100,12 @@ class Range:
             and (self.lt is None or value < self.lt)
             and (self.le is None or value <= self.le)
         )
+
+
+def _shown(value: Any) -> str:
+    """Return a value on one line, shortened: a file may give an array or a thousand digits."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def at_most(value: Any, limit: float | None) -> str:

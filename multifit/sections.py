@@ -77,15 +77,14 @@ class Words:
             except ValidationError as error:
                 if isinstance(value, tuple) and _is_about_an_element(error):
                     raise
-                large = " and less than 2⁶³" if _is_too_large(value) else ""
-                limit = at_most(value, self.most) or large
+                limit = at_most(value, self.most) or _too_large(value)
                 raise PydanticCustomError("kind", "{words}", {"words": self.text + limit}) from None
 
         return core_schema.no_info_wrap_validator_function(check, handler(source))
 
 
-def _is_too_large(value: Any) -> bool:
-    return isinstance(value, int) and value >= TOO_LARGE
+def _too_large(value: Any) -> str:
+    return " and less than 2⁶³" if isinstance(value, int) and value >= TOO_LARGE else ""
 
 
 def _is_about_an_element(error: ValidationError) -> bool:
@@ -249,7 +248,8 @@ Sel: TypeAlias = Annotated[
     tuple[Slots, ...] | str,
     AfterValidator(_sel),
     Words(
-        'a list of integers from 0 to 100000, not all 0, or "auto", or "auto:F" with a factor F ≥ 1'
+        'a list of integers ≥ 0 and at most 100000, not all 0, or "auto", or "auto:F" with a '
+        "factor F ≥ 1"
     ),
 ]
 

@@ -112,6 +112,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(printable(f"multifit: error: {exc}"), file=sys.stderr)
         return USER_ERROR
+    except MemoryError as exc:
+        more = f" ({exc})" if str(exc) else ""
+        print(
+            f"multifit: error: there is not enough memory{more}; use less data or a smaller model",
+            file=sys.stderr,
+        )
+        return USER_ERROR
     except KeyboardInterrupt:
         print("multifit: interrupted", file=sys.stderr)
         return 130

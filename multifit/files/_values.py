@@ -134,4 +134,4 @@ def _is_shape(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 
 def _shown(value: Any) -> str:
     """Return a value for a message."""
-    return "missing" if value is None else f"{value!r:.60}"
+    return "missing" if value is None else f"{' '.join(repr(value).split()):.60}"

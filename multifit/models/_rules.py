@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from ..rules import NUMBER, Rule, names_types
@@ -14,7 +15,7 @@ def _first_without_name(model: Any) -> list[Any]:
 
 def _twice(model: Any) -> list[str]:
     """Return the names of several types."""
-    return [name for k, name in enumerate(model.type_map) if name in model.type_map[:k]]
+    return [name for name, count in Counter(model.type_map).items() if count > 1]
 
 
 def _wrong_preset(model: Any) -> list[Any]:
