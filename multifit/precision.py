@@ -33,6 +33,8 @@ def canonical(name: str) -> str:
     ConfigError
         For an unknown name.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"precision must be one of {', '.join(NAMES)}, but is {name!r:.60}")
     key = _SYNONYMS.get(name.lower(), name.lower())
     if key not in NAMES:
         raise ConfigError(

@@ -25,6 +25,9 @@ import numpy as np
 
 from .errors import ConfigError
 
+#: Characters of a value in a message.
+SHOWN = 200
+
 _KINDS: dict[type, Any] = {int: Integral, float: Real, str: str}
 
 
@@ -41,6 +44,8 @@ class Range:
         The range, after "must be".
     ge, gt, lt
         Bounds.
+    le
+        The limit beyond which a value is absurd; only messages about such values have it.
     choices
         The accepted texts.
     null
@@ -56,6 +61,7 @@ class Range:
     ge: float | None = None
     gt: float | None = None
     lt: float | None = None
+    le: float | None = None
     choices: tuple[str, ...] = ()
     null: bool = False
     python: str = ""
@@ -67,9 +73,10 @@ class Range:
             return
         python = self.python or self.words
         if not self._is_kind(value):
-            raise ConfigError(f"{name} must be {self.wrong_kind or python}, but is {value!r}")
+            raise ConfigError(f"{name} must be {self.wrong_kind or python}, but is {_shown(value)}")
         if not self._is_within(value):
-            raise ConfigError(f"{name} must be {python}, but is {value!r}")
+            limit = at_most(value, self.le)
+            raise ConfigError(f"{name} must be {python}{limit}, but is {_shown(value)}")
 
     def allows(self, value: Any) -> bool:
         """Return True for a value in range."""
@@ -91,7 +98,20 @@ class Range:
             and (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
             and (self.lt is None or value < self.lt)
+            and (self.le is None or value <= self.le)
         )
+
+
+def _shown(value: Any) -> str:
+    """Return a value on one line, shortened: a file may give an array or a thousand digits."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def at_most(value: Any, limit: float | None) -> str:
+    """Return the words about a limit, for a value beyond it; nothing for others."""
+    beyond = limit is not None and isinstance(value, int | float) and value > limit
+    return f" and at most {limit:g}" if beyond else ""
 
 
 @dataclass(frozen=True)
@@ -169,6 +189,34 @@ def require(options: Any, ranges: Ranges, rules: Iterable[Rule], title: str = ""
         raise ConfigError(f"{rule.key or title} {rule.says(options)}")
 
 
+def unknown_types(given: Iterable[Any], ntypes: int, pairs: bool = False) -> list[Any]:
+    """Return what is not the index of a type, of a list of indices or of pairs of them."""
+    if not pairs:
+        return [a for a in given if not (COUNT.allows(a) and a < ntypes)]
+    wrong: list[Any] = []
+    for pair in given:
+        if isinstance(pair, tuple) and len(pair) == 2:
+            wrong += unknown_types(pair, ntypes)
+        else:
+            wrong.append(pair)
+    return wrong
+
+
+def names_types(key: str, pairs: bool = False) -> Rule:
+    """Return the rule that a list of types, or of pairs of types, names those of ``ntypes``."""
+
+    def wrong(options: Any) -> list[Any]:
+        return unknown_types(getattr(options, key), options.ntypes, pairs)
+
+    return Rule(
+        key,
+        lambda o: bool(wrong(o)),
+        lambda o: (
+            f"names type {wrong(o)[0]!r}, but there are {o.ntypes} types, and types count from 0"
+        ),
+    )
+
+
 FLAG = Range(bool, "true or false", python="True or False")
 NUMBER = Range(float, "a number", python="a finite number")
 MAYBE_NUMBER = Range(float, "a number or null", null=True, python="a finite number")
@@ -184,3 +232,17 @@ MAYBE_BELOW_ONE = Range(
 )
 COUNT = Range(int, "an integer ≥ 0", ge=0)
 POSITIVE = Range(int, "an integer > 0", gt=0, python="an integer ≥ 1")
+
+# Limits beyond which a value is a mistake, or made to fill the memory.
+
+#: Å; of a cutoff.
+MAX_CUTOFF = 1000.0
+#: Slots for neighbours of one type: a sphere of 30 Å holds some 11 000 atoms of water.
+MAX_SLOTS = 100_000
+#: Width of a layer, and number of components of its input and output.
+MAX_WIDTH = 100_000
+
+CUTOFF = Range(float, "a number > 0", gt=0, le=MAX_CUTOFF)
+SLOTS = Range(int, "an integer ≥ 0", ge=0, le=MAX_SLOTS)
+WIDTH = Range(int, "an integer > 0", gt=0, le=MAX_WIDTH, python="an integer ≥ 1")
+COMPONENTS = Range(int, "an integer ≥ 0", ge=0, le=MAX_WIDTH)

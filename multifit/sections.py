@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from .host.sizes import as_bytes
-from .rules import Rule, first_broken
+from .rules import MAX_CUTOFF, MAX_SLOTS, MAX_WIDTH, Rule, at_most, first_broken
 
 #: Integers must fit in 64 bits.
 TOO_LARGE = 2**63
@@ -59,9 +59,10 @@ class RuledSection(Section):
 
 @dataclass(frozen=True)
 class Words:
-    """The requirement on a value, as the end of the sentence "… must be"."""
+    """The requirement on a value, as the end of "… must be", and a limit if a value is beyond."""
 
     text: str
+    most: float | None = None
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -77,14 +78,14 @@ class Words:
             except ValidationError as error:
                 if isinstance(value, tuple) and _is_about_an_element(error):
                     raise
-                limit = " and less than 2⁶³" if _is_too_large(value) else ""
+                limit = at_most(value, self.most) or _too_large(value)
                 raise PydanticCustomError("kind", "{words}", {"words": self.text + limit}) from None
 
         return core_schema.no_info_wrap_validator_function(check, handler(source))
 
 
-def _is_too_large(value: Any) -> bool:
-    return isinstance(value, int) and value >= TOO_LARGE
+def _too_large(value: Any) -> str:
+    return " and less than 2⁶³" if isinstance(value, int) and value >= TOO_LARGE else ""
 
 
 def _is_about_an_element(error: ValidationError) -> bool:
@@ -138,6 +139,7 @@ Seed: TypeAlias = Annotated[
     Annotated[int, Ge(0), Lt(TOO_LARGE)] | None, Words("an integer ≥ 0, or null")
 ]
 MaybeNumber: TypeAlias = Annotated[float | None, Words("a number, or null")]
+Cutoff: TypeAlias = Annotated[float, Gt(0), Le(MAX_CUTOFF), Words("a number > 0", MAX_CUTOFF)]
 NotNegative: TypeAlias = Annotated[float, Ge(0), Words("a number ≥ 0")]
 AboveZero: TypeAlias = Annotated[float, Gt(0), Words("a number > 0")]
 MaybeNotNegative: TypeAlias = Annotated[
@@ -216,9 +218,11 @@ MaybeSize: TypeAlias = Annotated[
 
 # ---- lists --------------------------------------------------------------------------------------
 
-Widths: TypeAlias = Annotated[tuple[Positive, ...], Words("a list of integers > 0")]
+Width: TypeAlias = Annotated[int, Gt(0), Le(MAX_WIDTH), Words("an integer > 0", MAX_WIDTH)]
+Slots: TypeAlias = Annotated[int, Ge(0), Le(MAX_SLOTS), Words("an integer ≥ 0", MAX_SLOTS)]
+Widths: TypeAlias = Annotated[tuple[Width, ...], Words("a list of integers > 0")]
 SomeWidths: TypeAlias = Annotated[
-    tuple[Positive, ...], MinLen(1), Words("a list of one or more integers > 0")
+    tuple[Width, ...], MinLen(1), Words("a list of one or more integers > 0")
 ]
 Numbers: TypeAlias = Annotated[
     tuple[Annotated[float, Words("a number")], ...] | None, Words("a list of numbers, or null")
@@ -256,9 +260,12 @@ def _sel(sel: tuple[int, ...] | str) -> tuple[int, ...] | str:
 
 
 Sel: TypeAlias = Annotated[
-    tuple[Count, ...] | str,
+    tuple[Slots, ...] | str,
     AfterValidator(_sel),
-    Words('a list of integers ≥ 0, not all 0, or "auto", or "auto:F" with a factor F ≥ 1'),
+    Words(
+        'a list of integers ≥ 0 and at most 100000, not all 0, or "auto", or "auto:F" with a '
+        "factor F ≥ 1"
+    ),
 ]
 
 
@@ -298,7 +305,7 @@ class DescriptorSection(RuledSection):
         "are dropped. `auto` counts them in the training data, multiplies the largest count by a "
         "factor (`auto:F`, 1.1 by default) and rounds up to a multiple of 4.",
     )
-    rcut: AboveZero = Field(default=6.0, description="Cut-off radius in Å.")
+    rcut: Cutoff = Field(default=6.0, description="Cut-off radius in Å.")
     trainable: Flag = Field(
         default=True, description="Whether training changes the parameters of the descriptor."
     )
@@ -344,7 +351,6 @@ class EmbeddingSection(DescriptorSection):
     env_protection: NotNegative = Field(
         default=0.0, description="Length in Å added to distances before they are divided by."
     )
-
     exclude_types: TypePairs = Field(
         default=(), description="Pairs of types that do not see each other in the descriptor."
     )

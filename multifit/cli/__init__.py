@@ -151,7 +151,16 @@ def _guarded(argv: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        print(f"multifit: error: {exc}", file=sys.stderr)
+        from ..console.words import printable
+
+        print(printable(f"multifit: error: {exc}"), file=sys.stderr)
+        return USER_ERROR
+    except MemoryError as exc:
+        more = f" ({exc})" if str(exc) else ""
+        print(
+            f"multifit: error: there is not enough memory{more}; use less data or a smaller model",
+            file=sys.stderr,
+        )
         return USER_ERROR
     except KeyboardInterrupt:
         print("multifit: interrupted", file=sys.stderr)

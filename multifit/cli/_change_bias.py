@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from .. import files
     from ..console.tables import console
     from ..evaluation.bias import fit_bias, type_bias, with_type_bias
+    from ..inference import provenance
     from ..inference.model_file import read_model
     from ..inference.potential import Potential
     from ..inference.uncertainty import KEY
@@ -98,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     out_bias = with_type_bias(model, params, new)
     content["model"]["@variables"]["out_bias"] = out_bias[None, :, :]
     dropped = content.pop(KEY, None) is not None  # calibrated with the errors of the old bias
+    content[provenance.KEY] = provenance.changed(content, "change-bias", args.model)
     files.write(output, content)
     out = console()
     out.print(_table(model, old, new, bias_data, fitted=args.bias_value is None))

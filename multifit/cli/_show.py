@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..console.words import printable
 from ..errors import ConfigError, FileFormatError, did_you_mean
+from ._origin import origin_lines
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     lines = [line for name in args.attributes or PARTS for line in PARTS[name](shown)]
     width = max((len(name) for name, _ in lines), default=0)
     for name, value in lines:
-        print(f"{name:<{width}}  {value}")
+        print(printable(f"{name:<{width}}  {value}"))  # a file may hold codes for terminals
     return 0
 
 
@@ -215,4 +217,5 @@ PARTS: dict[str, Callable[[Shown], Lines]] = {
     "grid": _grid,
     "size": _size,
     "bias": _bias,
+    "origin": lambda shown: origin_lines(shown.content),
 }

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from .. import sections as t
 from ..fitting import FITTING_RANGES, FITTING_RULES, gives_energies
-from ..rules import POSITIVE, Ranges, Rule
+from ..rules import WIDTH, Ranges, Rule
 from ._options import OptionsSection
 
 LayerNames = Annotated[
@@ -176,7 +176,7 @@ class DosFittingNetSection(_FittingNet):
     DeePMD-kit does not have the keys after ``numb_dos``.
     """
 
-    ranges: ClassVar[Ranges] = {**FITTING_RANGES, "numb_dos": POSITIVE}
+    ranges: ClassVar[Ranges] = {**FITTING_RANGES, "numb_dos": WIDTH}
     rules: ClassVar[tuple[Rule, ...]] = (*FITTING_RULES, *_GRID_RULES)
 
     type: Literal["dos"] = Field(description="Type of fitting net.")

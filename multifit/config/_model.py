@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import MinLen
@@ -99,9 +100,8 @@ class ModelSection(t.Section):
 
 
 def _check_type_map(model: ModelSection) -> None:
-    names = model.type_map or ()
-    for i, name in enumerate(names):
-        if name in names[:i]:
+    for name, count in Counter(model.type_map or ()).items():
+        if count > 1:
             raise t.relation("type_map", f'names "{name}" twice, but must name each type once')
 
 

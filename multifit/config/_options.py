@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from typing import Annotated, Any, ClassVar, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from .. import sections as t
 from ..rules import ListRange, Range, Ranges
@@ -26,13 +26,17 @@ class OptionsSection(t.RuledSection):
         for name, field in cls.model_fields.items():
             if name in cls.ranges:
                 field.annotation = _type(cls.ranges[name])
-                field.metadata = [t.Words(cls.ranges[name].words)]
+                field.metadata = [_words(cls.ranges[name])]
+
+
+def _words(allowed: Range | ListRange) -> t.Words:
+    return t.Words(allowed.words, allowed.le if isinstance(allowed, Range) else None)
 
 
 def _type(allowed: Range | ListRange) -> Any:
     """Return the type that pydantic checks: that of the values with its bounds."""
     if isinstance(allowed, ListRange):
-        one: Any = Annotated[_type(allowed.items), t.Words(allowed.items.words)]
+        one: Any = Annotated[_type(allowed.items), _words(allowed.items)]
         many: Any = types.GenericAlias(tuple, (one,) * allowed.length or (one, ...))
         many = one | many if allowed.single else many
         return many | None if allowed.null else many
@@ -40,7 +44,7 @@ def _type(allowed: Range | ListRange) -> Any:
         return Literal[allowed.choices]
     bounds = [
         bound(limit)
-        for bound, limit in ((Ge, allowed.ge), (Gt, allowed.gt), (Lt, allowed.lt))
+        for bound, limit in ((Ge, allowed.ge), (Gt, allowed.gt), (Lt, allowed.lt), (Le, allowed.le))
         if limit is not None
     ]
     if allowed.kind is int:

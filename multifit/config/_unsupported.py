@@ -106,6 +106,13 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "validating.validation_metric": ("S:", "s:"),
 }
 
+#: dotted path of a key → what has its effect here
+INSTEAD = {
+    "training.acc_freq": "; raise batch_size instead, for the same gradient",
+    "training.mixed_precision": '; set "precision": "bfloat16" or "float16" in descriptor and '
+    "fitting_net instead, whose parameters stay in float32",
+}
+
 SAYS = "a DeePMD-kit option that multifit does not have (yet)"
 
 
@@ -132,7 +139,8 @@ def drop(draft: Draft) -> list[str]:
                 Problem(
                     path,
                     f"is {shown(value)}, {SAYS}: "
-                    + (f"the key must be {accepted} or left out" if harmless else "leave it out"),
+                    + (f"the key must be {accepted} or left out" if harmless else "leave it out")
+                    + INSTEAD.get(path, ""),
                 )
             )
     return inert

@@ -16,3 +16,8 @@ def counted(number: int, what: str) -> str:
 def few(names: Sequence[str]) -> str:
     """Return the first names, with ``…`` if there are more."""
     return ", ".join([*names[:NAMES], *["…"] * (len(names) > NAMES)])
+
+
+def printable(text: str) -> str:
+    """Return a text in which nothing but line breaks controls a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

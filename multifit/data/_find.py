@@ -79,7 +79,7 @@ def find_systems(
 
 def _find_one(entry: str, base: Path | None, patterns: Sequence[str] | None) -> list[Location]:
     file, group = entry, ""
-    if "#" in entry and not any(path.exists() for path in _candidates(entry, base)):
+    if "#" in entry and not any(map(os.path.exists, _candidates(entry, base))):
         file, _, group = entry.partition("#")
     path = _locate(file, entry, base)
     if path.is_dir():
@@ -117,10 +117,11 @@ def _candidates(entry: str, base: Path | None) -> list[Path]:
 def _locate(file: str, entry: str, base: Path | None) -> Path:
     tried = _candidates(file, base)
     for path in tried:
-        if path.exists():
+        if os.path.exists(path):  # False, not an error, for names that no system allows
             return path
     places = " and as ".join(dict.fromkeys(os.path.abspath(path) for path in tried))
-    raise DataError(f"{entry} does not exist; it was looked for as {places}{_advice(entry)}")
+    advice = _advice(entry[:200])
+    raise DataError(f"{entry:.200} does not exist; it was looked for as {places:.600}{advice}")
 
 
 def _advice(entry: str) -> str:

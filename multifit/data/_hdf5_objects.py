@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: More bytes declared than compression can explain (deflate reaches 1032 to 1).
 RATIO = 2000
 
+#: Largest chunk in bytes: HDF5 unpacks all of it for one frame. h5py's own are below 1 MiB.
+MAX_CHUNK = 1 << 28
+
 
 def find(file: h5py.File, address: str) -> h5py.Group | h5py.Dataset | None:
     """Return the object at an address, reached through hard links only; None if there is none.
@@ -66,6 +69,11 @@ def dataset(file: h5py.File, address: str, where: str) -> h5py.Dataset:
     declared = math.prod(found.shape) * found.dtype.itemsize
     stored = found.id.get_storage_size()
     packed = found.chunks is not None and found.id.get_create_plist().get_nfilters() > 0
+    if packed and math.prod(found.chunks) * found.dtype.itemsize > MAX_CHUNK:
+        raise DataError(
+            f"{where} has compressed chunks of more than {MAX_CHUNK >> 20} MiB; write it with the "
+            "chunks that h5py chooses"
+        )
     if declared > stored * (RATIO if packed else 1):
         raise DataError(
             f"{where} declares {declared} bytes, but the file has {stored} of it; write it again"

@@ -23,8 +23,8 @@ from ..errors import DataError
 Array = np.ndarray[Any, Any]
 Rows = Array | EllipsisType  #: indices along the first axis, or everything
 
-#: Largest text file, such as ``type.raw``, in bytes.
-MAX_TEXT = 1 << 28
+#: Largest text file, such as ``type.raw``, in bytes: 8 million atoms, and 0.5 GB while it is read.
+MAX_TEXT = 1 << 24
 
 
 @dataclass(frozen=True)

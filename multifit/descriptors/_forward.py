@@ -10,8 +10,8 @@ import numpy as np
 
 from ..autodiff import ReverseArithmetic, with_pullback
 from ..backend import Arithmetic, Backend
-from ..errors import FileFormatError, TrainingError
-from ..files import check_version
+from ..errors import TrainingError
+from ..files import check_version, mapping, parameter, required
 from ..neighbors.requirements import Requirements
 from ..rules import require
 from ..statistics import Sums, no_sums
@@ -184,17 +184,14 @@ class ForwardDescriptor:
         """
         check_version(node, range(1, 2), "descriptor")
         names = [field.name for field in dataclasses.fields(cls)]
-        config = cls(**{name: _plain(node[name]) for name in names})
-        found = {name.replace("/", "."): x for name, x in node["@variables"].items()}
-        for name, x in flatten(config.init(0)).items():  # type: ignore[attr-defined]
-            if name not in found:
-                raise FileFormatError(f"descriptor.{name} is missing")
-            if np.shape(found[name]) != np.shape(x):
-                raise FileFormatError(
-                    f"descriptor.{name} has the shape {np.shape(found[name])}, but the settings "
-                    f"ask for {np.shape(x)}"
-                )
-        return config, unflatten(found)
+        config = cls(**{name: _plain(required(node, name, "descriptor")) for name in names})
+        given = mapping(node.get("@variables"), "descriptor.@variables")
+        known = {"@variables": {name.replace("/", "."): x for name, x in given.items()}}
+        params = {
+            name: parameter(known, name, np.shape(x), "descriptor", np.asarray(x).dtype)
+            for name, x in flatten(config.init(0)).items()  # type: ignore[attr-defined]
+        }
+        return config, unflatten(params)
 
     def remap_types(
         self, params: Tree, other: Self, known: Tree, shared: Sequence[tuple[int, int]]

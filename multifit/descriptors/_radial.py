@@ -12,9 +12,10 @@ import numpy as np
 from .. import precision as prec
 from ..backend import Backend
 from ..neighbors.requirements import Requirements
+from ..nn.activations import activation
 from ..nn.networks import Network, Seed, child_seed, embedding_network, init_network
 from ..nn.networks import trainable_names as network_names
-from ..rules import Rule, require
+from ..rules import Ranges, Rule, require
 from ..statistics import Sums
 from ..support import ALL
 from ..tree import Tree, numbered
@@ -22,7 +23,7 @@ from . import _statistics as stat
 from ._environment import Environment
 from ._planner import INNER, series_planner
 from ._protocol import Planner
-from ._rules import RADIAL_RANGES, RADIAL_RULES
+from ._rules import RADIAL_RANGES, RADIAL_RULES, RADIAL_TYPE_RULES
 
 if TYPE_CHECKING:
     from ..neighbors.frame import Frame
@@ -38,6 +39,7 @@ class RadialDescriptor:
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
     backends: ClassVar[frozenset[str]] = ALL
+    ranges: ClassVar[Ranges] = RADIAL_RANGES
     rules: ClassVar[tuple[Rule, ...]] = RADIAL_RULES
     components: ClassVar[int]  #: used rows of the environment: 4, or 1 for the radial part
 
@@ -56,7 +58,9 @@ class RadialDescriptor:
 
     def __post_init__(self) -> None:
         """Refuse options out of range, and those that do not go together."""
-        require(self, RADIAL_RANGES, self.rules)
+        require(self, self.ranges, (*self.rules, *RADIAL_TYPE_RULES))
+        activation(self.activation_function)
+        prec.canonical(self.precision)
 
     @property
     def ntypes(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import precision as prec
 from ..errors import FileFormatError, UnsupportedError
-from ..files import check_version
+from ..files import check_version, items, mapping, number, parameter, required
 from ..nn.serial import collection_params, collection_to_dict, network_to_dict
 from ..tree import Tree, numbered_values
 
@@ -65,24 +65,24 @@ def options(node: dict[str, Any], version: int) -> dict[str, Any]:
     UnsupportedError
         If the model is compressed, of a later version, or uses an unsupported option.
     """
+    where = "descriptor"
     # Compressed models have a different version.
     if "compress" in node:
         raise UnsupportedError("the model is compressed; give the model that it was made from")
     check_version(node, range(1, version + 1), "descriptor")
-    if node.get("spin") is not None or node.get("env_mat", {}).get("use_exp_switch"):
+    env_mat = mapping(node.get("env_mat", {}), "descriptor.env_mat")
+    if node.get("spin") is not None or env_mat.get("use_exp_switch"):
         raise UnsupportedError(
             "the model's descriptor uses spin or use_exp_switch, which multifit lacks"
         )
     return {
-        "rcut": float(node["rcut"]),
-        "rcut_smth": float(node["rcut_smth"]),
-        "sel": tuple(int(n) for n in node["sel"]),
-        "neuron": tuple(node["neuron"]),
+        **{key: number(required(node, key, where)) for key in ("rcut", "rcut_smth")},
+        **{key: items(required(node, key, where), f"{where}.{key}") for key in ("sel", "neuron")},
         "resnet_dt": node.get("resnet_dt", False),
-        "trainable": bool(node.get("trainable", True)),
+        "trainable": node.get("trainable", True),
         "type_one_side": node.get("type_one_side", True),
-        "exclude_types": tuple((int(a), int(b)) for a, b in node.get("exclude_types", [])),
-        "env_protection": float(node.get("env_protection", 0.0)),
+        "exclude_types": items(node.get("exclude_types", []), f"{where}.exclude_types"),
+        "env_protection": number(node.get("env_protection", 0.0)),
         "set_davg_zero": node.get("set_davg_zero", False),
         "activation_function": node.get("activation_function", "tanh"),
         "precision": prec.canonical(node.get("precision", "default")),
@@ -95,24 +95,23 @@ def _spread(config: RadialDescriptor, statistic: np.ndarray) -> np.ndarray:
     return spread.astype(prec.numpy_dtype(config.precision))
 
 
-def _statistic(config: RadialDescriptor, full: np.ndarray, name: str) -> np.ndarray:
+def _statistic(config: RadialDescriptor, node: dict[str, Any], name: str) -> np.ndarray:
     """Return (ntypes, ntypes, c) from the statistic of a file, one row for each neighbour slot.
 
     Raises
     ------
     FileFormatError
-        If it has a different shape.
+        If it is missing, has a different shape, or is not finite (and positive, if it divides).
     UnsupportedError
         If it differs between the slots of one type.
     """
     n, slots, components = config.ntypes, config.nnei, config.components
-    full = np.asarray(full, dtype=np.float64)
-    if full.size != n * slots * components:
+    full = parameter(node, name, (n, slots, components), "descriptor")
+    if name == "dstd" and not (full > 0).all():
         raise FileFormatError(
-            f"descriptor.{name} has the shape {full.shape}, but sel asks for "
-            f"{(n, slots, components)}"
+            f"descriptor.dstd is {full.min():g} for a type, but must be > 0: the environment is "
+            "divided by it; restore the file from a copy"
         )
-    full = full.reshape(n, slots, components)
     ends = np.cumsum(config.sel)
     blocks = [full[:, end - k : end] for k, end in zip(config.sel, ends, strict=True)]
     for block in blocks:
@@ -133,8 +132,8 @@ def parameters(config: RadialDescriptor, node: dict[str, Any]) -> Tree:
     FileFormatError
         If an array is missing or its shape does not match the settings.
     """
-    nets, where = node["embeddings"], "descriptor.embeddings"
+    nets, where = required(node, "embeddings", "descriptor"), "descriptor.embeddings"
     return {
         "embeddings": collection_params(nets, config.network, config.n_networks, where),
-        **{name: _statistic(config, node["@variables"][name], name) for name in ("davg", "dstd")},
+        **{name: _statistic(config, node, name) for name in ("davg", "dstd")},
     }

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from ..rules import ABOVE_ZERO, COUNT, FLAG, NOT_NEGATIVE, POSITIVE, ListRange, Ranges, Rule
+from ..rules import (
+    CUTOFF,
+    FLAG,
+    NOT_NEGATIVE,
+    SLOTS,
+    WIDTH,
+    ListRange,
+    Ranges,
+    Rule,
+    names_types,
+)
 
 RADIAL_RANGES: Ranges = {
-    "rcut": ABOVE_ZERO,
+    "rcut": CUTOFF,
     "rcut_smth": NOT_NEGATIVE,
-    "sel": ListRange(COUNT, "a list of integers ≥ 0"),
-    "neuron": ListRange(POSITIVE, "a list of one or more integers > 0"),
+    "sel": ListRange(SLOTS, "a list of integers ≥ 0"),
+    "neuron": ListRange(WIDTH, "a list of one or more integers > 0"),
     "resnet_dt": FLAG,
     "trainable": FLAG,
     "type_one_side": FLAG,
@@ -16,7 +26,15 @@ RADIAL_RANGES: Ranges = {
     "set_davg_zero": FLAG,
 }
 
+#: Relations to the number of types, which an input checks for all sections together.
+RADIAL_TYPE_RULES = (
+    Rule("sel", lambda o: not sum(o.sel), "has no slots, but must have some for neighbours"),
+    names_types("exclude_types", pairs=True),
+)
+
+#: Relations that an input and settings have.
 RADIAL_RULES = (
+    Rule("neuron", lambda o: not o.neuron, "is empty, but must have one or more widths"),
     Rule(
         "rcut_smth",
         lambda o: o.rcut_smth >= o.rcut,

@@ -19,4 +19,9 @@ from multifit.files._formats import read as read
 from multifit.files._formats import try_write as try_write
 from multifit.files._formats import write as write
 from multifit.files._lock import Lock as Lock
+from multifit.files._values import items as items
+from multifit.files._values import mapping as mapping
+from multifit.files._values import number as number
+from multifit.files._values import parameter as parameter
+from multifit.files._values import required as required
 from multifit.files._version import check_version as check_version

@@ -32,11 +32,12 @@ def check_version(node: Mapping[str, Any], known: range, path: str | os.PathLike
     2
     """
     version = node.get("@version", 1)
-    name = " ".join(str(node[key]) for key in ("@class", "type") if key in node) or "a node"
+    names = [node[key] for key in ("@class", "type") if isinstance(node.get(key), str)]
+    name = f"{' '.join(names) or 'a node':.60}"
     if isinstance(version, bool) or not isinstance(version, int):
         raise FileFormatError(
-            f"{path}: {name} has the @version {version!r}, which is not a whole number; restore "
-            "the file from a copy"
+            f"{path}: {name} has the @version {' '.join(repr(version).split()):.60}, which is not "
+            "a whole number; restore the file from a copy"
         )
     if version >= known.stop:
         raise FileFormatError(

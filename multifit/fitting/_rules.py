@@ -6,25 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 from ..rules import (
-    COUNT,
+    COMPONENTS,
     FLAG,
     MAYBE_BELOW_ONE,
     MAYBE_NUMBER,
     NUMBER,
     POSITIVE,
+    WIDTH,
     ListRange,
     Ranges,
     Rule,
+    names_types,
 )
 
 FITTING_RANGES: Ranges = {
     "ntypes": POSITIVE,
     "dim_descrpt": POSITIVE,
-    "dim_out": POSITIVE,
-    "numb_fparam": COUNT,
-    "numb_aparam": COUNT,
-    "dim_case_embd": COUNT,
-    "neuron": ListRange(POSITIVE, "a list of integers > 0"),
+    "dim_out": WIDTH,
+    "numb_fparam": COMPONENTS,
+    "numb_aparam": COMPONENTS,
+    "dim_case_embd": COMPONENTS,
+    "neuron": ListRange(WIDTH, "a list of integers > 0"),
     "resnet_dt": FLAG,
     "mixed_types": FLAG,
     "use_aparam_as_mask": FLAG,
@@ -91,15 +93,6 @@ FITTING_RULES: tuple[Rule, ...] = (
 )
 
 
-def _first_unknown_type(options: Any) -> Any:
-    """Return the first excluded type that does not exist, or None."""
-    return next((a for a in options.exclude_types if not _is_type(a, options.ntypes)), None)
-
-
-def _is_type(a: Any, ntypes: int) -> bool:
-    return COUNT.allows(a) and bool(a < ntypes)
-
-
 def _first_excluded_with_energy(options: Any) -> int | None:
     """Return the first excluded type with an energy in ``atom_ener``, or None."""
     given = options.atom_ener or (None,) * options.ntypes
@@ -112,14 +105,7 @@ def _is_about(find: Callable[[Any], Any]) -> Callable[[Any], bool]:
 
 #: Relations to the number of types, which an input checks for all sections together.
 TYPE_RULES: tuple[Rule, ...] = (
-    Rule(
-        "exclude_types",
-        _is_about(_first_unknown_type),
-        lambda o: (
-            f"names type {_first_unknown_type(o)!r}, but there are {o.ntypes} types, and types "
-            "count from 0"
-        ),
-    ),
+    names_types("exclude_types"),
     Rule(
         "exclude_types",
         lambda o: o.tot_ener_zero and bool(o.exclude_types),

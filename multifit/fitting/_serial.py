@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import precision as prec
 from ..errors import FileFormatError, UnsupportedError
-from ..files import check_version
+from ..files import check_version, items, mapping, parameter, required
 from ..nn.serial import collection_params, collection_to_dict, network_to_dict
 from ..outputs import OUTPUTS
 from ..tree import Tree, numbered_values
@@ -106,7 +106,7 @@ def _var_name(node: dict[str, Any]) -> str:
     return name
 
 
-def _dim_out(node: dict[str, Any]) -> int:
+def _dim_out(node: dict[str, Any]) -> Any:
     """Return the number of components of a ``fitting`` section, from one of several keys.
 
     It is required for densities of states.
@@ -117,14 +117,14 @@ def _dim_out(node: dict[str, Any]) -> int:
             "fitting.dim_out is missing, the number of points of the density of states; restore "
             "the file from a copy"
         )
-    found: int = node.get("dim_out", 1)
+    found = node.get("dim_out", 1)
     if kind == "ener" and found != 1:
         raise FileFormatError(
             f"fitting.dim_out is {found!r}, but a fitting net of type 'ener' gives 1 component; "
             "restore the file from a copy"
         )
-    for k, net in enumerate(node["nets"]["networks"]):
-        if net is not None and net.get("out_dim", found) != found:
+    for k, net in enumerate(_networks(node)):
+        if isinstance(net, dict) and net.get("out_dim", found) != found:
             raise FileFormatError(
                 f"fitting.dim_out is {found!r}, but fitting.nets.{k} gives {net['out_dim']!r} "
                 "components; restore the file from a copy"
@@ -132,10 +132,21 @@ def _dim_out(node: dict[str, Any]) -> int:
     return found
 
 
+def _networks(node: dict[str, Any]) -> tuple[Any, ...]:
+    nets = mapping(required(node, "nets", "fitting"), "fitting.nets")
+    return items(required(nets, "networks", "fitting.nets"), "fitting.nets.networks")
+
+
+def _plain(value: Any) -> Any:
+    """Return a list of a file as a tuple."""
+    return items(value, "") if isinstance(value, list) else value
+
+
 def _read_settings(node: dict[str, Any]) -> Fitting:
     """Return the settings of a ``fitting`` section."""
     check_version(node, range(1, VERSION + 1), "fitting")
-    if node.get("type") not in (*TYPES.values(), "invar"):
+    kinds: tuple[Any, ...] = (*TYPES.values(), "invar")
+    if node.get("type") not in kinds:
         raise UnsupportedError(
             f"the model's fitting net is of type {node.get('type')!r}; multifit reads "
             f"{' and '.join(map(repr, TYPES.values()))}"
@@ -143,7 +154,11 @@ def _read_settings(node: dict[str, Any]) -> Fitting:
     if node.get("spin") is not None:
         raise UnsupportedError("the model's fitting net uses spin, which multifit does not have")
     names = {field.name for field in fields(Fitting)} & node.keys()
-    options = {name: node[name] for name in ("ntypes", "dim_descrpt", "neuron", *names)}
+    wanted = ("ntypes", "dim_descrpt", "neuron", *names)
+    options = {name: _plain(required(node, name, "fitting")) for name in wanted}
+    for name in ("neuron", "exclude_types", "default_fparam", "atom_ener", "layer_name"):
+        if name == "neuron" or options.get(name) is not None:
+            items(options[name], f"fitting.{name}")
     options |= {"var_name": _var_name(node), "dim_out": _dim_out(node)}
     return settings(**{"mixed_types": True, **options})
 
@@ -165,16 +180,10 @@ def deserialize(node: dict[str, Any]) -> tuple[Fitting, Tree]:
     if config.layer_name is not None:
         require_equal(nets, config.owners, config.layer_name, where)
     params: Tree = {"nets": without_repetitions(nets, config.owners)}
-    variables = node["@variables"]
     wanted: dict[str, tuple[int, ...]] = {"bias_atom_e": (config.ntypes, config.dim_out)}
     for kind, n in config.parameters.items():
         wanted |= {f"{kind}_avg": (n,), f"{kind}_inv_std": (n,)}
     if config.dim_case_embd:
         wanted["case_embd"] = (config.dim_case_embd,)
-    for name, shape in wanted.items():
-        value = variables.get(name)
-        if value is None or np.size(value) != np.prod(shape):
-            got = "nothing" if value is None else f"the shape {np.shape(value)}"
-            raise FileFormatError(f"fitting.{name} must have the shape {shape}, but has {got}")
-        params[name] = np.asarray(value, dtype=np.float64).reshape(shape)
-    return config, params
+    found = {name: parameter(node, name, shape, "fitting") for name, shape in wanted.items()}
+    return config, params | found

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import files
 from .. import models as mdl
-from ..errors import FileFormatError
+from ..errors import FileFormatError, UnsupportedError
 from ..tree import Tree
 from .last_layer import shape
 from .uncertainty import KEY, Uncertainty, from_content
@@ -32,9 +32,10 @@ def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
         raise FileFormatError(f"{path} holds no model (it has no key 'model')")
     try:
         model, params = mdl.from_content(content)
-    except FileFormatError as exc:
-        raise FileFormatError(f"{path}: {exc}") from exc
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (FileFormatError, UnsupportedError) as exc:
+        raise type(exc)(f"{path}: {exc}") from exc
+    # ConfigError is a ValueError, and says which setting is out of range.
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as exc:
         reason = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
         raise FileFormatError(f"{path} is not a model that multifit understands: {reason}") from exc
     _warn_of_residuals(path, model, content)

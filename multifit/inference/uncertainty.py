@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, FileFormatError
-from ..files import check_version
+from ..files import check_version, mapping, parameter
 
 #: Key in a model file. DeePMD-kit ignores it.
 KEY = "uncertainty"
@@ -139,16 +139,13 @@ def from_content(content: Mapping[str, Any], size: int) -> Uncertainty:
     FileFormatError
         If it is not one, or of another model.
     """
-    check_version(content, range(1, VERSION + 1), "uncertainty")
-    try:
-        factor, scores = (
-            np.asarray(content["@variables"][key], dtype=np.float64) for key in ("factor", "scores")
-        )
-    except (KeyError, TypeError, ValueError) as exc:
-        raise FileFormatError("its uncertainty is incomplete; calibrate it again") from exc
-    if factor.shape != (size, size) or scores.ndim != 1 or not len(scores):
+    node = mapping(content, KEY)
+    check_version(node, range(1, VERSION + 1), KEY)
+    factor = parameter(node, "factor", (size, size), KEY)
+    count = np.size(np.asarray(mapping(node.get("@variables"), KEY).get("scores", [])))
+    scores = parameter(node, "scores", (count,), KEY)
+    if not count or (np.diff(scores) < 0).any() or scores[0] < 0:
         raise FileFormatError(
-            f"its uncertainty has the shape {factor.shape}, but the model has {size} features; "
-            "calibrate it again"
+            f"{KEY}.scores must hold errors ≥ 0 in ascending order; calibrate the model again"
         )
     return Uncertainty(factor, scores)

@@ -16,8 +16,8 @@ import numpy as np
 
 from .. import descriptors, dos
 from .. import fitting as fit
-from ..errors import FileFormatError, UnsupportedError
-from ..files import check_version
+from ..errors import ConfigError, FileFormatError, UnsupportedError
+from ..files import check_version, items, mapping, number, parameter
 from ..outputs import OUTPUTS
 from ..tree import Tree
 from ._settings import Model, Preset
@@ -75,7 +75,7 @@ def from_content(content: Mapping[str, Any]) -> tuple[Model, Tree]:
     FileFormatError, UnsupportedError
         As :func:`deserialize`.
     """
-    node = content["model"]
+    node = mapping(content["model"], "model")
     if "layer_name" in content and isinstance(node.get("fitting"), dict):
         node = {**node, "fitting": {**node["fitting"], "layer_name": content["layer_name"]}}
     model, params = deserialize(node)
@@ -85,13 +85,14 @@ def from_content(content: Mapping[str, Any]) -> tuple[Model, Tree]:
 
 
 def _preset(node: dict[str, Any], fitting: fit.Fitting) -> Preset | None:
-    preset = (node.get("preset_out_bias") or {}).get(fitting.var_name)
-    if preset is None:
+    where = "model.preset_out_bias"
+    given = mapping(node.get("preset_out_bias") or {}, where).get(fitting.var_name)
+    if given is None:
         return None
-    rows = [None if x is None else np.asarray(x, dtype=np.float64).reshape(-1) for x in preset]
-    if fitting.dim_out == 1:
-        return tuple(None if row is None else float(row[0]) for row in rows)
-    return tuple(None if row is None else tuple(row.tolist()) for row in rows)
+    rows = items(given, f"{where}.{fitting.var_name}")
+    if fitting.dim_out == 1:  # files of DeePMD-kit have lists of one number
+        rows = tuple(row[0] if isinstance(row, tuple) and len(row) == 1 else row for row in rows)
+    return tuple(tuple(map(number, x)) if isinstance(x, tuple) else number(x) for x in rows)
 
 
 def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
@@ -114,8 +115,10 @@ def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
     missing = [key for key in ("type_map", "descriptor", "fitting") if key not in node]
     if missing:
         raise FileFormatError(f"the file's model lacks {', '.join(missing)}")
-    descriptor, descriptor_params = descriptors.deserialize(node["descriptor"])
-    fitting, fitting_params = fit.deserialize(node["fitting"])
+    descriptor, descriptor_params = descriptors.deserialize(
+        mapping(node["descriptor"], "descriptor")
+    )
+    fitting, fitting_params = fit.deserialize(mapping(node["fitting"], "fitting"))
     if fitting.var_name not in OUTPUTS:
         raise UnsupportedError(
             f"the file's model fits {fitting.var_name!r}; multifit reads models of "
@@ -126,23 +129,18 @@ def deserialize(node: dict[str, Any]) -> tuple[Model, Tree]:
         raise UnsupportedError(
             f"the file's model has {fitting.dim_out} {output.plural}; multifit reads models of one"
         )
-    type_map = tuple(node["type_map"])
-    if not descriptor.ntypes == fitting.ntypes == len(type_map):
-        raise FileFormatError(
-            f"the file's model is inconsistent: type_map has {len(type_map)} elements, "
-            f"sel {descriptor.ntypes} and the fitting net {fitting.ntypes} types"
-        )
-    bias = np.asarray(node["@variables"]["out_bias"], dtype=np.float64)
-    model = Model(
-        type_map=type_map,
-        descriptor=descriptor,
-        fitting=fitting,
-        atom_exclude_types=tuple(node.get("atom_exclude_types", [])),
-        pair_exclude_types=tuple((int(a), int(b)) for a, b in node.get("pair_exclude_types", [])),
-        preset_out_bias=_preset(node, fitting),
-    )
+    lists: dict[str, Any] = {
+        key: items(node.get(key, []), f"model.{key}")
+        for key in ("type_map", "atom_exclude_types", "pair_exclude_types")
+    }
+    preset = _preset(node, fitting)
+    try:
+        model = Model(descriptor=descriptor, fitting=fitting, preset_out_bias=preset, **lists)
+    except ConfigError as exc:
+        raise FileFormatError(f"the file's model is inconsistent: {exc}") from exc
+    shape = (model.ntypes, fitting.dim_out)
     return model, {
         "descriptor": descriptor_params,
         "fitting": fitting_params,
-        "out_bias": bias.reshape(len(type_map), fitting.dim_out),
+        "out_bias": parameter(node, "out_bias", shape, "model"),
     }

@@ -13,7 +13,9 @@ from ..dos import Grid
 from ..errors import ConfigError
 from ..nn.networks import Seed
 from ..outputs import OUTPUTS, OutputDef
+from ..rules import require
 from ..tree import Tree
+from ._rules import MODEL_RULES
 
 #: Values for each type besides the nets: one number, or one for each component, or nothing.
 Preset = tuple[float | tuple[float, ...] | None, ...]
@@ -40,7 +42,8 @@ class Model:
     grid: Grid | None = None
 
     def __post_init__(self) -> None:
-        """Raise an error if the grid does not fit the other settings."""
+        """Raise an error if the types are not distinct names, or the rest does not fit them."""
+        require(self, {}, MODEL_RULES)
         if self.grid is None:
             return
         if not self.output.has_grid:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .blocks import block_pairs, is_one_block, one_block
 from .cells import Images, cell_pairs
-from .search import check_density
+from .limits import check_density
 
 
 def domain_pairs(coord: np.ndarray, nlocal: int, reach: float) -> tuple[np.ndarray, np.ndarray]:

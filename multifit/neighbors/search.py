@@ -18,19 +18,14 @@ import numpy.typing as npt
 from ..errors import DataError
 from . import arguments
 from .blocks import block_pairs, is_one_block, one_block
-from .cells import cell_pairs, complete_cell, heights, occupied_grid, replicate, wrap
+from .cells import cell_pairs, complete_cell, replicate, wrap
+from .limits import check_density, check_size
 
 #: Two atoms nearer than this are considered to be at the same place, Å.
 TOO_CLOSE = 1e-6
 
 #: Beyond this distance from the origin, float64 does not resolve 1e-6 Å, Å.
 TOO_FAR = 1e10
-
-#: Neighbours per atom, or periodic images in reach, beyond which the unit of the cell is wrong.
-TOO_MANY = 50_000, 1_000_000
-
-#: Atoms in a cube half a cutoff wide beyond which the unit of the coordinates is wrong.
-TOO_DENSE = 2000
 
 #: Pairs measured at once, so that their data fit in the processor's cache.
 CHUNK = 32_768
@@ -198,7 +193,7 @@ def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
     if len(x) == 0:
         none = np.zeros(0, dtype=np.int32)
         return Candidates(none, none, none, np.zeros(3, dtype=np.int64))
-    _check_size(len(x), box, atoms.periodic, rcut, at)
+    check_size(len(x), box, atoms.periodic, rcut, at)
     check_density(x, rcut, at)
     # Searches differ in rounding: use a slightly larger cutoff, and let one formula decide.
     rcut += 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
@@ -301,33 +296,6 @@ def _checked_cell(cell: np.ndarray | None, periodic: np.ndarray, at: str) -> np.
             "independent and not zero"
         )
     return box
-
-
-def _check_size(natoms: int, box: np.ndarray, periodic: np.ndarray, rcut: float, at: str) -> None:
-    """Raise an error if the list of pairs of a small or flat cell would not fit into memory."""
-    images = float(np.prod(1.0 + 2.0 * rcut / heights(box)[periodic]))
-    volume = abs(float(np.linalg.det(box)))
-    neighbours = natoms * 4.19 * rcut**3 / volume if periodic.all() else 0.0
-    if neighbours > TOO_MANY[0] or images > TOO_MANY[1]:
-        raise DataError(
-            f"{at}the cutoff rcut = {rcut:g} Å is too large for the cell {box.tolist()} of "
-            f"{natoms} atoms, or the cell too small or too flat; check rcut, and that the cell is "
-            "in Å"
-        )
-
-
-def check_density(wrapped: np.ndarray, rcut: float, at: str = "") -> None:
-    """Raise an error if atoms are so dense that the list of pairs would not fit into memory."""
-    if len(wrapped) <= TOO_DENSE:
-        return
-    key, _ = occupied_grid(wrapped, max(0.5 * rcut, TOO_CLOSE), 0)
-    _, first, count = np.unique(key, return_index=True, return_counts=True)
-    if count.max() > TOO_DENSE:
-        raise DataError(
-            f"{at}{count.max()} atoms lie within rcut = {rcut:g} Å of atom "
-            f"{first[count.argmax()]} (counting from 0); check rcut, and that the coordinates are "
-            "in Å, and not fractional or all zero"
-        )
 
 
 def _refuse_closest(

@@ -158,6 +158,10 @@ def activation(name: str) -> Activation:
     >>> y.tolist(), slope().tolist()
     ([0.0, 2.0], [0.0, 1.0])
     """
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"activation_function must be one of {', '.join(NAMES)}, but is {name!r:.60}"
+        )
     key, colon, rest = name.strip().lower().partition(":")
     if key in _WITH_THRESHOLD:
         threshold = _threshold(name, rest) if colon else DEFAULT_THRESHOLD
@@ -173,6 +177,18 @@ def activation(name: str) -> Activation:
         f"unknown activation function {name!r}{did_you_mean(key, NAMES)}; "
         f"known are {', '.join(NAMES)}"
     )
+
+
+def is_same(one: str, other: str) -> bool:
+    """Return True if two names stand for the same function; False if the first is unknown."""
+    try:
+        found = activation(one)
+    except ConfigError:
+        return False
+    known = activation(other)
+    if isinstance(found, functools.partial) and isinstance(known, functools.partial):
+        return found.keywords == known.keywords
+    return found is known
 
 
 def _threshold(name: str, text: str) -> float:

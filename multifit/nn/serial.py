@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .. import precision as prec
 from ..errors import FileFormatError
-from ..files import check_version
+from ..files import check_version, items, mapping, parameter, required
 from ..tree import Tree, numbered, numbered_values
+from .activations import is_same
 from .networks import Layer, Network
 
 #: Supported versions; the last one is written.
@@ -37,27 +36,39 @@ def layer_to_dict(layer: Layer, params: Tree) -> dict[str, Any]:
     }
 
 
-def layer_params(node: dict[str, Any], layer: Layer, where: str) -> Tree:
+def layer_params(value: Any, layer: Layer, where: str) -> Tree:
     """Return the parameters of one layer, checked against its settings."""
+    node = mapping(value, where)
     check_version(node, VERSIONS["Layer"], where)
+    _check_settings(node, layer, where)
     wanted: dict[str, tuple[int, ...]] = {"w": (layer.n_in, layer.n_out)}
     if layer.bias:
         wanted["b"] = (layer.n_out,)
     if layer.timestep:
         wanted["idt"] = (layer.n_out,)
-    params = {}
-    for name, shape in wanted.items():
-        value = node["@variables"].get(name)
-        if value is None:
-            raise FileFormatError(f"{where} lacks the array {name!r}")
-        value = np.asarray(value)
-        value = value.reshape(-1) if name != "w" else value
-        if value.shape != shape:
-            raise FileFormatError(
-                f"{where}.{name} has the shape {value.shape}, but its settings ask for {shape}"
-            )
-        params[name] = value.astype(prec.numpy_dtype(layer.precision))
-    return params
+    dtype = prec.numpy_dtype(layer.precision)
+    return {name: parameter(node, name, shape, where, dtype) for name, shape in wanted.items()}
+
+
+def _check_settings(node: dict[str, Any], layer: Layer, where: str) -> None:
+    """Raise FileFormatError if a layer computes something else than its net says.
+
+    DeePMD-kit reads the settings of each layer, multifit those of the net.
+    """
+    given = node.get("activation_function", layer.activation)
+    if not is_same("none" if given is None else given, layer.activation):
+        raise FileFormatError(
+            f"{where}.activation_function is {given!r:.60}, but the net has "
+            f"{layer.activation!r} there; restore the file from a copy"
+        )
+    if layer.n_out not in (layer.n_in, 2 * layer.n_in):
+        return
+    resnet = node.get("resnet", layer.resnet)
+    if not isinstance(resnet, bool) or resnet != layer.resnet:
+        raise FileFormatError(
+            f"{where}.resnet is {resnet!r:.60}, but must be {str(layer.resnet).lower()}; restore "
+            "the file from a copy"
+        )
 
 
 def network_to_dict(network: Network, params: Tree, kind: str, head: dict[str, Any]) -> Any:
@@ -86,10 +97,11 @@ def collection_to_dict(
     }
 
 
-def collection_params(node: dict[str, Any], network: Network, count: int, where: str) -> Tree:
+def collection_params(value: Any, network: Network, count: int, where: str) -> Tree:
     """Return the parameters of every network of a collection, checked against the settings."""
+    node = mapping(value, where)
     check_version(node, VERSIONS["NetworkCollection"], where)
-    networks = node["networks"]
+    networks = items(required(node, "networks", where), f"{where}.networks")
     if len(networks) != count or any(net is None for net in networks):
         raise FileFormatError(f"{where} holds {len(networks)} networks, but {count} are needed")
     return numbered(
@@ -100,15 +112,17 @@ def collection_params(node: dict[str, Any], network: Network, count: int, where:
     )
 
 
-def _network_layers(node: dict[str, Any], network: Network, where: str) -> Tree:
+def _network_layers(value: Any, network: Network, where: str) -> Tree:
+    node = mapping(value, where)
     kind = node.get("@class", "EmbeddingNetwork")
-    check_version(node, VERSIONS.get(kind, range(1, 2)), where)
-    if len(node["layers"]) != len(network.layers):
+    known = VERSIONS.get(kind) if isinstance(kind, str) else None
+    check_version(node, known or range(1, 2), where)
+    layers = items(required(node, "layers", where), f"{where}.layers")
+    if len(layers) != len(network.layers):
         raise FileFormatError(
-            f"{where} has {len(node['layers'])} layers, but its settings ask for "
-            f"{len(network.layers)}"
+            f"{where} has {len(layers)} layers, but its settings ask for {len(network.layers)}"
         )
-    pairs = zip(node["layers"], network.layers, strict=True)
+    pairs = zip(layers, network.layers, strict=True)
     return numbered(
         [layer_params(one, layer, f"{where}.layers.{k}") for k, (one, layer) in enumerate(pairs)]
     )

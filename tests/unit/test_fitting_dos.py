@@ -186,11 +186,11 @@ def _without(key: str) -> Callable[[dict[str, Any]], None]:
         (_without("dim_out"), "dim_out is missing, the number of points"),
         (
             lambda node: node["@variables"].update(bias_atom_e=np.zeros((2, 1))),
-            r"fitting.bias_atom_e must have the shape \(2, 7\), but has the shape \(2, 1\)",
+            r"fitting.bias_atom_e has the shape \(2, 1\), but its settings ask for \(2, 7\)",
         ),
         (
             lambda node: node["@variables"].update(bias_atom_e=None),
-            r"fitting.bias_atom_e must have the shape \(2, 7\), but has nothing",
+            r"fitting.bias_atom_e is missing",
         ),
         (lambda node: node.update({"@version": 5}), "newer multifit"),
     ],

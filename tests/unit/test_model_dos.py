@@ -202,7 +202,7 @@ def _refused(tmp_path: Any, change: Any, **options: Any) -> str:
         ),
         (
             lambda c: c["model"]["@variables"].update(out_bias=np.zeros((1, 2, 3))),
-            "cannot reshape array",
+            "out_bias has the shape (1, 2, 3)",
         ),
     ],
 )

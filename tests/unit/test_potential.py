@@ -219,7 +219,7 @@ def test_files_that_hold_no_model_are_refused(tmp_path: Path) -> None:
     broken = {key: x for key, x in node["descriptor"].items() if key != "rcut"}
     for name, content, error, message in (
         ("no", {"something": 1}, FileFormatError, "holds no model"),
-        ("half", {"model": {**node, "descriptor": broken}}, FileFormatError, "it lacks 'rcut'"),
+        ("half", {"model": {**node, "descriptor": broken}}, FileFormatError, "rcut is missing"),
         ("new", {"model": {**node, "@version": 9}}, FileFormatError, "newer multifit"),
         ("other", {"model": {**node, "type": "zbl"}}, UnsupportedError, "of type 'zbl'"),
     ):

@@ -246,8 +246,11 @@ def test_damaged_entries_are_refused(case) -> None:
     content = Uncertainty(np.eye(size), np.ones(10)).to_content()
     same(from_content(content, size).factor, np.eye(size))
     wrong = {
-        "incomplete": {**content, "@variables": {"factor": np.eye(size)}},
-        "but the model has": {**content, "@variables": {**content["@variables"], "factor": 1.0}},
+        "scores is missing": {**content, "@variables": {"factor": np.eye(size)}},
+        "but its settings ask for": {
+            **content,
+            "@variables": {**content["@variables"], "factor": 1.0},
+        },
         "newer multifit": {**content, "@version": 9},
     }
     for message, entry in wrong.items():

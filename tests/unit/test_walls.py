@@ -73,6 +73,7 @@ PUBLIC = {
     },
     "multifit.files": {
         *("Lock", "check_version", "read", "remove_stale", "try_file", "try_write", "write"),
+        *("items", "mapping", "number", "parameter", "required"),
     },
 }
 

@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ...backend import Arithmetic
 from ...batching.types import Table
-from ...rules import Rule
+from ...files import required
+from ...rules import WIDTH, Ranges, Rule
 from ...tree import Tree
 from .. import _radial_serial as serial
 from .._protocol import Features, Pullback
 from .._radial import RadialDescriptor
-from .._rules import AXIS_RULES
+from .._rules import AXIS_RULES, RADIAL_RANGES
 from ._apply import apply
 from ._geometry import geometry
 
@@ -51,6 +52,7 @@ class SeE2A(RadialDescriptor):
 
     name: ClassVar[str] = "se_e2_a"
     aliases: ClassVar[tuple[str, ...]] = ("se_a",)
+    ranges: ClassVar[Ranges] = {**RADIAL_RANGES, "axis_neuron": WIDTH}
     rules: ClassVar[tuple[Rule, ...]] = AXIS_RULES
     components: ClassVar[int] = 4
 
@@ -123,7 +125,8 @@ class SeE2A(RadialDescriptor):
     @classmethod
     def deserialize(cls, node: dict[str, Any]) -> tuple[Self, Tree]:
         """Return settings and parameters of a ``descriptor`` section."""
-        config = cls(**serial.options(node, VERSION), axis_neuron=node["axis_neuron"])
+        axis_neuron = required(node, "axis_neuron", "descriptor")
+        config = cls(**serial.options(node, VERSION), axis_neuron=axis_neuron)
         return config, serial.parameters(config, node)
 
     def _described(self) -> str:

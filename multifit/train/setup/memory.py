@@ -1,4 +1,4 @@
-"""The memory for Hessians of a batch, checked before a run starts."""
+"""The memory for parameters and for Hessians of a batch, checked before a run starts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 from ... import models as mdl
 from ... import precision as prec
 from ...errors import TrainingError
+from ...host import memory
 from ...host.sizes import in_words
 from ...neighbors.frame import Frame
+from ...nn.networks import Network
 from .budget import Budget
 from .setup import Setup
 from .source import Source
@@ -18,6 +20,9 @@ from .source import Source
 #: Arrays of tangents as large as the largest that coexist. Measured for 32 atoms: in a
 #: training step PyTorch 17 to 19, Paddle 21, JAX 24, TensorFlow 26; without a gradient PyTorch 4.
 ARRAYS = {"training": 20, "validation": 5}
+
+#: Copies of the parameters in training: values, gradients, two moments, and one while they change.
+COPIES = 5
 
 
 def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
@@ -70,11 +75,32 @@ def check_hessians(
             )
 
 
+def check_parameters(model: mdl.Model, limit: int) -> None:
+    """Raise TrainingError if the nets of a model do not fit into memory, before they are made."""
+    fitting, descriptor = model.fitting, model.descriptor
+    count = fitting.n_networks * _size(fitting.network)
+    network = getattr(descriptor, "network", None)  # not every descriptor has embedding nets
+    if isinstance(network, Network):
+        count += getattr(descriptor, "n_networks", 1) * _size(network)
+    if COPIES * count * 8 > limit:
+        raise TrainingError(
+            f"the model has {count:.3g} parameters, and training takes about "
+            f"{in_words(COPIES * count * 8)} for them, but {in_words(limit)} are available: "
+            "lower neuron, axis_neuron or the number of components"
+        )
+
+
+def _size(network: Network) -> int:
+    return sum((layer.n_in + 2) * layer.n_out for layer in network.layers)
+
+
 def check_memory(setup: Setup) -> None:
-    """Raise TrainingError if the host lacks the memory for Hessians.
+    """Raise TrainingError if the host lacks the memory for parameters or Hessians.
 
     A GPU has separate memory, and reports its own errors.
     """
+    for task in setup.tasks:
+        check_parameters(task.model, memory.available().nbytes)
     if not setup.backend.on_cpu:
         return
     for task in setup.tasks:

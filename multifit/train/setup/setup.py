@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,17 @@ class Setup:
     numb_steps: int
     budget: Budget
     aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def seeds(self) -> dict[str, int]:
+        """The seeds of a new run: those of the input, and random ones where it has none."""
+        model, training = self.config.model, self.config.training
+        given = {
+            "descriptor": model.descriptor.seed,
+            "fitting_net": model.fitting_net.seed,
+            "training": training.seed,
+        }
+        return {key: secrets.randbits(31) if x is None else x for key, x in given.items()}
 
     def __post_init__(self) -> None:
         """Raise an error for indistinguishable tasks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,16 +17,10 @@ from .setup import Setup
 from .task import Task
 
 
-def _seed(seed: int | None) -> int:
-    """Return the seed, or a random one if the input has none."""
-    return secrets.randbits(63) if seed is None else seed
-
-
 def init_params(setup: Setup, task: Task, found: Mapping[str, np.ndarray]) -> Tree:
     """Return random nets with statistics from :func:`collect_statistics`, as NumPy arrays."""
-    model, config = task.model, setup.config
-    seeds = (_seed(config.model.descriptor.seed), _seed(config.model.fitting_net.seed))
-    params = mdl.init(model, *seeds)
+    model = task.model
+    params = mdl.init(model, setup.seeds["descriptor"], setup.seeds["fitting_net"])
     for name, value in found.items():
         stat.check_finite(name, value)
         if name in params["descriptor"]:

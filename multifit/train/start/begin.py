@@ -18,6 +18,7 @@ from ..setup.statistics import collect_statistics, init_params
 from ..setup.task import Task, by_task, nested
 from . import checkpoint as ckpt
 from .finetune import finetune, init_model
+from .origin import Origin, continued_origin, new_origin, run_input
 from .restart import restart
 from .run import Run, initial_moments, split_parameters
 from .state_checks import ADVICE
@@ -53,7 +54,8 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         state = ckpt.State(tie(nested(found), setup.aliases))
     for task in setup.tasks:
         notes += _bias_note(setup, task)
-    state.input = setup.config.model_dump(mode="json")
+    origin = _origin(setup, start, state)
+    state.input = run_input(setup)
     trainable, frozen = split_parameters(setup, state.params)
     moments = initial_moments(setup, state.moments, trainable)
     planners, series = {}, by_task(setup.tasks, state.series)
@@ -63,8 +65,8 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
             _restore(planner, series[task.name], start)
         planner.refine(task.parameters(state.params, setup.aliases))
         planners[task.name] = planner
-    untrained = start == Start()
-    run = Run(setup, state, output, trainable, frozen, moments, planners, untrained)
+    fresh = start == Start()
+    run = Run(setup, state, output, trainable, frozen, moments, planners, origin, fresh)
     return run, notes
 
 
@@ -73,6 +75,14 @@ def _bias_note(setup: Setup, task: Task) -> list[str]:
     why = why_no_bias(task) if setup.config.training.change_bias_after_training else ""
     text = f"warning: change_bias_after_training has no effect, because {why}"
     return [task.titled(text)] if why else []
+
+
+def _origin(setup: Setup, start: Start, state: ckpt.State) -> Origin:
+    """Return the origin of the run's models."""
+    if start.restart is not None:
+        return continued_origin(setup, state.provenance, state.step, state.input)
+    given = {"init-model": start.init_model, "finetune": start.finetune}
+    return new_origin(setup, {how: path for how, path in given.items() if path is not None})
 
 
 def _restore(planner: Planner, state: Tree, start: Start) -> None:

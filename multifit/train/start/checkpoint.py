@@ -14,6 +14,7 @@ from ... import __version__, files
 from ... import models as mdl
 from ...errors import FileFormatError, TrainingError
 from ...inference.model_file import read_model
+from ...inference.provenance import KEY
 from ...tree import Flat, Tree, flatten
 from ..setup.checkpoint_files import existing
 from .state_checks import check_moments, check_sampler, count, error_or_none, plain
@@ -34,6 +35,7 @@ class State:
     best: float | None = None  #: the lowest validation error so far
     stale: int = 0  #: validations since then
     input: dict[str, Any] = field(default_factory=dict)  #: all sections, with defaults
+    provenance: dict[str, Any] = field(default_factory=dict)  #: in the file; empty in a new run
 
 
 def model_content(
@@ -110,6 +112,7 @@ def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
             best=error_or_none(path, "best", training["best"]),
             stale=count(path, "stale", training["stale"]),
             input=plain(path, "input", training.get("input", {})),
+            provenance=plain(path, "provenance", content.get(KEY, {})),
         )
     except FileFormatError:
         raise

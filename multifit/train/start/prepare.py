@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import secrets
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +78,7 @@ def prepare(
     run = saver.run
     setup, training = run.setup, run.setup.config.training
     after, tasks = run.state.step, run.setup.tasks
-    seed = training.seed if training.seed is not None else secrets.randbits(31)
+    seed = setup.seeds["training"]
     sampler = TaskSampler(tasks, seed)
     if run.state.sampler:
         sampler.restore(run.state.sampler)

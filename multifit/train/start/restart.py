@@ -10,12 +10,14 @@ import numpy as np
 
 from ... import models as mdl
 from ...errors import FileFormatError, TrainingError
+from ...inference.provenance import without_folders
 from ..setup.dos_grid import lost_energies
 from ..setup.setup import Setup
 from . import changes as changes
 from . import checkpoint as ckpt
 from .finetune import require_davg
 from .mismatch import require_same
+from .origin import run_input
 
 
 def restart(setup: Setup, paths: Sequence[Path]) -> tuple[ckpt.State, list[str]]:
@@ -37,9 +39,9 @@ def restart(setup: Setup, paths: Sequence[Path]) -> tuple[ckpt.State, list[str]]
     systems = task.data.training.source.systems
     nframes = np.array([system.nframes for system in systems], dtype=np.int64)
     state.sampler, warning = changes.other_frames(state.sampler, nframes)
-    given = setup.config.model_dump(mode="json")
     if state.input:  # checkpoints of the first version have none
-        notes += changes.notes(state.input, given, resized=bool(warning))
+        before = without_folders(state.input)
+        notes += changes.notes(before, run_input(setup), resized=bool(warning))
     notes += [warning] if warning else []
     return state, notes + lost_energies(task.model, theirs)
 

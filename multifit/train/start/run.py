@@ -13,12 +13,14 @@ from ... import files
 from ... import models as mdl
 from ...descriptors import Planner
 from ...errors import FileFormatError, TrainingError
+from ...inference.provenance import KEY, without_folders
 from ...optim import adam as opt
 from ...tree import Flat, Tree, flatten, map_leaves, unflatten, walk
 from ..setup.checkpoint_files import file_name, set_aside
 from ..setup.setup import Setup
 from ..setup.task import Task, nested
 from . import checkpoint as ckpt
+from .origin import Origin
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class Run:
         The optimizer's, of the trainable ones.
     planners
         The planner of each task's descriptor, by the task's name.
+    origin
+        The provenance of its models.
     untrained
         True if its first parameters were random.
     """
@@ -46,6 +50,7 @@ class Run:
     frozen: Flat
     moments: dict[str, Flat]
     planners: dict[str, Planner]
+    origin: Origin
     untrained: bool = False
 
     def params(self, task: Task) -> Tree:
@@ -72,13 +77,14 @@ class Run:
 
     def content(self, task: Task, params: Tree) -> dict[str, Any]:
         """Return the content of a model file of a task."""
-        script = self.setup.config.model.model_dump(mode="json")
+        script = without_folders(self.setup.config.model.model_dump(mode="json"))
         script["descriptor"]["sel"] = list(task.model.descriptor.requires().sel)
         del script["embedding"]  # the evaluation method is not part of the model
         script["type_map"] = list(task.model.type_map)
-        return ckpt.model_content(
+        content = ckpt.model_content(
             task.model, params, script, self.setup.backend.name, task.loss.coefficients
         )
+        return {**content, KEY: self.origin.content(task, self.state.step)}
 
     def save(self) -> Path:
         """Write the checkpoint of this step, and return its path.
