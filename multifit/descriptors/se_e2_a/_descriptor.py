@@ -30,7 +30,7 @@ from ...batching.types import Table
 from ...rules import Rule
 from ...tree import Tree
 from .. import _radial_serial as serial
-from .._protocol import Features, Pullback
+from .._protocol import Pullback
 from .._radial import RadialDescriptor
 from .._rules import AXIS_RULES
 from ._apply import apply
@@ -105,8 +105,8 @@ class SeE2A(RadialDescriptor):
         counts: Mapping[int, int],
         geometry: Tree,
         plan: Tree | None = None,
-    ) -> tuple[Features, Pullback]:
-        """Return D (n, M·axis_neuron) of each type of centres, and the pullback (``_apply.py``)."""
+    ) -> tuple[Array, Pullback]:
+        """Return D (N, M·axis_neuron), and the pullback (``_apply.py``)."""
         return apply(arithmetic.xp, self, params, counts, geometry, plan)
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
