@@ -93,6 +93,27 @@ def values_at_nodes(
     return evaluate(xp, config, config.double_network, nets, kinds, neighbours, x)
 
 
+def tails(
+    config: RadialDescriptor,
+    params: Tree,
+    own: Tree,
+    kinds: Sequence[int],
+    neighbours: Sequence[int],
+) -> np.ndarray:
+    """Return the size of the last coefficients relative to the largest, (na, nb).
+
+    Parameters
+    ----------
+    params, own
+        As of :func:`values_at_nodes`, as NumPy arrays.
+    """
+    values = values_at_nodes(np_xp, config, params, own, kinds, neighbours)
+    series = np.abs(own["transform"] @ values)
+    last = series[:, :, -max(2, series.shape[2] // 16) :].max(axis=(2, 3))
+    found: np.ndarray = last / np.maximum(series.max(axis=(2, 3)), 1e-300)
+    return found
+
+
 def block_series(
     xp: Any, config: RadialDescriptor, params: Tree, plan: Tree, kinds: Sequence[int], block: Block
 ) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from ..backend import Backend
 from ..errors import ConfigError, UnsupportedError, did_you_mean
 from ..tree import Tree, map_leaves
 from ._chebyshev import SMOOTH, chebyshev_basis
-from ._coefficients import values_at_nodes, with_coefficients
+from ._coefficients import series_kinds, tails, with_coefficients
 from ._environment import radial
 from ._protocol import EMBEDDINGS, Plan
 
@@ -273,6 +273,7 @@ class SeriesPlanner:
     def _tail(self, params: Tree, zone: str, count: int) -> float:
         """Return the largest last coefficients of the nets, relative to their largest."""
         basis, worst, config = self._host(zone, count), 0.0, self.config
+        own = params["descriptor"]
         within = INNER * config.rcut if zone == "near" else np.inf
         found: dict[int, list[int]] = {}
         for a, b in np.argwhere(self.nearest < within).tolist():
@@ -280,12 +281,8 @@ class SeriesPlanner:
             if config.sel[b] and not (zone == "near" and (a, b) in config.excluded):
                 found.setdefault(b, []).append(a)
         for b, kinds in found.items():
-            centres = [0] if config.common_scale else kinds
-            g = values_at_nodes(xp, config, params["descriptor"], basis, centres, [b])
-            series = np.abs(basis["transform"] @ g[:, 0])
-            largest = np.maximum(series.max(axis=(1, 2)), 1e-300)
-            last = series[:, -max(2, count // 16) :].max(axis=(1, 2))
-            worst = max(worst, float((last / largest).max()))
+            last = tails(config, own, basis, series_kinds(config, kinds), [b])
+            worst = max(worst, float(last.max()))
         return worst
 
     def _enlarged(self, zone: str, needed: int) -> int:

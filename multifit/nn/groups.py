@@ -168,24 +168,3 @@ def nets_of(xp: Any, nets: Tree, indices: Iterable[int]) -> Tree:
 def _by_rows(params: Tree) -> Tree:
     """Return W as it is, and b and d with an axis for the rows, (nets, 1, n_out)."""
     return {name: x if name == "w" else x[:, None, :] for name, x in params.items()}
-
-
-def stacked(nets: Mapping[str, Any]) -> Tree:
-    """Return a tree of NumPy nets with one array for the layers that all of them have.
-
-    Those of the first net alone, shared by all, keep their names.
-    """
-    each = [nets[key]["layers"] for key in sorted(nets, key=int)]
-    common = [k for k in each[0] if all(k in one for one in each)]
-    found: Tree = {}
-    if common:
-        found[ALL] = {
-            "layers": {
-                k: {name: np.stack([one[k][name] for one in each]) for name in each[0][k]}
-                for k in common
-            }
-        }
-    rest = {k: p for k, p in each[0].items() if k not in common}
-    if rest:
-        found["0"] = {"layers": rest}
-    return found
