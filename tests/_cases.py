@@ -84,7 +84,7 @@ def build(
         dim_out=numb_dos or 1,
         var_name="dos" if numb_dos else "energy",
     )
-    names = ("O", "H", "C", "N")[: len(sel)]
+    names = tuple(f"X{k}" if k > 3 else "OHCN"[k] for k in range(len(sel)))
     return mdl.Model(names, descriptor, fitting, atom_exclude_types, pair_exclude_types, grid=grid)
 
 
