@@ -68,7 +68,7 @@ def test_two_tasks_train_one_descriptor(tmp_path: Path, backend: str) -> None:
     text, metrics, drawn = io.StringIO(), [], []
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display(Console(file=text, width=200), STEPS, 0))
-        loop = prepare(run, display, OFF, None, stack)
+        loop = prepare(run, display, OFF, None, stack, lambda step, *args: step(*args))
         for number in range(1, STEPS + 1):
             others = {name: np.array(x) for name, x in run.to_numpy(run.trainable).items()}
             k, found, lr = loop_module._advance(loop, number)

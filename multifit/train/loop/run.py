@@ -12,27 +12,33 @@ from ..start.prepare import LoopObjects
 from ..start.run import Run
 from .after_step import after_step
 from .interrupt import Interrupt
+from .interruptible import AbandonedError
 from .nonfinite import raise_nonfinite
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
 SERIES_CHECK = 10
 
 
-def run_steps(loop: LoopObjects, began: float) -> int:
+def run_steps(loop: LoopObjects, began: float, interrupt: Interrupt) -> int:
     """Train until the last step, an interrupt or an early stop; return the exit code.
 
     Parameters
     ----------
     began
         Start time of the command, by :func:`time.monotonic`.
+    interrupt
+        Notes signals within the loop.
     """
     run, display, span = loop.run, loop.display, loop.recorder.span
     after = run.state.step
-    with Interrupt(display.quiet) as interrupt:
+    with interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
             with span(STEP):
                 before = time.monotonic()
-                task, metrics, lr = _advance(loop, number)
+                try:
+                    task, metrics, lr = _advance(loop, number)
+                except AbandonedError:
+                    return _stop(run, display, interrupt.exit_code or 0)
                 with span("display"):
                     display.step(number, time.monotonic() - before)
                     if number == after + 1:

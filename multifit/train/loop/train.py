@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from ..start.prepare import prepare
 from ..start.run import Run
 from ..step.measure import LastStep, break_down
 from .finish import finish
+from .interrupt import Interrupt
+from .interruptible import call_interruptibly
 from .run import run_steps
 
 
@@ -87,8 +90,11 @@ def train(
             display.say(line)
         code = 0
         if _is_left(run, display):
+            interrupt = Interrupt(display.quiet)
+            patient = functools.partial(call_interruptibly, lambda: interrupt.exit_code)
             with contextlib.ExitStack() as stack:
-                code = run_steps(prepare(run, display, recorder, last, stack), began)
+                loop = prepare(run, display, recorder, last, stack, patient)
+                code = run_steps(loop, began, interrupt)
     if code == 0:
         with recorder.span("evaluate and write the model"):
             finish(run, console, quiet)

@@ -66,6 +66,7 @@ def prepare(
     recorder: Recorder,
     last: LastStep | None,
     stack: contextlib.ExitStack,
+    patient: Callable[..., Any],
 ) -> LoopObjects:
     """Return the objects for the loop; the stack closes files and ends the thread.
 
@@ -73,6 +74,8 @@ def prepare(
     ----------
     last
         Keeps the last step, to be measured after the run; None without a profile.
+    patient
+        f(step, *args): calls a step that compiles, so that signals can end it.
     """
     setup, training = run.setup, run.setup.config.training
     after, tasks = run.state.step, run.setup.tasks
@@ -88,7 +91,7 @@ def prepare(
     with recorder.span("prepare the validation"):
         validators = prepare_validation(run, seed, tell)
     full = [FullValidation(setup, each.task, run.output, after) for each in validators]
-    steps = [prepare_step(run, task, recorder, last, tell) for task in tasks]
+    steps = [prepare_step(run, task, recorder, last, tell, patient) for task in tasks]
     board = None
     if training.tensorboard:
         board = tensorboard(run.output / training.tensorboard_log_dir)
@@ -103,7 +106,12 @@ def prepare(
 
 
 def prepare_step(
-    run: Run, task: Task, recorder: Recorder, last: LastStep | None, tell: Tell
+    run: Run,
+    task: Task,
+    recorder: Recorder,
+    last: LastStep | None,
+    tell: Tell,
+    patient: Callable[..., Any],
 ) -> TaskStep:
     """Return the compiled training step of a task, and its batches."""
     setup, training = run.setup, run.setup.config.training
@@ -116,7 +124,7 @@ def prepare_step(
     if last is not None:
         step = last.watched(objective, step)
     tell_of_step = functools.partial(tell, task.titled("the training step"))
-    call = announced(setup.backend, step, tell_of_step)
+    call = announced(setup.backend, step, tell_of_step, patient)
     names = names_of(setup, task, {**run.frozen, **run.trainable})
     source, planner = task.data.training.source, run.planners[task.name]
     batches = DeviceBatches(source, setup.backend, run.numpy_params(task), planner, recorder)
