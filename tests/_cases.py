@@ -84,7 +84,7 @@ def build(
         dim_out=numb_dos or 1,
         var_name="dos" if numb_dos else "energy",
     )
-    names = ("O", "H", "C", "N")[: len(sel)]
+    names = tuple(f"X{k}" if k > 3 else "OHCN"[k] for k in range(len(sel)))
     return mdl.Model(names, descriptor, fitting, atom_exclude_types, pair_exclude_types, grid=grid)
 
 
@@ -235,7 +235,7 @@ def describe(
     counts: Mapping[int, int],
     tables: Mapping[str, Tree],
     basis: Tree | None = None,
-) -> tuple[dict[int, Any], Any]:
-    """Return the descriptors of the atoms of each type and their pullback, as a model has them."""
+) -> tuple[Any, Any]:
+    """Return the descriptors of the atoms (N, dim_out) and their pullback, as a model has them."""
     known = config.geometry(xp, params, atype, counts, tables, basis)
     return config.apply(SimpleNamespace(xp=xp), params, counts, known, basis)  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ from ._forward import ForwardDescriptor as ForwardDescriptor
 from ._forward import Pairs as Pairs
 from ._protocol import EMBEDDINGS as EMBEDDINGS
 from ._protocol import Descriptor as Descriptor
-from ._protocol import Features as Features
 from ._protocol import Plan as Plan
 from ._protocol import Planner as Planner
 from ._protocol import Pullback as Pullback

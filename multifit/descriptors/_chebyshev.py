@@ -13,7 +13,7 @@ so that the net is evaluated K times per step instead of once for every pair, an
 on parameters. With Ā = T̄ Cᵀ and the matrix D that differentiates a series,
 ∂/∂R̃ = Ā T and ∂/∂x = Σ_c R̃_c (Ā Dᵀ)_c T.
 
-This does not change the results: :func:`tail` checks that K is large enough for full precision;
+This does not change the results: the planner checks that K is large enough for full precision;
 otherwise, the net is evaluated directly.
 
 =======  =================================
@@ -31,13 +31,9 @@ Source: Trefethen, Approximation Theory and Approximation Practice, chapters 3 a
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import array_api_compat.numpy as np_xp
 import numpy as np
-
-from ..nn.networks import Network, apply_network
-from ..tree import Tree, map_leaves
 
 Array = Any
 
@@ -103,57 +99,3 @@ def chebyshev(xp: Any, x: Array, count: int) -> Array:
         following -= found[-2]
         found.append(following)
     return xp.stack(found[:count], axis=1)
-
-
-class Scale(NamedTuple):
-    """The interval [s₀, s₁] of a series, and R̃₀ = (s − mean)/deviation; all are 0-d."""
-
-    start: Array
-    reach: Array
-    mean: Array
-    deviation: Array
-
-
-def scale_of(basis: dict[str, Array], params: Tree, a: int, b: int) -> Scale:
-    """Return the scale of N_ab, with the ``davg`` and ``dstd`` of the parameters."""
-    interval = basis["start"][a, b], basis["reach"][a, b]
-    return Scale(*interval, params["davg"][a, b, 0], params["dstd"][a, b, 0])
-
-
-def coefficients(
-    xp: Any,
-    network: Network,
-    params: Tree,
-    basis: dict[str, Array],
-    scales: list[Scale],
-) -> list[Array]:
-    """Return the coefficients C (K, M), float64, of one net N as a function of s, for some scales.
-
-    Parameters
-    ----------
-    scales
-        The intervals, and the scaling from s to R̃₀.
-    """
-    # In float64 whatever the precision of the net: a derivative multiplies rounding errors by K².
-    params = map_leaves(lambda x: xp.astype(x, xp.float64, copy=False), params)
-    count = basis["nodes"].shape[0]
-    part = 0.5 * (basis["nodes"] + 1.0)
-    rows = [
-        (each.start + part * (each.reach - each.start) - each.mean) / each.deviation
-        for each in scales
-    ]
-    g, _ = apply_network(xp, network, params, xp.reshape(xp.concat(rows, axis=0), (-1, 1)))
-    places = range(0, len(scales) * count, count)
-    return [xp.matmul(basis["transform"], g[start : start + count, :]) for start in places]
-
-
-def tail(
-    network: Network,
-    params: Tree,
-    basis: dict[str, np.ndarray],
-    scale: Scale,
-) -> float:
-    """Return the size of the last coefficients relative to the largest, for NumPy parameters."""
-    series = np.abs(coefficients(np_xp, network, params, basis, [scale])[0])
-    last = max(2, len(series) // 16)
-    return float(series[-last:].max() / max(series.max(), 1e-300))

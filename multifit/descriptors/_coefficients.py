@@ -1,4 +1,4 @@
-"""The coefficients of the series of all embedding nets, computed in a step or known before it.
+"""The coefficients of the series of embedding nets, computed in a step or known before it.
 
 While parameters are trained, coefficients are computed in each step. A model with fixed parameters
 has them in its plan (:func:`with_coefficients`).
@@ -6,31 +6,118 @@ has them in its plan (:func:`with_coefficients`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat.numpy as np_xp
+import numpy as np
 
-from ..tree import Tree
-from ._chebyshev import coefficients, scale_of
-from ._tables import ZONES
+from ..nn.groups import net_of, nets_of, picked
+from ..nn.networks import Network, apply_network
+from ..tree import Tree, map_leaves
+from ._tables import ZONES, Block
 
 if TYPE_CHECKING:
     from ._radial import RadialDescriptor
 
 Array = Any
-Zones = Sequence[tuple[int, str]]  #: a type of neighbours, and one of :data:`ZONES`
-#: Type of centres, type of neighbours, zone → C and D C, (K, M).
-Series = dict[tuple[int, int, str], tuple[Array, Array]]
 
 #: Key of the coefficients in a plan.
 KNOWN = "coefficients"
 
 
-def series_of(
-    xp: Any, config: RadialDescriptor, params: Tree, plan: Tree, kinds: Iterable[int], zones: Zones
-) -> Series:
-    """Return the coefficients C and those of the derivative by x, D C, (K, M).
+def of_pairs_of_types(xp: Any, x: Array, kinds: Sequence[int], neighbours: Sequence[int]) -> Array:
+    """Return the part of (ntypes, ntypes, …) of some centres and some neighbours."""
+    return picked(xp, picked(xp, x, kinds), neighbours, axis=1)
+
+
+def evaluate(
+    xp: Any,
+    config: RadialDescriptor,
+    network: Network,
+    nets: Tree,
+    kinds: Sequence[int],
+    neighbours: Sequence[int],
+    x: Array,
+) -> Array:
+    """Return N_ab(x_ab), (na, nb, n, M), for centres a and neighbours b; x (na, nb, n).
+
+    Parameters
+    ----------
+    nets
+        ``embeddings`` of the parameters, in the precision of the network.
+    """
+    na, nb, n = x.shape
+    if not config.type_one_side:
+        pairs = [config.network_index(a, b) for a in kinds for b in neighbours]
+        return xp.reshape(_apply(xp, network, nets, pairs, x), (na, nb, n, -1))
+    g = _apply(xp, network, nets, list(neighbours), xp.permute_dims(x, (1, 0, 2)))
+    return xp.permute_dims(xp.reshape(g, (nb, na, n, -1)), (1, 0, 2, 3))
+
+
+def _apply(xp: Any, network: Network, nets: Tree, indices: Sequence[int], x: Array) -> Array:
+    """Return N(x) of each net for its part of x, in the order of its elements."""
+    if len(indices) == 1:
+        return apply_network(xp, network, net_of(xp, nets, indices[0]), xp.reshape(x, (-1, 1)))[0]
+    params = nets_of(xp, nets, indices)
+    return apply_network(xp, network, params, xp.reshape(x, (len(indices), -1, 1)))[0]
+
+
+def in_double(xp: Any, nets: Tree) -> Tree:
+    """Return nets in float64: a derivative multiplies rounding errors by K²."""
+    return map_leaves(lambda x: xp.astype(x, xp.float64, copy=False), nets)
+
+
+def values_at_nodes(
+    xp: Any,
+    config: RadialDescriptor,
+    params: Tree,
+    own: Tree,
+    kinds: Sequence[int],
+    neighbours: Sequence[int],
+) -> Array:
+    """Return the nets at the nodes of their series, (na, nb, K, M), float64.
+
+    Parameters
+    ----------
+    own
+        ``near`` or ``far`` of the plan, from :func:`._chebyshev.chebyshev_basis`.
+    """
+    given = (own["start"], own["reach"], params["davg"][:, :, 0], params["dstd"][:, :, 0])
+    start, reach, mean, deviation = (
+        of_pairs_of_types(xp, x, kinds, neighbours)[:, :, None] for x in given
+    )
+    part = 0.5 * (own["nodes"] + 1.0)
+    x = (start + part[None, None, :] * (reach - start) - mean) / deviation
+    nets = in_double(xp, params["embeddings"])
+    return evaluate(xp, config, config.double_network, nets, kinds, neighbours, x)
+
+
+def tails(
+    config: RadialDescriptor,
+    params: Tree,
+    own: Tree,
+    kinds: Sequence[int],
+    neighbours: Sequence[int],
+) -> np.ndarray:
+    """Return the size of the last coefficients relative to the largest, (na, nb).
+
+    Parameters
+    ----------
+    params, own
+        As of :func:`values_at_nodes`, as NumPy arrays.
+    """
+    values = values_at_nodes(np_xp, config, params, own, kinds, neighbours)
+    series = np.abs(own["transform"] @ values)
+    last = series[:, :, -max(2, series.shape[2] // 16) :].max(axis=(2, 3))
+    found: np.ndarray = last / np.maximum(series.max(axis=(2, 3)), 1e-300)
+    return found
+
+
+def block_series(
+    xp: Any, config: RadialDescriptor, params: Tree, plan: Tree, kinds: Sequence[int], block: Block
+) -> tuple[Array, Array]:
+    """Return the coefficients C and those of the derivative by x, D C, (na, nb·K, M).
 
     Parameters
     ----------
@@ -39,38 +126,26 @@ def series_of(
     plan
         ``near`` and ``far`` from :func:`._chebyshev.chebyshev_basis`, as arrays of xp.
     kinds
-        Types of the centres.
-    zones
-        Types of neighbours and their zones.
+        Types of the centres; with a common scale one array stands for all, na = 1.
     """
-    kinds = list(kinds)
+    kinds = series_kinds(config, kinds)
     if KNOWN in plan:
-        known = plan[KNOWN]
-        return {
-            (a, b, zone): (known[zone][f"{a}-{b}"]["value"], known[zone][f"{a}-{b}"]["slope"])
-            for a in kinds
-            for b, zone in zones
-        }
-    found: Series = {}
-    for (index, zone), pairs in _users(config, kinds, zones).items():
-        own = plan[zone]
-        scales = [scale_of(own, params, a, b) for a, b in pairs]
-        net = params["embeddings"][str(index)]
-        made = coefficients(xp, config.double_network, net, own, scales)
-        for (a, b), c in zip(pairs, made, strict=True):
-            found[a, b, zone] = c, xp.matmul(own["derivative"], c)
-    return found
+        known = plan[KNOWN][block.zone]
+        found = [
+            of_pairs_of_types(xp, known[key], kinds, block.neighbours) for key in ("value", "slope")
+        ]
+    else:
+        own = plan[block.zone]
+        g = values_at_nodes(xp, config, params, own, kinds, block.neighbours)
+        c = xp.matmul(own["transform"], g)
+        found = [c, xp.matmul(own["derivative"], c)]
+    value, slope = (xp.reshape(x, (len(kinds), -1, x.shape[3])) for x in found)
+    return value, slope
 
 
-def _users(
-    config: RadialDescriptor, kinds: Iterable[int], zones: Zones
-) -> dict[tuple[int, str], list[tuple[int, int]]]:
-    """Return the pairs of types that use each net in each zone."""
-    users: dict[tuple[int, str], list[tuple[int, int]]] = {}
-    for a in kinds:
-        for b, zone in zones:
-            users.setdefault((config.network_index(a, b), zone), []).append((a, b))
-    return users
+def series_kinds(config: RadialDescriptor, kinds: Sequence[int]) -> Sequence[int]:
+    """Return the types of centres that have series: with a common scale only the first."""
+    return [0] if config.common_scale else kinds
 
 
 def with_coefficients(config: RadialDescriptor, params: Tree, plan: Tree) -> Tree:
@@ -81,9 +156,48 @@ def with_coefficients(config: RadialDescriptor, params: Tree, plan: Tree) -> Tre
     params, plan
         Nested NumPy arrays.
     """
-    zones = [(b, zone) for b, sel in enumerate(config.sel) if sel for zone in ZONES]
-    known: dict[str, Tree] = {zone: {} for zone in ZONES}
-    series = series_of(np_xp, config, params, plan, range(config.ntypes), zones)
-    for (a, b, zone), (value, slope) in series.items():
-        known[zone][f"{a}-{b}"] = {"value": value, "slope": slope}
+    kinds = series_kinds(config, range(config.ntypes))
+    neighbours = [b for b, sel in enumerate(config.sel) if sel]
+    known: dict[str, Tree] = {}
+    for zone in ZONES:
+        made = block_series(np_xp, config, params, plan, kinds, Block(zone, tuple(neighbours), ()))
+        known[zone] = {}
+        for key, x in zip(("value", "slope"), made, strict=True):
+            part = x.reshape(len(kinds), len(neighbours), -1, x.shape[2])
+            full = np.zeros((len(kinds), config.ntypes, *part.shape[2:]))
+            full[:, neighbours] = part
+            known[zone][key] = full
     return {**plan, KNOWN: known}
+
+
+def of_empty_slots(
+    xp: Any,
+    config: RadialDescriptor,
+    network: Network,
+    params: Tree,
+    kinds: Sequence[int],
+    missing: dict[int, float],
+    weighted: bool = True,
+) -> Array:
+    """Return Σ_b m_b R̃ ⊗ N_ab(R̃₀) of slots without a pair, (na, components, M).
+
+    Without ``weighted`` it is Σ_b m_b N_ab(R̃₀), (na, 1, M).
+
+    Parameters
+    ----------
+    params
+        Parameters of the descriptor, with nets in the precision of the network.
+    missing
+        Type of neighbours → the number m_b of its slots; negative for those to be subtracted.
+    """
+    neighbours = list(missing)
+    mean, deviation = (
+        of_pairs_of_types(xp, params[key], kinds, neighbours) for key in ("davg", "dstd")
+    )
+    nets = params["embeddings"]
+    dtype = next(iter(next(iter(nets.values()))["layers"].values()))["w"].dtype
+    rows = xp.astype(-mean / deviation, dtype, copy=False)
+    g = evaluate(xp, config, network, nets, kinds, neighbours, rows[:, :, :1])[:, :, 0, :]
+    counts = xp.asarray(list(missing.values()), dtype=dtype)
+    factors = rows if weighted else xp.ones_like(rows[:, :, :1])
+    return xp.matmul(xp.matrix_transpose(factors * counts[None, :, None]), g)

@@ -18,9 +18,9 @@ from ..statistics import Sums, no_sums
 from ..support import ALL
 from ..tree import Tree, flatten, unflatten
 from ._planner import NoPlan
-from ._protocol import Features, Pullback
+from ._protocol import Pullback
 from ._rules import RADIAL_RANGES
-from ._tables import columns_of, concat, join, spans
+from ._tables import columns_of, concat, join
 
 if TYPE_CHECKING:
     from ..neighbors.frame import Frame
@@ -144,9 +144,9 @@ class ForwardDescriptor:
         counts: Mapping[int, int],
         geometry: Tree,
         plan: Tree | None = None,
-    ) -> tuple[Features, Pullback]:
-        """Return the features of each type of centres, and the pullback to pair vectors."""
-        xp, rows = arithmetic.xp, spans(counts)
+    ) -> tuple[Array, Pullback]:
+        """Return the features of all atoms, and the pullback to pair vectors."""
+        xp = arithmetic.xp
         known = {key: x for key, x in geometry.items() if key != "rij"}
         rij = geometry.get("rij")
         if rij is None:  # no neighbours at all: one empty slot replaces them
@@ -161,11 +161,10 @@ class ForwardDescriptor:
 
         d, pull = with_pullback(arithmetic, forward, rij)
 
-        def pullback(d_bar: Features) -> Array:
-            bars = concat(xp, [d_bar[a] for a in rows], axis=0)
-            return pull(xp.astype(bars, d.dtype, copy=False))[0]
+        def pullback(d_bar: Array) -> Array:
+            return pull(xp.astype(d_bar, d.dtype, copy=False))[0]
 
-        return {a: d[span, :] for a, span in rows.items()}, pullback
+        return d, pullback
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file."""

@@ -14,8 +14,8 @@ from .. import precision as prec
 from ..backend import Backend
 from ..errors import ConfigError, UnsupportedError, did_you_mean
 from ..tree import Tree, map_leaves
-from ._chebyshev import SMOOTH, chebyshev_basis, scale_of, tail
-from ._coefficients import with_coefficients
+from ._chebyshev import SMOOTH, chebyshev_basis
+from ._coefficients import series_kinds, tails, with_coefficients
 from ._environment import radial
 from ._protocol import EMBEDDINGS, Plan
 
@@ -95,6 +95,34 @@ def series_planner(
     )
 
 
+def _common(
+    start: np.ndarray | None,
+    reach: np.ndarray,
+    near: np.ndarray,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return intervals of s that are one interval of R̃₀ for all types of centres.
+
+    Parameters
+    ----------
+    start, reach
+        The interval of s of each pair of types, (ntypes, ntypes); from 0 without ``start``, where
+        empty slots of all types are.
+    near
+        True for the pairs of types that have near pairs: the others do not count there.
+    mean, deviation
+        μ and σ of R₀, (ntypes, ntypes).
+    """
+    first = ((0.0 if start is None else start) - mean) / deviation
+    last = (reach - mean) / deviation
+    if start is not None:
+        counts = near | ~near.any(axis=0)
+        first, last = np.where(counts, first, np.inf), np.where(counts, last, -np.inf)
+    low, high = first.min(axis=0), last.max(axis=0)
+    return mean + deviation * low, mean + deviation * high
+
+
 @dataclass
 class SeriesPlanner:
     """The intervals and the number of coefficients, extended when data or nets require it.
@@ -123,6 +151,8 @@ class SeriesPlanner:
         """Start without pairs."""
         #: Å to which the intervals reach; ∞ for types not encountered, (ntypes, ntypes).
         self.nearest = np.full((len(self.config.sel),) * 2, np.inf)
+        #: μ and σ of R₀, (ntypes, ntypes), if intervals are common to all types of centres.
+        self._scaling: tuple[np.ndarray, np.ndarray] | None = None
         self._renew()
 
     @property
@@ -134,7 +164,9 @@ class SeriesPlanner:
     def usable(self) -> bool:
         """True if the series is accurate enough and cheaper than the nets themselves."""
         few = max(self.counts.values()) <= MOST
-        return self.wanted and few and self.tolerance is not None and bool((self.nearest > 0).all())
+        known = self._scaling is not None or not self.config.common_scale
+        possible = self.wanted and few and known and self.tolerance is not None
+        return possible and bool((self.nearest > 0).all())
 
     @property
     def plan(self) -> Plan | None:
@@ -146,11 +178,16 @@ class SeriesPlanner:
         config = self.config
         edge = np.full_like(self.nearest, INNER * config.rcut)
         r = np.minimum(self.nearest, MARGIN * config.rcut)
+        start: np.ndarray | None = None
         if zone == "far":  # a little nearer, for rounding
-            return chebyshev_basis(count, self._radial(np.maximum(r, edge * (1.0 - 1e-9))))
-        # Types without near pairs have only empty slots there, at arbitrary places.
-        r = np.where(r < edge, r, MARGIN * edge)
-        return chebyshev_basis(count, self._radial(r), self._radial(edge * (1.0 + 1e-9)))
+            reach = self._radial(np.maximum(r, edge * (1.0 - 1e-9)))
+        else:
+            # Types without near pairs have only empty slots there, at arbitrary places.
+            reach = self._radial(np.where(r < edge, r, MARGIN * edge))
+            start = self._radial(edge * (1.0 + 1e-9))
+        if self._scaling is not None:
+            start, reach = _common(start, reach, r < edge, *self._scaling)
+        return chebyshev_basis(count, reach, start)
 
     def _radial(self, r: np.ndarray) -> np.ndarray:
         return np.asarray(radial(xp, self.config.environment, r))
@@ -212,6 +249,10 @@ class SeriesPlanner:
 
         If one zone needs more, the other gets its headroom, too, to compile only once.
         """
+        if self.config.common_scale and self._scaling is None:
+            own = params["descriptor"]
+            self._scaling = own["davg"][:, :, 0], own["dstd"][:, :, 0]
+            self._renew()
         if not self.usable:
             return
         enough = {zone: self._holds(params, zone, count) for zone, count in self.counts.items()}
@@ -231,15 +272,17 @@ class SeriesPlanner:
 
     def _tail(self, params: Tree, zone: str, count: int) -> float:
         """Return the largest last coefficients of the nets, relative to their largest."""
-        basis, worst, own = self._host(zone, count), 0.0, params["descriptor"]
-        within = INNER * self.config.rcut if zone == "near" else np.inf
+        basis, worst, config = self._host(zone, count), 0.0, self.config
+        own = params["descriptor"]
+        within = INNER * config.rcut if zone == "near" else np.inf
+        found: dict[int, list[int]] = {}
         for a, b in np.argwhere(self.nearest < within).tolist():
             # Excluded pairs do not count, but their empty slots at s = 0 do.
-            if not self.config.sel[b] or (zone == "near" and (a, b) in self.config.excluded):
-                continue
-            net = own["embeddings"][str(self.config.network_index(a, b))]
-            scale = scale_of(basis, own, a, b)
-            worst = max(worst, tail(self.config.double_network, net, basis, scale))
+            if config.sel[b] and not (zone == "near" and (a, b) in config.excluded):
+                found.setdefault(b, []).append(a)
+        for b, kinds in found.items():
+            last = tails(config, own, basis, series_kinds(config, kinds), [b])
+            worst = max(worst, float(last.max()))
         return worst
 
     def _enlarged(self, zone: str, needed: int) -> int:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from ..statistics import Sums
 
 Array = Any
-Features = dict[int, Array]  #: the type of the centres → (n, dim_out)
-Pullback = Callable[[Features], Array]  #: D̄ → ∂/∂r_ij (N, 3, P)
+Pullback = Callable[[Array], Array]  #: D̄ (N, dim_out) → ∂/∂r_ij (N, 3, P)
 
 #: Evaluation of networks of one variable: by series if accurate, always by series, or directly.
 EMBEDDINGS = ("auto", "spectral", "direct")
@@ -219,8 +218,8 @@ class Descriptor(Protocol):
         counts: Mapping[int, int],
         geometry: Tree,
         plan: Tree | None = None,
-    ) -> tuple[Features, Pullback]:
-        """Return the descriptors of each type of centres, and the pullback to pair vectors."""
+    ) -> tuple[Array, Pullback]:
+        """Return the descriptors of all atoms, (N, dim_out), and the pullback to pair vectors."""
         ...
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:

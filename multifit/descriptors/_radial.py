@@ -13,6 +13,7 @@ from .. import precision as prec
 from ..backend import Backend
 from ..neighbors.requirements import Requirements
 from ..nn.activations import activation
+from ..nn.groups import FEW
 from ..nn.networks import Network, Seed, child_seed, embedding_network, init_network
 from ..nn.networks import trainable_names as network_names
 from ..rules import Ranges, Rule, require
@@ -109,6 +110,15 @@ class RadialDescriptor:
     def excluded(self) -> frozenset[tuple[int, int]]:
         """The excluded pairs of types, in both orders."""
         return frozenset(p for a, b in self.exclude_types for p in ((a, b), (b, a)))
+
+    @property
+    def common_scale(self) -> bool:
+        """True if the series of a net has one interval of R̃₀ for all types of centres.
+
+        The number of series is then that of the nets. For a few types, separate intervals are
+        shorter, and need fewer coefficients.
+        """
+        return self.type_one_side and self.ntypes > FEW
 
     def requires(self) -> Requirements:
         """Return the required neighbours."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..nn.groups import FEW, together
 from ..tree import Tree
 
 Array = Any
@@ -43,49 +44,135 @@ def columns_of(tables: Mapping[str, Any]) -> Spans:
 
 
 def seen(
-    xp: Any, excluded: Collection[tuple[int, int]], rows: Spans, columns: Spans, mask: Array
+    xp: Any,
+    excluded: Collection[tuple[int, int]],
+    atype: Array,
+    counts: Mapping[int, int],
+    columns: Spans,
+    mask: Array,
 ) -> Array | None:
     """Return 0 for excluded pairs of types, else 1, (N, P); None without excluded pairs."""
-    if not any((a, b) in excluded for a in rows for b in columns):
+    if not any((a, b) in excluded for a in counts for b in columns):
         return None
-    bands = []
-    for a, span in rows.items():
-        parts = [
-            1.0 - mask[span, here] if (a, b) in excluded else xp.ones_like(mask[span, here])
-            for b, here in columns.items()
-        ]
-        bands.append(concat(xp, parts, axis=1))
-    return concat(xp, bands, axis=0)
+    last = max(*counts, *columns) + 1
+    hidden = [[float((a, b) in excluded) for b in range(last)] for a in range(last)]
+    rows = xp.take(xp.asarray(hidden, dtype=mask.dtype), atype, axis=0)
+    parts = [rows[:, b, None] * mask[:, here] for b, here in columns.items()]
+    return 1.0 - concat(xp, parts, axis=1)
 
 
 @dataclass(frozen=True)
-class Slots:
-    """The slots for neighbours of one type in one zone."""
+class Block:
+    """Neighbours of some types in one zone, whose series are evaluated in one product."""
 
-    neighbour: int
     zone: str
-    columns: slice | None  #: of the stored ones
-    mask: Array = None  #: 1 for a pair, (N, k), if empty slots do not count
-    missing: Array | float = 0.0  #: empty slots without a column; negative for excess columns
+    neighbours: tuple[int, ...]
+    columns: tuple[tuple[int, int], ...]  #: first and last + 1 of each type, in the joined tables
+
+    @property
+    def width(self) -> int:
+        """Columns of each type, with padding."""
+        return max((stop - start for start, stop in self.columns), default=0)
+
+    @property
+    def name(self) -> str:
+        """Zone and types as text, from which :func:`block_of` recovers them."""
+        return "-".join([self.zone, *map(str, self.neighbours)])
 
 
-def slots(
-    xp: Any, sels: Sequence[int], tables: Mapping[str, Any], columns: Spans
-) -> Iterator[Slots]:
-    """Yield the parts with a series, in the order of types of neighbours and of :data:`ZONES`.
+def block_of(name: str) -> Block:
+    """Return the block of that name, without columns."""
+    zone, *neighbours = name.split("-")
+    return Block(zone, tuple(map(int, neighbours)), ())
 
-    Empty slots are at s = 0, outside the interval of the series of near pairs.
+
+def blocks(tables: Mapping[str, Any], alone: bool = False) -> list[Block]:
+    """Return the blocks of the tables of all types of neighbours.
+
+    A few types have blocks of their own, and with ``alone`` all of them.
+
+    There is a far block of each type in the tables, though it may have no columns: empty slots
+    are at s = 0, outside the interval of the series of near pairs.
     """
-    for b, sel in enumerate(sels):
-        if not sel:
-            continue
-        span = columns.get(b, slice(0, 0))
-        table = tables.get(str(b), {})
+    near, far = {}, {}
+    for b, span in columns_of(tables).items():
+        edge = span.start + (tables[str(b)]["near"].shape[0] if "near" in tables[str(b)] else 0)
+        if edge > span.start:
+            near[b] = (span.start, edge)
+        far[b] = (edge, span.stop)
+    parts = [(zone, own) for zone, own in zip(ZONES, (near, far), strict=True) if own]
+    known = all(isinstance(n, int) for edges in far.values() for n in edges)
+    if alone or len(far) <= FEW or not known:  # in the order of the columns
+        each = [(b, zone, own[b]) for b in far for zone, own in parts if b in own]
+        return [Block(zone, (b,), (columns,)) for b, zone, columns in each]
+    found = []
+    for zone, own in parts:
+        for kinds in together({b: stop - start for b, (start, stop) in own.items()}):
+            found.append(Block(zone, kinds, tuple(own[b] for b in kinds)))
+    return found
+
+
+def column_blocks(sizes: Mapping[int, int]) -> list[Block]:
+    """Return the blocks of tables of these widths, near pairs or not."""
+    spans_of = {b: (span.start, span.stop) for b, span in spans(sizes).items() if sizes[b]}
+    known = all(isinstance(n, int) for n in sizes.values())
+    kinds = together({b: sizes[b] for b in spans_of}) if known else [(b,) for b in spans_of]
+    return [Block("far", own, tuple(spans_of[b] for b in own)) for own in kinds]
+
+
+def columns_in(found: Sequence[Block]) -> list[int] | None:
+    """Return the place of each column of the joined tables among those of all blocks.
+
+    None if the places are equal.
+    """
+    if not all(isinstance(n, int) for block in found for edges in block.columns for n in edges):
+        return None  # those of an export are in order
+    places: dict[int, int] = {}
+    offset = 0
+    for block in found:
+        for start, stop in block.columns:
+            places |= {start + k: offset + k for k in range(stop - start)}
+            offset += block.width
+    ordered = [places[column] for column in sorted(places)]
+    return None if ordered == list(range(len(ordered))) else ordered
+
+
+def missing_slots(xp: Any, sels: Sequence[int], tables: Mapping[str, Any], block: Block) -> Array:
+    """Return the empty slots without a column, of each type of a far block, (N, nb).
+
+    They are negative for columns in excess. Near pairs take slots, their empty columns do not.
+    """
+    parts = []
+    for b, (start, stop) in zip(block.neighbours, block.columns, strict=True):
+        table = tables[str(b)]
+        free = float(sels[b]) - (stop - start)
         near = table["near"].shape[0] if "near" in table else 0
-        others = slice(span.start + near, span.stop)
-        missing: Array | float = float(sel - (others.stop - others.start))
+        own = xp.ones_like(table["mask"][:, :1]) * free
         if near:
-            mask = table["mask"][:, :near]
-            yield Slots(b, "near", slice(span.start, span.start + near), mask)
-            missing = missing - xp.sum(mask, axis=1)[:, None, None]
-        yield Slots(b, "far", others if others.stop > others.start else None, None, missing)
+            own = own - xp.sum(table["mask"][:, :near], axis=1)[:, None]
+        parts.append(own)
+    return concat(xp, parts, axis=1)
+
+
+def kinds_of(xp: Any, counts: Mapping[int, int], atype: Array) -> Array:
+    """Return 1 at the place of each atom's type among those present, else 0, (N, na)."""
+    parts = [xp.astype(atype == a, xp.float64, copy=False)[:, None] for a in counts]
+    return concat(xp, parts, axis=1)
+
+
+def padded(xp: Any, block: Block, x: Array) -> Array:
+    """Return (N, c, nb, k) from the columns of (N, c, P), with zeros where a type has fewer."""
+    parts = []
+    for start, stop in block.columns:
+        part = x[:, :, start:stop]
+        if stop - start < block.width:
+            more = (*x.shape[:2], block.width - (stop - start))
+            part = xp.concat([part, xp.zeros(more, dtype=x.dtype)], axis=2)
+        parts.append(part)
+    return xp.stack(parts, axis=2)
+
+
+def spread(xp: Any, kind: Array, each: Array) -> Array:
+    """Return (N, c, M) from (na, c, M): a product, whose derivative needs no scattering."""
+    flat = xp.matmul(xp.astype(kind, each.dtype, copy=False), xp.reshape(each, (each.shape[0], -1)))
+    return xp.reshape(flat, (-1, *each.shape[1:]))

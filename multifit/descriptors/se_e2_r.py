@@ -24,7 +24,7 @@ Source: DeePMD-kit documentation, "Descriptor se_e2_r" (and its factor 1/5 from 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -33,17 +33,30 @@ from .. import precision as prec
 from ..backend import Arithmetic
 from ..batching.types import Table
 from ..errors import UnsupportedError
+from ..nn.groups import groups, net_of, picked
 from ..nn.networks import apply_network
 from ..rules import Rule
 from ..tree import Tree
 from . import _radial_serial as serial
 from ._chebyshev import chebyshev
-from ._coefficients import series_of
+from ._coefficients import block_series, in_double, of_empty_slots, series_kinds
 from ._environment import local_frames
-from ._protocol import Features, Pullback
+from ._protocol import Pullback
 from ._radial import RadialDescriptor
 from ._rules import RADIAL_RULES
-from ._tables import ZONES, Spans, columns_of, concat, join, seen, slots, spans
+from ._tables import (
+    Spans,
+    block_of,
+    blocks,
+    columns_of,
+    concat,
+    join,
+    kinds_of,
+    missing_slots,
+    seen,
+    spans,
+    spread,
+)
 
 if TYPE_CHECKING:
     from ..sections import RadialSection
@@ -139,20 +152,23 @@ class SeE2R(RadialDescriptor):
         plan: Tree | None = None,
     ) -> Tree:
         """Return s̃ and its derivative and, with a plan, the polynomials and their moments."""
-        rows, columns = spans(counts), columns_of(tables)
+        columns = columns_of(tables)
         mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
-        made: Tree = {}
-        s = visible = None
-        if tables:
-            made, s, visible = self._pairs(xp, rows, columns, tables, mean, deviation)
-        if plan is not None:
-            made |= _series(xp, list(slots(xp, self.sel, tables, columns)), plan, atype, s, visible)
-        return made
+        made: Tree = {"kind": kinds_of(xp, counts, atype)}
+        if not tables:
+            return made
+        scaling = mean, deviation
+        more, s, visible = self._pairs(xp, atype, counts, columns, tables, *scaling)
+        made |= more
+        if plan is None:
+            return made | {"deviation": _by_columns(xp, deviation, columns)}
+        return made | _series(xp, self, tables, plan, atype, s, visible)
 
     def _pairs(
         self,
         xp: Any,
-        rows: Spans,
+        atype: Array,
+        counts: Mapping[int, int],
         columns: Spans,
         tables: Mapping[str, Table],
         mean: Array,
@@ -164,7 +180,7 @@ class SeE2R(RadialDescriptor):
         s, slope = raw[:, 0, :], factors["slope"]
         parts = [(s[:, span] - mean[:, b, :]) / deviation[:, b, :] for b, span in columns.items()]
         scaled = concat(xp, parts, axis=1)
-        visible = seen(xp, self.excluded, rows, columns, pairs["mask"])
+        visible = seen(xp, self.excluded, atype, counts, columns, pairs["mask"])
         made = {"rij": pairs["rij"], "index": pairs["index"], "unit": factors["unit"]}
         if visible is not None:
             scaled, slope = scaled * visible, slope * visible
@@ -183,92 +199,116 @@ class SeE2R(RadialDescriptor):
         counts: Mapping[int, int],
         geometry: Tree,
         plan: Tree | None = None,
-    ) -> tuple[Features, Pullback]:
-        """Return D (n, M) of each type of centres, and the pullback to pair vectors."""
+    ) -> tuple[Array, Pullback]:
+        """Return D (N, M), and the pullback to pair vectors."""
         xp = arithmetic.xp
-        evaluate = self._direct if plan is None else self._by_series
-        d, pull = evaluate(xp, params, spans(counts), geometry, plan or {})
+        sums, pull = (
+            self._direct(xp, params, geometry)
+            if plan is None
+            else self._by_series(xp, params, counts, geometry, plan)
+        )
+        empty = self._of_empty(xp, params, counts, geometry, plan)
+        if empty is not None:
+            sums = [*sums, xp.astype(empty, sums[0].dtype, copy=False) if sums else empty]
         share = 1.0 / (SCALE * self.nnei)
 
-        def pullback(d_bar: Features) -> Array:
-            s_bar = share * concat(xp, [pull(a, d_bar[a]) for a in d], axis=0)
+        def pullback(d_bar: Array) -> Array:
+            s_bar = share * pull(d_bar)
             return geometry["unit"] * (s_bar * geometry["slope"])[:, None, :]
 
-        return {a: share * each for a, each in d.items()}, pullback
+        return share * sum(sums[1:], sums[0]), pullback
+
+    def _of_empty(
+        self, xp: Any, params: Tree, counts: Mapping[int, int], geometry: Tree, plan: Tree | None
+    ) -> Array | None:
+        """Return the sums over empty slots that no table has, (N, M)."""
+        widths = {int(b): x.shape[1] for b, x in geometry.get("widths", {}).items()}
+        if plan is not None:  # the others are part of the moments
+            missing = {b: float(n) for b, n in enumerate(self.sel) if n and b not in widths}
+        else:
+            missing = {b: n - widths.get(b, 0) for b, n in enumerate(self.sel) if n}
+            missing = {b: n for b, n in missing.items() if not isinstance(n, int) or n}
+        if not missing:
+            return None
+        network, own = self.network, params
+        if plan is not None:
+            network = self.double_network
+            own = {**params, "embeddings": in_double(xp, params["embeddings"])}
+        each = of_empty_slots(xp, self, network, own, list(counts), missing, weighted=False)
+        return spread(xp, geometry["kind"], each)[:, 0, :]
 
     def _direct(
-        self, xp: Any, params: Tree, rows: Spans, geometry: Tree, plan: Tree
-    ) -> tuple[Features, Any]:
-        """Return Σ_j N_b(s̃_ij) of each type of centres, and (a, D̄) → derivatives by s."""
+        self, xp: Any, params: Tree, geometry: Tree
+    ) -> tuple[list[Array], Callable[[Array], Array]]:
+        """Return Σ_j N_b(s̃_ij) of each type of neighbours, and D̄ → derivatives by s."""
         precision = prec.canonical(self.precision)
-        columns = spans({int(b): x.shape[1] for b, x in geometry.get("widths", {}).items()})
-        sums: Features = {}
-        pulls: dict[tuple[int, int], Any] = {}
-        for a, span in rows.items():
-            for b, sel in enumerate(self.sel):
-                if not sel:
-                    continue
-                net, n = params["embeddings"][str(b)], span.stop - span.start
-                here = columns.get(b)
-                parts = [] if a not in sums else [sums[a]]
-                if here is not None:
-                    x = prec.cast(xp, geometry["scaled"][span, here], precision)
-                    g, pulls[a, b] = apply_network(xp, self.network, net, xp.reshape(x, (-1, 1)))
-                    parts.append(xp.sum(xp.reshape(g, (n, -1, g.shape[1])), axis=1))
-                missing = sel - (0 if here is None else here.stop - here.start)
-                if missing:
-                    empty = -params["davg"][a, b, :] / params["dstd"][a, b, :]
-                    g, _ = apply_network(
-                        xp, self.network, net, prec.cast(xp, empty[None, :], precision)
-                    )
-                    parts.append(xp.broadcast_to(float(missing) * g, (n, g.shape[1])))
-                sums[a] = sum(parts[1:], parts[0])
+        columns = spans({int(b): x.shape[1] for b, x in _ordered(geometry.get("widths", {}))})
+        sums, pulls = [], []
+        for b, here in columns.items():
+            x = prec.cast(xp, geometry["scaled"][:, here], precision)
+            net = net_of(xp, params["embeddings"], b)
+            g, back = apply_network(xp, self.network, net, xp.reshape(x, (-1, 1)))
+            sums.append(xp.sum(xp.reshape(g, (*x.shape, g.shape[1])), axis=1))
+            pulls.append(back)
 
-        def pull(a: int, d_bar: Array) -> Array:
+        def pull(d_bar: Array) -> Array:
             found = []
-            for b, here in columns.items():
-                k = here.stop - here.start
-                bar = xp.astype(d_bar, sums[a].dtype, copy=False)
-                each = xp.broadcast_to(bar[:, None, :], (bar.shape[0], k, bar.shape[1]))
-                x_bar = pulls[a, b](xp.reshape(each, (-1, bar.shape[1])))
-                x_bar = xp.astype(xp.reshape(x_bar, (-1, k)), params["dstd"].dtype, copy=False)
-                found.append(x_bar / params["dstd"][a, b, 0])
-            return concat(xp, found, axis=1)
+            for back, here in zip(pulls, columns.values(), strict=True):
+                (n, m), k = d_bar.shape, here.stop - here.start
+                bar = xp.astype(d_bar, sums[0].dtype, copy=False)
+                each = xp.broadcast_to(bar[:, None, :], (n, k, m))
+                found.append(xp.reshape(back(xp.reshape(each, (-1, m))), (n, k)))
+            joined = concat(xp, found, axis=1)
+            return xp.astype(joined, params["dstd"].dtype, copy=False) / geometry["deviation"]
 
         return sums, pull
 
     def _by_series(
-        self, xp: Any, params: Tree, rows: Spans, geometry: Tree, plan: Tree
-    ) -> tuple[Features, Any]:
+        self, xp: Any, params: Tree, counts: Mapping[int, int], geometry: Tree, plan: Tree
+    ) -> tuple[list[Array], Callable[[Array], Array]]:
         """Return the result of :meth:`_direct`, from the moments of the polynomials."""
-        made = geometry["series"]
-        parts = [(b, z) for b in sorted(made, key=int) for z in ZONES if z in made[b]]
-        sums: Features = {}
-        series = series_of(xp, self, params, plan, rows, [(int(b), zone) for b, zone in parts])
-        for b, zone in parts:
-            for a, span in rows.items():
-                t = xp.matmul(made[b][zone]["moments"][span, :], series[a, int(b), zone][0])
-                sums[a] = sums[a] + t if a in sums else t
+        found = [
+            (block_of(name), entry)
+            for _, own in _ordered(geometry.get("series", {}))
+            for name, entry in own.items()
+        ]
+        atoms = groups({0: geometry["kind"].shape[0]} if self.common_scale else counts)
+        kinds = series_kinds(self, list(counts))
+        sums, slopes = [], []
+        for block, entry in found:
+            c, slope = block_series(xp, self, params, plan, kinds, block)
+            by_kind = [
+                [
+                    picked(xp, x, [list(kinds).index(kind) for kind in group.kinds])
+                    for x in (c, slope)
+                ]
+                for group in atoms.members
+            ]
+            own = [
+                [x[0, :, :] for x in each] if group.single else each
+                for group, each in zip(atoms.members, by_kind, strict=True)
+            ]
+            rows = zip(atoms.gather(xp, entry["moments"]), own, strict=True)
+            sums.append(atoms.flat(xp, [xp.matmul(x, value) for x, (value, _) in rows]))
+            slopes.append([by_x for _, by_x in own])
         for b, hidden in geometry.get("hidden", {}).items():
-            net = params["embeddings"][b]
-            zero = xp.zeros((1, 1), dtype=net["layers"]["0"]["w"].dtype)
-            g, _ = apply_network(xp, self.network, net, zero)
-            for a, span in rows.items():
-                if (a, int(b)) in self.excluded:
-                    g = xp.astype(g, sums[a].dtype, copy=False)
-                    sums[a] = sums[a] + hidden[span][:, None] * g
+            net = net_of(xp, in_double(xp, params["embeddings"]), int(b))
+            g, _ = apply_network(xp, self.double_network, net, xp.zeros((1, 1), dtype=xp.float64))
+            sums.append(hidden[:, None] * g)
 
-        def pull(a: int, d_bar: Array) -> Array:
-            found = []
-            for b, zone in parts:
-                entry = made[b][zone]
-                if "cheb" in entry:
-                    slope = series[a, int(b), zone][1]
-                    bar = xp.astype(d_bar, slope.dtype, copy=False)
-                    by_x = xp.matmul(bar, xp.matrix_transpose(slope))[:, None, :]
-                    x_bar = xp.matmul(by_x, entry["cheb"][rows[a], :, :])[:, 0, :]
-                    found.append(x_bar * entry["stretch"][rows[a], :])
-            return concat(xp, found, axis=1)
+        def pull(d_bar: Array) -> Array:
+            parts = []
+            for (_, entry), own in zip(found, slopes, strict=True):
+                if "cheb" not in entry:
+                    continue
+                bars = atoms.gather(xp, xp.astype(d_bar, own[0].dtype, copy=False))
+                by_x = [
+                    xp.matmul(bar, xp.matrix_transpose(slope))
+                    for bar, slope in zip(bars, own, strict=True)
+                ]
+                x_bar = xp.matmul(atoms.flat(xp, by_x)[:, None, :], entry["cheb"])[:, 0, :]
+                parts.append(x_bar * entry["stretch"])
+            return concat(xp, parts, axis=1)
 
         return sums, pull
 
@@ -290,27 +330,51 @@ class SeE2R(RadialDescriptor):
         return config, serial.parameters(config, node)
 
 
+def _ordered(tree: Tree) -> list[tuple[str, Any]]:
+    """Return the items of a tree with numbers as keys, by number."""
+    return sorted(tree.items(), key=lambda item: int(item[0]))
+
+
+def _by_columns(xp: Any, x: Array, columns: Spans) -> Array:
+    """Return (N, P) from (N, ntypes, 1)."""
+    parts = [
+        xp.broadcast_to(x[:, b, :], (x.shape[0], span.stop - span.start))
+        for b, span in columns.items()
+    ]
+    return concat(xp, parts, axis=1)
+
+
 def _series(
-    xp: Any, parts: list[Any], plan: Tree, atype: Array, s: Array, visible: Array | None
+    xp: Any,
+    config: SeE2R,
+    tables: Mapping[str, Table],
+    plan: Tree,
+    atype: Array,
+    s: Array,
+    visible: Array | None,
 ) -> Tree:
-    """Return the polynomials of the pairs, their moments, and dx/ds, by neighbour and zone."""
+    """Return the polynomials of the pairs, their moments, and dx/ds, of each block."""
     made: dict[str, Tree] = {}
-    for each in parts:
-        b, own = each.neighbour, plan[each.zone]
+    for k, block in enumerate(blocks(tables, alone=True)):
+        (b,), ((first, last),) = block.neighbours, block.columns
+        own = plan[block.zone]
         start, reach = (xp.take(own[key], atype, axis=0)[:, b, None] for key in ("start", "reach"))
         stretch = 2.0 / (reach - start)
         entry: Tree = {"stretch": stretch}
         sums = []
-        if each.zone == "far":
-            count = each.missing[:, :, 0] if hasattr(each.missing, "shape") else each.missing
-            sums.append(count * (xp.ones_like(stretch) * own["signs"][None, :]))
-        if each.columns is not None:
-            x = (s[:, each.columns] - start) * stretch
-            weight = xp.ones_like(x) if visible is None else visible[:, each.columns]
-            if each.mask is not None:
-                x, weight = x * each.mask, weight * each.mask
+        if block.zone == "far":
+            at = xp.ones_like(stretch) * own["signs"][None, :]
+            if config.common_scale:  # s = 0 is not the end of the interval
+                at = chebyshev(xp, -start * stretch - 1.0, own["nodes"].shape[0])[:, :, 0]
+            sums.append(missing_slots(xp, config.sel, tables, block) * at)
+        if block.width:
+            x = (s[:, first:last] - start) * stretch
+            weight = xp.ones_like(x) if visible is None else visible[:, first:last]
+            if block.zone == "near":
+                mask = join(xp, tables)["mask"][:, first:last]
+                x, weight = x * mask, weight * mask
             entry["cheb"] = chebyshev(xp, x - 1.0, own["nodes"].shape[0])
             sums.append(xp.sum(entry["cheb"] * weight[:, None, :], axis=2))
         entry["moments"] = sums[0] if len(sums) == 1 else sums[0] + sums[1]
-        made.setdefault(str(b), {})[each.zone] = entry
+        made[str(k)] = {block.name: entry}
     return {"series": made}

@@ -42,9 +42,9 @@ from ..tree import Tree
 from . import _radial_serial as serial
 from ._environment import to_vectors
 from ._planner import NoPlan
-from ._protocol import Features, Pullback
+from ._protocol import Pullback
 from ._radial import RadialDescriptor
-from ._tables import Spans, concat, spans
+from ._tables import concat, spans
 from .se_e2_a._geometry import geometry
 
 if TYPE_CHECKING:
@@ -188,14 +188,14 @@ class SeE3(RadialDescriptor):
         counts: Mapping[int, int],
         geometry: Tree,
         plan: Tree | None = None,
-    ) -> tuple[Features, Pullback]:
-        """Return D (n, M) of each type of centres, and the pullback to pair vectors."""
-        xp, rows = arithmetic.xp, spans(counts)
+    ) -> tuple[Array, Pullback]:
+        """Return D (N, M), and the pullback to pair vectors."""
+        xp = arithmetic.xp
         blocks = _blocks(geometry)
         if not blocks:
             n = geometry["centre"].shape[0]
             nothing = xp.zeros((n, self.dim_out), dtype=xp.float64)
-            return _split(rows, nothing), lambda d_bar: xp.zeros((n, 3, 0), dtype=xp.float64)
+            return nothing, lambda d_bar: xp.zeros((n, 3, 0), dtype=xp.float64)
         sums, pulls = [], []
         for block in blocks:
             part, pull = self._block(xp, params, block, geometry)
@@ -203,14 +203,14 @@ class SeE3(RadialDescriptor):
             pulls.append(pull)
         d: Array = sum(sums[1:], sums[0])
 
-        def pullback(d_bar: Features) -> Array:
-            bar = xp.astype(concat(xp, [d_bar[a] for a in rows], axis=0), d.dtype, copy=False)
+        def pullback(d_bar: Array) -> Array:
+            bar = xp.astype(d_bar, d.dtype, copy=False)
             by_x = [pull(bar) for pull in pulls]
             scaled = _by_vectors(xp, geometry["rows"][:, 1:, :], blocks, by_x)
             v_bar = scaled / self._deviations(xp, params, geometry)
             return to_vectors(xp, geometry["factors"], xp.zeros_like(v_bar[:, 0, :]), v_bar)
 
-        return _split(rows, d), pullback
+        return d, pullback
 
     def _block(
         self, xp: Any, params: Tree, block: _Block, geometry: Tree
@@ -275,11 +275,6 @@ class SeE3(RadialDescriptor):
         """Return settings and parameters of a ``descriptor`` section."""
         config = cls(**{**serial.options(node, VERSION), "type_one_side": False})
         return config, serial.parameters(config, node)
-
-
-def _split(rows: Spans, d: Array) -> Features:
-    """Return the rows of each type of centres."""
-    return {a: d[span, :] for a, span in rows.items()}
 
 
 def _upper(k: int) -> np.ndarray:

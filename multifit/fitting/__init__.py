@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._invar import fit as fit
+from ._invar import fit_all as fit_all
 from ._invar import init as init
 from ._invar import take_nets as take_nets
 from ._invar import trainable_names as trainable_names

@@ -12,12 +12,13 @@ neighbours has y = b. y = 0 for excluded types. Source: the DeePMD-kit documenta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .. import precision as prec
+from ..nn.groups import groups, picked
 from ..nn.networks import Seed, apply_network, child_seed, init_network
 from ..nn.networks import trainable_names as network_names
 from ..tree import Tree, numbered
@@ -90,17 +91,15 @@ def _inputs(
         parts.append(prec.cast(xp, scaled, config.precision))
     if config.dim_case_embd:
         case = prec.cast(xp, params["case_embd"], config.precision)
-        parts.append(xp.broadcast_to(case[None, :], (d.shape[0], config.dim_case_embd)))
+        parts.append(xp.broadcast_to(case, (*d.shape[:-1], config.dim_case_embd)))
     return xp.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
 
 
 def _in_vacuum(xp: Any, config: Fitting, x: Array) -> Array:
     """Return the inputs of atoms without neighbours, D = 0: one row if it is the same for all."""
     nd = config.dim_descrpt
-    if config.dim_in == nd:
-        return xp.zeros((1, nd), dtype=x.dtype)
-    rest = x[:, nd:] if config.parameters else x[:1, nd:]
-    return xp.concat([xp.zeros((rest.shape[0], nd), dtype=x.dtype), rest], axis=-1)
+    rest = x[..., nd:] if config.parameters else x[..., :1, nd:]
+    return xp.concat([xp.zeros((*rest.shape[:-1], nd), dtype=x.dtype), rest], axis=-1)
 
 
 def fit(
@@ -132,19 +131,69 @@ def fit(
     pullback
         ȳ (n, dim_out) → D̄ (n, dim_descrpt).
     """
-    if centre in config.exclude_types:
+    return _of_types(xp, config, params, (centre,), d, fparam, aparam)
+
+
+def fit_all(
+    xp: Any,
+    config: Fitting,
+    params: Tree,
+    counts: Mapping[int, int],
+    d: Array,
+    fparam: Array | None = None,
+    aparam: Array | None = None,
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the outputs of N atoms sorted by type, and their pullback, as :func:`fit` does.
+
+    Parameters
+    ----------
+    counts
+        Number of atoms of each present type, in order.
+    """
+    found = groups(counts, config.exclude_types)
+
+    def rows(x: Array | None) -> list[Any]:
+        return [None] * len(found.members) if x is None else found.gather(xp, x)
+
+    parts = zip(found.members, rows(d), rows(fparam), rows(aparam), strict=True)
+    each = [_of_types(xp, config, params, group.kinds, *given) for group, *given in parts]
+
+    def pullback(y_bar: Array) -> Array:
+        bars = zip(each, found.gather(xp, y_bar), strict=True)
+        return found.flat(xp, [pull(bar) for (_, pull), bar in bars])
+
+    return found.flat(xp, [y for y, _ in each]), pullback
+
+
+def _of_types(
+    xp: Any,
+    config: Fitting,
+    params: Tree,
+    kinds: tuple[int, ...],
+    d: Array,
+    fparam: Array | None,
+    aparam: Array | None,
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the outputs of one type, or of several (types, n, dim_out), and their pullback."""
+    if kinds[0] in config.exclude_types:
         zeros = xp.zeros((d.shape[0], config.dim_out), dtype=xp.float64)
         return zeros, lambda y_bar: xp.zeros_like(d)
     x = _inputs(xp, config, params, d, fparam, aparam)
-    net = network_params(params["nets"], config.owners, config.network_index(centre))
+    indices = [0] if config.mixed_types else list(kinds)
+    net = network_params(xp, params["nets"], config.owners, indices)
     y, net_pullback = apply_network(xp, config.network, net, x)
     y = prec.cast(xp, y, prec.GLOBAL)
-    if config.leaves_out_vacuum(centre):
+    left_out = [float(config.leaves_out_vacuum(kind)) for kind in kinds]
+    if any(left_out):
         alone, _ = apply_network(xp, config.network, net, _in_vacuum(xp, config, x))
-        y = y - prec.cast(xp, alone, prec.GLOBAL)
+        alone = prec.cast(xp, alone, prec.GLOBAL)
+        if not all(left_out):
+            alone = alone * xp.asarray(left_out, dtype=xp.float64)[:, None, None]
+        y = y - alone
+    bias = picked(xp, params["bias_atom_e"], kinds)
 
     def pullback(y_bar: Array) -> Array:
         x_bar = net_pullback(xp.astype(y_bar, x.dtype, copy=False))
-        return xp.astype(x_bar[:, : config.dim_descrpt], d.dtype, copy=False)
+        return xp.astype(x_bar[..., : config.dim_descrpt], d.dtype, copy=False)
 
-    return y + params["bias_atom_e"][centre, :], pullback
+    return y + (bias if len(kinds) == 1 else bias[:, None, :]), pullback

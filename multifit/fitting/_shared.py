@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FileFormatError
+from ..nn.groups import net_of, nets_of
 from ..nn.networks import Layer, Network
 from ..tree import Tree, flatten, numbered, numbered_values, tie, untie
 
@@ -69,20 +70,23 @@ def has_own(own: Owners, net: int, layer: int) -> bool:
     return owner is None or (net == 0 and owner == layer)
 
 
-def network_params(nets: Tree, own: Owners, net: int) -> Tree:
-    """Return all layers of a net, shared or not, for :func:`multifit.nn.networks.apply_network`.
+def network_params(xp: Any, nets: Tree, own: Owners, indices: Sequence[int]) -> Tree:
+    """Return all layers of some nets, shared or not, for :func:`.networks.apply_network`.
 
     Parameters
     ----------
     nets
         The tree without repetitions.
+    indices
+        One net, or several; those then have an axis for nets, but for layers shared by all.
     """
-    mine, first = nets.get(str(net), {}).get("layers", {}), nets["0"]["layers"]
-    return {
-        "layers": numbered(
-            [mine[str(k)] if j is None else first[str(j)] for k, j in enumerate(own)]
-        )
-    }
+    single = len(indices) == 1
+    mine = net_of(xp, nets, indices[0]) if single else nets_of(xp, nets, indices)
+    if all(owner is None for owner in own):
+        return mine
+    first = net_of(xp, nets, 0)["layers"]
+    layers = [mine["layers"][str(k)] if j is None else first[str(j)] for k, j in enumerate(own)]
+    return {"layers": numbered(layers)}
 
 
 def _aliases(own: Owners, count: int) -> dict[str, str]:

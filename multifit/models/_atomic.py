@@ -1,4 +1,4 @@
-"""The contributions of atoms, by type: descriptor, fitting net and bias."""
+"""The contributions of atoms: descriptor, fitting net and bias."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def prepared(xp: Any, model: Model, params: Tree, batch: Batch) -> Batch:
 
 def contributions(
     backend: Arithmetic, model: Model, params: Tree, batch: Batch
-) -> tuple[list[Array], Callable[[list[Array]], Array]]:
-    """Return the contributions of the atoms by type, and the pullback to the pair vectors.
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the contributions of the atoms, and the pullback to the pair vectors.
 
     Parameters
     ----------
@@ -89,35 +89,28 @@ def contributions(
     Returns
     -------
     y
-        (n, dim_out) for each type of :func:`centres`.
+        (N, dim_out), sorted by type.
     pullback
         Maps the same of ȳ to (N, 3, Σk), for the tables side by side.
     """
-    kinds = [int(a) for a in centres(batch)]
+    xp, counts = backend.xp, _counts(batch)
     d, descriptor_pullback = model.descriptor.apply(
-        backend, params["descriptor"], _counts(batch), batch["geometry"], batch.get("plan")
+        backend, params["descriptor"], counts, batch["geometry"], batch.get("plan")
     )
-    found = [_of_type(backend.xp, model, params, a, batch, d[a]) for a in kinds]
+    fparam = None
+    if "fparam" in batch:
+        fparam = xp.take(batch["fparam"], frames_of(xp, batch), axis=0)
+    own = [batch["centres"][a].get("aparam") for a in centres(batch)]
+    aparam = None if own[0] is None else xp.concat(own, axis=0)
+    y, fit_pullback = fit.fit_all(xp, model.fitting, params["fitting"], counts, d, fparam, aparam)
+    parts = [weight(xp, model, a, batch) for a in counts]
+    weights = xp.concat(parts, axis=0)[:, None]
+    bias = xp.take(params["out_bias"], batch["atype"], axis=0)
 
-    def pullback(y_bar: list[Array]) -> Array:
-        parts = zip(kinds, found, y_bar, strict=True)
-        return descriptor_pullback({a: pull(bar) for a, (_, pull), bar in parts})
+    def pullback(y_bar: Array) -> Array:
+        return descriptor_pullback(fit_pullback(y_bar * weights))
 
-    return [y for y, _ in found], pullback
-
-
-def _of_type(
-    xp: Any, model: Model, params: Tree, a: int, batch: Batch, d: Array
-) -> tuple[Array, Callable[[Array], Array]]:
-    """Return the contributions (n, dim_out) of atoms of type a with descriptors d, and ȳ → d̄."""
-    atoms = batch["centres"][str(a)]
-    counts = weight(xp, model, a, batch)[:, None]
-    fparam = xp.take(batch["fparam"], atoms["frame"], axis=0) if "fparam" in batch else None
-    y, fit_pullback = fit.fit(
-        xp, model.fitting, params["fitting"], a, d, fparam, atoms.get("aparam")
-    )
-    y = (y + params["out_bias"][a, :]) * counts
-    return y, lambda y_bar: fit_pullback(y_bar * counts)
+    return (y + bias) * weights, pullback
 
 
 def totals(backend: Arithmetic, model: Model, params: Tree, batch: Batch) -> tuple[Array, Array]:
@@ -133,5 +126,5 @@ def totals(backend: Arithmetic, model: Model, params: Tree, batch: Batch) -> tup
             xp.zeros((0, *shape), dtype=xp.float64),
         )
     batch = prepared(xp, model, params, batch)
-    each = xp.concat(contributions(backend, model, params, batch)[0], axis=0)
+    each, _ = contributions(backend, model, params, batch)
     return backend.segment_sum(each, frames_of(xp, batch), nframes), each

@@ -67,8 +67,8 @@ def evaluate_energy(
     if not batch["centres"]:
         return _nothing(xp, nframes, forces, atom_virial)
     batch = prepared(xp, model, params, batch)
-    parts, pullback = contributions(backend, model, params, batch)
-    atom_energy = xp.concat([y[:, 0] for y in parts], axis=0)
+    y, pullback = contributions(backend, model, params, batch)
+    atom_energy = y[:, 0]
     frame = frames_of(xp, batch)
     if model.fitting.tot_ener_zero:
         atom_energy = _without_mean(backend, model, batch, atom_energy, frame)
@@ -81,7 +81,7 @@ def evaluate_energy(
     pairs = batch["geometry"]
     if model.fitting.tot_ener_zero or "rij" not in pairs:
         return out | _zero_forces(xp, nframes, _ends(batch), atom_virial)
-    g = pullback([xp.ones_like(y) for y in parts])
+    g = pullback(xp.ones_like(y))
     out["force"] = _force(backend, g, pairs["index"], batch)
     per_atom = xp.matmul(pairs["rij"], xp.matrix_transpose(g))
     out["virial"] = -backend.segment_sum(per_atom, frame, nframes)

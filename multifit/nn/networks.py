@@ -174,7 +174,10 @@ def trainable_names(network: Network) -> Iterator[str]:
 
 
 def apply_layer(xp: Any, layer: Layer, params: Tree, x: Array) -> tuple[Array, Pullback]:
-    """Return y (n, n_out) and the pullback ȳ (n, n_out) → x̄ (n, n_in), in the layer's precision."""
+    """Return y (n, n_out) and the pullback ȳ (n, n_out) → x̄ (n, n_in), in the layer's precision.
+
+    Both may have an axis for nets before the others if the parameters do (``groups.nets_of``).
+    """
     # Parameters of half precision are kept in float32.
     p = {name: prec.narrow(xp, value, layer.precision) for name, value in params.items()}
     x = prec.narrow(xp, x, layer.precision)
@@ -198,14 +201,17 @@ def apply_layer(xp: Any, layer: Layer, params: Tree, x: Array) -> tuple[Array, P
         if layer.residual == "same":
             x_bar = x_bar + y_bar
         elif layer.residual == "double":
-            x_bar = x_bar + y_bar[:, : layer.n_in] + y_bar[:, layer.n_in :]
+            x_bar = x_bar + y_bar[..., : layer.n_in] + y_bar[..., layer.n_in :]
         return x_bar
 
     return y, pullback
 
 
 def apply_network(xp: Any, network: Network, params: Tree, x: Array) -> tuple[Array, Pullback]:
-    """Return y (n, n_out) for x (n, n_in), and the pullback ȳ → x̄; both as precise as x."""
+    """Return y (n, n_out) for x (n, n_in), and the pullback ȳ → x̄; both as precise as x.
+
+    Both may have an axis for nets before the others if the parameters do (``groups.nets_of``).
+    """
     wide, pullbacks = x.dtype, []
     for layer, p in zip(network.layers, numbered_values(params["layers"]), strict=True):
         x, pull = apply_layer(xp, layer, p, x)

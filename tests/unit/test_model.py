@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 from multifit import models as mdl
 from multifit.backend import get_backend
 from multifit.descriptors import _chebyshev as cheb
-from multifit.descriptors._chebyshev import Scale
+from multifit.descriptors._coefficients import tails as tails_of
 from multifit.errors import FileFormatError, UnsupportedError
 from multifit.tree import flatten, map_leaves
 
@@ -128,12 +128,10 @@ def test_the_series_converges_for_smooth_activations(activation: str) -> None:
 def test_the_tail_tells_whether_the_series_is_exact() -> None:
     model = build()
     params = draw(model)
-    net = params["descriptor"]["embeddings"]["0"]
     tails = []
     for k in (8, 24, 48, 160):
         basis = series(model, [molecule()], k)["near"]
-        scale = Scale(*map(np.asarray, (0.0, basis["reach"].max(), 0.1, 0.3)))
-        tails.append(cheb.tail(model.descriptor.network, net, basis, scale))
+        tails.append(tails_of(model.descriptor, params["descriptor"], basis, [0, 1], [0, 1]).max())
     assert tails[0] > 1e-6
     assert tails[-1] < 1e-13
     direct = evaluate(model, params, [molecule()])["energy"]

@@ -45,11 +45,8 @@ def described(
     """Return D of all atoms in order (N, M·axis_neuron), and its pullback."""
     array = backend.asarray
     here = map_leaves(array, batch)
-    ends = np.cumsum([atoms["mask"].shape[0] for atoms in batch["centres"].values()]).tolist()
-    starts = [0, *ends[:-1]]
-    kinds = [int(a) for a in batch["centres"]]
-    counts = {a: j - i for a, i, j in zip(kinds, starts, ends, strict=True)}
-    d, pullback = describe(
+    counts = {int(a): atoms["mask"].shape[0] for a, atoms in batch["centres"].items()}
+    return describe(
         backend.xp,
         model.descriptor,
         map_leaves(array, params["descriptor"]),
@@ -58,11 +55,6 @@ def described(
         here["tables"],
         here["plan"] if series else None,
     )
-
-    def of_all(d_bar: Any) -> Any:
-        return pullback({a: d_bar[i:j, :] for a, i, j in zip(kinds, starts, ends, strict=True)})
-
-    return backend.xp.concat([d[a] for a in kinds], axis=0), of_all
 
 
 def case(

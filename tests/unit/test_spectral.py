@@ -13,7 +13,8 @@ from numpy.polynomial import chebyshev as reference
 
 from multifit.backend import Backend, get_backend
 from multifit.descriptors import _chebyshev as cheb
-from multifit.descriptors._chebyshev import Scale, chebyshev, coefficients
+from multifit.descriptors._chebyshev import chebyshev
+from multifit.descriptors._coefficients import block_series, tails
 from multifit.descriptors._environment import radial
 from multifit.descriptors._planner import (
     FEWEST,
@@ -25,7 +26,7 @@ from multifit.descriptors._planner import (
     Plan,
     SeriesPlanner,
 )
-from multifit.descriptors.se_e2_a import SeE2A
+from multifit.descriptors._tables import Block
 from multifit.models import evaluate
 from multifit.nn.networks import apply_network
 from multifit.tree import Tree, map_leaves
@@ -94,14 +95,17 @@ def test_only_the_reach_depends_on_distances() -> None:
 # Coefficients.
 
 
-def net_of(precision: str = "float64", activation: str = "tanh") -> tuple[SeE2A, Tree]:
-    model = build(precision=precision, activation=activation)
-    return model.descriptor, draw(model)["descriptor"]["embeddings"]["0"]
-
-
-#: s_max, mean and deviation.
-#: Intervals, means and deviations.
+#: Intervals, means and deviations of the net of the first type around atoms of two types.
 SCALES = [(0.0, 1.3, 0.2, 0.4), (0.3, 0.9, -0.1, 0.6)]
+
+
+def case_of(count: int, precision: str = "float64", activation: str = "tanh") -> tuple[Any, ...]:
+    """Return the settings, the parameters, and a basis with the intervals of SCALES."""
+    model = build(precision=precision, activation=activation)
+    params = draw(model)["descriptor"]
+    start, reach, mean, deviation = (np.repeat(x[:, None], 2, axis=1) for x in np.array(SCALES).T)
+    params["davg"][:, :, 0], params["dstd"][:, :, 0] = mean, deviation
+    return model.descriptor, params, cheb.chebyshev_basis(count, reach, start)
 
 
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED, "strict"])
@@ -109,21 +113,18 @@ SCALES = [(0.0, 1.3, 0.2, 0.4), (0.3, 0.9, -0.1, 0.6)]
 def test_coefficients_give_the_net_on_each_interval(
     name: str, precision: str, strict: StrictBackend
 ) -> None:
-    backend, (config, net) = adapter(name, strict), net_of(precision)
-    basis = cheb.chebyshev_basis(72, np.ones((2, 2)))
+    backend, (config, params, basis) = adapter(name, strict), case_of(72, precision)
 
-    def both(params: Tree, basis: Tree, scales: Any) -> dict[str, Any]:
-        each = [Scale(x[0], x[1], x[2], x[3]) for x in (scales["0"], scales["1"])]
-        found = coefficients(backend.xp, config.double_network, params, basis, each)
-        return {"0": found[0], "1": found[1]}
+    def series(params: Tree, plan: Tree) -> dict[str, Any]:
+        block = Block("far", (0,), ())
+        return {"c": block_series(backend.xp, config, params, plan, [0, 1], block)[0]}
 
-    given = ({str(k): np.array(scale) for k, scale in enumerate(SCALES)}, basis, net)
-    run = backend.compile(both)
-    made = run(*(map_leaves(backend.asarray, x) for x in reversed(given)))
-    found = [made["0"], made["1"]]
+    run = backend.compile(series)
+    made = run(*(map_leaves(backend.asarray, x) for x in (params, {"far": basis})))
+    found = backend.to_numpy(made["c"])
+    net = params["embeddings"]["0"]
     exact = map_leaves(lambda x: x.astype(np.float64), net)
-    for series, (start, reach, mean, deviation) in zip(found, SCALES, strict=True):
-        values = backend.to_numpy(series)
+    for values, (start, reach, mean, deviation) in zip(found, SCALES, strict=True):
         assert values.dtype == np.float64
         s = np.linspace(start, reach, 50)
         rows = ((s - mean) / deviation)[:, None]
@@ -139,23 +140,15 @@ def test_coefficients_give_the_net_on_each_interval(
 
 @pytest.mark.parametrize("activation", sorted(cheb.SMOOTH))
 def test_every_smooth_activation_has_a_series(activation: str) -> None:
-    config, net = net_of(activation=activation)
-    for each, count in zip(SCALES, (72, 40), strict=True):
-        basis = cheb.chebyshev_basis(count, np.ones((1, 1)))
-        given = Scale(*(np.asarray(x) for x in each))
-        assert cheb.tail(config.double_network, net, basis, given) < 1e-13
+    for a, count in enumerate((72, 40)):
+        assert tails(*case_of(count, activation=activation), [a], [0]) < 1e-13
 
 
 def test_the_tail_falls_with_the_number_of_coefficients() -> None:
-    config, net = net_of()
-    scale = Scale(*(np.asarray(x) for x in SCALES[0]))
-    tails = [
-        cheb.tail(config.double_network, net, cheb.chebyshev_basis(k, np.ones((1, 1))), scale)
-        for k in (4, 8, 16, 32, 64)
-    ]
-    assert tails[:4] == sorted(tails[:4], reverse=True)
-    assert tails[0] > 1e-3
-    assert tails[-1] < 1e-14
+    found = [float(tails(*case_of(k), [0], [0])[0, 0]) for k in (4, 8, 16, 32, 64)]
+    assert found[:4] == sorted(found[:4], reverse=True)
+    assert found[0] > 1e-3
+    assert found[-1] < 1e-14
 
 
 # How the series grows.

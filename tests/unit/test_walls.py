@@ -55,7 +55,7 @@ PUBLIC = {
     },
     "multifit.fitting": {
         *("DOSFittingNet", "EnergyFittingNet", "GeneralFitting", "InvarFitting", "Fitting"),
-        *("fit", "init", "trainable_names", "deserialize", "serialize"),
+        *("fit", "fit_all", "init", "trainable_names", "deserialize", "serialize"),
         *("FITTING_RANGES", "FITTING_RULES", "layer_conflict", "network", "settings"),
         *("energies", "gives_energies", "take_nets"),
     },

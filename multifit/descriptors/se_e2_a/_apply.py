@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...tree import Tree
 from .._environment import to_vectors
-from .._tables import spans
 from ._direct import direct
 from ._series import series
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from ._descriptor import SeE2A
 
 Array = Any
-Descriptors = dict[int, Array]  #: the type of the centres → (n, M·axis_neuron)
 
 
 def apply(
@@ -25,7 +23,7 @@ def apply(
     counts: Mapping[int, int],
     known: Tree,
     basis: Tree | None = None,
-) -> tuple[Descriptors, Callable[[Descriptors], Array]]:
+) -> tuple[Array, Callable[[Array], Array]]:
     """Return the descriptors of N atoms sorted by type, and their pullback.
 
     Parameters
@@ -42,22 +40,20 @@ def apply(
     Returns
     -------
     D
-        For each type its atoms' descriptors, (n, M·axis_neuron).
+        (N, M·axis_neuron).
     pullback
         D̄ → ∂/∂r_ij (N, 3, Σk), for the tables as in :func:`multifit.descriptors.join`.
     """
-    rows = spans(counts)
     if basis is None:
-        t, embed_pullback = direct(xp, config, params, rows, known)
+        t, embed_pullback = direct(xp, config, params, counts, known)
     else:
-        t, embed_pullback = series(xp, config, params, basis, rows, known)
-    parts = {a: _contract(xp, config, each) for a, each in t.items()}
+        t, embed_pullback = series(xp, config, params, basis, counts, known)
+    d, pull = _contract(xp, config, t)
 
-    def pullback(d_bar: Descriptors) -> Array:
-        bars = embed_pullback({a: pull(d_bar[a]) for a, (_, pull) in parts.items()})
-        return to_vectors(xp, known["factors"], *bars)
+    def pullback(d_bar: Array) -> Array:
+        return to_vectors(xp, known["factors"], *embed_pullback(pull(d_bar)))
 
-    return {a: d for a, (d, _) in parts.items()}, pullback
+    return d, pullback
 
 
 def _contract(xp: Any, config: SeE2A, t: Array) -> tuple[Array, Callable[[Array], Array]]:

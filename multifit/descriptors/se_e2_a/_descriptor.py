@@ -31,7 +31,7 @@ from ...files import required
 from ...rules import WIDTH, Ranges, Rule
 from ...tree import Tree
 from .. import _radial_serial as serial
-from .._protocol import Features, Pullback
+from .._protocol import Pullback
 from .._radial import RadialDescriptor
 from .._rules import AXIS_RULES, RADIAL_RANGES
 from ._apply import apply
@@ -107,8 +107,8 @@ class SeE2A(RadialDescriptor):
         counts: Mapping[int, int],
         geometry: Tree,
         plan: Tree | None = None,
-    ) -> tuple[Features, Pullback]:
-        """Return D (n, M·axis_neuron) of each type of centres, and the pullback (``_apply.py``)."""
+    ) -> tuple[Array, Pullback]:
+        """Return D (N, M·axis_neuron), and the pullback (``_apply.py``)."""
         return apply(arithmetic.xp, self, params, counts, geometry, plan)
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:

@@ -4,36 +4,71 @@ It is computed once per batch, outside the differentiated function, and once per
 recur. For N atoms and P slots for pairs, with the tables of all types of neighbours side by
 side, it is a tree of
 
-===================== ===================== =====================================================
-key                   shape                 what it is
-===================== ===================== =====================================================
-``rij``, ``index``    (N, 3, P), (N, P)     the pairs; absent, like all below, if there are none
-``rows``              (N, 4, P)             R̃
-``factors``                                 of :func:`~._environment.to_vectors`
-``widths.b``          (k,)                  the columns of type b; the values are not used
-``series.b.z.cheb``   (N, K, k)             T(x) of the pairs of type b in zone z
-``series.b.z.factor`` (N, 8, 1)             ∂R̃/∂R and ∂x/∂s = 2/(s₁ − s₀), by turns, four of each
-``moments.a``         (4n, ΣK)              A of the atoms of type a, over all of ``series``
-===================== ===================== =====================================================
+====================== ===================== =====================================================
+key                    shape                 what it is
+====================== ===================== =====================================================
+``rij``, ``index``     (N, 3, P), (N, P)     the pairs; absent, like all below, if there are none
+``rows``               (N, 4, P)             R̃
+``factors``                                  of :func:`~._environment.to_vectors`
+``widths.b``           (k,)                  the columns of type b; the values are not used
+``kind``               (N, na)               1 at the place of each atom's type among those present
+``deviation``          (N, 4, P)             σ, without a basis only
+``series.m.z.cheb``    (N, nb, K, k)         T(x) of the pairs of the m-th block, named z
+``series.m.z.factor``  (N, nb, 8, 1)         ∂R̃/∂R and ∂x/∂s = 2/(s₁ − s₀), by turns, four of each
+``moments.g``          (…, 4n, ΣK)           A of the g-th group of atoms, over all of ``series``
+``places``             (P,)                  columns of pairs among those of all blocks
+====================== ===================== =====================================================
 
-of which the last three exist only with a basis for the series.
+of which the last three exist only with a basis for the series. A block is one or several types of
+neighbours in a zone, a group one or several types of centres (:mod:`multifit.nn.groups`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...batching.types import Table
+from ...nn.groups import groups, picked
 from ...tree import Tree
 from .._chebyshev import chebyshev
 from .._environment import local_frames
-from .._tables import Slots, Spans, columns_of, concat, join, seen, slots, spans
+from .._tables import (
+    Block,
+    Spans,
+    blocks,
+    columns_in,
+    columns_of,
+    concat,
+    join,
+    kinds_of,
+    missing_slots,
+    padded,
+    seen,
+)
 
 if TYPE_CHECKING:
     from .._radial import RadialDescriptor
 
 Array = Any
+
+
+class _Atoms(NamedTuple):
+    """What the types of the atoms determine."""
+
+    types: Array  #: (N,) integers
+    counts: Mapping[int, int]
+    mean: Array  #: μ for each type of neighbours, (N, ntypes, 4)
+    deviation: Array  #: σ, (N, ntypes, 4)
+
+
+class _Interval(NamedTuple):
+    """The intervals of a block for each atom, and its scaling; (N, nb, …)."""
+
+    start: Array  #: s₀, (N, nb, 1)
+    stretch: Array  #: ∂x/∂s, (N, nb, 1)
+    mean: Array  #: (N, nb, 4)
+    deviation: Array  #: (N, nb, 4)
 
 
 def geometry(
@@ -62,37 +97,39 @@ def geometry(
     basis
         ``near`` and ``far`` from :func:`.._chebyshev.chebyshev_basis`, as arrays of xp.
     """
-    rows = spans(counts)
-    mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
-    columns = columns_of(tables)
-    made: Tree = {}
-    s: Array = None
-    if tables:
-        made, s = _pairs(xp, config, rows, tables, mean, deviation, columns)
-    if basis is None:
+    scaling = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
+    atoms, columns = _Atoms(atype, counts, *scaling), columns_of(tables)
+    made: Tree = {"kind": kinds_of(xp, counts, atype)}
+    if not tables:
         return made
-    empty = list(slots(xp, config.sel, tables, columns))
-    return made | _series(xp, made, s, empty, basis, atype, rows, mean, deviation)
+    pairs = join(xp, tables)
+    more, s = _pairs(xp, config, atoms, pairs, columns)
+    made |= more
+    if basis is None:
+        return made | {"deviation": _by_columns(xp, atoms.deviation, columns)}
+    return made | _series(xp, config, made["rows"], s, tables, basis, atoms)
+
+
+def _by_columns(xp: Any, x: Array, columns: Spans) -> Array:
+    """Return (N, 4, P) from (N, ntypes, 4)."""
+    parts = [
+        xp.broadcast_to(x[:, b, :, None], (x.shape[0], x.shape[2], span.stop - span.start))
+        for b, span in columns.items()
+    ]
+    return concat(xp, parts, axis=2)
 
 
 def _pairs(
-    xp: Any,
-    config: RadialDescriptor,
-    rows: Spans,
-    tables: Mapping[str, Table],
-    mean: Array,
-    deviation: Array,
-    columns: Spans,
+    xp: Any, config: RadialDescriptor, atoms: _Atoms, pairs: Tree, columns: Spans
 ) -> tuple[Tree, Array]:
     """Return the part common to all evaluations, and s (N, P)."""
-    pairs = join(xp, tables)
     raw, factors = local_frames(xp, config.environment, pairs["rij"], pairs["mask"])
     parts = [
-        (raw[:, :, span] - mean[:, b, :, None]) / deviation[:, b, :, None]
+        (raw[:, :, span] - atoms.mean[:, b, :, None]) / atoms.deviation[:, b, :, None]
         for b, span in columns.items()
     ]
     scaled = concat(xp, parts, axis=2)
-    visible = seen(xp, config.excluded, rows, columns, pairs["mask"])
+    visible = seen(xp, config.excluded, atoms.types, atoms.counts, columns, pairs["mask"])
     if visible is not None:
         scaled = scaled * visible[:, None, :]
         there = {key: x * visible for key, x in factors.items() if key != "unit"}
@@ -106,39 +143,89 @@ def _pairs(
 
 def _series(
     xp: Any,
-    pairs: Tree,
+    config: RadialDescriptor,
+    rows: Array,
     s: Array,
-    parts: list[Slots],
+    tables: Mapping[str, Table],
     basis: Tree,
-    atype: Array,
-    rows: Spans,
-    mean: Array,
-    deviation: Array,
+    atoms: _Atoms,
 ) -> Tree:
     """Return the part for series."""
-    moments: list[Array] = []
-    made: dict[str, Tree] = {}
-    for each in parts:
-        b, own = each.neighbour, basis[each.zone]
-        start, reach = (xp.take(own[key], atype, axis=0)[:, b, None] for key in ("start", "reach"))
-        stretch, sigma = 2.0 / (reach - start), deviation[:, b, :, None]
-        by_x = xp.broadcast_to(stretch[:, :, None], sigma.shape)
-        # In the order of the product with C and its derivative: alternating.
-        factor = xp.reshape(xp.stack([1.0 / sigma, by_x], axis=2), (sigma.shape[0], 8, 1))
-        entry: Tree = {"factor": factor}
+    joined, found = [], blocks(tables)
+    entries: dict[str, Tree] = {}
+    for k, block in enumerate(found):
+        own, here = basis[block.zone], _interval(xp, basis[block.zone], block, atoms)
         sums = []
-        if each.zone == "far":
-            empty = -mean[:, b, :, None] / sigma
-            sums.append((each.missing * empty) * own["signs"][None, None, :])
-        if each.columns is not None:
-            x, r = (s[:, each.columns] - start) * stretch, pairs["rows"][:, :, each.columns]
-            if each.mask is not None:
-                x, r = x * each.mask, r * each.mask[:, None, :]
-            entry["cheb"] = chebyshev(xp, x - 1.0, own["nodes"].shape[0])
-            sums.append(xp.matmul(r, xp.matrix_transpose(entry["cheb"])))
-        moments.append(sums[0] if len(sums) == 1 else sums[0] + sums[1])
-        made.setdefault(str(b), {})[each.zone] = entry
-    joined = concat(xp, moments, axis=2)
-    total = joined.shape[2]
-    split = {str(a): xp.reshape(joined[span, :, :], (-1, total)) for a, span in rows.items()}
-    return {"series": made, "moments": split}
+        entry = {"factor": _factor(xp, here)}
+        if block.zone == "far":
+            sums.append(_of_empty(xp, config, block, own, tables, here))
+        if block.width:
+            x = (padded(xp, block, s[:, None, :])[:, 0, :, :] - here.start) * here.stretch
+            r = padded(xp, block, rows)
+            if block.zone == "near":
+                mask = padded(xp, block, join(xp, tables)["mask"][:, None, :])
+                x, r = x * mask[:, 0, :, :], r * mask
+            entry["cheb"] = _polynomials(xp, x - 1.0, own["nodes"].shape[0])
+            sums.append(_moments(xp, r, entry["cheb"]))
+        joined.append(sums[0] if len(sums) == 1 else sums[0] + sums[1])
+        entries[str(k)] = {block.name: entry}
+    moments = concat(xp, joined, axis=2)
+    total = moments.shape[2]
+    if config.common_scale:
+        split = [xp.reshape(moments, (-1, total))]
+    else:
+        each = groups(atoms.counts).gather(xp, moments)
+        split = [xp.reshape(x, (*x.shape[:-3], -1, total)) for x in each]
+    made = {"series": entries, "moments": {str(g): x for g, x in enumerate(split)}}
+    places = columns_in(found)
+    if places is not None:
+        made["places"] = xp.asarray(places, dtype=xp.int64)
+    return made
+
+
+def _interval(xp: Any, own: Tree, block: Block, atoms: _Atoms) -> _Interval:
+    start, reach = (
+        picked(xp, xp.take(own[key], atoms.types, axis=0), block.neighbours, axis=1)[:, :, None]
+        for key in ("start", "reach")
+    )
+    scaling = (picked(xp, x, block.neighbours, axis=1) for x in (atoms.mean, atoms.deviation))
+    return _Interval(start, 2.0 / (reach - start), *scaling)
+
+
+def _factor(xp: Any, here: _Interval) -> Array:
+    """Return (N, nb, 8, 1) in the order of the product with C and its derivative: alternating."""
+    by_x = xp.broadcast_to(here.stretch, here.deviation.shape)
+    both = xp.stack([1.0 / here.deviation, by_x], axis=3)
+    return xp.reshape(both, (*both.shape[:2], 8, 1))
+
+
+def _polynomials(xp: Any, x: Array, count: int) -> Array:
+    """Return T(x), (N, nb, K, k), for x (N, nb, k)."""
+    n, nb, k = x.shape
+    return xp.reshape(chebyshev(xp, xp.reshape(x, (n * nb, k)), count), (n, nb, count, k))
+
+
+def _moments(xp: Any, r: Array, cheb: Array) -> Array:
+    """Return Σ_j R̃ ⊗ T, (N, 4, nb·K), from R̃ (N, 4, nb, k) and T (N, nb, K, k)."""
+    sums = xp.matmul(xp.permute_dims(r, (0, 2, 1, 3)), xp.matrix_transpose(cheb))
+    sums = xp.permute_dims(sums, (0, 2, 1, 3))
+    return xp.reshape(sums, (*sums.shape[:2], -1))
+
+
+def _of_empty(
+    xp: Any,
+    config: RadialDescriptor,
+    block: Block,
+    own: Tree,
+    tables: Mapping[str, Table],
+    here: _Interval,
+) -> Array:
+    """Return the moments (N, 4, nb·K) of empty slots without a column, at s = 0."""
+    empty = xp.matrix_transpose(-here.mean / here.deviation)
+    counted = empty * missing_slots(xp, config.sel, tables, block)[:, None, :]
+    if config.common_scale:  # s = 0 is not the end of the interval
+        at = _polynomials(xp, -here.start * here.stretch - 1.0, own["nodes"].shape[0])[:, :, :, 0]
+    else:
+        at = own["signs"][None, None, :]
+    sums = counted[:, :, :, None] * at[:, None, :, :]
+    return xp.reshape(sums, (*sums.shape[:2], -1))

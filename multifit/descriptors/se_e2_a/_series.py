@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from ...nn.groups import groups, picked
 from ...tree import Tree
-from .._coefficients import series_of
-from .._tables import ZONES, Spans, concat
+from .._coefficients import block_series, in_double, of_empty_slots
+from .._tables import Block, block_of, concat, spread
 
 if TYPE_CHECKING:
     from ._descriptor import SeE2A
 
 Array = Any
-Sums = dict[int, Array]  #: the type of the centres → Σ_j R̃ ⊗ G, (n, 4, M)
 Bars = tuple[Array, Array]  #: derivatives by R₀ (N, P) and by the other rows of R (N, 3, P)
 
 
-class _Part(NamedTuple):
-    """Neighbours of one type in one zone: K rows of C, and columns of A."""
-
-    neighbour: int
-    zone: str
-    arrays: Tree  #: ``factor``, and ``cheb`` if there are pairs
-
-
 def series(
-    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Spans, geometry: Tree
-) -> tuple[Sums, Callable[[Sums], Bars]]:
-    """Return Σ_j R̃_ij ⊗ N_ab(s_ij) for each type a, and the pullback to R.
+    xp: Any, config: SeE2A, params: Tree, basis: Tree, counts: Mapping[int, int], geometry: Tree
+) -> tuple[Array, Callable[[Array], Bars]]:
+    """Return Σ_j R̃_ij ⊗ N_ab(s_ij), and the pullback to R.
 
     Parameters
     ----------
@@ -41,62 +33,92 @@ def series(
     Returns
     -------
     T
-        (n, 4, M) for each type of centres.
+        (N, 4, M), float64.
     pullback
         T̄ → the derivatives by R.
     """
-    parts = _parts(geometry["series"])
-    nets = _stacked(xp, config, params, basis, rows, parts)
-    sums = {}
-    for a, (c, _) in nets.items():
-        t = xp.matmul(geometry["moments"][str(a)], c)
-        sums[a] = xp.reshape(t, (-1, 4, t.shape[1]))
+    made = geometry.get("series", {})
+    found = [(block_of(name), made[k][name]) for k in sorted(made, key=int) for name in made[k]]
+    atoms = groups({0: geometry["kind"].shape[0]} if config.common_scale else counts)
+    nets: list[tuple[Array, Array]] = []
+    parts = []
+    if found:
+        nets = _of_groups(xp, config, params, basis, counts, [block for block, _ in found])
+        for g, (c, _) in enumerate(nets):
+            t = xp.matmul(geometry["moments"][str(g)], c)
+            parts.append(xp.reshape(t, (*t.shape[:-2], -1, 4, t.shape[-1])))
+        total = [atoms.flat(xp, parts)]
+    else:
+        total = []
+    empty = _of_absent(xp, config, params, counts, geometry)
+    if empty is not None:
+        total.append(empty)
+    t = total[0] if len(total) == 1 else total[0] + total[1]
 
-    def pullback(sums_bar: Sums) -> Bars:
-        found = []
-        for a, bar in sums_bar.items():
-            both = xp.matrix_transpose(xp.concat(nets[a], axis=0))
-            bars = xp.matmul(xp.reshape(bar, (-1, bar.shape[2])), both)
-            found.append(xp.reshape(bars, (bar.shape[0], 8, bars.shape[1] // 2)))
-        return _rows_bar(xp, basis, geometry, parts, concat(xp, found, axis=0))
+    def pullback(bar: Array) -> Bars:
+        bars = []
+        for both, own in zip(nets, atoms.gather(xp, bar), strict=True):
+            joined = xp.matrix_transpose(xp.concat(both, axis=-2))
+            rows = xp.matmul(xp.reshape(own, (*own.shape[:-3], -1, own.shape[-1])), joined)
+            bars.append(xp.reshape(rows, (*own.shape[:-2], 8, joined.shape[-1] // 2)))
+        return _rows_bar(xp, basis, geometry, found, atoms.flat(xp, bars))
 
-    return sums, pullback
-
-
-def _parts(made: Tree) -> list[_Part]:
-    return [
-        _Part(int(b), zone, made[b][zone])
-        for b in sorted(made, key=int)
-        for zone in ZONES
-        if zone in made[b]
-    ]
+    return t, pullback
 
 
-def _rows_bar(xp: Any, basis: Tree, geometry: Tree, parts: list[_Part], bars: Array) -> Bars:
+def _of_groups(
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    basis: Tree,
+    counts: Mapping[int, int],
+    found: list[Block],
+) -> list[tuple[Array, Array]]:
+    """Return C and D C of each group of centres, all blocks stacked: ([types,] ΣK, M)."""
+    kinds = list(counts)
+    each = [block_series(xp, config, params, basis, kinds, block) for block in found]
+    c, slope = (concat(xp, list(x), axis=1) for x in zip(*each, strict=True))
+    if config.common_scale:
+        return [(c[0, :, :], slope[0, :, :])]
+    stacks = []
+    for group in groups(counts).members:
+        index = [kinds.index(kind) for kind in group.kinds]
+        own = [picked(xp, x, index) for x in (c, slope)]
+        value, by_x = (x[0, :, :] for x in own) if group.single else own
+        stacks.append((value, by_x))
+    return stacks
+
+
+def _of_absent(
+    xp: Any, config: SeE2A, params: Tree, counts: Mapping[int, int], geometry: Tree
+) -> Array | None:
+    """Return the part (N, 4, M) of the slots for types without neighbours; None if it is zero."""
+    widths = geometry.get("widths", {})
+    missing = {b: float(n) for b, n in enumerate(config.sel) if n and str(b) not in widths}
+    if not missing or (config.set_davg_zero and widths):
+        return None
+    double = {**params, "embeddings": in_double(xp, params["embeddings"])}
+    each = of_empty_slots(xp, config, config.double_network, double, list(counts), missing)
+    return spread(xp, geometry["kind"], each)
+
+
+def _rows_bar(
+    xp: Any, basis: Tree, geometry: Tree, found: list[tuple[Block, Tree]], bars: Array
+) -> Bars:
     """Return the derivatives by R from Ā and Ā Dᵀ, alternating, (N, 8, ΣK)."""
-    found, start = [], 0
-    for part in parts:
-        stop = start + basis[part.zone]["nodes"].shape[0]
-        if "cheb" in part.arrays:
-            own = bars[:, :, start:stop] * part.arrays["factor"]
-            found.append(xp.matmul(own, part.arrays["cheb"]))
+    parts, start, n = [], 0, bars.shape[0]
+    for block, arrays in found:
+        count, nb = basis[block.zone]["nodes"].shape[0], len(block.neighbours)
+        stop = start + count * nb
+        if "cheb" in arrays:
+            own = xp.reshape(bars[:, :, start:stop], (n, 8, nb, count))
+            own = xp.permute_dims(own, (0, 2, 1, 3)) * arrays["factor"]
+            own = xp.permute_dims(xp.matmul(own, arrays["cheb"]), (0, 2, 1, 3))
+            parts.append(xp.reshape(own, (n, 8, -1)))
         start = stop
-    joined = concat(xp, found, axis=2)
-    n, _, pairs = joined.shape
-    joined = xp.reshape(joined, (n, 4, 2, pairs))
+    joined = concat(xp, parts, axis=2)
+    if "places" in geometry:
+        joined = xp.take(joined, geometry["places"], axis=2)
+    joined = xp.reshape(joined, (n, 4, 2, -1))
     by_rows, by_x = joined[:, :, 0, :], joined[:, :, 1, :]
     return by_rows[:, 0, :] + xp.sum(geometry["rows"] * by_x, axis=1), by_rows[:, 1:, :]
-
-
-def _stacked(
-    xp: Any, config: SeE2A, params: Tree, basis: Tree, rows: Spans, parts: list[_Part]
-) -> dict[int, tuple[Array, Array]]:
-    """Return C and D C for each type a of centres, (ΣK, M), all parts stacked."""
-    zones = [(part.neighbour, part.zone) for part in parts]
-    found = series_of(xp, config, params, basis, rows, zones)
-    stacks = {}
-    for a in rows:
-        both = zip(*(found[a, b, zone] for b, zone in zones), strict=True)
-        c, slope = (concat(xp, each, axis=0) for each in both)
-        stacks[a] = c, slope
-    return stacks

@@ -14,19 +14,22 @@ from ..start.prepare import LoopObjects
 from ..start.saver import Saver
 from .after_step import after_step
 from .health import Health, size_of_forces
+from .interruptible import AbandonedError
 from .nonfinite import raise_nonfinite, require_finite
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
 SERIES_CHECK = 10
 
 
-def run_steps(loop: LoopObjects, began: float) -> int:
+def run_steps(loop: LoopObjects, began: float, interrupt: Interrupt) -> int:
     """Train until the last step, an interrupt or an early stop; return the exit code.
 
     Parameters
     ----------
     began
         Start time of the command, by :func:`time.monotonic`.
+    interrupt
+        Notes signals within the loop.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     after, rate = run.state.step, run.setup.rate
     forces = size_of_forces(run) if run.untrained else {}
     health = Health(after, run.setup.numb_steps, rate.warmup_steps, run.untrained, forces)
-    with Interrupt(display.quiet) as interrupt:
+    with interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
             try:
                 with span(STEP):
@@ -50,6 +53,8 @@ def run_steps(loop: LoopObjects, began: float) -> int:
                     stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
                     if warning := health.update(number, _errors(loop, task, metrics), lr):
                         display.say(warning)
+            except AbandonedError:
+                return _stop(loop.saver, display, interrupt.exit_code or 0)
             except DataError as exc:
                 raise _with_checkpoint(exc, loop.saver, after) from exc
             if interrupt.exit_code is not None:

@@ -15,6 +15,7 @@ from ...backend import Backend, use
 from ...config import Config
 from ...console.tables import progress
 from ...errors import TrainingError
+from ...signals import Interrupt
 from ..profile.output import write_profile
 from ..profile.recorder import OFF, Recorder
 from ..report.lcurve import require_tensorboard
@@ -33,6 +34,7 @@ from ..start.run import Run
 from ..start.saver import Saver
 from ..step.measure import LastStep, break_down
 from .finish import finish
+from .interruptible import call_interruptibly
 from .run import run_steps
 
 
@@ -128,13 +130,15 @@ def _do_steps(
     saver: Saver, display: Display, recorder: Recorder, last: LastStep | None, began: float
 ) -> int:
     """Do the steps that are left, and return the exit code."""
+    interrupt = Interrupt(display.quiet)
+    patient = functools.partial(call_interruptibly, lambda: interrupt.exit_code)
     with contextlib.ExitStack() as stack:
-        loop = prepare(saver, display, recorder, last, stack)
+        loop = prepare(saver, display, recorder, last, stack, patient)
         with recorder.span("try to write a checkpoint"):
             warning = saver.run.try_save()
         if warning:
             display.say(warning)
-        return run_steps(loop, began)
+        return run_steps(loop, began, interrupt)
 
 
 def _look(console: Console, quiet: bool, skip: bool) -> Look:

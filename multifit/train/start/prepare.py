@@ -67,6 +67,7 @@ def prepare(
     recorder: Recorder,
     last: LastStep | None,
     stack: contextlib.ExitStack,
+    patient: Callable[..., Any],
 ) -> LoopObjects:
     """Return the objects for the loop; the stack closes files and ends the thread.
 
@@ -74,6 +75,8 @@ def prepare(
     ----------
     last
         Keeps the last step, to be measured after the run; None without a profile.
+    patient
+        f(step, *args): calls a step that compiles, so that signals can end it.
     """
     run = saver.run
     setup, training = run.setup, run.setup.config.training
@@ -92,7 +95,7 @@ def prepare(
     full = [
         FullValidation(setup, each.task, run.output, after, display.warn) for each in validators
     ]
-    steps = [prepare_step(run, task, recorder, last, tell) for task in tasks]
+    steps = [prepare_step(run, task, recorder, last, tell, patient) for task in tasks]
     board = None
     if training.tensorboard:
         board = tensorboard(run.output / training.tensorboard_log_dir)
@@ -108,7 +111,12 @@ def prepare(
 
 
 def prepare_step(
-    run: Run, task: Task, recorder: Recorder, last: LastStep | None, tell: Tell
+    run: Run,
+    task: Task,
+    recorder: Recorder,
+    last: LastStep | None,
+    tell: Tell,
+    patient: Callable[..., Any],
 ) -> TaskStep:
     """Return the compiled training step of a task, and its batches."""
     setup, training = run.setup, run.setup.config.training
@@ -121,7 +129,7 @@ def prepare_step(
     if last is not None:
         step = last.watched(objective, step)
     tell_of_step = functools.partial(tell, task.titled("the training step"))
-    call = announced(setup.backend, step, tell_of_step)
+    call = announced(setup.backend, step, tell_of_step, patient)
     names = names_of(setup, task, {**run.frozen, **run.trainable})
     source, planner = task.data.training.source, run.planners[task.name]
     batches = DeviceBatches(source, setup.backend, run.numpy_params(task), planner, recorder)

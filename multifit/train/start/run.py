@@ -14,6 +14,7 @@ from ... import models as mdl
 from ...descriptors import Planner
 from ...errors import FileFormatError, TrainingError
 from ...inference.provenance import KEY, without_folders
+from ...nn.stacking import stacked, unstacked
 from ...optim import adam as opt
 from ...tree import Flat, Tree, flatten, map_leaves, unflatten, walk
 from ..setup.checkpoint_files import file_name, set_aside
@@ -54,17 +55,20 @@ class Run:
     untrained: bool = False
 
     def params(self, task: Task) -> Tree:
-        """Return the nested parameters of a task, on the backend."""
+        """Return the nested parameters of a task, on the backend; those of many nets stacked."""
         return task.parameters(unflatten({**self.frozen, **self.trainable}), self.setup.aliases)
 
     def numpy_params(self, task: Task) -> Tree:
         """Return the nested parameters of a task as NumPy arrays."""
-        return map_leaves(self.setup.backend.to_numpy, self.params(task))
+        return self._on_host(task, self.trainable)
 
     def averaged_params(self, task: Task) -> Tree:
         """Return the moving averages of the parameters of a task as NumPy arrays."""
-        flat = unflatten({**self.frozen, **self.moments["ema"]})
-        return map_leaves(self.setup.backend.to_numpy, task.parameters(flat, self.setup.aliases))
+        return self._on_host(task, self.moments["ema"])
+
+    def _on_host(self, task: Task, trainable: Flat) -> Tree:
+        flat = self.to_numpy({**self.frozen, **trainable})
+        return task.parameters(unflatten(flat), self.setup.aliases)
 
     def update(self, trainable: Flat, moments: Mapping[str, Flat]) -> None:
         """Replace parameters of a task, and their moments, by those of the next step."""
@@ -72,8 +76,8 @@ class Run:
         self.moments = {key: _replaced(self.moments[key], flat) for key, flat in moments.items()}
 
     def to_numpy(self, flat: Flat) -> Flat:
-        """Return a flat dict with NumPy arrays."""
-        return {key: self.setup.backend.to_numpy(x) for key, x in flat.items()}
+        """Return a flat dict with NumPy arrays, one for each net."""
+        return unstacked({key: self.setup.backend.to_numpy(x) for key, x in flat.items()})
 
     def content(self, task: Task, params: Tree) -> dict[str, Any]:
         """Return the content of a model file of a task."""
@@ -154,16 +158,19 @@ def split_parameters(setup: Setup, params: Tree) -> tuple[Flat, Flat]:
     Parameters
     ----------
     params
-        Those of all tasks, nested, tied and as NumPy arrays.
+        Those of all tasks, nested, tied and as NumPy arrays; those of many nets are stacked.
     """
-    flat = flatten(map_leaves(setup.backend.asarray, params))
+    flat = flatten(params)
     names = {
         task.parameter(each) for task in setup.tasks for each in mdl.trainable_names(task.model)
     }
     trainable = {key: x for key, x in flat.items() if key in names}
     if not trainable:
         raise TrainingError("nothing is trainable: set trainable in descriptor or fitting_net")
-    return trainable, {key: x for key, x in flat.items() if key not in names}
+    frozen = {key: x for key, x in flat.items() if key not in names}
+    if not setup.aliases:  # which name single nets
+        trainable, frozen = stacked(trainable), stacked(frozen)
+    return map_leaves(setup.backend.asarray, trainable), map_leaves(setup.backend.asarray, frozen)
 
 
 def initial_moments(setup: Setup, known: Mapping[str, Flat], trainable: Flat) -> dict[str, Flat]:
@@ -175,6 +182,7 @@ def initial_moments(setup: Setup, known: Mapping[str, Flat], trainable: Flat) ->
     if setup.config.training.enable_ema:
         fresh["ema"] = host
     # A parameter that was frozen before has no moments.
+    known = {moment: {**flat, **stacked(flat)} for moment, flat in known.items()}
     return {
         moment: {key: backend.asarray({**flat, **known.get(moment, {})}[key]) for key in flat}
         for moment, flat in fresh.items()

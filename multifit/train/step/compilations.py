@@ -41,7 +41,10 @@ class CompiledShapes:
 
 
 def announced(
-    backend: Backend, step: Callable[..., Any], tell: Callable[[int], None]
+    backend: Backend,
+    step: Callable[..., Any],
+    tell: Callable[[int], None],
+    patient: Callable[..., Any],
 ) -> Callable[..., Any]:
     """Return the training step of :func:`multifit.train.step.step.train_step`, with a notice.
 
@@ -49,12 +52,15 @@ def announced(
     ----------
     tell
         Called with the number of atoms before a batch of a new shape is compiled.
+    patient
+        f(step, *args): calls a step that compiles, so that signals can end it.
     """
     shapes = CompiledShapes(backend.static_shapes)
 
     def watched(params: Any, frozen: Any, state: Any, batch: Any, label: Any, scalars: Any) -> Any:
         if shapes.is_new(batch, label):
             tell(atoms(backend, batch))
+            return patient(step, params, frozen, state, batch, label, scalars)
         return step(params, frozen, state, batch, label, scalars)
 
     return watched
