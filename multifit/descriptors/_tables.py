@@ -176,3 +176,12 @@ def spread(xp: Any, kind: Array, each: Array) -> Array:
     """Return (N, c, M) from (na, c, M): a product, whose derivative needs no scattering."""
     flat = xp.matmul(xp.astype(kind, each.dtype, copy=False), xp.reshape(each, (each.shape[0], -1)))
     return xp.reshape(flat, (-1, *each.shape[1:]))
+
+
+def by_columns(xp: Any, x: Array, columns: Spans) -> Array:
+    """Return (N, c, P), for the joined tables, from (N, ntypes, c)."""
+    parts = [
+        xp.broadcast_to(x[:, b, :, None], (x.shape[0], x.shape[2], span.stop - span.start))
+        for b, span in columns.items()
+    ]
+    return concat(xp, parts, axis=2)

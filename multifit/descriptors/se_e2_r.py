@@ -38,21 +38,20 @@ from ..nn.networks import apply_network
 from ..rules import Rule
 from ..tree import Tree
 from . import _radial_serial as serial
-from ._chebyshev import chebyshev
 from ._coefficients import block_series, in_double, of_empty_slots, series_kinds
 from ._environment import local_frames
 from ._protocol import Pullback
 from ._radial import RadialDescriptor
+from ._radial_moments import moments
 from ._rules import RADIAL_RULES
 from ._tables import (
     Spans,
     block_of,
-    blocks,
+    by_columns,
     columns_of,
     concat,
     join,
     kinds_of,
-    missing_slots,
     seen,
     spans,
     spread,
@@ -161,8 +160,8 @@ class SeE2R(RadialDescriptor):
         more, s, visible = self._pairs(xp, atype, counts, columns, tables, *scaling)
         made |= more
         if plan is None:
-            return made | {"deviation": _by_columns(xp, deviation, columns)}
-        return made | _series(xp, self, tables, plan, atype, s, visible)
+            return made | {"deviation": by_columns(xp, deviation, columns)[:, 0, :]}
+        return made | moments(xp, self, tables, plan, atype, s, visible)
 
     def _pairs(
         self,
@@ -333,48 +332,3 @@ class SeE2R(RadialDescriptor):
 def _ordered(tree: Tree) -> list[tuple[str, Any]]:
     """Return the items of a tree with numbers as keys, by number."""
     return sorted(tree.items(), key=lambda item: int(item[0]))
-
-
-def _by_columns(xp: Any, x: Array, columns: Spans) -> Array:
-    """Return (N, P) from (N, ntypes, 1)."""
-    parts = [
-        xp.broadcast_to(x[:, b, :], (x.shape[0], span.stop - span.start))
-        for b, span in columns.items()
-    ]
-    return concat(xp, parts, axis=1)
-
-
-def _series(
-    xp: Any,
-    config: SeE2R,
-    tables: Mapping[str, Table],
-    plan: Tree,
-    atype: Array,
-    s: Array,
-    visible: Array | None,
-) -> Tree:
-    """Return the polynomials of the pairs, their moments, and dx/ds, of each block."""
-    made: dict[str, Tree] = {}
-    for k, block in enumerate(blocks(tables, alone=True)):
-        (b,), ((first, last),) = block.neighbours, block.columns
-        own = plan[block.zone]
-        start, reach = (xp.take(own[key], atype, axis=0)[:, b, None] for key in ("start", "reach"))
-        stretch = 2.0 / (reach - start)
-        entry: Tree = {"stretch": stretch}
-        sums = []
-        if block.zone == "far":
-            at = xp.ones_like(stretch) * own["signs"][None, :]
-            if config.common_scale:  # s = 0 is not the end of the interval
-                at = chebyshev(xp, -start * stretch - 1.0, own["nodes"].shape[0])[:, :, 0]
-            sums.append(missing_slots(xp, config.sel, tables, block) * at)
-        if block.width:
-            x = (s[:, first:last] - start) * stretch
-            weight = xp.ones_like(x) if visible is None else visible[:, first:last]
-            if block.zone == "near":
-                mask = join(xp, tables)["mask"][:, first:last]
-                x, weight = x * mask, weight * mask
-            entry["cheb"] = chebyshev(xp, x - 1.0, own["nodes"].shape[0])
-            sums.append(xp.sum(entry["cheb"] * weight[:, None, :], axis=2))
-        entry["moments"] = sums[0] if len(sums) == 1 else sums[0] + sums[1]
-        made[str(k)] = {block.name: entry}
-    return {"series": made}

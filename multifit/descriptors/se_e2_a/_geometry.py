@@ -37,6 +37,7 @@ from .._tables import (
     Block,
     Spans,
     blocks,
+    by_columns,
     columns_in,
     columns_of,
     concat,
@@ -106,17 +107,8 @@ def geometry(
     more, s = _pairs(xp, config, atoms, pairs, columns)
     made |= more
     if basis is None:
-        return made | {"deviation": _by_columns(xp, atoms.deviation, columns)}
+        return made | {"deviation": by_columns(xp, atoms.deviation, columns)}
     return made | _series(xp, config, made["rows"], s, tables, basis, atoms)
-
-
-def _by_columns(xp: Any, x: Array, columns: Spans) -> Array:
-    """Return (N, 4, P) from (N, ntypes, 4)."""
-    parts = [
-        xp.broadcast_to(x[:, b, :, None], (x.shape[0], x.shape[2], span.stop - span.start))
-        for b, span in columns.items()
-    ]
-    return concat(xp, parts, axis=2)
 
 
 def _pairs(
