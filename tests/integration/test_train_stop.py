@@ -199,6 +199,7 @@ def test_a_nan_that_the_first_frames_do_not_show_stops_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("multifit.train.loop.train.FEW", 1)
+    monkeypatch.setattr("multifit.train.start.origin.FRAMES", 1)
     # Statistics look at one frame only; the others are met on the way.
     spoiled(tmp_path, force=(3, float("nan")))
     given = recipe(
