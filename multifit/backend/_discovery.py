@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import inspect
 import logging
 import time
 import warnings
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeGuard
 
 from ..errors import BackendError, MultifitError, did_you_mean
 from ._protocol import Backend
@@ -76,10 +78,22 @@ def _load(key: str) -> Backend:
     old = too_old(key)
     if old is not None:
         raise old
-    if not isinstance(backend, Backend):
+    if not _conforms(backend):
         raise BackendError(f"{point.value} does not satisfy multifit.backend.Backend")
     log.info("backend %s imported in %.1f s", key, time.monotonic() - began)
     return backend
+
+
+def _conforms(backend: object) -> TypeGuard[Backend]:
+    """Return True if an object has everything of :class:`Backend`.
+
+    ``isinstance`` would evaluate its properties (before Python 3.12), for which JAX starts its
+    devices: several processes of one run have to meet before that.
+    """
+    parts = (each for each in Backend.__mro__ if each not in (Protocol, Generic, object))
+    names = {name for each in parts for name in vars(each) if not name.startswith("_")}
+    missing = object()
+    return all(inspect.getattr_static(backend, name, missing) is not missing for name in names)
 
 
 def get_backend(name: str | Backend = "numpy") -> Backend:

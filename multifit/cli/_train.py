@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..backend import Backend
+    from ..distributed import Processes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -93,12 +94,45 @@ def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and return the exit code."""
+    from ..distributed import RefusedError, Solo, join
+    from . import USER_ERROR
+
+    try:
+        processes = join()
+    except RefusedError:
+        return USER_ERROR
+    if isinstance(processes, Solo):
+        return _train(args, processes)
+    from ._processes import together
+
+    return together(processes, lambda: _train(args, processes))
+
+
+def _start(processes: Processes, backend: Backend) -> None:
+    """Start the communication of several processes, before any computation."""
+    from ..backend import Distributes
+    from ..errors import UnsupportedError
+    from ..support import require
+
+    require("processes", backend.name)
+    if not isinstance(backend, Distributes):
+        raise UnsupportedError(
+            f"the {backend.name} backend cannot train with several processes; use jax or torch"
+        )
+    processes.start(backend)
+
+
+def _train(args: argparse.Namespace, processes: Processes) -> int:
+    """Train in one of the processes of a run, and return the exit code."""
     from ..config import load
     from ._allocator import keep_freed_memory
 
     config = load(args.input)
     keep_freed_memory()
+    args.quiet = args.quiet or processes.rank > 0
     backend = _backend(args, config.backend)
+    if processes.size > 1:
+        _start(processes, backend)
     from ..console.tables import console
     from ..train import Start, train
     from . import BEGAN
@@ -113,4 +147,5 @@ def run(args: argparse.Namespace) -> int:
         quiet=args.quiet,
         began=BEGAN,
         profile=args.profile,
+        processes=processes,
     )

@@ -47,8 +47,10 @@ def raise_nonfinite(run: Run, task: Task, work: HostBatch, number: int) -> NoRet
         loss = one.metrics(run.params(task), alone, setup.rate.at(number - 1))["rmse"]
         if not math.isfinite(loss):
             bad.append(where(source.systems[work.system], int(frame)))
+    # All processes come here at the same step, as the loss is their mean.
+    bad = [place for places in setup.processes.gather(bad) for place in places]
     kept = ""
-    if run.state.step:
+    if run.state.step and setup.processes.rank == 0:
         kept = f"; the state before it is in {run.save()}"
     blame = f"in {bad[0]}" if bad else "in no single frame, but in the whole batch"
     more = f" and {len(bad) - 1} more frames" if len(bad) > 1 else ""

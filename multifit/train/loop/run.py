@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 
+import numpy as np
+
 from ...console.words import counted
 from ..profile.recorder import STEP
 from ..report.progress import Display, duration
@@ -13,6 +15,7 @@ from ..start.run import Run
 from .after_step import after_step
 from .interrupt import Interrupt
 from .nonfinite import raise_nonfinite
+from .together import Together, numbers
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
 SERIES_CHECK = 10
@@ -27,19 +30,24 @@ def run_steps(loop: LoopObjects, began: float) -> int:
         Start time of the command, by :func:`time.monotonic`.
     """
     run, display, span = loop.run, loop.display, loop.recorder.span
-    after = run.state.step
+    after, processes, together = run.state.step, loop.run.setup.processes, Together(loop.run)
     with Interrupt(display.quiet) as interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
             with span(STEP):
                 before = time.monotonic()
-                task, metrics, lr = _advance(loop, number)
+                votes = together.votes(interrupt.exit_code is not None)
+                task, metrics, lr = _advance(loop, number, votes)
                 with span("display"):
                     display.step(number, time.monotonic() - before)
                     if number == after + 1:
                         display.say(f"first step after {time.monotonic() - began:.1f} s")
-                stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
-            if interrupt.exit_code is not None:
-                return _stop(run, display, interrupt.exit_code)
+                ending = together.after_step(metrics)
+                stop = False
+                if processes.rank == 0:  # which alone writes
+                    stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+                stop = together.at_checkpoint(number, stop)
+            if ending or (processes.size == 1 and interrupt.exit_code is not None):
+                return _stop(run, display, together.exit_code(interrupt))
             if stop:
                 display.say(
                     f"stopping early at step {number}: no better validation error in "
@@ -53,8 +61,16 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     return 0
 
 
-def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:
-    """Do one step; return its task, the metrics of its batch before the update, and its rate."""
+def _advance(
+    loop: LoopObjects, number: int, votes: dict[str, np.ndarray]
+) -> tuple[int, dict[str, float], float]:
+    """Do one step; return its task, the metrics of its batch before the update, and its rate.
+
+    Parameters
+    ----------
+    votes
+        Of this process; the sums over all are among the metrics.
+    """
     run, span, backend = loop.run, loop.recorder.span, loop.run.setup.backend
     with span("wait for the batch"):
         k, prepared, values, drawn = next(loop.inputs)
@@ -65,16 +81,14 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     prepared = step.batches.renewed(prepared, plan)
     trainable, frozen = step.of(run.trainable), step.of(run.frozen)
     moments = {name: step.of(flat) for name, flat in run.moments.items()}
+    if run.setup.processes.size > 1:
+        values = {**values, **{name: backend.as_input(vote) for name, vote in votes.items()}}
     with span("update"):
         with span("launch"):
             trainable, moments, found = step.call(
                 trainable, frozen, moments, prepared.batch, prepared.label, values
             )
-        if loop.recorder.on:  # the first read waits for an asynchronous device
-            with span("wait for the device"):
-                backend.to_numpy(found["rmse"])
-        with span("read the metrics"):
-            metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
+        metrics = numbers(run, found, loop.recorder)
     # The old ones are deleted; the new ones are the same if the loss is not finite.
     run.update(trainable, moments)
     if not math.isfinite(metrics["rmse"]):
@@ -90,5 +104,6 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
 
 def _stop(run: Run, display: Display, code: int) -> int:
     """Write a checkpoint after a signal, and print how to resume."""
-    display.say(f"interrupted at step {run.state.step}; continue with --restart {run.save()}")
+    if run.setup.processes.rank == 0:
+        display.say(f"interrupted at step {run.state.step}; continue with --restart {run.save()}")
     return code

@@ -11,6 +11,7 @@ from rich.console import Console
 from ... import files
 from ...backend import Backend
 from ...config import Config
+from ...distributed import Processes, Solo
 from ...errors import TrainingError
 from ..profile.output import check_file, write_profile
 from ..profile.recorder import OFF, Recorder
@@ -22,6 +23,7 @@ from ..start.begin import Start, begin
 from ..start.introduction import introduction
 from ..start.prepare import prepare
 from ..start.run import Run
+from ..start.same_run import require_same
 from ..step.measure import LastStep, break_down
 from .finish import finish
 from .run import run_steps
@@ -38,6 +40,7 @@ def train(
     quiet: bool = False,
     began: float | None = None,
     profile: bool = False,
+    processes: Processes | None = None,
 ) -> int:
     """Train a model and write it; return the exit code.
 
@@ -55,26 +58,36 @@ def train(
         Start time of the command, by :func:`time.monotonic`; by default now.
     profile
         True to measure the time of all parts of a run, print it, and write the timeline
-        ``profile.json``; the parts of a step are compiled and measured after the run.
+        ``profile.json``; the parts of a step are compiled and measured after the run, unless it
+        has several processes.
+    processes
+        Those of the run, from :func:`multifit.distributed.join`, of which each calls this function;
+        None for this one alone. Process 0 writes all files.
 
     Raises
     ------
     ConfigError, DataError, TrainingError, FileFormatError
         With one sentence for the user; no existing file is lost.
     """
-    require_all(config, backend)
+    processes = processes or Solo()
+    writes = processes.rank == 0
+    quiet, profile = quiet or not writes, profile and writes
+    require_all(config, backend, processes.size)
     began = time.monotonic() if began is None else began
     console = console or Console()
-    check_outputs(config, output)
     recorder = Recorder() if profile else OFF
+    if writes:
+        check_outputs(config, output)
     if profile:
         check_file(config, output)
     with recorder.span("open the data"):
-        setup = set_up(config, backend, base)
-    _make_folders(output, config)
+        setup = set_up(config, backend, base, processes)
+        require_same(setup)
+    if writes:
+        _make_folders(output, config)
     with recorder.span("statistics and parameters"):
         run, notes = begin(setup, start or Start(), output)
-    last = LastStep() if profile else None
+    last = LastStep() if profile and processes.size == 1 else None
     shown = config.training
     with Display(
         console,
@@ -89,13 +102,15 @@ def train(
         if _is_left(run, display):
             with contextlib.ExitStack() as stack:
                 code = run_steps(prepare(run, display, recorder, last, stack), began)
-    if code == 0:
+    if code == 0 and writes:
         with recorder.span("evaluate and write the model"):
             finish(run, console, quiet)
-    if last is not None:
-        if code == 0 and not quiet:
+    if profile:
+        if code == 0 and last is not None and not quiet:
             console.print("measuring the parts of a step …", highlight=False)
-        parts = break_down(last, run.trainable, run.moments) if code == 0 else None
+        parts = None
+        if last is not None and code == 0:
+            parts = break_down(last, run.trainable, run.moments)
         write_profile(recorder, parts, output, None if quiet else console)
     return code
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ...batching.shapes import MOST
 from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
 from ...data import System, batch_sizes, open_systems, system_probabilities
 from ...descriptors import Planner
+from ...distributed import Processes, Solo
 from ...evaluation.labels import require_comparable
 from ...loss import LossConfig
 from ...neighbors.statistics import neighbor_statistics
@@ -44,6 +46,8 @@ class Setup:
     aliases
         The names of parameters that tasks share → those of their owners
         (:func:`multifit.tree.tie`).
+    processes
+        Those of the run, of which this is one.
     """
 
     config: Config
@@ -53,6 +57,7 @@ class Setup:
     rate: LearningRate
     numb_steps: int
     aliases: Mapping[str, str] = field(default_factory=dict)
+    processes: Processes = field(default_factory=Solo)
 
     def __post_init__(self) -> None:
         """Raise an error for indistinguishable tasks."""
@@ -78,13 +83,17 @@ def build_optimizer(config: Config) -> Adam:
     )
 
 
-def set_up(config: Config, backend: Backend, base: Path) -> Setup:
+def set_up(
+    config: Config, backend: Backend, base: Path, processes: Processes | None = None
+) -> Setup:
     """Open the data and return a consistent setup.
 
     Parameters
     ----------
     base
         The folder of the input file, against which paths are resolved.
+    processes
+        Those of the run; None for this one alone.
 
     Raises
     ------
@@ -103,8 +112,10 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         sel = stat.choose_sel(found.fullest, _sel_factor(sel))
     model = build_model(config, type_map, tuple(sel), build_grid(config, systems, base))
     sizes = batch_sizes(systems, section.batch_size, TRAINING_DATA)
-    steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
-    rate = learning_rate(config.learning_rate.model_dump(), steps)
+    processes = processes or Solo()
+    together = [size * processes.size for size in sizes]
+    steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, together)
+    rate = learning_rate(scaled_rate(config, processes.size), steps)
     loss = build_loss(config, rate.start_lr)
     dataset = functools.partial(_dataset, model, loss, backend)
     second, given = None, training.validation_data
@@ -112,9 +123,25 @@ def set_up(config: Config, backend: Backend, base: Path) -> Setup:
         held_out = open_systems(given.systems, type_map, base=base)
         of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
         second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
-    first = dataset("training", systems, sizes, section)
+    first = dataset("training", systems, sizes, section, processes=processes.size)
     task = Task("", model, loss, TaskData(first, second))
-    return Setup(config, backend, (task,), build_optimizer(config), rate, steps)
+    adam = build_optimizer(config)
+    return Setup(config, backend, (task,), adam, rate, steps, processes=processes)
+
+
+def scaled_rate(config: Config, processes: int) -> dict[str, Any]:
+    """Return the section of the learning rate, scaled with the number of processes on request.
+
+    DeePMD-kit's TensorFlow scales by default, its PyTorch never does: here the input has to ask.
+    """
+    section = config.learning_rate
+    given = section.model_dump()
+    how = section.scale_by_worker if "scale_by_worker" in section.model_fields_set else "none"
+    factor = {"none": 1.0, "linear": float(processes), "sqrt": processes**0.5}[how]
+    for key in ("start_lr", "stop_lr"):
+        if given[key] is not None:
+            given[key] *= factor
+    return given
 
 
 def _dataset(
@@ -126,6 +153,7 @@ def _dataset(
     sizes: Sequence[int],
     section: TrainingDataSection | ValidationDataSection,
     most: int = MOST,
+    processes: int = 1,
 ) -> Dataset:
     """Return systems as a source of batches, after checks.
 
@@ -135,6 +163,8 @@ def _dataset(
         ``"training"`` or ``"validation"``.
     most
         Maximum number of shapes of its batches.
+    processes
+        Number of processes that share the frames of a step.
     """
     _check(kind, systems, model, loss)
     needs = model.descriptor.requires()
@@ -144,7 +174,8 @@ def _dataset(
     source.check_atoms()
     source.plan(sizes, most)
     rule, given = section.auto_prob, section.sys_probs
-    probabilities = system_probabilities(systems, sizes, rule, given, f"training.{kind}_data")
+    together = [size * processes for size in sizes]  # one step of all is one batch
+    probabilities = system_probabilities(systems, together, rule, given, f"training.{kind}_data")
     return Dataset(source, sizes, probabilities.tolist(), getattr(section, "numb_btch", 1))
 
 

@@ -18,6 +18,7 @@ from ..setup.statistics import collect_statistics, init_params
 from ..setup.task import Task, by_task, nested
 from . import checkpoint as ckpt
 from .finetune import finetune, init_model
+from .first_state import first_state
 from .restart import restart
 from .run import Run, initial_moments, split_parameters
 from .state_checks import ADVICE
@@ -35,14 +36,7 @@ class Start:
 def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     """Return the run at its first step, and messages about it."""
     check_memory(setup)
-    if start.restart is not None:
-        state, notes = restart(setup, ckpt.find(start.restart, output))
-    else:
-        found, notes = {}, []
-        for task in setup.tasks:
-            found[task.name], more = _parameters(setup, task, start, output)
-            notes += more
-        state = ckpt.State(tie(nested(found), setup.aliases))
+    state, notes = first_state(setup.processes, lambda: _state(setup, start, output))
     state.input = setup.config.model_dump(mode="json")
     trainable, frozen = split_parameters(setup, state.params)
     moments = initial_moments(setup, state.moments, trainable)
@@ -55,6 +49,17 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         planner.refine(task.parameters(state.params, setup.aliases))
         planners[task.name] = planner
     return Run(setup, state, output, trainable, frozen, moments, planners), notes
+
+
+def _state(setup: Setup, start: Start, output: Path) -> tuple[ckpt.State, list[str]]:
+    """Return the first state of a run, and messages about it."""
+    if start.restart is not None:
+        return restart(setup, ckpt.find(start.restart, output))
+    found, notes = {}, []
+    for task in setup.tasks:
+        found[task.name], more = _parameters(setup, task, start, output)
+        notes += more
+    return ckpt.State(tie(nested(found), setup.aliases)), notes
 
 
 def _restore(planner: Planner, state: Tree, start: Start) -> None:
