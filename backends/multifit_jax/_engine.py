@@ -11,7 +11,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as Spec
 
 from multifit.backend import Place
 from multifit.distributed import free_port
@@ -40,12 +41,11 @@ class JaxEngine:
             )
             of_each = [_first(jax.devices(), k) for k in range(place.size)]
             mesh = Mesh(np.array(of_each), (AXIS,))
-            self._parts = NamedSharding(mesh, PartitionSpec(AXIS))
+            over, whole = Spec(AXIS), Spec()  # type: ignore[no-untyped-call]
+            self._parts = NamedSharding(mesh, over)
             self._size = place.size
             total = functools.partial(jax.lax.psum, axis_name=AXIS)
-            spread = jax.shard_map(
-                total, mesh=mesh, in_specs=PartitionSpec(AXIS), out_specs=PartitionSpec()
-            )
+            spread = jax.shard_map(total, mesh=mesh, in_specs=over, out_specs=whole)
             self._sum: Callable[[Array], Array] = jax.jit(spread)
             self.all_reduce_sum(jax.device_put(np.zeros(1)))  # gloo greets at its first use
 

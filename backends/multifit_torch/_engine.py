@@ -32,7 +32,9 @@ class TorchEngine:
     def __init__(self, place: Place, device: str) -> None:
         port = place.gather(free_port() if place.rank == 0 else 0)[0]
         first = place.rank == 0
-        store = dist.TCPStore(place.host, port, place.size, first, START, wait_for_workers=False)
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            place.host, port, place.size, first, START, wait_for_workers=False
+        )
         cuda = torch.device(device).type == "cuda"
         dist.init_process_group(
             "nccl" if cuda else "gloo",

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...descriptors import Plan
 from ..profile.recorder import Recorder
+from ..setup.checkpoint_files import file_name
 from ..start.run import Run
 from ..step.shared_step import VOTES
 from .interrupt import Interrupt
@@ -88,6 +89,8 @@ class Together:
         if setup.processes.size == 1 or not saved:
             return stop
         self.share_plans()
+        prefix = self.run.output / setup.config.training.save_ckpt
+        setup.processes.remember(f"; continue with --restart {file_name(str(prefix), number)}")
         return bool(setup.processes.share(stop))
 
 
