@@ -165,6 +165,7 @@ class Group:
                 raise TrainingError(f"the connection to process {rank} is broken") from None
 
     def _send_all(self, content: bytes) -> None:
+        self.end.require_none()
         for rank in self._connections:
             self._send(rank, content)
 

@@ -102,8 +102,10 @@ def _give_up(
 
 
 def _tell(connection: Connection, text: str) -> None:
+    """Tell a process why there is no run, and close the connection."""
     with contextlib.suppress(OSError):  # it has ended, too
         connection.send(FAILED, json.dumps({"rank": 0, "text": text}).encode())
+    connection.close()
 
 
 def _hello(launch: Launch) -> dict[str, object]:
@@ -155,6 +157,7 @@ def _find_first(launch: Launch, timeout: float) -> dict[int, Connection]:
         # It has its own limit, and says who is missing.
         kind, content = _answer(connection, max(end - time.monotonic(), 0) + ANSWER)
         if kind == FAILED:
+            connection.close()
             raise RefusedError(json.loads(content)["text"])
         return {0: connection}
     ports = f"{launch.ports[0]}" + (f"-{launch.ports[-1]}" if len(launch.ports) > 1 else "")
@@ -181,6 +184,7 @@ def _knock(launch: Launch, port: int) -> Connection | None:
         connection.close()
         return None
     if kind == FAILED:
+        connection.close()
         raise RefusedError(json.loads(content)["text"])
     return connection
 
@@ -190,6 +194,7 @@ def _answer(connection: Connection, timeout: float) -> tuple[bytes, bytes]:
     try:
         return connection.receive(timeout, MOST_OF_HELLO)
     except OSError as exc:
+        connection.close()
         raise TrainingError(
             "process 0 has ended before all processes were there: look for its error"
         ) from exc
