@@ -27,10 +27,10 @@ from multifit.train.loop import run
 
 advance = run._advance
 
-def disturbed(loop, number, *rest):
+def disturbed(loop, number):
     if number == 6:
         os.kill(os.getpid(), int(sys.argv[1]))
-    return advance(loop, number, *rest)
+    return advance(loop, number)
 
 run._advance = disturbed
 from multifit.cli import main
@@ -129,7 +129,7 @@ def test_parameters_that_overflow_do_not_replace_a_good_checkpoint(
 ) -> None:
     from multifit.train.loop import run
 
-    def poisoned(loop, number, votes):
+    def poisoned(loop, number):
         found = advance(loop, number)
         if number == 4:
             poison(loop.run)
@@ -150,10 +150,10 @@ def test_the_loss_after_parameters_overflow_blames_them(
 ) -> None:
     from multifit.train.loop import run
 
-    def poisoned(loop, number, votes):
+    def poisoned(loop, number):
         if number == 4:
             poison(loop.run)
-        return advance(loop, number, votes)
+        return advance(loop, number)
 
     advance = run._advance
     monkeypatch.setattr(run, "_advance", poisoned)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import time
 
-import numpy as np
-
 from ...console.words import counted
 from ..profile.recorder import STEP
 from ..report.progress import Display, duration
@@ -35,8 +33,8 @@ def run_steps(loop: LoopObjects, began: float) -> int:
         for number in range(after + 1, run.setup.numb_steps + 1):
             with span(STEP):
                 before = time.monotonic()
-                votes = together.votes(interrupt.exit_code is not None)
-                task, metrics, lr = _advance(loop, number, votes)
+                loop.votes.update(together.votes(interrupt.exit_code is not None))
+                task, metrics, lr = _advance(loop, number)
                 with span("display"):
                     display.step(number, time.monotonic() - before)
                     if number == after + 1:
@@ -61,16 +59,8 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     return 0
 
 
-def _advance(
-    loop: LoopObjects, number: int, votes: dict[str, np.ndarray]
-) -> tuple[int, dict[str, float], float]:
-    """Do one step; return its task, the metrics of its batch before the update, and its rate.
-
-    Parameters
-    ----------
-    votes
-        Of this process; the sums over all are among the metrics.
-    """
+def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:
+    """Do one step; return its task, the metrics of its batch before the update, and its rate."""
     run, span, backend = loop.run, loop.recorder.span, loop.run.setup.backend
     with span("wait for the batch"):
         k, prepared, values, drawn = next(loop.inputs)
@@ -82,7 +72,7 @@ def _advance(
     trainable, frozen = step.of(run.trainable), step.of(run.frozen)
     moments = {name: step.of(flat) for name, flat in run.moments.items()}
     if run.setup.processes.size > 1:
-        values = {**values, **{name: backend.as_input(vote) for name, vote in votes.items()}}
+        values = {**values, **{name: backend.as_input(x) for name, x in loop.votes.items()}}
     with span("update"):
         with span("launch"):
             trainable, moments, found = step.call(

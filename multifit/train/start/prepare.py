@@ -7,7 +7,7 @@ import functools
 import itertools
 import secrets
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,8 @@ class LoopObjects:
     full: list[FullValidation]
     curve: LearningCurve | None  #: of process 0, which alone writes
     board: Any | None  #: the TensorBoard writer, if requested
+    #: What this process tells the others in the next step; their sums are among its metrics.
+    votes: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def prepare(
