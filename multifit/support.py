@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}
-DISTRIBUTED = frozenset({"torch", "jax"})
+DISTRIBUTED = frozenset({"torch", "jax", "paddle"})
 
 
 @dataclass(frozen=True)

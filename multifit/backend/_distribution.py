@@ -30,6 +30,11 @@ class Place(Protocol):
         """Address of the host of process 0, as the others reach it."""
         ...
 
+    @property
+    def address(self) -> str:
+        """Address of this host, as the others reach it."""
+        ...
+
     def gather(self, value: Any) -> list[Any]:
         """Return the values (as JSON has them) of all processes, in the order of their ranks."""
         ...

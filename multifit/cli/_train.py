@@ -117,7 +117,8 @@ def _start(processes: Processes, backend: Backend) -> None:
     require("processes", backend.name)
     if not isinstance(backend, Distributes):
         raise UnsupportedError(
-            f"the {backend.name} backend cannot train with several processes; use jax or torch"
+            f"the {backend.name} backend cannot train with several processes; use jax, torch or "
+            "paddle"
         )
     processes.start(backend)
 

@@ -33,6 +33,12 @@ class Connection:
             if hasattr(socket, name):
                 link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
+    @property
+    def address(self) -> str:
+        """Address of this host, as the other end sees it."""
+        host: str = self._link.getsockname()[0]
+        return host
+
     def send(self, kind: bytes, content: bytes = b"") -> None:
         """Send a message.
 

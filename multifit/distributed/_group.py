@@ -67,6 +67,7 @@ class Group:
     def __init__(self, launch: Launch, connections: Mapping[int, Connection]) -> None:
         self.rank, self.size, self.by = launch.rank, launch.size, launch.by
         self.local_rank, self.host = launch.local_rank, launch.host
+        self.address = launch.host if launch.rank == 0 else connections[0].address
         self._connections = dict(connections)
         self._inbox: dict[int, queue.SimpleQueue[bytes]] = {}
         self._engine: Engine | None = None
