@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 from multifit.backend import Place
-from multifit.distributed import free_port
+from multifit.distributed import LOOPBACK, free_port
 
 Array = jax.Array
 
@@ -38,6 +38,7 @@ class JaxEngine:
                 place.rank,
                 local_device_ids=_own_device(place.local_rank),
                 initialization_timeout=START,
+                coordinator_bind_address=f"127.0.0.1:{port}" if place.host in LOOPBACK else None,
             )
             of_each = [_first(jax.devices(), k) for k in range(place.size)]
             mesh = Mesh(np.array(of_each), (AXIS,))

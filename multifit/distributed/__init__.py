@@ -16,4 +16,5 @@ from ._join import join as join
 from ._launch import Launch as Launch
 from ._launch import detect as detect
 from ._launch import local_rank as local_rank
+from ._meet import LOOPBACK as LOOPBACK
 from ._meet import RefusedError as RefusedError
