@@ -110,7 +110,10 @@ class End:
         """Print why the run ends, unless it has been said."""
         if not self._mine:
             return
-        if self.take_over():
+        with self._lock:  # until it is written: another thread may then end the process
+            if self._told:
+                return
+            self._told = True
             who = f"process {self.rank}: " if self.rank else ""
             # Past Python's streams: the thread that holds them may wait for the framework.
             os.write(2, f"multifit: {who}error: {self._sentence()}\n".encode())
