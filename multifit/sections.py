@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from .host.sizes import as_bytes
 from .rules import Rule, first_broken
 
 #: Integers must fit in 64 bits.
@@ -199,6 +200,20 @@ Precision: TypeAlias = Annotated[
     str, AfterValidator(_precision), Words("one of " + ", ".join(PRECISIONS))
 ]
 
+
+def _size(size: float | str | None) -> float | str | None:
+    if size is not None:
+        as_bytes(size)
+    return size
+
+
+#: As it is given: :func:`multifit.host.sizes.as_bytes` counts its bytes.
+MaybeSize: TypeAlias = Annotated[
+    Annotated[float, Ge(0)] | str | None,
+    AfterValidator(_size),
+    Words('a number of MB ≥ 0, a size such as "2 GB", or null'),
+]
+
 # ---- lists --------------------------------------------------------------------------------------
 
 Widths: TypeAlias = Annotated[tuple[Positive, ...], Words("a list of integers > 0")]
@@ -303,8 +318,8 @@ class DescriptorSection(RuledSection):
         raise NotImplementedError(f"{type(self).__name__} has no dim_out")
 
 
-class RadialSection(DescriptorSection):
-    """The keys of descriptors with an embedding net of the distance."""
+class EmbeddingSection(DescriptorSection):
+    """The keys of descriptors with embedding nets of the smooth environment matrix."""
 
     neuron: SomeWidths = Field(
         default=(10, 20, 40),
@@ -326,11 +341,6 @@ class RadialSection(DescriptorSection):
         default=False,
         description="Whether the layers that add their input have a trainable step size.",
     )
-    type_one_side: Flag = Field(
-        default=False,
-        description="Whether the embedding net depends on the type of the neighbour alone, rather "
-        "than on the types of both atoms.",
-    )
     env_protection: NotNegative = Field(
         default=0.0, description="Length in Å added to distances before they are divided by."
     )
@@ -341,4 +351,14 @@ class RadialSection(DescriptorSection):
     set_davg_zero: Flag = Field(
         default=False,
         description="Whether the mean that the environment is shifted by is set to 0.",
+    )
+
+
+class RadialSection(EmbeddingSection):
+    """The keys of descriptors with an embedding net of the distance."""
+
+    type_one_side: Flag = Field(
+        default=False,
+        description="Whether the embedding net depends on the type of the neighbour alone, rather "
+        "than on the types of both atoms.",
     )

@@ -74,6 +74,20 @@ def write(folder: Path, frames: Frames, without: Sequence[str] = (), **more: np.
     return folder
 
 
+def write_xyz(path: Path, frames: Frames, names: Sequence[str] = NAMES, **info: np.ndarray) -> Path:
+    """Write an extended xyz file; ``info`` are further numbers of frames, or replace the energy."""
+    cell = "" if frames.cell is None else f'Lattice="{" ".join(map(str, frames.cell.ravel()))}" '
+    numbers = {"energy": frames.energy} | info
+    lines = []
+    for f, (coord, force) in enumerate(zip(frames.coord, frames.force, strict=True)):
+        about = " ".join(f"{key}={float(x[f])!r}" for key, x in numbers.items())
+        lines += [str(len(coord)), f"{cell}Properties=species:S:1:pos:R:3:forces:R:3 {about}"]
+        for a, row in zip(frames.atype, np.hstack([coord, force]).tolist(), strict=True):
+            lines.append(" ".join([names[a], *map(repr, row)]))
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
 def spectra(frames: Frames, energies: np.ndarray = ENERGIES) -> dict[str, np.ndarray]:
     """Return ``dos`` and ``atom_dos``: a bell for each atom, which close neighbours push up."""
     nframes = len(frames.coord)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from ._backend import JaxBackend as JaxBackend
+from ._backend import start as start
 from ._functions import functions as functions
 
 
 def backend() -> JaxBackend:
     """Return the adapter (the entry point of ``multifit.backends``)."""
+    start()
     return JaxBackend()

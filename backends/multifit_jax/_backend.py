@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from multifit.backend import Exporter, Place
+from multifit.host import cgroups, threads
 
 from ._engine import JaxEngine
 from ._export import stablehlo
@@ -31,6 +33,9 @@ CPU_OPTIONS: dict[str, bool | int | str] = {
 }
 
 
+#: Linux's folder of the threads of this process, and the name of those of XLA.
+TASKS, XLA_THREAD = Path("/proc/self/task"), "tf_XLAEigen"
+
 #: Bytes below which compiled functions are given NumPy arrays: they convert and copy these faster
 #: than a call of ``device_put``, which takes 0.1 ms.
 SMALL = 1 << 20
@@ -47,6 +52,21 @@ def _cpu_options() -> dict[str, bool | int | str]:
             continue
         known[name] = value
     return known
+
+
+def start() -> None:
+    """Start XLA, unless the program has, with as many threads as this process may use.
+
+    There is no option for their number but this variable.
+    """
+    with threads.environment(NPROC=str(threads.number())):
+        jax.devices()
+
+
+def _threads() -> str:
+    """Return the number of XLA's threads, "" if the system does not tell."""
+    names = [cgroups.read(path / "comm").strip() for path in TASKS.glob("*")]
+    return str(names.count(XLA_THREAD)) if XLA_THREAD in names else ""
 
 
 @dataclass(frozen=True)
@@ -102,8 +122,9 @@ class JaxBackend:
         return {"stablehlo": stablehlo(self)}
 
     def describe(self) -> dict[str, str]:
-        """Return the version and the devices."""
+        """Return the version, the devices and the number of threads, if it is known."""
         return {
             "version": jax.__version__,
             "devices": ", ".join(str(device) for device in jax.devices()),
+            "threads": _threads(),
         }

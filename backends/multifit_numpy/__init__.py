@@ -13,6 +13,8 @@ import numpy as np
 
 from multifit.errors import UnsupportedError
 
+from ._blas import blas_threads, limit_blas
+
 Array = np.ndarray
 
 
@@ -61,10 +63,15 @@ class NumpyBackend:
         return np.errstate(invalid="ignore")(f)
 
     def describe(self) -> dict[str, str]:
-        """Return the version and the devices."""
-        return {"version": np.__version__, "devices": platform.machine() or "cpu"}
+        """Return the version, the devices and the number of threads, if it is known."""
+        return {
+            "version": np.__version__,
+            "devices": platform.machine() or "cpu",
+            "threads": ", ".join(map(str, blas_threads())),
+        }
 
 
 def backend() -> NumpyBackend:
     """Return the adapter (the entry point of ``multifit.backends``)."""
+    limit_blas()
     return NumpyBackend()

@@ -22,6 +22,9 @@ from ._start import paddle
 
 Array = paddle.Tensor
 
+#: Paddle's own number of threads.
+FLAG = "FLAGS_paddle_num_threads"
+
 
 def _gpus() -> list[str]:
     """Return the names of the GPUs that Paddle can use."""
@@ -122,10 +125,11 @@ class PaddleBackend:
         return {"paddle": program(self)}
 
     def describe(self) -> dict[str, str]:
-        """Return the version and the devices."""
+        """Return the version, the devices and the number of threads."""
         return {
             "version": paddle.version.full_version,
             "devices": ", ".join(_gpus()) or "cpu",
+            "threads": str(paddle.get_flags(FLAG)[FLAG]),
         }
 
 

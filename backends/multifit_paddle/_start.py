@@ -11,6 +11,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from multifit.host import threads
+
 _CPU = Path("/proc/cpuinfo")
 
 
@@ -19,21 +21,15 @@ def is_verbose() -> bool:
     return os.environ.get("MULTIFIT_VERBOSE", "0") not in ("", "0")
 
 
-def _threads() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _set_environment() -> None:
     """Set what Paddle and its libraries read when they are loaded, unless the user did."""
     # Threads that spin long between operations are ruinous on a busy machine, and those that sleep
     # at once are hardly better than none: 1 ms.
     os.environ.setdefault("KMP_BLOCKTIME", "1")
     # By default Paddle multiplies matrices on one core; it needs both variables.
-    threads = os.environ.setdefault("OMP_NUM_THREADS", str(_threads()))
-    os.environ.setdefault("FLAGS_paddle_num_threads", threads)
+    number = str(threads.number())
+    os.environ.setdefault("OMP_NUM_THREADS", number)
+    os.environ.setdefault("FLAGS_paddle_num_threads", number)
     # The wheels include an old MKL, which takes its slow path on AMD's processors by default.
     if _CPU.exists() and "AuthenticAMD" in _CPU.read_text(encoding="utf-8", errors="replace"):
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")

@@ -15,9 +15,11 @@ if os.environ.get("MULTIFIT_VERBOSE", "0") in ("", "0"):
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 from ._backend import TensorFlowBackend as TensorFlowBackend
+from ._backend import limit_threads as limit_threads
 from ._module import Module as Module
 
 
 def backend() -> TensorFlowBackend:
     """Return the adapter (the entry point of ``multifit.backends``)."""
+    limit_threads()
     return TensorFlowBackend()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from multifit.backend import Exporter
 from multifit.errors import BackendError
+from multifit.host import threads
 
 from . import _namespace as xp
 from ._export import saved_model
@@ -52,6 +54,22 @@ def _tell_xla() -> None:
         del os.environ["XLA_FLAGS"]
         if given is not None:
             os.environ["XLA_FLAGS"] = given
+
+
+def limit_threads() -> None:
+    """Set the number of threads, unless a variable of TensorFlow or the program does.
+
+    It cannot be changed once TensorFlow has started.
+    """
+    own = tf.config.threading
+    pools = (
+        ("INTRA", own.get_intra_op_parallelism_threads, own.set_intra_op_parallelism_threads),
+        ("INTER", own.get_inter_op_parallelism_threads, own.set_inter_op_parallelism_threads),
+    )
+    for name, current, put in pools:
+        if f"TF_NUM_{name}OP_THREADS" not in os.environ:
+            with contextlib.suppress(RuntimeError):  # it has started
+                put(threads.limited(current() or threads.number()))
 
 
 @dataclass(frozen=True)
@@ -145,7 +163,12 @@ class TensorFlowBackend:
         return {"savedmodel": saved_model(self)}
 
     def describe(self) -> dict[str, str]:
-        """Return the version and the devices."""
+        """Return the version, the devices and the number of threads, if it is known."""
         details = tf.config.experimental.get_device_details
         gpus = [details(each).get("device_name", each.name) for each in _gpus()]
-        return {"version": tf.__version__, "devices": ", ".join(gpus) or "cpu"}
+        number = tf.config.threading.get_intra_op_parallelism_threads()
+        return {
+            "version": tf.__version__,
+            "devices": ", ".join(gpus) or "cpu",
+            "threads": str(number or os.environ.get("TF_NUM_INTRAOP_THREADS", "")),
+        }

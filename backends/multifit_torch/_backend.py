@@ -17,6 +17,7 @@ import torch
 from multifit.backend import Exporter, Place
 from multifit.distributed import local_rank
 from multifit.errors import BackendError
+from multifit.host import threads
 from multifit.optim.adam import Kernel, Step, is_usable
 
 from ._engine import TorchEngine
@@ -70,7 +71,8 @@ class TorchBackend:
     inductor: bool = field(default_factory=_wants_inductor)
 
     def __post_init__(self) -> None:
-        """Raise an error for a missing device or compiler."""
+        """Set the number of threads; raise an error for a missing device or compiler."""
+        torch.set_num_threads(threads.limited(torch.get_num_threads()))
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError, ImportError) as exc:  # the last two without support
@@ -165,9 +167,13 @@ class TorchBackend:
         return {"pt2": package(self), "torchscript": torchscript(self)}
 
     def describe(self) -> dict[str, str]:
-        """Return the version and the devices."""
+        """Return the version, the devices and the number of threads."""
         gpus = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
-        return {"version": torch.__version__, "devices": ", ".join(gpus) or "cpu"}
+        return {
+            "version": torch.__version__,
+            "devices": ", ".join(gpus) or "cpu",
+            "threads": str(torch.get_num_threads()),
+        }
 
 
 def _fused_adam(x: Array, g: Array, m: Array, v: Array, step: Step) -> None:

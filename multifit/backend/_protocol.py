@@ -93,5 +93,5 @@ class Backend(Arithmetic, Protocol):
         ...
 
     def describe(self) -> dict[str, str]:
-        """Return the framework's version and devices, for ``multifit backends``."""
+        """Return ``version``, ``devices`` and ``threads`` in use, for ``multifit backends``."""
         ...

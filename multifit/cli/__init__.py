@@ -7,10 +7,13 @@ import importlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 
 from .. import __version__
+from ..console.streams import losable_output
 from ..errors import MultifitError
+from ..host import threads
 
 #: verb → (module, summary)
 COMMANDS = {
@@ -29,6 +32,9 @@ COMMANDS = {
     "backends": ("_backends", "list the backends with their versions, devices and features"),
     "schema": ("_schema", "print the JSON Schema of input.json"),
 }
+
+#: Commands whose result is what they print; of the others it is only a log.
+PRINTED = ("test", "show", "neighbor-stat", "backends", "schema")
 
 #: Start time of the command, except for the start of Python itself.
 BEGAN = time.monotonic()
@@ -96,13 +102,50 @@ def run(argv: Sequence[str]) -> int:
     args = parser.parse_args(known.rest)
     if known.verbose or args.verbose or _is_verbose():
         _be_verbose()
+    share = getattr(module, "processes", None)  # on this machine
+    threads.choose(getattr(args, "threads", None), 1 if share is None else share())
     return int(module.run(args))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; print one sentence and return 2 for errors that the user can fix."""
+    """Run a command; print one sentence and return 2 for errors that the user can fix.
+
+    Output that nobody reads ends no command: ``multifit train … | head`` trains to the end.
+    """
+    with losable_output() as (out, _):
+        code = _guarded(sys.argv[1:] if argv is None else argv)
+        out.flush()
+        lost = out.lost
+        if lost is not None and not isinstance(lost, BrokenPipeError):
+            print(
+                f"multifit: standard output could not be written ({lost.strerror or lost}): lines "
+                "are missing from it",
+                file=sys.stderr,
+            )
+            printed = any(word in PRINTED for word in (sys.argv if argv is None else argv)[:2])
+            return code or (USER_ERROR if printed else 0)
+    return code
+
+
+def _one_line(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return a warning for the user without the place in the source."""
+    if category is UserWarning:
+        return f"multifit: warning: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
+
+
+def _guarded(argv: Sequence[str]) -> int:
+    """Return the exit code of a command, and print the error that ended it."""
+    before = warnings.formatwarning
+    warnings.formatwarning = _one_line
     try:
-        return run(sys.argv[1:] if argv is None else argv)
+        return run(argv)
     except MultifitError as exc:
         if _is_verbose():
             import traceback
@@ -113,7 +156,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("multifit: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader (head, less) exited; it has read enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    finally:
+        warnings.formatwarning = before

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ._threads import add_threads_argument
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -48,8 +50,8 @@ class BackendStatus:
         As given to ``--backend``.
     state
         ``installed``, ``not installed``, ``broken`` or ``no adapter``.
-    version, devices
-        Of an installed one.
+    version, devices, threads
+        Of an installed one; threads are those on the CPU.
     reason
         Reason why it cannot be used, and the command to fix it.
     """
@@ -58,11 +60,13 @@ class BackendStatus:
     state: str
     version: str = ""
     devices: str = ""
+    threads: str = ""
     reason: str = ""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare no arguments."""
+    """Declare the arguments."""
+    add_threads_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,10 +79,11 @@ def run(args: argparse.Namespace) -> int:
     with ThreadPoolExecutor(max_workers=2) as pool:
         found = list(pool.map(find, names))
     table = plain_table("Backends")
-    for title in ("name", "state", "version", "devices"):
+    for title in ("name", "state", "version", "devices", "threads"):
         table.add_column(title, overflow="fold")
     for each in found:
-        table.add_row(each.name, each.state, each.version or NOTHING, each.devices or NOTHING)
+        cells = (each.version, each.devices, each.threads)
+        table.add_row(each.name, each.state, *(cell or NOTHING for cell in cells))
     out = console()
     out.print(table)
     for each in found:
@@ -115,7 +120,7 @@ def find(name: str) -> BackendStatus:
     for line in reversed(done.stdout.splitlines()):
         if line.startswith(MARK):
             answer: dict[str, str] = json.loads(line.removeprefix(MARK))
-            fields = ("state", "version", "devices", "reason")
+            fields = ("state", "version", "devices", "threads", "reason")
             return BackendStatus(name, **{key: answer[key] for key in fields if key in answer})
     last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
     return BackendStatus(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from ..console.words import counted, few
 from ..errors import ConfigError, DataError
-from ._data import add_backend_argument, add_data_arguments, open_data, positive
+from ._data import (
+    add_backend_argument,
+    add_data_arguments,
+    open_data,
+    other_names,
+    positive,
+)
+from ._output import add_force, check_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="output file (default: MODEL with _updated before its extension)",
     )
+    add_force(parser)
     add_backend_argument(parser)
 
 
@@ -69,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
     from ._allocator import keep_freed_memory
     from ._coefficients import note, trained_with
 
+    output = args.output or args.model.with_stem(f"{args.model.stem}_updated")
+    inputs = (args.model, *(args.system or ()), *([args.datafile] if args.datafile else ()))
+    check_output(output, "--output", inputs, model=True, replace=args.force)
     model, params, content = read_model(args.model)
     bias_data, about = None, ""
     if args.system or args.datafile:
@@ -87,7 +98,6 @@ def run(args: argparse.Namespace) -> int:
     out_bias = with_type_bias(model, params, new)
     content["model"]["@variables"]["out_bias"] = out_bias[None, :, :]
     dropped = content.pop(KEY, None) is not None  # calibrated with the errors of the old bias
-    output = args.output or args.model.with_stem(f"{args.model.stem}_updated")
     files.write(output, content)
     out = console()
     out.print(_table(model, old, new, bias_data, fitted=args.bias_value is None))
@@ -124,9 +134,11 @@ def _bias_data(
     keys = known_atoms(potential.model)
     labelled = [system for system in systems if system.labels.intersection(keys)]
     if not labelled:
+        advice = other_names(systems, keys)
         raise DataError(
             f"no {' or '.join(keys)} in the data ({few([system.name for system in systems])}); a "
             f"bias is fitted to {' and '.join(f'{key}.npy' for key in keys)}"
+            f"{f'; {advice}' if advice else ''}"
         )
     bar, task = progress("predicting", sum(len(spread_frames(s, limit)) for s in labelled))
     with bar:

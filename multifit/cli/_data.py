@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
+from ._threads import add_threads_argument
 
 if TYPE_CHECKING:
-    from ..data import System
+    from ..data import Reading, System
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Declare ``-s`` and ``-f``."""
+    """Declare ``-s``, ``-f`` and the names in the data."""
     source = parser.add_mutually_exclusive_group(required=required)
     source.add_argument(
         "-s",
         "--system",
         nargs="+",
         metavar="DATA",
-        help="data systems: folders (searched recursively), HDF5 or xyz files",
+        help="data systems: folders (searched recursively), HDF5 files, or files of atoms (xyz; "
+        "traj, db or json of ASE)",
     )
     source.add_argument(
         "-f",
@@ -31,10 +33,58 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = True
         metavar="FILE",
         help="text file with the path of one data system per line",
     )
+    add_names(parser)
+
+
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--keys`` and ``--species``, the names of labels and elements in the data."""
+    parser.add_argument(
+        "--keys",
+        nargs="+",
+        type=_pair,
+        default=[],
+        metavar="LABEL=NAME",
+        help="names of labels in files of atoms: energy=REF_energy force=dft_forces; more than one "
+        "name with commas, the first that exists is read; without a name a label is not read",
+    )
+    parser.add_argument(
+        "--species",
+        nargs="+",
+        type=_pair,
+        default=[],
+        metavar="SPECIES=ELEMENT",
+        help="elements of species in the data: OW=O HW1=H",
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Return the two sides of an equals sign."""
+    left, sign, right = text.partition("=")
+    if not (left and sign):
+        raise argparse.ArgumentTypeError(f"{text!r} has no = between two names")
+    return left, right
+
+
+def reading(args: argparse.Namespace) -> Reading:
+    """Return the names of labels and elements in the arguments."""
+    from ..data import Reading
+
+    keys = {label: tuple(filter(None, names.split(","))) for label, names in args.keys}
+    return Reading(keys, dict(args.species))
+
+
+def other_names(systems: Sequence[System], labels: Sequence[str]) -> str:
+    """Return the option that would read labels under other names, or nothing."""
+    from ..data import mapping_of
+
+    about, keys = mapping_of(systems, labels)
+    option = " ".join(f"{key}={name}" for key, name in keys.items())
+    return f"{about}: read them with --keys {option}" if keys else ""
 
 
 def add_backend_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--backend`` for commands that predict, for which NumPy is enough."""
+    """Declare ``--backend`` and ``--threads`` for commands that predict: NumPy is enough."""
+    add_threads_argument(parser)
     parser.add_argument(
         "--backend",
         default=os.environ.get("MULTIFIT_BACKEND") or "numpy",
@@ -44,7 +94,8 @@ def add_backend_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_engine_backend(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--backend`` for simulations, whose default is the fastest."""
+    """Declare ``--backend``, by default the fastest, and ``--threads`` for simulations."""
+    add_threads_argument(parser)
     parser.add_argument(
         "--backend",
         metavar="NAME",
@@ -97,13 +148,13 @@ def open_data(args: argparse.Namespace, type_map: Sequence[str] | None) -> list[
     from ..data import open_systems
 
     paths = args.system if args.datafile is None else _listed(args.datafile)
-    return open_systems(paths, type_map)
+    return open_systems(paths, type_map, reading=reading(args))
 
 
 def _listed(path: Path) -> list[str]:
     """Return the paths in a list of systems, without empty lines and ``#`` comments."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as exc:
         raise DataError(
             f"the list of systems {path} cannot be read ({exc.strerror or exc}); check its name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..errors import DataError
 from ..evaluation.metrics import of_real_atoms
 from ..evaluation.predictions import Chunk
 from ..outputs import OutputDef, Variable
+from ._output import check_output
 
 
 class Details:
@@ -36,6 +38,14 @@ class Details:
         folder = Path(prefix).parent
         if not folder.is_dir():
             raise DataError(f"the folder {folder} of the detail files does not exist; create it")
+        if os.path.basename(prefix) in ("", ".", ".."):
+            raise DataError(
+                f"--detail-file is {prefix}, a folder; add the beginning of the names of files, as "
+                f"in {os.path.join(prefix, 'detail')}"
+            )
+        for variable in output.labelled:
+            for ending in (f"{variable.file}.out", f"{variable.file}_peratom.out"):
+                check_output(Path(f"{prefix}.{ending}"), "--detail-file")
 
     @property
     def written(self) -> list[str]:

@@ -6,18 +6,17 @@ import argparse
 import os
 
 from ..errors import ConfigError
+from ..host import threads
 from . import _be_verbose
+from ._threads import add_threads_argument
 
 #: Variables in which a launcher says how many processes it started on this machine.
 LOCAL_SIZES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
 
-#: Variables that limit the threads of the frameworks; NPROC is that of XLA.
-THREADS = ("OMP_NUM_THREADS", "NPROC", "TF_NUM_INTRAOP_THREADS")
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.usage = "%(prog)s [--backend NAME] INPUT [options of lmp]"
+    parser.usage = "%(prog)s [--backend NAME] [--threads N] INPUT [options of lmp]"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
         "Run an input file of LAMMPS in which 'pair_style multifit model.dp' and\n"
@@ -27,12 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-in", "-i", dest="given", nargs=argparse.REMAINDER, default=[], help=argparse.SUPPRESS
     )
-    _add_backend(parser)
+    _add_ours(parser)
     parser.add_argument("input", nargs="?", metavar="INPUT", help="input file of LAMMPS")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
-def _add_backend(parser: argparse.ArgumentParser) -> None:
+def _add_ours(parser: argparse.ArgumentParser) -> None:
+    add_threads_argument(parser)
     parser.add_argument(
         "--backend",
         metavar="NAME",
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("no input file is given; write: multifit lammps in.water")
     # Our options may follow the input file, too.
     more = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    _add_backend(more)
+    _add_ours(more)
     more.add_argument("--verbose", action="store_true")
     ours, options = more.parse_known_args(given[1:])
     if ours.verbose:
@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
             "-partition is not supported: all processes run one simulation; start several "
             "commands instead"
         )
-    _share_cores()
+    if ours.threads:
+        threads.choose(ours.threads)
     from ._allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -66,14 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return run_file(given[0], options, ours.backend or args.backend)
 
 
-def _share_cores() -> None:
-    """Give each process of this machine its share of the cores, unless variables say otherwise.
-
-    The frameworks would start a thread for each core in each process.
-    """
+def processes() -> int:
+    """Return the number of processes that a launcher started on this machine: they share cores."""
     sizes = [os.environ[name] for name in LOCAL_SIZES if os.environ.get(name, "").isdigit()]
-    processes = max(map(int, sizes), default=1)
-    if processes > 1:
-        threads = max(1, len(os.sched_getaffinity(0)) // processes)
-        for name in THREADS:
-            os.environ.setdefault(name, str(threads))
+    return max(1, max(map(int, sizes), default=1))

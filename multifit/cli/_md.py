@@ -71,12 +71,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the simulation and return the exit code; 75 or 130 if it was stopped."""
+    from ..signals import stoppable
+
+    return stoppable(lambda: _simulate(args))
+
+
+def _simulate(args: argparse.Namespace) -> int:
     from ..console.tables import console, progress
     from ..interfaces import require
 
     require("ase", "ase")
     from ..interfaces import md
-    from ..train.loop.interrupt import Interrupt
+    from ..signals import Interrupt
 
     settings, files = _settings(args), md.Files(args.output)
     if args.time_limit is not None and not args.time_limit > 0:
@@ -88,6 +94,8 @@ def run(args: argparse.Namespace) -> int:
             "--restart continues with the saved positions and velocities; leave out --minimize and "
             "--new-velocities"
         )
+    else:
+        files.try_all()
     atoms = _atoms(args, settings)
     out = console()
     bar, task = progress(settings.ensemble, settings.steps, "steps")
@@ -117,7 +125,9 @@ def _settings(args: argparse.Namespace) -> Settings:
 
     names = ["ensemble", "cell", *(name.replace("-", "_") for name in OPTIONS)]
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return Settings(**given)
+    settings = Settings(**given)
+    settings.require_used(given)
+    return settings
 
 
 def _atoms(args: argparse.Namespace, settings: Settings) -> Any:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, DataError
-from ._data import add_backend_argument
+from ._data import add_backend_argument, add_names, reading
+from ._output import check_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +74,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             metavar="LEVEL",
             help=f"divide the deviation of the {what} by its magnitude plus LEVEL ({unit})",
         )
+    add_names(parser)
     add_backend_argument(parser)
 
 
@@ -89,13 +91,12 @@ def run(args: argparse.Namespace) -> int:
             f"--set-prefix is {args.set_prefix!r}, but folders of sets begin with set. (DeePMD-kit "
             "ignores the option); leave it out"
         )
-    for path in args.models:
-        if args.output.exists() and Path(path).exists() and args.output.samefile(path):
-            raise DataError(f"{args.output} is one of the models; choose another --output")
+    if not args.output.exists() or args.output.is_file():  # /dev/stdout takes the rows, too
+        check_output(args.output, "--output", (*args.models, *args.system))
     keep_freed_memory()
     ensemble = Ensemble(args.models, args.backend)
     check_models(ensemble, args.real_error)
-    systems = open_systems(args.system, ensemble.type_map)
+    systems = open_systems(args.system, ensemble.type_map, reading=reading(args))
     _require_labels(systems, args.real_error)
     levels = Levels(args.relative, args.relative_v)
     try:

@@ -31,32 +31,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the statistics, and return the exit code."""
     from ..console.tables import console, plain_table, progress
-    from ..neighbors.statistics import neighbor_statistics
     from ..statistics import choose_sel
+    from ..survey import Scope, combine, survey_systems
+    from ..survey.seen import closest_atoms, fullest_atom
 
     systems = open_data(args, args.type_map)
     names = systems[0].type_map
     total = sum(system.nframes for system in systems)
     bar, task = progress("counting", total)
+    scope = Scope(args.rcut, masked=args.mask)
     with bar:
-        found = neighbor_statistics(
-            systems, args.rcut, lambda n: bar.advance(task, n), masked=args.mask
-        )
-    sel = choose_sel(found.fullest)
+        found = survey_systems(systems, scope, lambda n: bar.advance(task, n))
+    whole = combine(systems, found, args.rcut)
+    sel = choose_sel(whole.fullest)
     table = plain_table(f"Neighbours within {args.rcut:g} Å")
     table.add_column("type")
     table.add_column("most", justify="right")
     table.add_column("sel", justify="right")
     table.add_column("around", overflow="fold")
-    for name, most, slots, around in zip(names, found.fullest, sel, found.around, strict=True):
-        table.add_row(name, str(most), str(slots), around)
+    for b, name in enumerate(names):
+        around = fullest_atom(systems, found, scope, b)
+        table.add_row(name, str(whole.fullest[b]), str(sel[b]), around)
     out = console()
     out.print(table)
     number = f"{counted(total, 'frame')} of {counted(len(systems), 'system')}"
     lines = [f"no two atoms are within {args.rcut:g} Å in {number}"]
-    if found.closest:
+    closest = closest_atoms(systems, found, scope)
+    if closest:
         lines = [
-            f"shortest distance: {found.distance:.4f} Å, {found.closest}",
+            f"shortest distance: {whole.distance:.4f} Å, {closest}",
             f'"sel": {list(sel)} leaves a margin of 10 % over the most in {number}',
         ]
     for line in lines:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import plots
 from ..errors import ConfigError, DataError
+from ._output import check_output
 
 if TYPE_CHECKING:
     from ..data import System
@@ -52,6 +53,7 @@ def begin(args: argparse.Namespace, model: Model, systems: Sequence[System]) -> 
             raise ConfigError("--plot-atoms adds to a figure; name that with --plot FILE")
         return None
     plots.check_path(args.plot)
+    check_output(args.plot, "--plot")
     found: plots.Plot = model.output.plot(model)
     if args.plot_atoms and not found.shows_atoms:
         raise ConfigError(

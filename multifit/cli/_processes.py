@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ..distributed import Group, PeerError
 from ..errors import MultifitError
+from ..signals import Stopped
 from . import USER_ERROR
 
 
@@ -32,6 +33,10 @@ def together(processes: Group, run: Callable[[], int]) -> int:
         if processes.fail("interrupted"):
             print("multifit: interrupted", file=sys.stderr)
         _end(130)
+    except Stopped as exc:
+        if processes.fail(str(exc)):
+            print(f"multifit: {exc}", file=sys.stderr)
+        _end(exc.code)
     except BaseException as exc:
         import traceback
 

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..console.words import few
-from ..errors import ConfigError
-from ._data import add_backend_argument, add_data_arguments, open_data, positive
+from ..errors import ConfigError, DataError
+from ._data import (
+    add_backend_argument,
+    add_data_arguments,
+    open_data,
+    other_names,
+    positive,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
     systems = open_data(args, potential.type_map)
     require_comparable(model, systems)
     picture = _picture.begin(args, model, systems)
+    _require_labels(model, systems, args.hessian)
     details = None if args.detail_file is None else Details(args.detail_file, output)
     frames = Frames(model, details) if args.per_frame else None
     takers: list[Details | Frames | None] = [details, frames]
@@ -174,6 +181,33 @@ def _print_tables(out: Console, model: Model, rows: Sequence[Row]) -> None:
         out.print(table(rows, each.title, each.quantities, caption=each is shown[-1]))
 
 
+def _require_labels(model: Model, systems: Sequence[System], hessian: bool) -> None:
+    """Raise DataError if no system has anything to compare with.
+
+    Parameters
+    ----------
+    hessian
+        True if Hessians are compared.
+    """
+    from ..data import LABELS
+
+    output = model.output
+    wanted = [x.label for x in output.labelled if hessian or x.label != "hessian"]
+    found = {label for system in systems for label in system.labels}
+    if not systems or found.intersection(wanted):
+        return
+    files = ", ".join(f"{LABELS[label].files[0]}.npy" for label in wanted)
+    others = sorted(found.difference({"fparam", "aparam"}))
+    if "hessian" in others:
+        has = "the data have Hessians, which are compared with --hessian"
+    else:
+        has = f"the data have {', '.join(others)}" if others else "the data have no labels at all"
+    raise DataError(
+        f"there is nothing to compare in {few([system.name for system in systems])}: the model is "
+        f"{output.model} and needs one of {files}, or the same in an xyz file, but {has}"
+    )
+
+
 def _has(rows: Sequence[Row], keys: Sequence[str]) -> bool:
     """Return True if any system has any of the quantities."""
     return any(errors.number.get(key) for _, _, errors in rows for key in keys)
@@ -199,6 +233,8 @@ def _lacking(labels: Sequence[str], systems: Sequence[System]) -> Iterator[str]:
             yield f"— the data have no {label} to compare with"
         elif lacking:
             yield f"— {len(lacking)} of {len(systems)} systems have no {label}: {few(lacking)}"
+    if advice := other_names(systems, labels):
+        yield f"— {advice}"
 
 
 def _hessians(systems: Sequence[System], compared: bool) -> str:

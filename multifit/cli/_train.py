@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._threads import add_threads_argument
+
 if TYPE_CHECKING:
     from ..backend import Backend
     from ..distributed import Processes
@@ -25,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="jax, torch, tensorflow, paddle, … (default: the backend of the input, else "
         "$MULTIFIT_BACKEND, else the first of these that is installed)",
     )
+    add_threads_argument(parser)
     parser.add_argument(
         "--output",
         "-o",
@@ -61,6 +64,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="print the time spent in each part of the run and write the timeline profile.json; "
         "the parts of a step are compiled and timed after the run",
     )
+    parser.add_argument(
+        "--skip-neighbor-stat",
+        action="store_true",
+        help="look at the distances and neighbours in the first frames of each system only, "
+        "instead of all",
+    )
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
 
 
@@ -94,6 +103,13 @@ def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
 
 def run(args: argparse.Namespace) -> int:
     """Train, and return the exit code."""
+    from ..signals import stoppable
+
+    return stoppable(lambda: _in_its_place(args))
+
+
+def _in_its_place(args: argparse.Namespace) -> int:
+    """Train as the only process or as one of several, and return the exit code."""
     from ..distributed import RefusedError, Solo, join
     from . import USER_ERROR
 
@@ -148,5 +164,7 @@ def _train(args: argparse.Namespace, processes: Processes) -> int:
         quiet=args.quiet,
         began=BEGAN,
         profile=args.profile,
+        source=args.input,
+        skip_neighbor_stat=args.skip_neighbor_stat,
         processes=processes,
     )

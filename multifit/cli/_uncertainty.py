@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..console.words import counted
-from ._data import add_backend_argument, positive
+from ..errors import DataError
+from ._data import add_backend_argument, add_names, positive, reading
+from ._output import add_force, check_output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
+    from ..data import System
     from ..evaluation.calibration import Evidence
     from ..inference.uncertainty import Uncertainty
 
@@ -49,7 +55,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="output file (default: MODEL with _uncertainty before its extension)",
     )
+    add_names(parser)
+    add_force(parser)
     add_backend_argument(parser)
+
+
+def _with_energies(systems: Sequence[System]) -> list[System]:
+    """Return systems without the frames that lack an energy in a file where others have one."""
+    files = {system.sets[0].where for system in systems if "energy" in system.labels}
+    return [s for s in systems if "energy" in s.labels or s.sets[0].where not in files]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,11 +78,19 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.uncertainty import KEY
     from ._allocator import keep_freed_memory
 
+    output = args.output or args.model.with_stem(f"{args.model.stem}_uncertainty")
+    inputs = (args.model, *args.system, *args.held_out)
+    check_output(output, "--output", inputs, model=True, replace=args.force)
     keep_freed_memory()
     model, params, content = read_model(args.model)
     potential = Potential(model, params, args.backend)
-    given = [open_systems(paths, model.type_map) for paths in (args.system, args.held_out)]
+    names = reading(args)
+    given = [
+        _with_energies(open_systems(paths, model.type_map, reading=names))
+        for paths in (args.system, args.held_out)
+    ]
     limit = args.numb_frames
+    _require_apart(given[0], given[1], limit)
     total = sum(len(spread_frames(system, limit)) for systems in given for system in systems)
     bar, task = progress("evaluating", total)
     with bar:
@@ -77,7 +99,6 @@ def run(args: argparse.Namespace) -> int:
         )
     known = calibrate(training, held_out)
     content.pop("training", None)
-    output = args.output or args.model.with_stem(f"{args.model.stem}_uncertainty")
     files.write(output, {**content, KEY: known.to_content()})
     out = console()
     out.print(_table(known, held_out))
@@ -91,6 +112,20 @@ def run(args: argparse.Namespace) -> int:
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
     return 0
+
+
+def _require_apart(training: Sequence[System], held_out: Sequence[System], limit: int) -> None:
+    """Raise DataError if held-out frames are training frames."""
+    from ..evaluation.calibration import repeated
+
+    both = repeated(training, held_out, limit)
+    if both:
+        more = f" and {counted(len(both) - 1, 'more frame')}" * (len(both) > 1)
+        raise DataError(
+            f"{both[0]}{more} of the held-out data (-v) {'are' if more else 'is'} among the "
+            "training data (-s), which would make the uncertainty too small; leave them out of one "
+            "of the two"
+        )
 
 
 def _table(known: Uncertainty, held_out: Evidence) -> Table:

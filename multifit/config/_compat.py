@@ -1,5 +1,6 @@
 """Inputs in the style of earlier versions of DeePMD-kit, converted to the current one.
 
+- version 0 had no sections (:mod:`multifit.config._version0`);
 - version 1 had the keys of ``training.training_data`` in ``training``, and ``decay_rate`` where
   there is ``stop_lr`` now;
 - up to version 3.1 the optimizer's keys and those of the warm-up were in ``training``.

@@ -37,11 +37,17 @@ class Config(t.Section):
         "the command. Not a key of DeePMD-kit.",
     )
     _dropped: tuple[str, ...] = PrivateAttr(default=())
+    _style: str = PrivateAttr(default="")
 
     @property
     def dropped(self) -> tuple[str, ...]:
         """Keys of DeePMD-kit in the input that have no effect."""
         return self._dropped
+
+    @property
+    def style(self) -> str:
+        """The versions of DeePMD-kit whose style the input has, empty for the current one."""
+        return self._style
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

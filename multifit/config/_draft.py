@@ -58,7 +58,7 @@ class Draft:
         if source is None or target is None or key not in source:
             return
         value = source.pop(key)
-        old_path, new_path = f"{section}.{key}", f"{to}.{new}"
+        old_path, new_path = f"{section}.{key}".lstrip("."), f"{to}.{new}"
         if new in target:
             other = self.names.get(new_path, new_path)
             self.problems.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import typing
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,12 @@ from ._draft import Draft, Problem, join, shorten, shown
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
+
+#: Sections that are named as having a key.
+HOMES = 3
+
+#: Similarity from which a key of another section may be what was meant.
+ALIKE = 0.8
 
 _Loc = tuple[int | str, ...]
 
@@ -68,7 +75,8 @@ def _problem(loc: _Loc, e: ErrorDetails) -> Problem:
         case "kind":
             foreign = _unsupported.is_foreign_text(path, e["input"])
             but = f"{_unsupported.SAYS}: it" if foreign else "but"
-            return Problem(path, f"is {shown(e['input'])}, {but} must be {context['words']}")
+            more = _unsupported.advice(path, e["input"])
+            return Problem(path, f"is {shown(e['input'])}, {but} must be {context['words']}{more}")
         case "relation":
             return Problem(".".join(filter(None, (path, context["key"]))), str(context["sentence"]))
         case "missing":
@@ -111,21 +119,40 @@ def _unknown_key(section: str, key: str) -> str:
     for cls, kind in zip(classes, types_of(section) if len(classes) > 1 else (), strict=False):
         if key in cls.model_fields:
             return f'belongs to the type "{kind}" of {section}, but must not be given with another'
-    known = {name for cls in classes for name in cls.model_fields}
-    near = did_you_mean(key, [*known, *ALIASES.get(section, {})])
-    if not near and (home := _home(key)) is not None:
-        return f"is not a known key here, but one of the section {home}"
-    return "is not a known key" + (near or f"; known are {', '.join(sorted(known))}")
+    homes = _homes(section, key)
+    if homes:
+        named = [*homes[:HOMES], *(["another section"] if len(homes) > HOMES else [])]
+        return f"is not a known key here: it belongs in {' or '.join(named)}"
+    known = sorted({name for cls in classes for name in cls.model_fields})
+    return "is not a known key" + (_near(section, key) or f"; known are {', '.join(known)}")
 
 
-def _home(key: str) -> str | None:
-    """Return the only section that has the key, if there is one."""
-    homes = [
-        path
-        for path, classes in sections().items()
-        if any(key in cls.model_fields for cls in classes) or key in ALIASES.get(path, {})
-    ]
-    return homes[0] if len(homes) == 1 and homes[0] else None
+def _names(section: str) -> list[str]:
+    """Return the keys of a section, with their other names."""
+    known = {name for cls in sections()[section] for name in cls.model_fields}
+    return sorted({*known, *ALIASES.get(section, {})})
+
+
+def _homes(section: str, key: str) -> list[str]:
+    """Return the sections that have exactly this key, those within the given one first."""
+    homes = [path for path in sections() if path and key in _names(path)]
+    return sorted(homes, key=lambda path: not path.startswith(f"{section}."))
+
+
+def _near(section: str, key: str) -> str:
+    """Return a hint at the nearest key: of this section, unless another has a much nearer one."""
+    near = did_you_mean(key, _names(section))
+    mine = _likeness(key, _names(section))
+    best = max((path for path in sections() if path), key=lambda p: _likeness(key, _names(p)))
+    likeness = _likeness(key, _names(best))
+    if likeness < ALIKE or likeness <= mine:
+        return near
+    return did_you_mean(key, _names(best)).replace("'?)", f"' in {best}?)")
+
+
+def _likeness(key: str, names: Iterable[str]) -> float:
+    """Return the largest similarity of a word to one of others, from 0 to 1."""
+    return max(difflib.SequenceMatcher(None, key, name).ratio() for name in names)
 
 
 def _unknown_type(section: str, given: object) -> str:

@@ -44,6 +44,11 @@ def notes(config: Config, processes: int = 1) -> list[str]:
 
 
 def _notes(config: Config, processes: int) -> Iterator[str]:
+    if config.style:
+        yield (
+            f"the input is in the style of DeePMD-kit {config.style} and was converted to the "
+            "current one"
+        )
     told: set[str] = set()
     for switch, keys in NEEDED.items():
         if not _value(config, switch):

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..optim.learning_rate import DEFAULT_STOP_LR
-from . import _aliases, _compat, _errors, _unsupported
+from . import _aliases, _compat, _errors, _unsupported, _version0
 from ._config import Config
 from ._draft import Draft, Problem, draft
 from ._model import ModelSection
@@ -48,6 +48,9 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
         If the input has an unknown key or an invalid value.
     """
     work = draft(data, where)
+    version0 = _version0.is_version0(work)
+    if version0:
+        _version0.add_sections(work)
     version1 = _compat.move_keys(work)
     _aliases.resolve(work)
     if version1:
@@ -65,6 +68,7 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
         # The complaints of pydantic are in the sentence; its own text would only repeat them.
         raise _errors.config_error(work, problems, where) from None
     config._dropped = tuple(work.name(path) for path in dropped)
+    config._style = "0.x" if version0 else "1.x" if version1 else ""
     return config
 
 

@@ -9,6 +9,8 @@ from annotated_types import Gt, MinLen
 from pydantic import AfterValidator, Field, model_validator
 
 from .. import sections as t
+from ..data import NAMES, Reading
+from ..errors import did_you_mean
 
 #: How far the sum of probabilities may be off 1.
 _ROUNDING = 1e-6
@@ -34,6 +36,17 @@ Systems = Annotated[
     Annotated[str, MinLen(1)] | Annotated[tuple[t.Text, ...], MinLen(1)],
     t.Words("a path, or a list of one or more paths"),
 ]
+Patterns = Annotated[
+    Annotated[tuple[t.Text, ...], MinLen(1)] | None,
+    t.Words("a list of one or more patterns of folders, or null"),
+]
+LabelNames = Annotated[
+    dict[str, t.Text | tuple[t.Text, ...]],
+    t.Words("an object with a name or a list of names for each of some labels"),
+]
+Species = Annotated[
+    dict[str, t.Text], t.Words("an object with the name of an element for each of some species")
+]
 AutoProb = Annotated[
     str,
     AfterValidator(_auto_prob),
@@ -50,8 +63,24 @@ class _DataSection(t.Section):
     """Keys common to training and validation data."""
 
     systems: Systems = Field(
-        description="Folders or HDF5 files with the data; a folder that is not a system is "
-        "searched for systems."
+        description="Folders, HDF5 files or files of atoms (.xyz, .extxyz, and .traj, .db or .json "
+        "of ASE) with the data; a folder is searched for systems."
+    )
+    rglob_patterns: Patterns = Field(
+        default=None,
+        description="Patterns of the folders that are systems, such as `water*`, at any depth "
+        "below the folders in `systems`; null takes all.",
+    )
+    keys: LabelNames = Field(
+        default={},
+        description="Names of labels in files of atoms, such as "
+        '`{"energy": "REF_energy", "force": ["dft_forces", "forces"]}`; the first that a frame has '
+        "is read, and an empty list leaves a label out. Not a key of DeePMD-kit.",
+    )
+    species: Species = Field(
+        default={},
+        description='Elements of species in the data, such as `{"OW": "O", "HW1": "H"}`. '
+        "Not a key of DeePMD-kit.",
     )
     batch_size: t.BatchSize = Field(
         default="auto",
@@ -69,6 +98,23 @@ class _DataSection(t.Section):
         description="Probability of each system; replaces `auto_prob`. Systems with a negative "
         "number share the remainder in proportion to their number of batches.",
     )
+
+    @property
+    def reading(self) -> Reading:
+        """How labels and elements are named."""
+        keys = {k: (names,) if isinstance(names, str) else names for k, names in self.keys.items()}
+        return Reading(keys, self.species)
+
+    @model_validator(mode="after")
+    def _names_labels(self) -> Self:
+        for key in self.keys:
+            if key not in NAMES:
+                raise t.relation(
+                    "keys",
+                    f"names the label {key!r}, but must name some of {', '.join(NAMES)}"
+                    f"{did_you_mean(key, NAMES)}",
+                )
+        return self
 
     @model_validator(mode="after")
     def _probabilities_add_up(self) -> Self:
@@ -156,6 +202,14 @@ class TrainingSection(t.Section):
         default=0,
         description="Stop after this number of validations without improvement; 0 never stops "
         "early. Not a key of DeePMD-kit.",
+    )
+
+    memory: t.MaybeSize = Field(
+        default=None,
+        description="Memory for the neighbours and batches that a run keeps between steps, and "
+        "limit for a batch with Hessians: a number of MB or a size such as `2 GB`; 0 keeps "
+        "nothing. The default keeps 256 MB, or less if less than eight times as much is free. "
+        "Not a key of DeePMD-kit.",
     )
 
     @model_validator(mode="after")

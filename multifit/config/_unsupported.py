@@ -40,10 +40,8 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "model.enable_tf32": (False,),
     # data
     "training.training_data.set_prefix": ("set",),
-    "training.training_data.rglob_patterns": (None,),
     "training.training_data.min_pair_dist": (0,),
     "training.validation_data.set_prefix": ("set",),
-    "training.validation_data.rglob_patterns": (None,),
     # the run
     "training.numb_test": ANYTHING,  # without effect since DeePMD-kit 2
     "training.data_dict": (),
@@ -143,6 +141,16 @@ def drop(draft: Draft) -> list[str]:
 def is_foreign_text(path: str, value: object) -> bool:
     """Return True if DeePMD-kit accepts a value that multifit does not."""
     return isinstance(value, str) and value.startswith(TEXTS.get(path, ()))
+
+
+def advice(path: str, value: object) -> str:
+    """Return what there is instead of a text that only DeePMD-kit accepts, or nothing."""
+    if is_foreign_text(path, value) and path.endswith("batch_size"):
+        return (
+            "; the frames of a batch come from one system, which may have several compositions "
+            "if it is of mixed_type (real_atom_types.npy)"
+        )
+    return ""
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from .streams import write_any_text
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
@@ -36,9 +38,7 @@ def console(stderr: bool = False) -> Console:
             raise BrokenPipeError
 
     stream = sys.stderr if stderr else sys.stdout
-    # A log in an old encoding shows "?" for Å, rather than ending the program.
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
+    write_any_text(stream)
     terminal = stream.isatty()
     return Console(
         stderr=stderr, width=None if terminal else WIDTH, highlight=False, soft_wrap=False

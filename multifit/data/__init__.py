@@ -8,12 +8,17 @@ from ._energies import DOS_LABELS as DOS_LABELS
 from ._energies import read_energies as read_energies
 from ._find import find_systems as find_systems
 from ._labels import LABELS as LABELS
+from ._labels import WEIGHTS as WEIGHTS
 from ._labels import Label as Label
+from ._labels import weights_of as weights_of
 from ._open import open_systems as open_systems
 from ._parameters import parameters as parameters
+from ._reading import NAMES as NAMES
+from ._reading import Reading as Reading
 from ._sampler import Sampler as Sampler
 from ._snapshot import Snapshot as Snapshot
 from ._snapshot import real_types as real_types
 from ._snapshot import snapshot as snapshot
 from ._system import System as System
 from ._system import where as where
+from ._unread import mapping_of as mapping_of

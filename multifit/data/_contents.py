@@ -47,8 +47,10 @@ class Contents:
         Names of these types, if known.
     seen
         For each type that occurs: its first occurrence.
-    sets, pbc, mixed_type, ndof, energies
+    sets, pbc, mixed_type, ndof, energies, unread
         See :class:`multifit.data.System`.
+    source
+        Where the names come from, for messages; empty for ``type_map.raw``.
     """
 
     name: str
@@ -60,3 +62,5 @@ class Contents:
     mixed_type: bool = False
     ndof: Mapping[str, int] = field(default_factory=dict)
     energies: Array | None = None
+    source: str = ""
+    unread: Mapping[str, str] = field(default_factory=dict)

@@ -25,7 +25,7 @@ def read_contents(folder: Folder) -> Contents:
     periodic = "nopbc" not in names
     sets = folder.sets()
     if not sets:
-        raise DataError(f"{folder.name} has no frames: there is no folder set.000 (set.*) in it")
+        raise DataError(f"{folder.name} has no frames: {_no_sets(folder.name, names)}")
     mixed = _is_mixed(folder, sets)
     if mixed and elements is None:
         raise DataError(
@@ -41,6 +41,17 @@ def read_contents(folder: Folder) -> Contents:
     pbc = (periodic, periodic, periodic)
     energies = own_energies(folder, ndof, frames)
     return Contents(folder.name, types, elements, seen, frames, pbc, mixed, ndof, energies)
+
+
+def _no_sets(name: str, names: frozenset[str]) -> str:
+    """Return what a folder without sets has instead, and what to do about it."""
+    if "coord.raw" not in names:
+        return "there is no folder set.000 (set.*) in it"
+    kind = "LabeledSystem" if "energy.raw" in names else "System"
+    return (
+        "there are *.raw files in it, but no folder set.000 (set.*); convert them in Python: "
+        f'import dpdata; dpdata.{kind}("{name}", fmt="deepmd/raw").to("deepmd/npy", "{name}")'
+    )
 
 
 def _is_mixed(folder: Folder, sets: list[str]) -> bool:

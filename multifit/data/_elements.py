@@ -26,6 +26,43 @@ def union_of_elements(systems: Sequence[Contents]) -> tuple[str, ...]:
     return tuple(f"Type_{number}" for number in range(count))
 
 
+def check_species(system: Contents, known: Sequence[str]) -> None:
+    """Raise DataError for species in a file of atoms that are neither known nor elements.
+
+    Parameters
+    ----------
+    system
+        From a file of atoms.
+    known
+        Names that are known: the model's type_map, or the elements given for species.
+    """
+    from ase.data import atomic_numbers
+
+    names = system.elements or ()
+    odd = [name for name in names if name not in known and name not in atomic_numbers]
+    if not odd:
+        return
+    first = next((w for number, w in system.seen.items() if names[number] in odd), system.source)
+    guesses = {name: _guess(name, [k for k in known if k in atomic_numbers]) for name in odd}
+    table = ", ".join(f'"{name}": "{guess}"' for name, guess in guesses.items())
+    many = len(odd) > 1
+    raise DataError(
+        f"{first}: {', '.join(map(repr, odd))} {'are no elements' if many else 'is no element'}; "
+        f"name the element{'s' * many} of {'these' if many else 'this'} species in the section of "
+        f'the data, "species": {{{table}}}, or with --species '
+        + " ".join(f"{name}={guess}" for name, guess in guesses.items())
+    )
+
+
+def _guess(species: str, preferred: Sequence[str]) -> str:
+    """Return the element with which the name of a species begins, or ``…``."""
+    from ase.data import atomic_numbers
+
+    starts = [species[:length].capitalize() for length in (2, 1)]
+    starts = [start for start in starts if start in atomic_numbers and start != "X"]
+    return next((start for start in starts if start in preferred), (starts or ["…"])[0])
+
+
 def numbering(system: Contents, type_map: Sequence[str]) -> Array:
     """Return t (k + 1,) with t[own type] = the model's type; the last, t[−1], is −1: no atom.
 
@@ -38,6 +75,8 @@ def numbering(system: Contents, type_map: Sequence[str]) -> Array:
     """
     own = type_map if system.elements is None else system.elements
     source = "the model's type_map" if system.elements is None else f"{system.name}/type_map.raw"
+    if system.source:
+        check_species(system, type_map)
     for number, where in system.seen.items():
         if number >= len(own):
             raise DataError(
@@ -45,10 +84,11 @@ def numbering(system: Contents, type_map: Sequence[str]) -> Array:
                 f"({', '.join(own)}), numbered from 0"
             )
         if own[number] not in type_map:
+            told = "" if system.source else f" ({source})"
             raise DataError(
-                f"{where} is of element {own[number]!r} ({source}), which the model's type_map "
+                f"{where} is of element {own[number]!r}{told}, which the model's type_map "
                 f"[{', '.join(type_map)}] lacks{did_you_mean(own[number], type_map)}; "
-                "add it there or leave this system out"
+                f"add it there or leave {'such frames' if system.source else 'this system'} out"
             )
     known = {name: number for number, name in reversed(list(enumerate(type_map)))}
     return np.array([*(known.get(name, UNUSED) for name in own), -1], dtype=np.int64)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import DataError
+from ._ase_files import ENDINGS
 from ._hdf5 import find_groups, is_hdf5
 
 Paths = str | Path | Sequence[str | Path]
-
-XYZ = (".xyz", ".extxyz")
 
 
 @dataclass(frozen=True)
@@ -34,24 +33,29 @@ class Location:
 
     name: str
     path: Path
-    kind: Literal["folder", "hdf5", "xyz"]
+    kind: Literal["folder", "hdf5", "atoms"]
     group: str = ""
 
 
-def find(paths: Paths, base: Path | None = None) -> list[Location]:
+def find(
+    paths: Paths, base: Path | None = None, patterns: Sequence[str] | None = None
+) -> list[Location]:
     """Return all systems at or below the given paths; see :func:`find_systems`."""
     entries = [paths] if isinstance(paths, str | Path) else list(paths)
     if not entries:
         raise DataError("no data systems are given; list at least one folder under 'systems'")
-    return [found for entry in entries for found in _find_one(str(entry), base)]
+    return [found for entry in entries for found in _find_one(str(entry), base, patterns)]
 
 
-def find_systems(paths: Paths, base: Path | None = None) -> list[Path]:
+def find_systems(
+    paths: Paths, base: Path | None = None, patterns: Sequence[str] | None = None
+) -> list[Path]:
     """Return the paths of all systems at or below the given ones, in a fixed order.
 
     A folder is searched with all its subfolders, alone or in a list: each one
     that contains a ``type.raw`` is a system. So is each such group of an HDF5 file (``data.hdf5``
-    or ``data.hdf5#/group``), and each ``.xyz`` or ``.extxyz`` file, if named itself.
+    or ``data.hdf5#/group``), and each file of atoms (``.xyz``, ``.extxyz``, ``.traj``, ``.db`` or
+    ``.json`` of ASE), if named itself.
 
     Parameters
     ----------
@@ -59,6 +63,8 @@ def find_systems(paths: Paths, base: Path | None = None) -> list[Path]:
         A path or a list of paths.
     base
         Folder of the input file: relative paths are looked for there, then in the current folder.
+    patterns
+        Only these subfolders are systems, as of :meth:`pathlib.Path.rglob` (``rglob_patterns``).
 
     Raises
     ------
@@ -67,11 +73,11 @@ def find_systems(paths: Paths, base: Path | None = None) -> list[Path]:
     """
     return [
         Path(f"{found.path}#{found.group}") if found.group else found.path
-        for found in find(paths, base)
+        for found in find(paths, base, patterns)
     ]
 
 
-def _find_one(entry: str, base: Path | None) -> list[Location]:
+def _find_one(entry: str, base: Path | None, patterns: Sequence[str] | None) -> list[Location]:
     file, group = entry, ""
     if "#" in entry and not any(path.exists() for path in _candidates(entry, base)):
         file, _, group = entry.partition("#")
@@ -79,21 +85,27 @@ def _find_one(entry: str, base: Path | None) -> list[Location]:
     if path.is_dir():
         systems = [
             Location(os.path.join(entry, inner) if inner else entry, path / inner, "folder")
-            for inner in _folders(path, entry)
+            for inner in (_folders(path, entry) if patterns is None else _matching(path, patterns))
         ]
-    elif path.suffix.lower() in XYZ:
-        return [Location(entry, path, "xyz")]
+        if not systems and patterns is not None:
+            raise DataError(
+                f"no folder in {entry} matches rglob_patterns {list(patterns)} and contains a "
+                "type.raw"
+            )
+    elif path.suffix.lower() in ENDINGS:
+        return [Location(entry, path, "atoms")]
     elif is_hdf5(path):
         groups = find_groups(path, group, entry)
         systems = [Location(f"{file}#{name.rstrip('/')}", path, "hdf5", name) for name in groups]
     else:
         raise DataError(
-            f"{entry} is neither a folder, nor an HDF5 file, nor a file named *.xyz or *.extxyz"
+            f"{entry} is neither a folder, nor an HDF5 file, nor a file of atoms "
+            f"(*{', *'.join(ENDINGS)})"
         )
     if not systems:
         raise DataError(
             f"no system found in {entry}: no folder or group in it contains a type.raw "
-            "(name .xyz and HDF5 files themselves)"
+            "(name HDF5 files and files of atoms, such as .xyz, themselves)"
         )
     return systems
 
@@ -108,7 +120,35 @@ def _locate(file: str, entry: str, base: Path | None) -> Path:
         if path.exists():
             return path
     places = " and as ".join(dict.fromkeys(os.path.abspath(path) for path in tried))
-    raise DataError(f"{entry} does not exist; it was looked for as {places}")
+    raise DataError(f"{entry} does not exist; it was looked for as {places}{_advice(entry)}")
+
+
+def _advice(entry: str) -> str:
+    """Return what to do about a path that cannot be one of this system, or nothing."""
+    if "\\" in entry:
+        return f"; write / instead of \\: {entry.replace(chr(92), '/')}"
+    if any(sign in entry for sign in "*?["):
+        folder, _, pattern = entry.rpartition("/")
+        return (
+            f'; patterns belong into "rglob_patterns": ["{pattern}"] beside "systems": '
+            f'"{folder or "."}", or list the folders themselves'
+        )
+    return ""
+
+
+def _matching(root: Path, patterns: Sequence[str]) -> list[str]:
+    """Return the system folders below root that match a pattern, relative to it and sorted."""
+    found: set[str] = set()
+    for pattern in patterns:
+        try:
+            folders = [path for path in root.rglob(pattern) if (path / "type.raw").is_file()]
+        except (ValueError, NotImplementedError) as exc:
+            raise DataError(
+                f"rglob_patterns has {pattern!r}, which is no pattern of folders below another "
+                f"({exc}); give one such as 'water*'"
+            ) from exc
+        found.update(os.path.relpath(path, root) for path in folders)
+    return ["" if inner == "." else inner for inner in sorted(found)]
 
 
 def _folders(root: Path, entry: str) -> list[str]:

@@ -76,4 +76,21 @@ LABELS = _table(
     Label("dos", ("dos",), ("ndof",)),
     Label("atom_dos", ("atom_dos", "atomic_dos"), ("natoms", "ndof")),
     Label("efermi", ("efermi",), ()),
+    Label("weight", ("config_weight",), ()),
+    Label("energy_weight", ("config_energy_weight",), ()),
+    Label("force_weight", ("config_forces_weight", "config_force_weight"), ()),
+    Label("virial_weight", ("config_virials_weight", "config_virial_weight"), ()),
 )
+
+#: Weights of frames in the loss → the label whose errors they multiply, "" for all labels.
+WEIGHTS = {
+    "weight": "",
+    "energy_weight": "energy",
+    "force_weight": "force",
+    "virial_weight": "virial",
+}
+
+
+def weights_of(label: str) -> tuple[str, ...]:
+    """Return the keys of the weights that multiply the errors of a label."""
+    return tuple(key for key, target in WEIGHTS.items() if target in ("", label))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
+from ._ase_files import ENDINGS
+from ._atoms import read_file
 from ._contents import Contents
 from ._deepmd import read_contents
-from ._elements import union_of_elements
-from ._extxyz import read_extxyz
+from ._elements import check_species, union_of_elements
 from ._find import Location, Paths, find
 from ._folder import DiskFolder
 from ._hdf5 import HdfFolder
 from ._labels import LABELS
+from ._reading import Reading
 from ._system import System, make_system
 
 
@@ -23,10 +26,13 @@ def open_systems(
     *,
     base: Path | None = None,
     require: Iterable[str] = (),
+    reading: Reading | None = None,
+    patterns: Sequence[str] | None = None,
 ) -> list[System]:
     """Return all systems at or below the given paths, checked as far as headers allow.
 
-    Nothing but headers and atom types is read; frames stay on disk (xyz files are held in memory).
+    Nothing but headers and atom types is read; frames stay on disk (files of atoms, such as xyz,
+    are held in memory).
 
     Parameters
     ----------
@@ -39,6 +45,10 @@ def open_systems(
         Folder in which relative paths are searched before the current one.
     require
         Keys of :data:`LABELS` that every system must have.
+    reading
+        Names of labels and elements in the data, if they are not the usual ones.
+    patterns
+        Patterns of the folders that are systems; see :func:`find_systems`.
 
     Raises
     ------
@@ -51,7 +61,19 @@ def open_systems(
     >>> systems[0].load(np.array([0, 5]), ["energy", "force"])["force"].shape  # doctest: +SKIP
     (2, 192, 3)
     """
-    contents = [each for found in find(paths, base) for each in _read(found)]
+    names_in_data = Reading() if reading is None else reading
+    places = find(paths, base, patterns)
+    if names_in_data.keys and not any(found.kind == "atoms" for found in places):
+        raise DataError(
+            f"keys gives names of labels in files of atoms (*{', *'.join(ENDINGS)}), but "
+            f"{places[0].name} is no such file; leave keys out: the files in folders have fixed "
+            "names"
+        )
+    contents = [each for found in places for each in _read(found, names_in_data)]
+    if type_map is None:
+        for each in contents:
+            if each.source:
+                check_species(each, tuple(names_in_data.species.values()))
     names = union_of_elements(contents) if type_map is None else tuple(type_map)
     systems = [make_system(each, names) for each in contents]
     for key in require:
@@ -65,11 +87,14 @@ def open_systems(
     return systems
 
 
-def _read(found: Location) -> list[Contents]:
+def _read(found: Location, reading: Reading) -> list[Contents]:
     match found.kind:
         case "folder":
-            return [read_contents(DiskFolder(found.name, found.path))]
+            contents = read_contents(DiskFolder(found.name, found.path))
         case "hdf5":
-            return [read_contents(HdfFolder(found.name, found.path, found.group))]
-        case "xyz":
-            return read_extxyz(found.name, found.path)
+            contents = read_contents(HdfFolder(found.name, found.path, found.group))
+        case "atoms":
+            return read_file(found.name, found.path, reading)
+    if contents.elements is None or not reading.species:
+        return [contents]
+    return [replace(contents, elements=tuple(map(reading.element, contents.elements)))]

@@ -84,7 +84,7 @@ def read_text(path: Path, where: str) -> str:
             f"{where} has more than {MAX_TEXT >> 20} MiB; check that it is the right file"
         )
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")  # without a byte-order mark, if there is one
     except UnicodeDecodeError as exc:
         raise DataError(f"{where} is not a text file ({exc}); write it again") from exc
 

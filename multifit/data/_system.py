@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
@@ -23,7 +23,7 @@ FLAT = 1e-8
 @final
 @dataclass(frozen=True, eq=False)
 class System:
-    """Frames of one folder, HDF5 group or composition in an xyz file.
+    """Frames of one folder or HDF5 group, or of one composition in a file of atoms.
 
     Attributes
     ----------
@@ -45,6 +45,10 @@ class System:
         Size of the free axis of labels such as ``fparam``.
     energies
         Energies (m,) in eV of its labels ``dos`` and ``atom_dos``, if given.
+    unread
+        Names of numbers in a file of atoms that are not read → the label that they may be, or "".
+    named
+        True if the system names its elements; otherwise its numbers are those of the model.
     """
 
     name: str
@@ -58,6 +62,8 @@ class System:
     own_types: Array
     numbering: Array
     energies: Array | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)
+    named: bool = True
 
     @property
     def set_lengths(self) -> tuple[int, ...]:
@@ -189,6 +195,8 @@ def make_system(contents: Contents, type_map: tuple[str, ...]) -> System:
         own_types=contents.types,
         numbering=numbering(contents, type_map),
         energies=contents.energies,
+        unread=contents.unread,
+        named=contents.elements is not None,
     )
 
 
@@ -232,9 +240,19 @@ def _check_finite(path: str, each: FrameSet, rows: Array, values: Array, key: st
 def _check_cells(path: str, each: FrameSet, rows: Array, cells: Array) -> None:
     volume = np.abs(np.linalg.det(cells))
     flat = np.flatnonzero(volume <= FLAT * np.linalg.norm(cells, axis=2).prod(axis=1))
-    if flat.size:
-        raise DataError(
-            f"{path}: the cell of frame {_number(each, int(rows[flat[0]]))} is singular (its "
-            f"volume is {volume[flat[0]]:.3g} Å³); its rows must be three independent lattice "
-            "vectors in Å"
+    if not flat.size:
+        return
+    place = f"{path}: the cell of frame {_number(each, int(rows[flat[0]]))}"
+    if not cells[flat[0]].any():
+        how = (
+            "put an empty file named nopbc beside type.raw"
+            if path.endswith("box.npy")
+            else 'say so in the file (pbc="F F F" in the comment line of xyz)'
         )
+        raise DataError(
+            f"{place} is singular, for it is zero; if the system is not periodic, {how}"
+        )
+    raise DataError(
+        f"{place} is singular (its volume is {volume[flat[0]]:.3g} Å³); its rows must be three "
+        "independent lattice vectors in Å"
+    )

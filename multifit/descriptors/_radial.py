@@ -20,7 +20,8 @@ from ..support import ALL
 from ..tree import Tree, numbered
 from . import _statistics as stat
 from ._environment import Environment
-from ._planner import INNER, SeriesPlanner, series_planner
+from ._planner import INNER, series_planner
+from ._protocol import Planner
 from ._rules import RADIAL_RANGES, RADIAL_RULES
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class RadialDescriptor:
         *,
         enabled: bool = True,
         train: bool = False,
-    ) -> SeriesPlanner:
+    ) -> Planner:
         """Return the planner of its Chebyshev series."""
         return series_planner(self, backend, embedding, enabled=enabled, train=train)
 

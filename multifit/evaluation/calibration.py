@@ -14,12 +14,13 @@ The held-out frames, which determine the factor, are not used for λ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..data import System
+from ..data import System, where
 from ..errors import DataError
 from ..inference.potential import Potential
 from ..inference.request import Request
@@ -28,6 +29,9 @@ from .predictions import spread_frames, structures
 
 #: λ in units of the mean eigenvalue of C.
 GRID = tuple(10.0**k for k in range(-10, 1))
+
+#: Frames that are read at a time to compare them.
+CHUNK = 64
 
 #: Fewest held-out frames: with these, 90 % of errors can be covered.
 FEWEST = 10
@@ -50,6 +54,36 @@ class Evidence:
     features: np.ndarray
     natoms: np.ndarray
     error: np.ndarray
+
+
+def repeated(
+    training: Sequence[System], held_out: Sequence[System], limit: int | None = None
+) -> list[str]:
+    """Return the places of held-out frames that are training frames, too.
+
+    Parameters
+    ----------
+    limit
+        Number of held-out frames of each system that are used; all if None or 0.
+    """
+    known = {
+        digest for x in training for digest in _digests(x, np.arange(x.nframes, dtype=np.int64))
+    }
+    found = []
+    for system in held_out:
+        frames = spread_frames(system, limit)
+        pairs = zip(frames, _digests(system, frames), strict=True)
+        found += [where(system, int(frame)) for frame, digest in pairs if digest in known]
+    return found
+
+
+def _digests(system: System, frames: np.ndarray) -> Iterator[bytes]:
+    """Yield what is the same for the same atoms at the same places with the same fparam."""
+    for some in np.array_split(frames, -(-len(frames) // CHUNK)):
+        arrays, types = system.load(some, ("fparam",)), system.atype(some)
+        columns = [types, *(arrays[key] for key in ("coord", "cell", "fparam") if key in arrays)]
+        for rows in zip(*columns, strict=True):
+            yield hashlib.sha256(b"".join(row.tobytes() for row in rows)).digest()
 
 
 def evidence(

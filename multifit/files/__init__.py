@@ -14,6 +14,8 @@ dtype('float64')
 from __future__ import annotations
 
 from multifit.files._atomic import remove_stale as remove_stale
+from multifit.files._atomic import try_file as try_file
 from multifit.files._formats import read as read
+from multifit.files._formats import try_write as try_write
 from multifit.files._formats import write as write
 from multifit.files._version import check_version as check_version

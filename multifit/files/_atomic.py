@@ -32,7 +32,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         All its bytes.
     """
     target = _target(path)
-    temporary = target.with_name(f"{target.name}.tmp.{os.getpid()}")
+    temporary = _temporary(target)
     with _ONE_WRITER:
         try:
             _write_verified(temporary, content, _mode(target))
@@ -48,6 +48,38 @@ def write_atomically(path: Path, content: bytes) -> None:
                 ) from error
             raise
     _flush_folder(target)
+
+
+def try_file(path: Path, content: bytes = b".") -> None:
+    """Raise unless :func:`write_atomically` could write a file; nothing is left on the disk.
+
+    To be called before work that takes long, so that it does not fail at its end. The content goes
+    to the same temporary file as it would then, but is not flushed to the disk.
+
+    Raises
+    ------
+    FileFormatError
+        If the file could not be written.
+    """
+    target = _target(path)
+    temporary = _temporary(target)
+    with _ONE_WRITER:
+        try:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
+                file.write(content)
+        except OSError as error:
+            raise FileFormatError(
+                f"{path} cannot be written ({error.strerror or error}); check the name, the free "
+                "space and the permissions of its folder"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):  # it is not there, or it cannot go either
+                temporary.unlink(missing_ok=True)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f"{target.name}.tmp.{os.getpid()}")
 
 
 def _target(path: Path) -> Path:

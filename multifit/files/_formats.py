@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from multifit.errors import FileFormatError, did_you_mean
 from multifit.files import _hdf5, _json, _yaml
-from multifit.files._atomic import write_atomically
+from multifit.files._atomic import try_file, write_atomically
 
 
 class Format(NamedTuple):
@@ -80,6 +80,22 @@ def write(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
     """
     path = Path(path)
     write_atomically(path, _format_of(path).encode(data))
+
+
+def try_write(path: str | os.PathLike[str], data: dict[str, Any]) -> int:
+    """Return the size in bytes of the file that :func:`write` would write, and try to do so.
+
+    Nothing is left on the disk.
+
+    Raises
+    ------
+    FileFormatError
+        If the file could not be written.
+    """
+    path = Path(path)
+    content = _format_of(path).encode(data)
+    try_file(path, content)
+    return len(content)
 
 
 def _format_of(path: Path) -> Format:

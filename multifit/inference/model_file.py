@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from .uncertainty import KEY, Uncertainty, from_content
 
 def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
     """Return the settings, the parameters and the whole content of a model file or checkpoint.
+
+    Warns if the conversion of a model of DeePMD-kit has changed its energies.
 
     Raises
     ------
@@ -33,7 +37,31 @@ def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         reason = f"it lacks {exc}" if isinstance(exc, KeyError) else str(exc)
         raise FileFormatError(f"{path} is not a model that multifit understands: {reason}") from exc
+    _warn_of_residuals(path, model, content)
     return model, params, content
+
+
+def _warn_of_residuals(path: str | Path, model: mdl.Model, content: dict[str, Any]) -> None:
+    """Warn if a converted model has other energies than the original.
+
+    The fitting nets of DeePMD-kit's first TensorFlow backend add the input of a layer only from the
+    second one on, and only where widths are equal; all other programs also where they double. Its
+    files do not say so.
+    """
+    if (content.get("software"), content.get("backend")) != ("deepmd-kit", "TensorFlow"):
+        return
+    widths = (model.fitting.dim_in, *model.fitting.neuron)
+    steps = list(itertools.pairwise(widths))
+    other = [f"{a} to {b}" for a, b in steps if b == 2 * a]
+    other += [f"{a} to {b}, the first layer" for a, b in steps[:1] if a == b]
+    if other:
+        warnings.warn(
+            f"{path} was converted from DeePMD-kit's TensorFlow backend, whose fitting nets lack "
+            f"the residual connections that the file stands for here (widths {', '.join(other)}): "
+            "its energies are not those of the original model; compare one of them before you rely "
+            "on it, and see D1 in the documentation (from-deepmd)",
+            stacklevel=3,
+        )
 
 
 def read_uncertainty(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from ..inference.deviation import (
 )
 from ..inference.ensemble import Ensemble
 from . import require
+
+log = logging.getLogger("multifit")
 
 
 class DeviationMonitor:
@@ -55,7 +58,8 @@ class DeviationMonitor:
     ----------
     selected : pathlib.Path
         The file with the selected structures and the last one of a stopped run: ``path`` with
-        ``_selected.xyz`` instead of its extension, in the format extxyz.
+        ``_selected.xyz`` instead of its extension, in the format extxyz. One of an earlier
+        simulation is kept with ``.old`` added to its name.
     last : multifit.inference.deviation.Deviations or None
         The result of the last call.
 
@@ -103,7 +107,7 @@ class DeviationMonitor:
         self._calls = 0
         ensemble.potentials[0].type_indices([str(symbol) for symbol in atoms.symbols])
         self._write(header(), "w")
-        self.selected.unlink(missing_ok=True)
+        self._keep_earlier()
 
     def __call__(self) -> None:
         """Evaluate all models, and write a row."""
@@ -141,6 +145,20 @@ class DeviationMonitor:
             raise DataError(
                 f"{self.path} cannot be written ({exc.strerror or exc}); check its folder"
             ) from exc
+
+    def _keep_earlier(self) -> None:
+        """Rename structures that an earlier simulation selected: they may not be labelled yet."""
+        if not self.selected.exists():
+            return
+        old = self.selected.with_name(f"{self.selected.name}.old")
+        try:
+            self.selected.replace(old)
+        except OSError as exc:
+            raise DataError(
+                f"{self.selected} cannot be renamed to {old.name} ({exc.strerror or exc}); move it "
+                "away"
+            ) from exc
+        log.warning("%s of an earlier simulation is kept as %s", self.selected, old.name)
 
     def _save(self, step: int, found: Deviations) -> None:
         """Append the structure with its deviations to the file of selected structures."""

@@ -81,11 +81,17 @@ def _connected(unix: str | None, host: str, port: int, wait: float) -> Any:
             return found
         refused = isinstance(found, FileNotFoundError | ConnectionRefusedError)
         if not refused or time.monotonic() >= end:
+            # A socket that is not there is no more than a server that has not started.
+            why = "" if isinstance(found, FileNotFoundError) else f" ({_reason(found)})"
             raise EngineError(
-                f"no i-PI server answers at {place} ({found}); start i-pi first, with this address "
-                "in its input"
+                f"no i-PI server answers at {place}{why}; start i-pi first, with this address in "
+                "its input"
             )
         time.sleep(PAUSE)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _attempt(unix: str | None, host: str, port: int) -> Any:

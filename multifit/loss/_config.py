@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..data import weights_of
 from ._terms import LABELS, LossLabel, Table, has
 
 
@@ -12,11 +13,13 @@ class LossConfig:
     """The settings of a loss, under the names of ``input.json``.
 
     A loss adds its own options, among them a pair of prefactors for each term of its table.
+    ``frame_weights`` are those of the labels :data:`multifit.data.WEIGHTS` that the data have.
     """
 
     starter_learning_rate: float
     loss_func: str = field(default="mse", kw_only=True)
     use_huber: bool = field(default=False, kw_only=True)
+    frame_weights: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def table(self) -> Table:
@@ -47,7 +50,12 @@ class LossConfig:
         rows = [self.table[term] for term in self.terms]
         found = [key for row in rows for key in (row.label, *row.more)]
         found += [row.coefficients for row in rows if self._is_on(row.per_atom_option)]
+        found += [key for row in rows for key in self.weights(row.label)]
         return tuple(dict.fromkeys(found))
+
+    def weights(self, label: str) -> tuple[str, ...]:
+        """Return the keys of the weights that multiply the errors of each frame of a label."""
+        return tuple(key for key in weights_of(label) if key in self.frame_weights)
 
     def prediction(self, term: str) -> str:
         """Return the key of the prediction that a term is computed from."""

@@ -19,7 +19,8 @@ acdf    ⟨ΔCᵢ²⟩ over real atoms and points  ⟨|ΔCᵢ|⟩         ⟨H(�
 
 H(x) = x²/2 for |x| ≤ δ, δ(|x| − δ/2) beyond. With ``shift_agnostic`` = S all labels of a frame are
 shifted by the s, |s| ≤ S, that best fits its density of states, and the means over points are over
-the n − \|s\| where both sides are (:mod:`multifit.loss._shifts`). The metrics of whole frames are
+the n − \|s\| where both sides are (:mod:`multifit.loss._shifts`). With weights of frames, each ⟨…⟩
+is a mean of the weight of the frame times the expression. The metrics of whole frames are
 divided by the mean number of atoms. Source: the DeePMD-kit documentation, "Fit DOS", and its NumPy
 implementation's definitions; absolute errors, H and S are ours.
 """
@@ -112,7 +113,7 @@ def _residuals(
     """Return the residual of each label, shifted for the best fit if the loss allows shifts."""
     xp, residuals = reduction.xp, {}
     shift = _shifts(config, prediction, label, reduction) if config.shift_agnostic else None
-    for key in config.labels:
+    for key in dict.fromkeys(config.table[term].label for term in config.terms):
         per_atom = config.kind(key).per_atom
         mean = reduction.over_atoms if per_atom else reduction.over_frames
         if shift is None:
@@ -143,8 +144,9 @@ def dos_loss(
     prediction
         ``dos`` (nframes, numb_dos), ``atom_dos`` (N, numb_dos): those required by the terms.
     label
-        The same, and for each ``find_<label>``, a 0-d array, 1 if the data has the label. Without
-        its label a term is off, and its metric is NaN.
+        The same, the ``frame_weights`` of the settings (nframes,), and for each
+        ``find_<label>``, a 0-d array, 1 if the data has the label. Without its label a term is
+        off, and its metric is NaN.
     atoms
         From :func:`multifit.batching.batch.flat_atoms`.
     """
@@ -155,12 +157,15 @@ def dos_loss(
 
     def evaluate_term(term: str) -> Result:
         key = config.prediction(term)
-        error, mean = residuals[key].error, residuals[key].mean
+        per_atom = config.kind(key).per_atom
+        weight = reduction.frame_weights(config, term, label, per_atom)
+        residual = residuals[key]._replace(frame_weight=weight)
+        error, mean = residual.error, residual.mean
         if term in ("cdf", "acdf"):
             error = xp.cumulative_sum(error, axis=1)
         metric = mean(xp.abs(error)) if absolute else xp.sqrt(mean(error * error))
-        if not config.kind(key).per_atom:
+        if not per_atom:
             metric = metric / reduction.mean_natoms
-        return mean(cost(error)), {config.metric(term): metric}
+        return residual.cost(cost(error)), {config.metric(term): metric}
 
     return weighted_sum(xp, config, learning_rate, label, evaluate_term, atoms.natoms.dtype)

@@ -22,6 +22,7 @@ h       ⟨ΔH²⟩ over pairs, frames    ⟨|ΔH|⟩
 
 k = 2 with ``intensive_ener_virial``, else 1; H(x) = x²/2 for |x| ≤ δ, δ(|x| − δ/2) beyond; with
 ``relative_f`` = ν, ΔF of f and pf is ΔF/(‖F*‖ + ν); with ``enable_atom_ener_coeff``, E = Σ c_i e_i.
+With weights of frames, each ⟨…⟩ is a mean of the weight of the frame times the expression.
 Source: the DeePMD-kit documentation, "Fit energy", and its NumPy implementation's definitions.
 """
 
@@ -46,6 +47,9 @@ from ._rules import ENERGY_RANGES, ENERGY_RULES
 from ._terms import ENERGY_TERMS, Table
 
 Array = Any
+
+#: Terms whose errors have a row for each frame; the others have one for each atom.
+_OF_FRAMES = ("e", "v", "gf")
 
 #: term → its index in ``huber_delta`` [energy, force, virial]
 _DELTA = {"e": 0, "f": 1, "v": 2, "ae": 0}
@@ -145,15 +149,17 @@ def _penalty(xp: Any, config: EnergyLossConfig, term: str) -> Penalty:
     return penalty(xp, config.loss_func, delta)
 
 
-def _extensive(config: EnergyLossConfig, term: str, error: Array, reduction: Reduction) -> Result:
+def _extensive(
+    config: EnergyLossConfig, term: str, residual: Residual, reduction: Reduction
+) -> Result:
     """Return the loss and the metrics of energy or virial, normalized by the number of atoms."""
-    xp, mean, name = reduction.xp, reduction.over_frames, config.metric(term)
+    xp, name, error, mean = reduction.xp, config.metric(term), residual.error, residual.mean
     per_atom = error / reduction.natoms[:, None]
     absolute = config.loss_func == "mae"
     if absolute or config.use_huber or config.intensive_ener_virial:
-        loss = mean(_penalty(xp, config, term)(per_atom))
+        loss = residual.cost(_penalty(xp, config, term)(per_atom))
     else:
-        loss = mean(error * per_atom)
+        loss = residual.cost(error * per_atom)
     if not absolute:
         return loss, {name: xp.sqrt(mean(per_atom * per_atom))}
     metrics = {name: mean(xp.abs(per_atom))}
@@ -166,7 +172,7 @@ def _intensive(config: EnergyLossConfig, term: str, residual: Residual, xp: Any)
     """Return the loss and the metric of an intensive term."""
     name, error, mean = config.metric(term), residual.error, residual.mean
     penalized = norm(xp, error) if term == "f" and config.f_use_norm else error
-    loss = mean(_penalty(xp, config, term)(penalized))
+    loss = residual.cost(_penalty(xp, config, term)(penalized))
     if name.startswith("mae"):
         return loss, {name: mean(xp.abs(error))}
     return loss, {name: xp.sqrt(mean(error * error))}
@@ -192,7 +198,8 @@ def energy_loss(
         terms.
     label
         The same under their file's names (``atom_ener``), ``atom_pref`` and ``atom_ener_coeff``
-        (N,), ``drdq`` (N, 3, numb_generalized_coord), and for each ``find_<label>``, a 0-d array,
+        (N,), ``drdq`` (N, 3, numb_generalized_coord), the ``frame_weights`` of the settings
+        (nframes,), and for each ``find_<label>``, a 0-d array,
         1 if the data has the label. Without a required label a term is off, and its metrics
         are NaN; labels with a default (``atom_ener_coeff``, with ``use_default_pf`` also
         ``atom_pref``) are used unchanged.
@@ -203,9 +210,11 @@ def energy_loss(
     xp = reduction.xp
 
     def evaluate_term(term: str) -> Result:
+        weight = reduction.frame_weights(config, term, label, term not in _OF_FRAMES)
         residual = _residual(config, term, prediction, label, reduction)
+        residual = residual._replace(frame_weight=weight)
         if term in ("e", "v"):
-            return _extensive(config, term, residual.error, reduction)
+            return _extensive(config, term, residual, reduction)
         return _intensive(config, term, residual, xp)
 
     return weighted_sum(xp, config, learning_rate, label, evaluate_term, atoms.natoms.dtype)

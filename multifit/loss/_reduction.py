@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -65,6 +67,24 @@ class Reduction:
         size = 3.0 * self.natoms
         return self.over_frames(self.sum_atoms(rows) / (size * size))
 
+    def frame_weights(
+        self, config: LossConfig, term: str, label: Mapping[str, Array], per_atom: bool
+    ) -> Array | None:
+        """Return the weight of each frame in a term, None if all are 1.
+
+        Parameters
+        ----------
+        per_atom
+            True for a row for each atom, (N, 1); False for a row for each frame, (nframes, 1).
+        """
+        keys = config.weights(config.table[term].label)
+        if not keys:
+            return None
+        weight = functools.reduce(operator.mul, (label[key] for key in keys))
+        if per_atom:
+            weight = self.xp.take(weight, self.atoms.frame, axis=0)
+        return weight[:, None]
+
     def sum_atoms(self, x: Array) -> Array:
         """Return the sums over the atoms of each frame, (nframes, …), of x (N, …)."""
         return self.backend.segment_sum(x, self.atoms.frame, self.atoms.natoms.shape[0])
@@ -76,10 +96,15 @@ class Residual(NamedTuple):
     error: Array
     reduce: Callable[[Array], Array]
     weight: Array | None = None
+    frame_weight: Array | None = None  #: of each row of the errors; does not count in metrics
 
     def mean(self, x: Array) -> Array:
         """Return the weighted mean of a function of the errors, 0-d."""
         return self.reduce(x if self.weight is None else self.weight * x)
+
+    def cost(self, x: Array) -> Array:
+        """Return the mean of a penalty of the errors, times the weights of frames, 0-d."""
+        return self.mean(x if self.frame_weight is None else self.frame_weight * x)
 
 
 def weighted_sum(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..data import WEIGHTS
 from ..outputs import DOS, ENERGY, OutputDef
 
 #: One axis of a label: a number, the coordinates of all atoms of a frame, the generalized
@@ -150,6 +151,7 @@ LABELS: dict[str, LossLabel] = {
     "drdq": LossLabel(per_atom=True, shape=(3, "generalized")),
     "atom_ener_coeff": LossLabel(per_atom=True, default=1.0),
     **_labels(DOS),
+    **{key: LossLabel(per_atom=False, default=1.0) for key in WEIGHTS},
 }
 
 

@@ -14,6 +14,7 @@ from _rows import MASKED, SYSTEMS, Row
 
 from multifit import models as mdl
 from multifit.backend import get_backend
+from multifit.data import WEIGHTS
 from multifit.loss import LABELS, DosLossConfig, EnergyLossConfig, LossConfig
 from multifit.tree import Flat, Tree, flatten, unflatten
 
@@ -88,6 +89,6 @@ def labels(nframes: int, n: int, natoms: int, numb_dos: int = 0) -> dict[str, np
             continue
         rows = n if kind.per_atom else nframes
         found[key] = rng.normal(size=(rows, *kind.axes(natoms, 2, numb_dos)))
-    if "atom_pref" in found:
-        found["atom_pref"] = np.abs(found["atom_pref"])
+    for key in found.keys() & {"atom_pref", *WEIGHTS}:
+        found[key] = np.abs(found[key])
     return found | {f"find_{key}": np.asarray(1.0) for key in found}

@@ -178,6 +178,7 @@ LOSSES = {
     ),
     "enable_atom_ener_coeff": _loss({**_SIMPLE, "enable_atom_ener_coeff": True}),
     "use_default_pf": _loss({**_terms("pf"), "use_default_pf": True}, "use_default_pf"),
+    "weights of frames": _loss({**_ALL, "frame_weights": ("weight", "force_weight")}),
 }
 
 OPTIMIZERS: dict[str, tuple[Adam, float | None]] = {

@@ -276,7 +276,9 @@ def loop_setup(folder: Path, processes: Any) -> Any:
     """Return the setup of a run."""
     from multifit.train.setup.setup import set_up
 
-    return set_up(config.load(folder / "input.json"), get_backend("torch"), folder, processes)
+    return set_up(
+        config.load(folder / "input.json"), get_backend("torch"), folder, processes=processes
+    )
 
 
 @pytest.mark.parametrize(("how", "factor"), [(None, 1), ("none", 1), ("linear", 4), ("sqrt", 2)])

@@ -38,6 +38,8 @@ class Key:
 
 VALID = {"training.validation_data": {"systems": ["more"], "batch_size": 1}}
 TWO_VALID = {"training.validation_data": {"systems": ["more", "data"], "batch_size": 1}}
+GROUP_VALID = {"training.validation_data": {"systems": ["group"], "batch_size": 1}}
+ATOMS_VALID = {"training.validation_data": {"systems": ["atoms.xyz"], "batch_size": 1}}
 TWO = {"training.training_data.systems": ["data", "more"]}
 FULL = VALID | {
     "validating": {"full_validation": True, "full_val_start": 0, "validation_freq": 1},
@@ -185,6 +187,9 @@ OPTIMIZER = {
 
 TRAINING_DATA = {
     "systems": Key("more"),
+    "rglob_patterns": Key(["b*"], beside={"training.training_data.systems": "group"}),
+    "keys": Key({"energy": "other"}, beside={"training.training_data.systems": "atoms.xyz"}),
+    "species": Key({"H": "O"}),
     "batch_size": Key(3),
     "auto_prob": Key("prob_uniform", beside=TWO),
     "sys_probs": Key([0.0, 1.0], beside=TWO),
@@ -192,6 +197,9 @@ TRAINING_DATA = {
 
 VALIDATION_DATA = {
     "systems": Key("data", beside=VALID),
+    "rglob_patterns": Key(["b*"], beside=GROUP_VALID),
+    "keys": Key({"energy": "other"}, beside=ATOMS_VALID),
+    "species": Key({"H": "O"}, beside=VALID),
     "batch_size": Key(2, beside=VALID),
     "auto_prob": Key("prob_uniform", beside=TWO_VALID),
     "sys_probs": Key([0.0, 1.0], beside=TWO_VALID),
@@ -218,6 +226,7 @@ TRAINING = {
     "ema_decay": Key(0.5, "average", EMA),
     "change_bias_after_training": Key(True, "params"),
     "early_stopping": Key(1, beside=VALID | OFTEN | {"learning_rate.start_lr": 0.5}),
+    "memory": Key("3 MB", "said"),
 }
 
 VALIDATING = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from _cases import build, draw, molecule
 from _cli_files import frames, write_labelled, write_model, write_system
 
+import multifit
 from multifit.backend import get_backend
 from multifit.cli import main
 from multifit.data import open_systems
@@ -293,7 +295,7 @@ def test_detail_file_that_can_not_be_written_is_an_error(case, capsys) -> None:
     write_labelled(folder / "data", potential, 1)
     (folder / "x.e.out").mkdir()
     assert main(["test", "-m", "model.dp", "-s", "data", "-d", "x"]) == 2
-    assert "x.e.out cannot be written" in capsys.readouterr().err
+    assert "x.e.out is a folder" in capsys.readouterr().err
 
 
 def test_backend_comes_from_the_environment(case, capsys, monkeypatch) -> None:
@@ -361,3 +363,47 @@ def test_hessians_of_backends_that_compile_come_for_each_frame_once(case) -> Non
     errors = compare(padded, data, hessian=True)
     assert errors.number["hessian"] == 3 * 18 * 18
     assert errors.rmse("hessian") == pytest.approx(0.5)
+
+
+def test_data_without_labels_are_an_error(case, capsys) -> None:
+    folder, _ = case
+    coord, system = frames(2)
+    write_system(folder / "bare", coord, system)
+    write_system(folder / "spectra", coord, system, dos=np.ones((2, 5)))
+    for name, has in (("bare", "no labels at all"), ("spectra", "dos")):
+        assert main(["test", "-m", "model.dp", "-s", name]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert f"nothing to compare in {name}: the model is an energy model and needs one of" in err
+        assert err.rstrip().endswith(f"but the data have {has}")
+
+
+def test_a_folder_is_no_beginning_of_detail_files(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "data", potential, 1)
+    assert main(["test", "-m", "model.dp", "-s", "data", "-d", "data/"]) == 2
+    said = capsys.readouterr().err
+    assert "--detail-file is data/, a folder; add the beginning of the names of files" in said
+
+
+@pytest.mark.parametrize(
+    ("backend", "widths", "warned"),
+    [
+        ("TensorFlow", (8, 16), "8 to 16"),
+        ("TensorFlow", (8, 8), ""),
+        ("TensorFlow", (12, 4), "12 to 12, the first layer"),
+        ("PyTorch", (8, 16), ""),
+    ],
+)
+def test_a_conversion_that_changes_energies_is_warned_of(
+    case, backend: str, widths: tuple[int, ...], warned: str
+) -> None:
+    folder, _ = case
+    written = {"software": "deepmd-kit", "backend": backend}
+    write_model(folder / "tf.dp", build(fitting_neuron=widths), **written)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        multifit.load(folder / "tf.dp")
+    said = [str(each.message) for each in caught]
+    assert bool(said) == bool(warned)
+    assert all(f"(widths {warned})" in each for each in said)

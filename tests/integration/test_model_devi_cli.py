@@ -61,7 +61,9 @@ def test_rows_are_the_deviations_of_predictions(case: Case, capsys) -> None:
 def test_a_model_is_not_replaced_by_the_result(case: Case, capsys) -> None:
     before = Path("1.dp").read_bytes()
     assert run("-o", "1.dp") == 2
-    assert "1.dp is one of the models; choose another --output" in capsys.readouterr().err
+    assert (
+        "1.dp is an input of the command, which --output would replace" in capsys.readouterr().err
+    )
     assert Path("1.dp").read_bytes() == before
 
 

@@ -22,7 +22,16 @@ import numpy as np
 import pytest
 from _backends import INSTALLED
 from _schema_rows import AGAIN, ROWS, Key
-from _water import ENERGIES, curve, labelled, put, recipe, write, write_spectra
+from _water import (
+    ENERGIES,
+    curve,
+    labelled,
+    put,
+    recipe,
+    write,
+    write_spectra,
+    write_xyz,
+)
 from rich.console import Console
 
 from multifit import cli, config
@@ -89,6 +98,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     order = slice(None, None, -1)
     write(folder / "more", more, coord=more.coord[order], energy=more.energy[order] + 0.1)
     write(folder / "plain", frames)
+    write(folder / "group" / "a", frames)
+    write(folder / "group" / "b", more)
+    write_xyz(folder / "atoms.xyz", frames, other=frames.energy + rng.normal(size=nframes))
     fewer = replace(
         frames, coord=frames.coord[:, 1:], atype=frames.atype[1:], force=frames.force[:, 1:]
     )

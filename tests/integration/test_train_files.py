@@ -128,9 +128,11 @@ def test_checkpoints_of_a_run_that_was_given_up_make_way(data: Path, tmp_path: P
     fit(data, given, output=out)
     old = [f"model.ckpt-{step}.dp.old" for step in (100, 200, 300)]
     assert [n for n in names(out) if n.endswith(".old")] == [
+        "lcurve.out.old",
         *old,
         "model.ckpt-4.dp.old",
         "model.ckpt-6.dp.old",
+        "model.dp.old",
     ]
     assert [n for n in names(out) if n.endswith(".dp")] == [
         "model.ckpt-4.dp",

@@ -310,9 +310,10 @@ def test_hessians_that_do_not_fit_into_memory_are_refused(
 ) -> None:
     frames = labelled(FRAMES)
     write(tmp_path / "data", frames, hessian=np.zeros((FRAMES, 18 * 18)))
-    free = tmp_path / "meminfo"
-    monkeypatch.setattr("multifit.train.setup.host_memory.MEMINFO", free)
-    says = r"Hessians of 2 × 6 atoms of the training system data takes .*, but 1.02e-05 GB are"
+    (tmp_path / "proc").mkdir()
+    free = tmp_path / "proc" / "meminfo"
+    monkeypatch.setattr("multifit.host.cgroups.ROOT", tmp_path)
+    says = r"Hessians of 2 × 6 atoms of the training system data takes .*, but 0.0102 MB are"
     free.write_text("MemTotal: 9999999 kB\nMemAvailable: 10 kB\n")
     with pytest.raises(TrainingError, match=says) as caught:
         fit(tmp_path, recipe(steps=1, **H))
@@ -321,3 +322,5 @@ def test_hessians_that_do_not_fit_into_memory_are_refused(
     for text in ("MemAvailable: 10000000 kB\n", "nothing of the kind"):
         free.write_text(text)
         fit(tmp_path, recipe(steps=1, **H))
+    with pytest.raises(TrainingError, match=r"but 0.01 MB are available \(training.memory\): use"):
+        fit(tmp_path, recipe(steps=1, training__memory="10 kB", **H))

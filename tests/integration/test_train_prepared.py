@@ -53,9 +53,12 @@ def test_what_is_prepared_on_numpy_changes_nothing(key: str, count: int, name: s
     same(outputs[1], outputs[0], rtol=1e-12)
 
 
-def batches(folder: Path, backend: str = "numpy") -> DeviceBatches:
-    """Return the batches of a run that has not begun."""
-    (folder / "input.json").write_text(json.dumps(recipe(training__training_data__batch_size=1)))
+def batches(folder: Path, backend: str = "numpy", limit: int | None = None) -> DeviceBatches:
+    """Return the batches of a run that has not begun, whose caches keep ``limit`` bytes."""
+    given = recipe(training__training_data__batch_size=1)
+    if limit is not None:
+        given["training"]["memory"] = limit / 1e6
+    (folder / "input.json").write_text(json.dumps(given))
     setup = set_up(config.load(folder / "input.json"), get_backend(backend), folder)
     run, _ = begin(setup, Start(), folder)
     (task,) = setup.tasks
@@ -87,34 +90,50 @@ def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
     assert second.batch["plan"] is found.planner.plan.device
     # The one that was drawn before is made anew when it is used.
     assert found.renewed(first, found.planner.plan).plan is found.planner.plan
-    used = found.source.cache.batches_used
+    used = found.source.cache.pool.used
     assert found.draw(0, FRAME).plan is found.planner.plan
-    assert found.source.cache.batches_used == used
+    assert found.source.cache.pool.used == used
 
 
-def test_what_does_not_fit_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_fit_is_not_kept(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
-    one = device_batches._nbytes(batches(tmp_path).draw(0, FRAME))
-    monkeypatch.setattr(device_batches, "KEPT", int(1.5 * one))
-    monkeypatch.setattr(device_batches, "available", lambda: 0)
-    found = batches(tmp_path)
+    whole = batches(tmp_path)
+    one, tables = device_batches._nbytes(whole.draw(0, FRAME)), _tables(whole)
+    found = batches(tmp_path, limit=one + 4 * tables)
     first = found.draw(0, FRAME)
     assert found.draw(0, np.array([1])) is not found.draw(0, np.array([1]))
     assert found.draw(0, FRAME) is first
-    assert found.source.cache.batches_used == one
+    # The other frames keep their neighbours, which cost more time for their memory.
+    assert found.source.cache.pool.used == one + 3 * tables
+
+
+def _tables(found: DeviceBatches) -> int:
+    """Return the bytes of the neighbours of a frame."""
+    return found.source.load(0, FRAME)[0][0].nbytes
+
+
+def test_neighbours_take_the_place_of_batches(tmp_path: Path) -> None:
+    write(tmp_path / "data", labelled(4))
+    whole = batches(tmp_path)
+    one, tables = device_batches._nbytes(whole.draw(0, FRAME)), _tables(whole)
+    found = batches(tmp_path, limit=one + 2 * tables)
+    pool = found.source.cache.pool
+    assert pool.used == 4 * tables  # the statistics have seen all frames
+    first = found.draw(0, FRAME)
+    assert pool.used <= one + 2 * tables
+    assert found.draw(0, FRAME) is not first
 
 
 @pytest.mark.parametrize("backend", TRAINABLE[:2])
-def test_runs_that_keep_nothing_are_the_same(
-    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_that_keep_nothing_are_the_same(backend: str, tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(3))
-    given = recipe(steps=8, training__training_data__batch_size=1)
-    kept = fit(tmp_path, given, output=tmp_path / "kept", backend=backend)
-    monkeypatch.setattr(device_batches, "KEPT", 0)
-    monkeypatch.setattr(device_batches, "available", lambda: 0)
-    fresh = fit(tmp_path, given, output=tmp_path / "fresh", backend=backend)
-    np.testing.assert_array_equal(curve(kept)[1], curve(fresh)[1])
+    outputs = []
+    for memory in (None, "200 kB", 0):
+        given = recipe(steps=8, training__training_data__batch_size=1, training__memory=memory)
+        out = fit(tmp_path, given, output=tmp_path / str(memory), backend=backend)
+        outputs.append(curve(out)[1])
+    np.testing.assert_array_equal(outputs[1], outputs[0])
+    np.testing.assert_array_equal(outputs[2], outputs[0])
 
 
 def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -> None:
@@ -124,7 +143,7 @@ def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -
     planner.nearest = np.full((2, 2), 3.0)  # as if only pairs farther apart had been seen
     drawn = found.draw(0, FRAME)
     assert not drawn.ready
-    assert found.source.cache.batches_used == 0
+    assert found.source.cache.batch((0, 0)) is None
     basis = planner.plan_for(drawn.work.nearest, lambda: found.params)
     now = found.renewed(drawn, basis)
     assert now.ready
@@ -133,16 +152,14 @@ def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -
     assert found.draw(0, FRAME) is now
 
 
-def test_a_batch_that_has_become_too_large_makes_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(tmp_path / "data", labelled(4))
+def test_a_batch_that_has_become_too_large_makes_way(tmp_path: Path) -> None:
+    write(tmp_path / "data", labelled(1))
     one = device_batches._nbytes(batches(tmp_path).draw(0, FRAME))
-    monkeypatch.setattr(device_batches, "KEPT", one)
-    monkeypatch.setattr(device_batches, "available", lambda: 0)
-    found = batches(tmp_path)
+    found = batches(tmp_path, limit=one)
     first = found.draw(0, FRAME)
+    assert found.draw(0, FRAME) is first
     planner = found.planner
     planner.restore({"nearest": planner.nearest, "counts": {"near": 264, "far": 264}})
     assert found.draw(0, FRAME) is not first
-    assert (found.source.cache.batches_used, found.source.cache._batches) == (0, {})
+    assert found.source.cache.batch((0, 0)) is None
+    assert found.source.cache.pool.used == 0

@@ -82,6 +82,16 @@ def test_structures_worth_labelling_are_kept(ensemble: Ensemble, tmp_path: Path)
     assert abs(kept[0].positions - kept[1].positions).max() > 1e-3
 
 
+def test_structures_of_an_earlier_run_are_kept(
+    ensemble: Ensemble, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "md_selected.xyz").write_text("not labelled yet")
+    monitor = DeviationMonitor(ensemble, _atoms(ensemble), tmp_path / "md.out")
+    assert not monitor.selected.exists()
+    assert (tmp_path / "md_selected.xyz.old").read_text() == "not labelled yet"
+    assert "md_selected.xyz of an earlier simulation is kept" in caplog.text
+
+
 def test_a_deviation_that_is_no_number_stops(ensemble: Ensemble, tmp_path: Path) -> None:
     bad = draw(build())
     bad["out_bias"][:] = np.nan

@@ -26,6 +26,7 @@ from multifit.errors import ConfigError, FileFormatError, MultifitError, Unsuppo
 from multifit.fitting import Fitting
 from multifit.inference.potential import Potential
 from multifit.interfaces.export import FORMATS, export, export_model
+from multifit.interfaces.export._files import ABOUT, place
 from multifit.interfaces.export._function import INPUTS, ModelFunction
 from multifit.tree import Tree, map_leaves
 
@@ -334,6 +335,31 @@ def test_outputs_in_the_way(tmp_path: Path) -> None:
     made = write(tmp_path / "model")
     assert write(tmp_path / "model") == made
     assert {path.name for path in made.iterdir()} >= {"model.json", "multifit.json"}
+
+
+def test_a_folder_stays_if_the_new_one_cannot_take_its_place(tmp_path: Path, monkeypatch) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / ABOUT).write_text("old")
+    rename = Path.rename
+
+    def fails(self: Path, to: Path) -> Path:
+        if self.name == target.name and self != target:
+            raise OSError(28, "No space left on device")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with (
+        pytest.raises(FileFormatError, match="could not be written"),
+        place(target, True, "new") as temporary,
+    ):
+        temporary.mkdir()
+    assert (target / ABOUT).read_text() == "old"
+    monkeypatch.undo()
+    with place(target, True, "new") as temporary:
+        temporary.mkdir()
+    assert (target / ABOUT).read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_bad_command_is_one_sentence(tmp_path: Path, capsys) -> None:

@@ -104,9 +104,16 @@ def test_a_missing_server_is_one_sentence(
     files = [str(tmp_path / "model.dp"), str(tmp_path / "one.xyz"), "--backend", "numpy"]
     name = fresh()
     assert main(["ipi", *files, "--unix", name, "--wait", "0.3"]) == 2
-    assert f"no i-PI server answers at /tmp/ipi_{name}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"no i-PI server answers at /tmp/ipi_{name}; start i-pi first, with this" in said
+    assert main(["ipi", *files, "--unix", name, "--port", "4"]) == 2
+    assert "which has no host and no port; leave out --unix" in capsys.readouterr().err
     assert main(["ipi", *files, "--port", "99999999", "--wait", "0.3"]) == 2
     assert "no i-PI server answers at localhost:99999999" in capsys.readouterr().err
+    atoms.pbc = False
+    write(tmp_path / "one.xyz", atoms, format="extxyz")
+    assert main(["ipi", *files, "--unix", name, "--wait", "0"]) == 2
+    assert "one.xyz is not periodic: the model sees a cluster" in capsys.readouterr().out
 
 
 def test_the_example_runs(tmp_path: Path) -> None:

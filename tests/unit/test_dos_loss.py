@@ -545,7 +545,7 @@ def test_the_class_has_the_signature_of_deepmd_kits() -> None:
     assert tuple((p.name, p.default) for p in positional) == SIGNATURE
     ours = {p.name for p in given if p not in positional} - {"backend", "unknown"}
     assert ours == {"loss_func", "use_huber", "huber_delta", "shift_agnostic"}
-    assert set(DosLossConfig.__dataclass_fields__) == {*dict(SIGNATURE), *ours}
+    assert set(DosLossConfig.__dataclass_fields__) == {"frame_weights", *dict(SIGNATURE), *ours}
     assert DOSLoss(1e-3, N, 0.1, 0.2, 0.3, 0.4).config.prefactors("cdf") == (0.3, 0.4)
 
 

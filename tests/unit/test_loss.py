@@ -684,7 +684,9 @@ def test_the_class_has_the_signature_of_deepmd_kits() -> None:
     assert first.name == "starter_learning_rate"
     assert [(p.name, p.default) for p in positional] == list(SIGNATURE)
     assert {p.name for p in rest} - {name for name, _ in SIGNATURE} == {"backend", "unknown"}
-    assert set(EnergyLossConfig.__dataclass_fields__) == {first.name, *dict(SIGNATURE)}
+    # Weights of frames come with the data: they are no option of the class.
+    known = {first.name, "frame_weights", *dict(SIGNATURE)}
+    assert set(EnergyLossConfig.__dataclass_fields__) == known
     loss = EnergyLoss(1e-3, 0.1, 0.2, 0.3, 0.4)
     assert loss.config.prefactors("f") == (0.3, 0.4)
 

@@ -38,6 +38,10 @@ def test_where_results_go_needs_no_words(key: str) -> None:
     ("given", "words"),
     [
         ({"loss__start_pref_f": 1000}, "loss.start_pref_f 100 → 1000"),
+        (
+            {"training__training_data__keys": {"energy": "e"}},
+            "training.training_data.keys {} → {…}",
+        ),
         ({"learning_rate__stop_lr": 3.5e-8}, "learning_rate.stop_lr 0.0001 → 3.5e-08"),
         ({"model__type_map": None}, 'model.type_map ["O", "H"] → null'),
         ({"model__fitting_net__trainable": False}, "model.fitting_net.trainable true → false"),

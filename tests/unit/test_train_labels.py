@@ -112,7 +112,9 @@ def test_a_weight_of_a_virtual_atom_is_not_looked_at() -> None:
 def _system(name: str, *labels: str, ndof: int = 2) -> Any:
     stored = {key: SimpleNamespace(where=f"{name}/set.000/{key}.npy") for key in labels}
     sets = (SimpleNamespace(arrays=stored),)
-    return SimpleNamespace(name=name, labels=frozenset(labels), ndof={"drdq": ndof}, sets=sets)
+    return SimpleNamespace(
+        name=name, labels=frozenset(labels), ndof={"drdq": ndof}, sets=sets, unread={}
+    )
 
 
 def test_one_term_with_all_of_its_labels_is_enough() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -197,12 +198,35 @@ def test_mistakes_are_one_sentence(case, capsys) -> None:
     for message, options in {
         "at least 10 are needed": ("model.dp", "-s", "train", "-v", "few"),
         "has no energy": ("model.dp", "-s", "bare", "-v", "other"),
-        "only energies have an uncertainty": ("dos.dp", "-s", "bare", "-v", "bare"),
+        "only energies have an uncertainty": ("dos.dp", "-s", "bare", "-v", "other"),
         "tot_ener_zero": ("zero.dp", "-s", "train", "-v", "other"),
     }.items():
         assert main(["uncertainty", *options]) == 2
         lines = capsys.readouterr().err.splitlines()
         assert [message in line for line in lines] == [True], lines
+
+
+def test_training_frames_are_not_held_out(case, capsys) -> None:
+    folder, _ = case
+    shutil.copytree(folder / "train/crystal", folder / "copy")
+    for held_out in (["train"], ["other", "copy"]):
+        assert main(["uncertainty", "model.dp", "-s", "train", "-v", *held_out]) == 2
+        said = capsys.readouterr().err
+        assert "set.000, frame 0 and" in said
+        assert "of the held-out data (-v) are among the training data (-s)" in said
+
+
+def test_an_output_is_not_replaced_silently(case, capsys) -> None:
+    given = ["uncertainty", "model.dp", "-s", "train", "-v", "other", "-o"]
+    before = Path("model.dp").read_bytes()
+    Path("u.dp").write_text("mine")
+    for name, message in (("model.dp", "an input of the command"), ("u.dp", "add --force")):
+        assert main([*given, name]) == 2
+        assert message in capsys.readouterr().err
+    assert main([*given, "u.txt"]) == 2
+    assert "unknown ending" in capsys.readouterr().err
+    assert Path("model.dp").read_bytes() == before
+    assert main([*given, "u.dp", "--force"]) == 0
 
 
 def test_frames_without_features_are_refused() -> None:

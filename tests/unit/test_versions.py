@@ -177,7 +177,8 @@ def test_a_newer_training_is_refused_by_name(tmp_path: Path) -> None:
     from multifit.train.start import checkpoint as ckpt
 
     path = tmp_path / "model.ckpt-3.dp"
-    ckpt.write(path, mdl.to_content(MODEL, PARAMS), ckpt.State(PARAMS, step=3))
+    content = ckpt.checkpoint_content(mdl.to_content(MODEL, PARAMS), ckpt.State(PARAMS, step=3))
+    files.write(path, content)
     assert ckpt.read(path)[1].step == 3
     content = files.read(path)
     content["training"]["@version"] = ckpt.VERSION + 1

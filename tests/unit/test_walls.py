@@ -71,7 +71,9 @@ PUBLIC = {
         *("evaluate", "evaluate_energy", "deserialize", "serialize"),
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
-    "multifit.files": {"check_version", "read", "remove_stale", "write"},
+    "multifit.files": {
+        *("check_version", "read", "remove_stale", "try_file", "try_write", "write"),
+    },
 }
 
 

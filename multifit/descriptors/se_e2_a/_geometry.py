@@ -31,14 +31,14 @@ from .._environment import local_frames
 from .._tables import Slots, Spans, columns_of, concat, join, seen, slots, spans
 
 if TYPE_CHECKING:
-    from ._descriptor import SeE2A
+    from .._radial import RadialDescriptor
 
 Array = Any
 
 
 def geometry(
     xp: Any,
-    config: SeE2A,
+    config: RadialDescriptor,
     params: Tree,
     atype: Array,
     counts: Mapping[int, int],
@@ -77,7 +77,7 @@ def geometry(
 
 def _pairs(
     xp: Any,
-    config: SeE2A,
+    config: RadialDescriptor,
     rows: Spans,
     tables: Mapping[str, Table],
     mean: Array,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ...errors import FileFormatError
+from ...files import try_file
+from ...files._atomic import write_atomically
 
 #: Name of the description in a folder; a folder with it may be replaced.
 ABOUT = "multifit.json"
@@ -27,6 +28,7 @@ def require_free(target: Path, folder: bool, force: bool) -> None:
         raise FileFormatError(
             f"{target} cannot be written: {target.parent} is not a folder; create it first"
         )
+    try_file(target.with_name(f".{target.name}"))  # a folder may be there
     if not target.exists():
         return
     if not force:
@@ -42,6 +44,20 @@ def require_free(target: Path, folder: bool, force: bool) -> None:
             f"{target} is a folder that multifit export did not write, so it is not replaced; "
             "choose another name"
         )
+
+
+def _replace(new: Path, target: Path, old: Path) -> None:
+    """Put a file or a folder in the place of another; that stays if it cannot be done."""
+    if not target.is_dir():
+        os.replace(new, target)
+        return
+    # A folder that is not empty cannot be replaced in one step; both renames are on one disk.
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
 
 
 @contextmanager
@@ -64,11 +80,9 @@ def place(target: Path, folder: bool, about: str) -> Iterator[Path]:
             yield temporary
             if folder:
                 (temporary / ABOUT).write_text(about, encoding="utf-8")
-                if target.exists():
-                    shutil.rmtree(target)
-            os.replace(temporary, target)
+            _replace(temporary, target, Path(scratch) / "old")
         if not folder:
-            target.with_name(target.name + ".json").write_text(about, encoding="utf-8")
+            write_atomically(target.with_name(target.name + ".json"), about.encode())
     except OSError as exc:
         raise FileFormatError(
             f"{target} could not be written ({exc.strerror or exc}); check the free space and the "

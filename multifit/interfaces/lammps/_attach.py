@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ class Attachment:
         self.observers: list[Callable[[int, Attachment, Found], None]] = []
         self._error: BaseException | None = None
         self._checked = False
+        self._computes: list[str] = []
 
     @property
     def potential(self) -> Potential:
@@ -63,6 +65,7 @@ class Attachment:
         MultifitError
             If the simulation does not fit the model, or LAMMPS stops with an error.
         """
+        self._look_at_computes()
         run_command(self.lmp, line)
         self.check()
 
@@ -107,6 +110,23 @@ class Attachment:
             check_masses(self.forces.kinds, masses, self.potential.type_map)
         self._checked = True
 
+    def _look_at_computes(self) -> None:
+        """Compute virials of atoms from now on if a compute of LAMMPS needs them.
+
+        Only the command ``info`` tells the styles of computes, and LAMMPS takes no command in a
+        run.
+        """
+        known = self.lmp.available_ids("compute")
+        if self.atom_virial or known == self._computes:
+            return
+        self._computes, found = known, False
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "computes"
+            run_command(self.lmp, f"info computes out overwrite {path}")
+            if self.ranks.rank == 0:  # which alone writes
+                found = "stress/atom" in path.read_text(encoding="utf-8", errors="replace")
+        self.atom_virial = bool(self.ranks.share(found))
+
     def _hand_over(self, found: Found) -> None:
         """Set energies and virials in LAMMPS."""
         lmp = self.lmp
@@ -115,8 +135,12 @@ class Attachment:
         lmp.fix_external_set_virial_global(FIX, _voigt(found.virial[None])[0].tolist())
         if len(found.force):
             lmp.numpy.fix_external_set_energy_peratom(FIX, found.atom_energy)
+            # A compute that asks for virials that are not computed gets no numbers, rather than
+            # zeros.
+            each = np.full((len(found.force), 6), np.nan)
             if found.atom_virial is not None:
-                lmp.numpy.fix_external_set_virial_peratom(FIX, _voigt(found.atom_virial))
+                each = _voigt(found.atom_virial)
+            lmp.numpy.fix_external_set_virial_peratom(FIX, each)
 
 
 def attach(
@@ -154,7 +178,9 @@ def attach(
     fparam_from_compute
         The ID of a compute of LAMMPS that gives fparam in each step.
     atom_virial
-        True if ``compute stress/atom`` will be used.
+        True to compute virials of atoms in each step, as ``compute stress/atom`` needs them. The
+        :meth:`~Attachment.command` of the result sees such a compute itself; without both, its
+        values are not numbers.
     skin
         Å; how far pairs are listed beyond the cutoff.
     reach
@@ -247,7 +273,13 @@ def _message(exc: Exception) -> str:
     """Return LAMMPS' message without its prefix and the place in its source."""
     text = " ".join(str(exc).split()).removeprefix("ERROR: ").removeprefix("ERROR on proc 0: ")
     text = text.partition(" (src/")[0].replace(" For more information see ", "; see ")
-    return text.replace(".; see", "; see")
+    text = text.replace(".; see", "; see")
+    if "boost neigh_modify one" in text:
+        text += (
+            "; write neigh_modify one 10000 page 100000 before the run: one is the number of "
+            "neighbours that an atom may have, and page at least ten times as large"
+        )
+    return text
 
 
 def _voigt(virial: np.ndarray) -> np.ndarray:

@@ -31,6 +31,10 @@ PASSIVE = (
 )
 
 
+#: Commands that move atoms or use forces.
+RUNS = ("run", "minimize", "rerun", "temper", "neb", "prd", "tad", "hyper", "dynamical_matrix")
+
+
 class Driver:
     """The state of a run of an input file.
 
@@ -50,6 +54,7 @@ class Driver:
         self._attached: Attachment | None = None
         self._reach = 0.0  #: the largest cutoff of the models, Å
         self._fixes: dict[str, str] = {}
+        self._restored = ""  #: the restart file of a run with a model, until the model is given
         self._stresses: set[str] = set()  #: computes that need virials of atoms
 
     def run(self, path: str) -> int:
@@ -69,6 +74,7 @@ class Driver:
                 "read_restart": self._read_restart,
             },
             self._check,
+            dict.fromkeys(RUNS, self._require_forces),
         ).run(path)
 
     def _check(self) -> None:
@@ -85,6 +91,7 @@ class Driver:
                     "must be the only pair style"
                 )
             self._detach()
+            self._restored = ""
             return False
         self._detach()
         self._style = parse_style(words[1:])
@@ -195,10 +202,16 @@ class Driver:
         self._warn("special_bonds has no effect on the forces of a model")
 
     def _read_restart(self, words: list[str]) -> None:
-        self._warn(
-            "a restart file holds no model, and without one its atoms may have no forces; "
-            "pair_style multifit and pair_coeff must follow read_restart"
-        )
+        if self._lmp.extract_global("pair_style") == "zero":
+            self._restored = words[0]
+
+    def _require_forces(self) -> None:
+        """Raise an error if a run would move the atoms of a restart file without the model."""
+        if self._restored and self._attached is None:
+            raise EngineError(
+                f"the restart file {self._restored} holds no model, so that its atoms would have "
+                "no forces; write pair_style multifit and pair_coeff after read_restart"
+            )
 
     def _warn(self, text: str) -> None:
         run_command(self._lmp, f'print "multifit: warning: {text}"')
@@ -206,6 +219,7 @@ class Driver:
     def _clear(self, words: list[str]) -> None:
         """Forget what LAMMPS has forgotten."""
         self._style = self._attached = None
+        self._restored = ""
         self._fixes.clear()
         self._stresses.clear()
 

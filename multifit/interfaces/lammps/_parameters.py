@@ -61,7 +61,13 @@ class Parameters:
         if not lmp.has_id("compute", self._compute):
             raise EngineError(f"LAMMPS has no compute {self._compute} (fparam_from_compute)")
         value = lmp.numpy.extract_compute(self._compute, 0, 0 if self._size == 1 else 1)
-        self.fparam = np.array(value, dtype=np.float64).reshape(-1)[: self._size]
+        found = np.array(value, dtype=np.float64).reshape(-1)
+        if found.size != self._size:
+            raise EngineError(
+                f"compute {self._compute} has {found.size} values, but the model takes "
+                f"{self._size} as fparam (fparam_from_compute); choose a compute with as many"
+            )
+        self.fparam = found
 
 
 def _check(name: str, given: Sequence[float], size: int) -> None:

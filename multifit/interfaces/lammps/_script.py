@@ -59,6 +59,8 @@ class Script:
         Functions for commands of LAMMPS, called with the words after the name once they have run.
     check
         Called after each command of LAMMPS; raises the error of a run.
+    before
+        Functions that are called before commands of LAMMPS.
     """
 
     def __init__(
@@ -68,9 +70,10 @@ class Script:
         special: dict[str, Callable[[list[str]], bool]],
         watch: dict[str, Callable[[list[str]], None]],
         check: Callable[[], None],
+        before: dict[str, Callable[[], None]] | None = None,
     ) -> None:
         self._lmp, self._ranks, self._check = lmp, ranks, check
-        self._special, self._watch = special, watch
+        self._special, self._watch, self._before = special, watch, before or {}
         self._stack: list[Source] = []
         self._skip_jump = False
         self._control: dict[str, Callable[[list[Word], str], None]] = {
@@ -131,6 +134,8 @@ class Script:
             expanded = [word.text for word in words(self._expanded(line))[1:]]
             if self._special[name](expanded):
                 return
+        if name in self._before:
+            self._before[name]()
         if name in self._watch:
             # Expanded once, and run so: a variable may give another value the next time.
             line = self._expanded(line)

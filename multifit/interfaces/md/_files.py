@@ -109,6 +109,15 @@ class Files:
                     f"{path} exists; continue that run with --restart, replace it with --force, or "
                     "choose another --output"
                 )
+        self.try_all()
+
+    def try_all(self) -> None:
+        """Raise DataError if one of the files could not be written."""
+        for path in self.all():
+            try:
+                files.try_file(path)
+            except FileFormatError as exc:
+                raise DataError(str(exc)) from exc
 
     def begin(self) -> None:
         """Delete the files of an earlier run, and open new ones."""

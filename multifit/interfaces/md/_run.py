@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError, DataError, EngineError
-from ...tree import Tree
+from ...models import to_content
+from ...tree import Tree, flatten, map_leaves
+from ..ase import MultifitCalculator
 from . import _dynamics
 from ._files import Files
 from ._observables import observables, temperature
@@ -73,6 +76,7 @@ class _Run:
                 "step": self.step,
                 "settings": dataclasses.asdict(self.settings),
                 "symbols": atoms.get_chemical_symbols(),
+                "forces": _forces_of(atoms),
                 "@variables": {
                     "positions": atoms.get_positions(),
                     "momenta": atoms.get_momenta(),
@@ -202,10 +206,44 @@ def _resumed(atoms: Any, settings: Settings, files: Files, rng: np.random.Genera
     return _Run(atoms, settings, files, made, rng, step, step)
 
 
+def _forces_of(atoms: Any) -> dict[str, str]:
+    """Return what the forces depend on besides positions: its name → its fingerprint."""
+    calculator = atoms.calc
+    if not isinstance(calculator, MultifitCalculator):
+        return {}  # another one of ASE, of which nothing is known
+    parameters = {
+        name: [] if given is None else np.asarray(given, dtype=np.float64).tolist()
+        for name in ("fparam", "aparam")
+        for given in [calculator.parameters[name]]
+    }
+    potential = calculator.potential
+    content = to_content(potential.model, map_leaves(potential.backend.to_numpy, potential.params))
+    parts = {"model": content, **parameters}
+    return {name: _fingerprint(part) for name, part in parts.items()}
+
+
+def _fingerprint(value: Any) -> str:
+    """Return a short text that is the same for the same numbers and settings."""
+    digest = hashlib.sha256()
+    for name, x in sorted(flatten({"": value}).items()):
+        array = isinstance(x, np.ndarray)
+        text = f"{x.dtype.str}{x.shape}" if array else repr(x)
+        digest.update(f"{name}={text};".encode())
+        digest.update(np.ascontiguousarray(x).data if array else b"")
+    return digest.hexdigest()[:32]
+
+
 def _check_same(state: Tree, settings: Settings, atoms: Any, files: Files) -> None:
     """Raise if a state is of other atoms or settings."""
     if list(state["symbols"]) != atoms.get_chemical_symbols():
         raise DataError(f"{files.state} is of other atoms; give the structure of that run")
+    forces = state.get("forces")  # states of the first version have none
+    changed = [key for key, now in _forces_of(atoms).items() if forces and forces.get(key) != now]
+    if changed:
+        raise ConfigError(
+            f"{files.state} was saved with another {' and another '.join(changed)}; continue with "
+            "the same, or start a new run from the last frame of the trajectory"
+        )
     for key, now in dataclasses.asdict(settings).items():
         before = state["settings"].get(key)
         if key not in FREE and before != now:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
 from ...errors import ConfigError
 
 ENSEMBLES = ("nve", "nvt", "npt")
 CELLS = ("isotropic", "full")
+
+#: Settings that have an effect in some ensembles only.
+IDLE = {"pressure": ("npt",), "tau_p": ("npt",), "tau_t": ("nvt", "npt")}
 
 #: The default of ``max_temperature``: so many times the temperature, and at least so many K.
 HOT, HOT_K = 10.0, 5000.0
@@ -89,6 +93,29 @@ class Settings:
             )
         if self.cell != "isotropic" and self.ensemble != "npt":
             raise ConfigError(f"the cell only changes in the ensemble npt, not in {self.ensemble}")
+        defaults = {each.name: each.default for each in fields(self)}
+        self.require_used([key for key in IDLE if getattr(self, key) != defaults[key]])
+
+    def require_used(self, given: Iterable[str]) -> None:
+        """Raise ConfigError if one of the given settings has no effect in the ensemble.
+
+        Parameters
+        ----------
+        given
+            Names of settings.
+        """
+        for name in given:
+            if self.ensemble not in IDLE.get(name, ENSEMBLES):
+                kept = " and ".join(IDLE[name])
+                raise ConfigError(
+                    f"{name} has no effect in the ensemble {self.ensemble}, but only in {kept}; "
+                    "leave it out, or choose another ensemble"
+                )
+            if name == "tau_t" and self.friction is not None:
+                raise ConfigError(
+                    "tau_t has no effect beside friction, which selects Langevin dynamics; leave "
+                    "out one of them"
+                )
 
     @property
     def limit(self) -> float:

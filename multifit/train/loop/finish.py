@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 
 from ... import files
+from ...errors import DataError, FileFormatError
 from ...tree import Tree
 from ..report.summary import summarize
 from ..setup.outputs import BEST_MODEL, EMA_MODEL, MODEL
 from ..setup.potential import fitted_bias
 from ..setup.setup import Setup
 from ..setup.task import Task
+from ..start.earlier import keep
 from ..start.run import Run
 
+#: How sentences are printed.
+PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}
 
-def finish(run: Run, console: Console, quiet: bool) -> None:
-    """Write the model files, print the tables of errors, draw the plots."""
-    written, models = [], {}
+
+def finish(run: Run, console: Console, *, quiet: bool, new: bool) -> None:
+    """Write the model files, print the tables of errors, draw the plots.
+
+    Parameters
+    ----------
+    quiet
+        True to print nothing, and to draw no plot.
+    new
+        True for a run that is not continued: models of an earlier one are renamed.
+    """
+    written, models, old = [], {}, []
     for task in run.setup.tasks:
         params = models[task.name] = _with_bias(run.setup, task, run.numpy_params(task))
         path = task.file(run.output / MODEL)
+        old += [keep(path)] if new else []
         files.write(path, run.content(task, params))
         written.append(path)
         best = task.file(run.output / BEST_MODEL)
@@ -28,13 +44,20 @@ def finish(run: Run, console: Console, quiet: bool) -> None:
         if "ema" in run.moments:
             average = _with_bias(run.setup, task, run.averaged_params(task))
             path = task.file(run.output / EMA_MODEL)
+            old += [keep(path)] if new else []
             files.write(path, run.content(task, average))
             written.append(path)
     if quiet:
         return
-    for task in run.setup.tasks:
-        written.append(summarize(run.setup, task, models[task.name], run.output, console))
-    console.print(f"wrote {', '.join(map(str, written))}", highlight=False, soft_wrap=True)
+    for each in filter(None, old):
+        console.print(f"the model of an earlier run is kept as {each}", **PLAIN)
+    try:
+        for task in run.setup.tasks:
+            written.append(summarize(run.setup, task, models[task.name], run.output, console))
+    except (DataError, FileFormatError) as exc:
+        known = ", ".join(map(str, written))
+        raise type(exc)(f"{exc}; the training is complete, and its result is in {known}") from exc
+    console.print(f"wrote {', '.join(map(str, written))}", **PLAIN)
 
 
 def _with_bias(setup: Setup, task: Task, params: Tree) -> Tree:

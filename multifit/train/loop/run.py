@@ -6,12 +6,13 @@ import math
 import time
 
 from ...console.words import counted
+from ...errors import DataError
+from ...signals import Interrupt
 from ..profile.recorder import STEP
 from ..report.progress import Display, duration
 from ..start.prepare import LoopObjects
 from ..start.run import Run
 from .after_step import after_step
-from .interrupt import Interrupt
 from .nonfinite import raise_nonfinite
 from .together import Together, numbers
 
@@ -32,19 +33,13 @@ def run_steps(loop: LoopObjects, began: float) -> int:
     with Interrupt(display.quiet) as interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
             with span(STEP):
-                before = time.monotonic()
                 loop.votes.update(together.votes(interrupt.exit_code is not None))
-                task, metrics, lr = _advance(loop, number)
-                with span("display"):
-                    display.step(number, time.monotonic() - before)
-                    if number == after + 1:
-                        display.say(f"first step after {time.monotonic() - began:.1f} s")
-                ending = together.after_step(metrics)
-                stop = False
-                if processes.rank == 0:  # which alone writes
-                    stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
-                stop = together.at_checkpoint(number, stop)
-            if ending or (processes.size == 1 and interrupt.exit_code is not None):
+                try:
+                    stop = _step(loop, together, number, began if number == after + 1 else None)
+                except DataError as exc:
+                    raise _with_checkpoint(run, exc) from exc
+            alone = processes.size == 1 and interrupt.exit_code is not None
+            if together.stopping or alone:
                 return _stop(run, display, together.exit_code(interrupt))
             if stop:
                 display.say(
@@ -57,6 +52,27 @@ def run_steps(loop: LoopObjects, began: float) -> int:
         found = [f"{what} for {counted(n, 'shape')}" for what, n in display.compiled.items()]
         display.say(f"compiled {' and '.join(found)} of batches")
     return 0
+
+
+def _step(loop: LoopObjects, together: Together, number: int, began: float | None) -> bool:
+    """Do one step and what is due after it; return True to stop early.
+
+    Parameters
+    ----------
+    began
+        Start time of the command if this is its first step.
+    """
+    before = time.monotonic()
+    task, metrics, lr = _advance(loop, number)
+    with loop.recorder.span("display"):
+        loop.display.step(number, time.monotonic() - before)
+        if began is not None:
+            loop.display.say(f"first step after {time.monotonic() - began:.1f} s")
+    together.after_step(metrics)
+    stop = False
+    if loop.run.setup.processes.rank == 0:  # which alone writes
+        stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+    return together.at_checkpoint(number, stop)
 
 
 def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:
@@ -90,6 +106,16 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
             for task in run.setup.tasks:
                 run.planners[task.name].refine(run.numpy_params(task))
     return k, metrics, run.setup.rate.at(number - 1)
+
+
+def _with_checkpoint(run: Run, error: DataError) -> DataError:
+    """Return an error of data that are read late, after saving the steps before it."""
+    if not run.state.step or run.setup.processes.rank:
+        return error
+    return DataError(
+        f"{error}; the state after step {run.state.step} is in {run.save()}: correct the data and "
+        "continue with --restart"
+    )
 
 
 def _stop(run: Run, display: Display, code: int) -> int:

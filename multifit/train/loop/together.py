@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...descriptors import Plan
+from ...signals import Interrupt
 from ..profile.recorder import Recorder
 from ..setup.checkpoint_files import file_name
 from ..start.run import Run
 from ..step.shared_step import VOTES
-from .interrupt import Interrupt
 
 
 @dataclass
@@ -25,6 +25,7 @@ class Together:
     """
 
     run: Run
+    stopping: bool = False  #: True if one of several processes has got a signal
     _agreed: dict[str, Plan | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,8 +47,8 @@ class Together:
         new = any(plan is not self._agreed[name] for name, plan in plans.items())
         return {"stop": np.asarray(float(stop)), "plan": np.asarray(float(new))}
 
-    def after_step(self, metrics: dict[str, float]) -> bool:
-        """Take over new plans; return True if all stop now, as one has voted for it.
+    def after_step(self, metrics: dict[str, float]) -> None:
+        """Take over new plans, and note if all stop now, as one has voted for it.
 
         Parameters
         ----------
@@ -57,7 +58,7 @@ class Together:
         stop, plan = (metrics.pop(name, 0.0) for name in VOTES)
         if plan > 0:
             self.share_plans()
-        return stop > 0
+        self.stopping = stop > 0
 
     def share_plans(self) -> None:
         """Extend the plans of all processes to the largest."""

@@ -9,10 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from ... import files
-from ...config import Config
 from ...console.tables import plain_table
 from ...console.words import counted
-from ...errors import ConfigError, TrainingError
 from .breakdown import Breakdown
 from .recorder import BATCH, BESIDE, MAIN, STEP, Part, Recorder
 
@@ -20,19 +18,6 @@ FILE = "profile.json"
 
 #: Name of the time of an outermost span outside its inner spans.
 REST = "other"
-
-
-def check_file(config: Config, output: Path) -> None:
-    """Raise if the profile cannot be written, before the run starts."""
-    if config.training.disp_file == FILE:
-        raise ConfigError(
-            f"training.disp_file is {FILE!r}, which is also the name of the profile; choose another"
-        )
-    path = output / FILE
-    if path.is_dir():
-        raise TrainingError(
-            f"the profile cannot be written to {path}, as this is a folder; move it away"
-        )
 
 
 def write_profile(

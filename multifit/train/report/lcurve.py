@@ -36,6 +36,11 @@ class LearningCurve:
     after
         Lines of an earlier run up to this step are kept; 0 starts a new file. A file with other
         columns is kept whole, under a name that ends in ``.old``.
+
+    Attributes
+    ----------
+    note
+        A message about a file that was kept so; empty if there was none.
     """
 
     def __init__(self, path: Path, names: Sequence[str], validation: bool, after: int = 0) -> None:
@@ -43,7 +48,7 @@ class LearningCurve:
         head = header(names, validation)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            kept = _lines_until(path, head, after) if after else []
+            kept, self.note = _lines_until(path, head, after) if after else ([], "")
             rewrite(path, "".join([head, _NOTE, *kept]))
             self._file: TextIO = path.open("a", encoding="utf-8")
         except OSError as exc:
@@ -103,20 +108,21 @@ def rewrite(path: Path, text: str) -> None:
         write_atomically(path, text.encode())
 
 
-def _lines_until(path: Path, head: str, step: int) -> list[str]:
-    """Return the lines of a curve up to a step."""
+def _lines_until(path: Path, head: str, step: int) -> tuple[list[str], str]:
+    """Return the lines of a curve up to a step, and a message if it has other columns."""
     if not path.exists():
-        return []
+        return [], ""
     kept: list[str] = []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines[:1] != [head]:
-        path.replace(path.with_name(path.name + ".old"))
-        return kept
+        old = path.with_name(path.name + ".old")
+        path.replace(old)
+        return kept, f"{path} has other columns than this run, and is kept as {old.name}"
     for line in lines:
         whole = line.endswith("\n") and is_row(line, len(head.split()) - 1)
         if whole and int(line.split()[0]) <= step:
             kept.append(line)
-    return kept
+    return kept, ""
 
 
 def is_row(line: str, columns: int) -> bool:
@@ -130,23 +136,27 @@ def is_row(line: str, columns: int) -> bool:
         return False
 
 
-def tensorboard(folder: Path) -> Any:
-    """Return a TensorBoard writer.
-
-    Raises
-    ------
-    ConfigError
-        If tensorboardX is not installed.
-    TrainingError
-        If the folder cannot be created.
-    """
+def require_tensorboard() -> None:
+    """Raise ConfigError if tensorboardX is not installed."""
     try:
-        from tensorboardX import SummaryWriter
+        import tensorboardX  # noqa: F401
     except ImportError as exc:
         raise ConfigError(
             "training.tensorboard needs tensorboardX; install it with: "
             'pip install "multifit[tensorboard]"'
         ) from exc
+
+
+def tensorboard(folder: Path) -> Any:
+    """Return a TensorBoard writer.
+
+    Raises
+    ------
+    TrainingError
+        If the folder cannot be created.
+    """
+    from tensorboardX import SummaryWriter
+
     try:
         return SummaryWriter(str(folder))
     except OSError as exc:

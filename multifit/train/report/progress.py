@@ -174,4 +174,9 @@ class Display:
     def say(self, text: str) -> None:
         """Print a sentence."""
         if not self.quiet:
-            self.console.print(text, highlight=False, soft_wrap=True, markup=False)
+            say(self.console, text)
+
+
+def say(console: Console, text: str) -> None:
+    """Print a sentence on one line."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -89,7 +89,11 @@ def summarize(setup: Setup, task: Task, params: Tree, output: Path, console: Con
     # With compiled shapes this takes longer than the steps of a short run.
     console.print(f"evaluating the model on the {what} …", highlight=False)
     found: Plot = model.output.plot(model)
-    rows = final_errors(potential(setup, task, params), used.source.systems, found, loss)
+    systems = used.source.systems
+    if data.validation is None:  # what was never drawn is no training data
+        chances = used.probabilities
+        systems = [s for s, chance in zip(systems, chances, strict=True) if chance]
+    rows = final_errors(potential(setup, task, params), systems, found, loss)
     groups = columns(rows, model.output.name, loss)
     for keys in groups:
         first, last = keys == groups[0], keys == groups[-1]

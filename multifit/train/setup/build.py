@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from ... import descriptors, dos
 from ... import models as mdl
 from ... import precision as prec
 from ...config import Config
+from ...data import WEIGHTS, System
 from ...errors import ConfigError
 from ...fitting import Fitting, energies
 from ...loss import DosLossConfig, EnergyLossConfig, LossConfig, huber_deltas
@@ -78,3 +79,9 @@ def build_loss(config: Config, start_lr: float) -> LossConfig:
         )
     deltas = huber_deltas(section.huber_delta)
     return EnergyLossConfig(starter_learning_rate=start_lr, huber_delta=deltas, **given)
+
+
+def with_frame_weights(loss: LossConfig, systems: Sequence[System]) -> LossConfig:
+    """Return the settings of a loss with the weights of frames that some of the systems have."""
+    having = frozenset().union(*(system.labels for system in systems))
+    return replace(loss, frame_weights=tuple(key for key in WEIGHTS if key in having))

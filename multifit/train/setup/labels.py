@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from ...batching.batch import Layout
-from ...console.words import few
-from ...data import System, where
+from ...console.words import NAMES, few
+from ...data import WEIGHTS, System, mapping_of, where
 from ...errors import DataError
 from ...loss import LossConfig
 from ...neighbors.frame import Frame
@@ -35,7 +36,7 @@ def check_labels(kind: str, systems: Sequence[System], loss: LossConfig) -> None
         raise DataError(
             f"no {kind} system has any of the labels that the loss compares with "
             f"({wanted}): add them to the data, or change the prefactors in loss"
-            f"{_other_terms(systems, loss)}"
+            f"{_other_terms(systems, loss)}{_read(systems, loss.labels, kind)}"
         )
     hessians = any("hessian" in system.labels for system in systems)
     if kind == "training" and loss.needs_hessian and not hessians:
@@ -66,6 +67,21 @@ def _other_terms(systems: Sequence[System], loss: LossConfig) -> str:
     return f"; the data have {few(list(found.values()))}" if found else ""
 
 
+def _read(systems: Sequence[System], labels: Sequence[str], kind: str = "") -> str:
+    """Return the ``keys`` of the input that would read labels under other names, or nothing.
+
+    Parameters
+    ----------
+    kind
+        As of :func:`check_labels`: the names in the data are told in any case.
+    """
+    about, keys = mapping_of(systems, labels)
+    if not keys:
+        return f"; {about}" if about and kind else ""
+    section = f" in training.{kind}_data" if kind else ""
+    return f'; {about}, which "keys": {json.dumps(keys)}{section} would read'
+
+
 def missing(kind: str, systems: Sequence[System], loss: LossConfig) -> Iterator[str]:
     """Yield a sentence for each label missing from some systems, with the consequences.
 
@@ -80,13 +96,16 @@ def missing(kind: str, systems: Sequence[System], loss: LossConfig) -> Iterator[
             continue
         off = [term for term in loss.terms if label in loss.needs(term)]
         if not off:
-            follows = f"it is {loss.kind(label).default:g} for every atom there"
+            owner = "atom" if loss.kind(label).per_atom else "frame"
+            follows = f"it is {loss.kind(label).default:g} for every {owner} there"
         elif len(off) == 1:
             follows = f"the term {off[0]} of the loss ({loss.title(off[0])}) is off there"
         else:
             follows = f"the terms {', '.join(off)} of the loss are off there"
-        names = ", ".join(system.name for system in without)
-        yield f"no {label}{_ending(without)} in {kind}{names}: {follows}"
+        names = few([system.name for system in without])
+        if len(without) > NAMES:
+            names = f"{len(without)} of {len(systems)} systems ({names})"
+        yield f"no {label}{_ending(without)} in {kind}{names}: {follows}{_read(without, [label])}"
 
 
 def _ending(systems: Sequence[System]) -> str:
@@ -150,6 +169,14 @@ def check_weights(
     DataError
         Naming the file, the frame and the atom.
     """
+    for key in WEIGHTS.keys() & arrays.keys():
+        wrong = np.flatnonzero(arrays[key] < 0)
+        if wrong.size:
+            frame = int(frames[wrong[0]])
+            raise DataError(
+                f"{where(system, frame, key)}: the weight of the frame is "
+                f"{arrays[key][wrong[0]]:g}, but must be ≥ 0"
+            )
     if "atom_pref" not in arrays:
         return
     weights = arrays["atom_pref"].reshape(len(frames), system.natoms)

@@ -9,16 +9,15 @@ import numpy as np
 from ... import models as mdl
 from ... import precision as prec
 from ...errors import TrainingError
+from ...host.sizes import in_words
 from ...neighbors.frame import Frame
-from .host_memory import available
+from .budget import Budget
 from .setup import Setup
 from .source import Source
 
 #: Arrays of tangents as large as the largest that coexist. Measured for 32 atoms: in a
 #: training step PyTorch 17 to 19, Paddle 21, JAX 24, TensorFlow 26; without a gradient PyTorch 4.
 ARRAYS = {"training": 20, "validation": 5}
-
-GB = 1e9
 
 
 def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
@@ -38,7 +37,7 @@ def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
 
 
 def check_hessians(
-    model: mdl.Model, source: Source, sizes: Sequence[int], kind: str, limit: int
+    model: mdl.Model, source: Source, sizes: Sequence[int], kind: str, budget: Budget
 ) -> None:
     """Raise if a batch of Hessians would need more memory than available.
 
@@ -48,8 +47,8 @@ def check_hessians(
         Frames in a batch of each system.
     kind
         ``"training"`` or ``"validation"``, for messages.
-    limit
-        Bytes.
+    budget
+        The memory of the run.
 
     Raises
     ------
@@ -61,13 +60,13 @@ def check_hessians(
             continue
         frames, _ = source.load(k, np.arange(min(size, system.nframes)))
         wanted = ARRAYS[kind] * tangent_bytes(model, frames)
-        if wanted > limit:
+        if wanted > budget.available:
             smaller = " or batch_size 1" if size > 1 else ""
             raise TrainingError(
                 f"a batch with the Hessians of {len(frames)} × {system.natoms} atoms of the {kind} "
-                f"system {system.name} takes about {wanted / GB:.3g} GB of memory, but "
-                f"{limit / GB:.3g} GB are available: use smaller systems for the Hessian term"
-                f"{smaller}, or set start_pref_h and limit_pref_h to 0"
+                f"system {system.name} takes about {in_words(wanted)} of memory, but "
+                f"{in_words(budget.available)} are available ({budget.reason}): use smaller "
+                f"systems for the Hessian term{smaller}, or set start_pref_h and limit_pref_h to 0"
             )
 
 
@@ -82,4 +81,4 @@ def check_memory(setup: Setup) -> None:
         data = task.data
         for kind, given in (("training", data.training), ("validation", data.validation)):
             if given is not None and task.loss.needs_hessian:
-                check_hessians(task.model, given.source, given.sizes, kind, available())
+                check_hessians(task.model, given.source, given.sizes, kind, setup.budget)

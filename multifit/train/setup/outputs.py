@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...config import Config
 from ...errors import ConfigError, TrainingError
+from ..profile.output import FILE as PROFILE
+from .inputs import check_inputs_kept
 from .stat_file import stat_path
 
 #: The files of a finished run.
@@ -15,6 +18,8 @@ MODEL = "model.dp"
 EMA_MODEL = "model_ema.dp"
 BEST_MODEL = "model_best.dp"
 PLOT = "training.png"
+
+_MODELS = {"the model": MODEL, "the averaged model": EMA_MODEL, "the best model": BEST_MODEL}
 
 #: Start of the names of the best models of ``validating``.
 BEST_CKPT = "best.ckpt"
@@ -26,18 +31,31 @@ def best_folder(config: Config, output: Path) -> Path:
     return (output / config.training.save_ckpt).parent if given is None else output / given
 
 
-def check_outputs(config: Config, output: Path) -> None:
-    """Raise if output files have the same name, or a folder is in the place of a file.
+def check_outputs(
+    config: Config, output: Path, inputs: Mapping[str, Path], *, profile: bool = False
+) -> None:
+    """Raise if the outputs of a run cannot be where they are to be; nothing is written.
+
+    Parameters
+    ----------
+    inputs
+        The files that the run reads, by what they are.
+    profile
+        True if the run writes a profile.
 
     Raises
     ------
     ConfigError
-        If two of them have the same name.
-    If something on disk is in the way.
+        If two of them have the same name, or one that of an input, or a name is a folder's.
+    TrainingError
         If something on the disk is in the way.
     """
-    files, folders = _files(config, output), _folders(config, output)
+    _check_names(config)
+    files, folders = _files(config, output, profile), _folders(config, output)
     _check_distinct(files, folders)
+    # A model of the same name is renamed when the new one is written, not replaced.
+    others = {key: path for key, path in files.items() if key not in _MODELS}
+    check_inputs_kept(others, inputs)
     _check_checkpoints(config, output, files)
     for key, path in files.items():
         if os.path.isdir(path):
@@ -50,14 +68,34 @@ def check_outputs(config: Config, output: Path) -> None:
         _check_folder(key, path, output)
 
 
-def _files(config: Config, output: Path) -> dict[str, Path]:
+def _check_names(config: Config) -> None:
+    """Raise if a key that names a file, or the beginning of its name, names a folder."""
+    training, validating = config.training, config.validating
+    given = {"training.disp_file": training.disp_file}
+    if validating.full_validation:
+        given["validating.full_val_file"] = validating.full_val_file
+    for key, text in given.items():
+        if _names_folder(text):
+            raise ConfigError(f"{key} is {text!r}, a folder; give the name of a file in it")
+    text = training.save_ckpt
+    if _names_folder(text):
+        raise ConfigError(
+            f"training.save_ckpt is {text!r}, a folder; add the beginning of the names of "
+            f"checkpoints, as in {os.path.join(text, 'model.ckpt')!r}"
+        )
+
+
+def _names_folder(text: str) -> bool:
+    return os.path.basename(text) in ("", ".", "..")
+
+
+def _files(config: Config, output: Path, profile: bool) -> dict[str, Path]:
     """Return the possible output files of a run, by the key or option that names them."""
     training, validating = config.training, config.validating
     found = {
-        "the model": output / MODEL,
-        "the averaged model": output / EMA_MODEL,
-        "the best model": output / BEST_MODEL,
+        **{key: output / name for key, name in _MODELS.items()},
         "the plot": output / PLOT,
+        **({"the profile": output / PROFILE} if profile else {}),
         "training.disp_file": output / training.disp_file,
     }
     if validating.full_validation:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...backend import get_backend
 from ...evaluation.bias import shifted_bias
+from ...evaluation.bias_data import known_atoms
 from ...inference.potential import Potential
 from ...support import can_run
 from ...tree import Tree
@@ -21,8 +22,22 @@ def potential(setup: Setup, task: Task, params: Tree) -> Potential:
     return Potential(task.model, params, backend, embedding=setup.config.model.embedding)
 
 
+def why_no_bias(task: Task) -> str:
+    """Return why the training data cannot tell a bias, empty if they can."""
+    model, systems = task.model, task.data.training.source.systems
+    if model.fitting.tot_ener_zero:
+        return "the total energy of the model is always 0 (tot_ener_zero)"
+    wanted = known_atoms(model, task.loss.labels)
+    if any(system.labels.intersection(wanted) for system in systems):
+        return ""
+    return f"no training system has {' or '.join(f'{key}.npy' for key in wanted)}"
+
+
 def fitted_bias(setup: Setup, task: Task, params: Tree) -> np.ndarray:
-    """Return the output bias that best fits the model to the training data."""
+    """Return the output bias that best fits the model to the training data.
+
+    It is that of the parameters if :func:`why_no_bias` has a reason.
+    """
     return shifted_bias(
         potential(setup, task, params),
         task.data.training.source.systems,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,16 @@ from ...descriptors import Planner
 from ...distributed import Processes, Solo
 from ...evaluation.labels import require_comparable
 from ...loss import LossConfig
-from ...neighbors.statistics import neighbor_statistics
 from ...optim.adam import Adam
 from ...optim.learning_rate import LearningRate, learning_rate
-from .build import build_loss, build_model
+from ...survey import combine
+from .budget import Budget, find_budget
+from .build import build_loss, build_model, with_frame_weights
 from .dos_grid import build_grid
+from .frame_cache import FrameCache
 from .labels import check_labels
+from .look import Look, scope_of
+from .pool import Pool
 from .source import Source
 from .task import Dataset, Task, TaskData
 
@@ -56,6 +60,7 @@ class Setup:
     adam: Adam
     rate: LearningRate
     numb_steps: int
+    budget: Budget
     aliases: Mapping[str, str] = field(default_factory=dict)
     processes: Processes = field(default_factory=Solo)
 
@@ -84,7 +89,11 @@ def build_optimizer(config: Config) -> Adam:
 
 
 def set_up(
-    config: Config, backend: Backend, base: Path, processes: Processes | None = None
+    config: Config,
+    backend: Backend,
+    base: Path,
+    look: Look | None = None,
+    processes: Processes | None = None,
 ) -> Setup:
     """Open the data and return a consistent setup.
 
@@ -92,6 +101,8 @@ def set_up(
     ----------
     base
         The folder of the input file, against which paths are resolved.
+    look
+        How all frames are looked at; by default without a word.
     processes
         Those of the run; None for this one alone.
 
@@ -101,32 +112,39 @@ def set_up(
         If settings and data do not fit together.
     """
     training, section = config.training, config.training.training_data
-    systems = open_systems(section.systems, config.model.type_map, base=base)
+    budget = find_budget(training.memory)
+    systems = _open(section, config.model.type_map, base)
     type_map = config.model.type_map or systems[0].type_map
     if config.model.ntypes is None:
         check_types(config, type_map)
-    sel = config.model.descriptor.sel
-    if isinstance(sel, str):
-        masked = config.model.fitting_net.use_aparam_as_mask
-        found = neighbor_statistics(systems, config.model.descriptor.rcut, masked=masked)
-        sel = stat.choose_sel(found.fullest, _sel_factor(sel))
-    model = build_model(config, type_map, tuple(sel), build_grid(config, systems, base))
     sizes = batch_sizes(systems, section.batch_size, TRAINING_DATA)
     processes = processes or Solo()
     together = [size * processes.size for size in sizes]
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, together)
     rate = learning_rate(scaled_rate(config, processes.size), steps)
-    loss = build_loss(config, rate.start_lr)
-    dataset = functools.partial(_dataset, model, loss, backend)
     second, given = None, training.validation_data
+    held_out = [] if given is None else _open(given, type_map, base)
+    loss = with_frame_weights(build_loss(config, rate.start_lr), [*systems, *held_out])
+    look = Look() if look is None else look
+    sel = config.model.descriptor.sel
+    if isinstance(sel, str):
+        # As in DeePMD-kit of all frames, and excluded pairs count.
+        scope = scope_of(config, loss)._replace(exclude=())
+        found = look.at(systems, scope)
+        sel = stat.choose_sel(combine(systems, found, scope.rcut).fullest, _sel_factor(sel))
+    model = build_model(config, type_map, tuple(sel), build_grid(config, systems, base))
+    dataset = functools.partial(_dataset, model, loss, backend, Pool(budget.caches))
     if given is not None:
-        held_out = open_systems(given.systems, type_map, base=base)
         of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
         second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
     first = dataset("training", systems, sizes, section, processes=processes.size)
+    scope = scope_of(config, loss)._replace(limit=look.limit)
+    first = replace(first, found=look.at(systems, scope))
+    if second is not None:
+        second = replace(second, found=look.at(second.source.systems, scope))
     task = Task("", model, loss, TaskData(first, second))
     adam = build_optimizer(config)
-    return Setup(config, backend, (task,), adam, rate, steps, processes=processes)
+    return Setup(config, backend, (task,), adam, rate, steps, budget, processes=processes)
 
 
 def scaled_rate(config: Config, processes: int) -> dict[str, Any]:
@@ -144,10 +162,21 @@ def scaled_rate(config: Config, processes: int) -> dict[str, Any]:
     return given
 
 
+def _open(
+    section: TrainingDataSection | ValidationDataSection,
+    type_map: Sequence[str] | None,
+    base: Path,
+) -> list[System]:
+    """Return the systems that a section of data names."""
+    reading, patterns = section.reading, section.rglob_patterns
+    return open_systems(section.systems, type_map, base=base, reading=reading, patterns=patterns)
+
+
 def _dataset(
     model: mdl.Model,
     loss: LossConfig,
     backend: Backend,
+    pool: Pool,
     kind: str,
     systems: Sequence[System],
     sizes: Sequence[int],
@@ -159,6 +188,8 @@ def _dataset(
 
     Parameters
     ----------
+    pool
+        Memory of the caches.
     kind
         ``"training"`` or ``"validation"``.
     most
@@ -170,7 +201,7 @@ def _dataset(
     needs = model.descriptor.requires()
     # Each source has a separate batcher, because of threads: runs stay reproducible.
     batcher = Batcher(needs, model.pair_exclude_types, backend.static_shapes)
-    source = Source(systems, batcher, model, loss)
+    source = Source(systems, batcher, model, loss, FrameCache(pool))
     source.check_atoms()
     source.plan(sizes, most)
     rule, given = section.auto_prob, section.sys_probs
@@ -191,38 +222,21 @@ def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[i
     return max(1, round(epochs * batches))
 
 
-def survey(setup: Setup, task: Task) -> tuple[Planner, str]:
-    """Return the planner of a task's descriptor, and a note on its neighbours.
-
-    Returns
-    -------
-    planner
-        With a plan that covers the frames used for statistics.
-    note
-        Message about neighbours beyond ``sel``; empty if there are none.
-    """
+def survey(setup: Setup, task: Task) -> Planner:
+    """Return the planner of a task's descriptor, with a plan that covers the training data."""
     source, sizes = task.data.training.source, task.data.training.sizes
     ntypes = task.model.ntypes
-    nearest, dropped, looked = np.full((ntypes, ntypes), np.inf), 0, 0
-    fullest = np.zeros(ntypes, dtype=np.int64)
     section = setup.config.model
+    # Systems that are never drawn do not count.
+    drawn = zip(task.data.training.found, sizes, strict=False)
+    nearest = [np.full((ntypes, ntypes), np.inf), *(one.nearest for one, size in drawn if size)]
     for k, frames in source.first_frames(sizes, section.data_stat_nbatch):
         ready, _ = source.load(k, frames)
         source.batcher.reserve(ready)
-        nearest = np.minimum(nearest, np.min([frame.nearest for frame in ready], axis=0))
-        dropped += sum(frame.dropped for frame in ready)
-        looked += len(ready)
-        fullest = np.max(np.stack([fullest, *(np.asarray(f.fullest) for f in ready)]), axis=0)
-    note = ""
-    if dropped:
-        enough = fullest.tolist()
-        note = (
-            f"warning: sel {list(source.batcher.sel)} is too small: in {looked} frames "
-            f"{dropped} neighbours were dropped, the farthest first; {enough} would keep them all"
-        )
+        nearest += [frame.nearest for frame in ready]
     enabled = not task.loss.needs_hessian
     planner = task.model.descriptor.planner(
         setup.backend, section.embedding, enabled=enabled, train=True
     )
-    planner.include(nearest)
-    return planner, note
+    planner.include(np.min(nearest, axis=0))
+    return planner

@@ -16,6 +16,7 @@ import numpy as np
 from ... import models as mdl
 from ...data import Sampler
 from ...loss import LossConfig
+from ...survey import SystemSurvey
 from ...tree import Tree, at, untie
 from .source import Source
 
@@ -28,6 +29,7 @@ class Dataset:
     sizes: Sequence[int]  #: frames in a batch of each system
     probabilities: Sequence[float]  #: of each system
     numb_btch: int = 1  #: batches of one validation
+    found: Sequence[SystemSurvey] = ()  #: what each system holds
 
     def sampler(self, seed: int, processes: int = 1) -> Sampler:
         """Return a sampler that begins, of the frames of all processes together."""

@@ -11,7 +11,7 @@ from ...descriptors import Planner
 from ...errors import FileFormatError
 from ...tree import Tree, tie
 from ..setup.memory import check_memory
-from ..setup.potential import fitted_bias
+from ..setup.potential import fitted_bias, why_no_bias
 from ..setup.setup import Setup, survey
 from ..setup.stat_file import StatFile
 from ..setup.statistics import collect_statistics, init_params
@@ -32,18 +32,27 @@ class Start:
     init_model: Path | None = None
     finetune: Path | None = None
 
+    def files(self) -> dict[str, Path | None]:
+        """Return the file by what it is."""
+        return {
+            "checkpoint": self.restart,
+            "initial_model": self.init_model,
+            "pretrained_model": self.finetune,
+        }
+
 
 def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     """Return the run at its first step, and messages about it."""
     check_memory(setup)
     state, notes = first_state(setup.processes, lambda: _state(setup, start, output))
+    for task in setup.tasks:
+        notes += _bias_note(setup, task)
     state.input = setup.config.model_dump(mode="json")
     trainable, frozen = split_parameters(setup, state.params)
     moments = initial_moments(setup, state.moments, trainable)
     planners, series = {}, by_task(setup.tasks, state.series)
     for task in setup.tasks:
-        planner, note = survey(setup, task)
-        notes += [task.titled(note)] if note else []
+        planner = survey(setup, task)
         if series[task.name]:
             _restore(planner, series[task.name], start)
         planner.refine(task.parameters(state.params, setup.aliases))
@@ -60,6 +69,13 @@ def _state(setup: Setup, start: Start, output: Path) -> tuple[ckpt.State, list[s
         found[task.name], more = _parameters(setup, task, start, output)
         notes += more
     return ckpt.State(tie(nested(found), setup.aliases)), notes
+
+
+def _bias_note(setup: Setup, task: Task) -> list[str]:
+    """Return a message if ``change_bias_after_training`` will have no effect."""
+    why = why_no_bias(task) if setup.config.training.change_bias_after_training else ""
+    text = f"warning: change_bias_after_training has no effect, because {why}"
+    return [task.titled(text)] if why else []
 
 
 def _restore(planner: Planner, state: Tree, start: Start) -> None:
@@ -83,7 +99,10 @@ def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[T
     if start.finetune is None:
         return params, notes
     params, more = finetune(task.model, params, start.finetune)
-    if getattr(task.loss, "shift_agnostic", 0):
+    why = why_no_bias(task)
+    if why:
+        what = f"types keep their bias, because {why}"
+    elif getattr(task.loss, "shift_agnostic", 0):
         what = "types keep their bias, for shift_agnostic labels have no place in energy"
     else:
         params["out_bias"] = fitted_bias(setup, task, params)

@@ -15,6 +15,7 @@ OUTPUT = frozenset(
     for key in (
         *("disp_file", "disp_freq", "disp_training", "time_training", "save_freq", "save_ckpt"),
         *("max_ckpt_keep", "stat_file", "tensorboard", "tensorboard_log_dir", "tensorboard_freq"),
+        "memory",
     )
 ) | {
     "validating.save_best_dir",
@@ -37,6 +38,9 @@ AT_THE_START = (
 #: Keys that matter only for the first step, and after the last one.
 AT_BOTH_ENDS = ("model.fitting_net.rcond", "model.data_bias_nsample")
 AFTER = "change_bias_after_training"
+
+#: Keys whose value is an object with names from the data, rather than a section.
+NAMES = ("keys", "species")
 
 SYSTEMS = "training.training_data.systems"
 OPTIMIZER = "optimizer.type"
@@ -77,7 +81,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") ->
         if key not in old:
             continue
         before, path = old[key], f"{prefix}{key}"
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
+        if isinstance(before, Mapping) and isinstance(value, Mapping) and key not in NAMES:
             yield from changes(before, value, f"{path}.")
         elif before != value:
             yield Change(path, before, value)
@@ -170,7 +174,7 @@ def _size(nframes: np.ndarray) -> str:
 def _shown(value: Any) -> str:
     """Return a value as JSON, shortened."""
     if isinstance(value, Mapping):
-        return "{…}"
+        return "{…}" if value else "{}"
     if isinstance(value, list) and len(value) > ENTRIES:
         shown = ", ".join(map(_shown, value[: ENTRIES - 1]))
         return f"[{shown}, … {len(value)} in all]"

@@ -64,8 +64,8 @@ def model_content(
     }
 
 
-def write(path: Path, content: dict[str, Any], state: State) -> None:
-    """Write a checkpoint, complete or not at all."""
+def checkpoint_content(content: dict[str, Any], state: State) -> dict[str, Any]:
+    """Return the content of a checkpoint: that of a model file, and the state of the run."""
     training = {
         "@class": "Training",
         "@version": VERSION,
@@ -78,7 +78,7 @@ def write(path: Path, content: dict[str, Any], state: State) -> None:
         "series": state.series,
         "optimizer": {name: {"@variables": flat} for name, flat in state.moments.items()},
     }
-    files.write(path, {**content, "training": training})
+    return {**content, "training": training}
 
 
 def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:

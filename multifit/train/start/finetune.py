@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,57 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
             f"sel is {list(mine)} in the input and {list(other)} in the file: descriptors change "
             "with it, so that the errors are larger at first"
         )
+    return notes + _exclusion_notes(model, theirs, shared) + _default_notes(model, theirs)
+
+
+def _exclusion_notes(
+    model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]
+) -> list[str]:
+    """Return notes on types and pairs of types that one of the models leaves out.
+
+    Parameters
+    ----------
+    shared
+        Indices of the same element in both models; pairs with other elements are new anyway.
+    """
+    both = {model.type_map[k] for k, _ in shared}
+    notes = []
+    mine, others = _excluded(model), _excluded(theirs)
+    for key in mine:
+        here, there = _named(model, mine[key], both), _named(theirs, others[key], both)
+        if here != there:
+            notes.append(
+                f"{key} leaves out {', '.join(here) or 'nothing'} in the input and "
+                f"{', '.join(there) or 'nothing'} in the file: energies and forces change with it, "
+                "so that the errors are larger at first"
+            )
     return notes
+
+
+def _excluded(model: mdl.Model) -> dict[str, Sequence[tuple[int, ...]]]:
+    """Return what a model leaves out, as the indices of types, by the key of the input."""
+    return {
+        "model.descriptor.exclude_types": model.descriptor.exclude_types,
+        "model.pair_exclude_types": model.pair_exclude_types,
+        "model.atom_exclude_types": [(a,) for a in model.atom_exclude_types],
+    }
+
+
+def _named(
+    model: mdl.Model, excluded: Iterable[tuple[int, ...]], known: Collection[str]
+) -> list[str]:
+    """Return excluded types or pairs of them by their elements, those of known elements only."""
+    names = [tuple(sorted(model.type_map[a] for a in each)) for each in excluded]
+    return sorted({"–".join(each) for each in names if all(name in known for name in each)})
+
+
+def _default_notes(model: mdl.Model, theirs: mdl.Model) -> list[str]:
+    """Return a note on another ``default_fparam``, which is the input's from now on."""
+    here, there = model.fitting.default_fparam, theirs.fitting.default_fparam
+    if here == there or not model.fitting.numb_fparam:
+        return []
+    shown = ["none" if x is None else json.dumps(list(x)) for x in (here, there)]
+    return [f"default_fparam is {shown[0]} in the input and {shown[1]} in the file"]
 
 
 def _atom_ener_notes(

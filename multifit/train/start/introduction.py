@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,10 +15,15 @@ from ..setup.dos_grid import about_grid
 from ..setup.labels import missing
 from ..setup.setup import Setup
 from ..setup.task import Task
+from .data_notes import data_notes
+from .data_table import data_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
-def introduction(setup: Setup, notes: Sequence[str]) -> Iterator[str]:
-    """Yield a description of the model and the data.
+def introduction(setup: Setup, notes: Sequence[str]) -> Iterator[str | Table]:
+    """Yield a description of the model and the data: lines, and a table of each task's data.
 
     Parameters
     ----------
@@ -26,6 +32,11 @@ def introduction(setup: Setup, notes: Sequence[str]) -> Iterator[str]:
     """
     for task in setup.tasks:
         yield from map(task.titled, _about(setup, task))
+        table = data_table(task)
+        if table is not None:
+            yield table
+        yield from map(task.titled, data_notes(task))
+    yield str(setup.budget)
     yield from config_notes(setup.config, setup.processes.size)
     yield from notes
 

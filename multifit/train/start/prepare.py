@@ -101,6 +101,8 @@ def prepare(
     if writes:
         curve = LearningCurve(run.output / training.disp_file, names, bool(validators), after)
         stack.callback(curve.close)
+        if curve.note:
+            display.say(curve.note)
     values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
     inputs = prefetch([step.batches for step in steps], sampler, values)
     stack.enter_context(contextlib.closing(inputs))

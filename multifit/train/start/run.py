@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ... import files
 from ... import models as mdl
 from ...descriptors import Planner
-from ...errors import TrainingError
+from ...errors import FileFormatError, TrainingError
 from ...optim import adam as opt
 from ...tree import Flat, Tree, flatten, map_leaves, unflatten, walk
 from ..setup.checkpoint_files import file_name, set_aside
@@ -80,15 +82,49 @@ class Run:
 
         Checkpoints of later steps belong to an abandoned run and are renamed.
         """
+        path, content = self._checkpoint()
+        files.write(path, content)
+        log.info("wrote %s", path)
+        set_aside(self.output, self.setup.config.training.save_ckpt, self.state.step)
+        return path
+
+    def try_save(self) -> str:
+        """Write a checkpoint on trial, of which nothing stays, and return a warning.
+
+        Returns
+        -------
+        note
+            That the disk has little room for checkpoints; empty if it has enough.
+
+        Raises
+        ------
+        TrainingError
+            If no checkpoint can be written.
+        """
+        path, content = self._checkpoint()
+        try:
+            size = files.try_write(path, content)
+            free = shutil.disk_usage(path.parent).free
+        except FileFormatError as exc:
+            raise TrainingError(f"the first checkpoint cannot be written: {exc}") from exc
+        # Besides those that are kept, one that is being written and the model.
+        number = self.setup.config.training.max_ckpt_keep + 2
+        if free >= number * size:
+            return ""
+        return (
+            f"warning: the disk of {path.parent} has {free / 1e6:.0f} MB left, and a checkpoint "
+            f"takes {size / 1e6:.1f} MB: make room, or lower training.max_ckpt_keep"
+        )
+
+    def _checkpoint(self) -> tuple[Path, dict[str, Any]]:
+        """Return the path and the content of the checkpoint of this step."""
         (task,) = self.setup.tasks  # a file holds one model
-        prefix, state = self.setup.config.training.save_ckpt, self.state
+        state = self.state
         state.moments = {key: self.to_numpy(flat) for key, flat in self.moments.items()}
         state.series = nested({key: each.state() for key, each in self.planners.items()})
-        path = self.output / file_name(prefix, state.step)
-        ckpt.write(path, self.content(task, self.numpy_params(task)), state)
-        log.info("wrote %s", path)
-        set_aside(self.output, prefix, state.step)
-        return path
+        path = self.output / file_name(self.setup.config.training.save_ckpt, state.step)
+        content = self.content(task, self.numpy_params(task))
+        return path, ckpt.checkpoint_content(content, state)
 
 
 def _replaced(old: Flat, new: Flat) -> Flat:

@@ -15,12 +15,7 @@ from ...batching.types import Batch, map_arrays
 from ...descriptors import Plan, Planner
 from ...tree import Tree, map_leaves, walk
 from ..profile.recorder import OFF, Recorder
-from ..setup.host_memory import available
 from ..setup.source import HostBatch, Source
-
-#: Part of the host's free memory for batches of one frame, which recur in the next epoch, and
-#: the least and the most of it in bytes; the least is all of it on other devices.
-KEPT_PART, KEPT, KEPT_MOST = 8, 1 << 30, 8 << 30
 
 
 @dataclass(frozen=True)
@@ -53,11 +48,6 @@ class DeviceBatches:
     planner: Planner
     recorder: Recorder = OFF
 
-    def __post_init__(self) -> None:
-        """Determine the available memory."""
-        more = available() // KEPT_PART if self.backend.on_cpu else 0
-        self._limit = max(KEPT, min(more, KEPT_MOST))
-
     def draw(self, system: int, frames: np.ndarray) -> DeviceBatch:
         """Return the batch of some frames of a system, for the current plan."""
         known = self.source.cache.batch((system, int(frames[0]))) if len(frames) == 1 else None
@@ -76,7 +66,7 @@ class DeviceBatches:
         made = self._prepare(work)
         if made.ready and len(work.frames) == 1:
             key = work.system, int(work.frames[0])
-            self.source.cache.keep_batch(key, made, _nbytes(made), self._limit)
+            self.source.cache.keep_batch(key, made, _nbytes(made))
         return made
 
     def _prepare(self, work: HostBatch) -> DeviceBatch:

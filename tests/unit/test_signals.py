@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from multifit.train.loop import interrupt as module
-from multifit.train.loop.interrupt import NOTICE, Interrupt
+from multifit import signals as module
+from multifit.signals import NOTICE, Interrupt
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
@@ -91,6 +91,34 @@ def test_nobody_listening_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None
         assert interrupt.exit_code == 130
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP", "SIGXCPU"])
+def test_a_signal_outside_of_the_steps_ends_with_its_code(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = signal.Signals[name]
+    before = signal.getsignal(number)
+
+    def work() -> int:
+        signal.raise_signal(number)
+        raise AssertionError("the signal did nothing")
+
+    assert module.stoppable(work) == 75
+    assert capsys.readouterr().err == f"multifit: stopped by {name}\n"
+    assert signal.getsignal(number) == before
+    assert module.stoppable(lambda: 3) == 3
+
+
+def test_a_hangup_that_nohup_ignores_is_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupt(quiet=True) as interrupt:
+            signal.raise_signal(signal.SIGHUP)
+            assert interrupt.exit_code is None
+        assert module.stoppable(lambda: signal.raise_signal(signal.SIGHUP) or 0) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_training_starts_where_there_is_no_sigusr1() -> None:
     code = """
 import enum, signal
@@ -100,7 +128,7 @@ signal.Signals = enum.IntEnum("Signals", [(s.name, s.value) for s in names])
 del signal.SIGUSR1  # as on Windows
 
 import multifit.train
-from multifit.train.loop.interrupt import Interrupt
+from multifit.signals import Interrupt
 
 with Interrupt(quiet=True) as interrupt:
     signal.raise_signal(signal.SIGTERM)

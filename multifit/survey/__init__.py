@@ -1,0 +1,10 @@
+"""What data hold: closest pairs, most neighbours, elements and ranges of labels of all frames."""
+
+from __future__ import annotations
+
+from .cache import Cache as Cache
+from .scan import Scope as Scope
+from .scan import SystemSurvey as SystemSurvey
+from .scan import survey_systems as survey_systems
+from .seen import Survey as Survey
+from .seen import combine as combine

@@ -1,0 +1,112 @@
+"""The look at all frames before a run: with progress, and a cache if there are many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from ...config import Config
+from ...console.words import counted
+from ...data import System
+from ...loss import LossConfig
+from ...survey import Cache, Scope, SystemSurvey, survey_systems
+
+#: Atoms in all frames from which on results are kept: looking at them takes some seconds.
+MANY = 200_000
+
+#: Frames of each system that are looked at if the others are to be skipped.
+FEW = 10
+
+#: A bar for so many frames: called with the number of frames done since the last call.
+Bar = Callable[[int], AbstractContextManager[Callable[[int], None]]]
+
+
+@contextmanager
+def no_bar(total: int) -> Iterator[Callable[[int], None]]:
+    """Show nothing."""
+    yield lambda done: None
+
+
+@dataclass
+class Look:
+    """How the frames of a run are looked at.
+
+    Attributes
+    ----------
+    say
+        Prints a sentence.
+    bar
+        Shows progress.
+    limit
+        Frames of each system, the first ones; None for all.
+    cache
+        Keeps results for later runs if there are many frames.
+    """
+
+    say: Callable[[str], None] = lambda text: None
+    bar: Bar = no_bar
+    limit: int | None = None
+    cache: Cache = field(default_factory=Cache)
+    _done: dict[tuple[tuple[int, ...], Scope], list[SystemSurvey]] = field(default_factory=dict)
+
+    def at(self, systems: Sequence[System], scope: Scope) -> list[SystemSurvey]:
+        """Return what each system holds, found once in a run.
+
+        Raises
+        ------
+        DataError
+            If a frame cannot be read, or two of its atoms are at the same place.
+        """
+        key = (tuple(map(id, systems)), scope)
+        if key not in self._done:
+            self._done[key] = self._look(systems, scope)
+        return self._done[key]
+
+    def notes(self) -> list[str]:
+        """Return sentences on what was not looked at, and on the cache."""
+        said = []
+        if self.limit is not None:
+            said.append(
+                f"distances and neighbours are of the first {self.limit} frames of each system only"
+            )
+        if self.cache.reused:
+            said.append(
+                f"distances and neighbours of {counted(self.cache.reused, 'system')} are known "
+                f"from an earlier run ({self.cache.folder})"
+            )
+        return said + ([self.cache.problem] if self.cache.problem else [])
+
+    def _look(self, systems: Sequence[System], scope: Scope) -> list[SystemSurvey]:
+        numbers = [min(s.nframes, scope.limit or s.nframes) for s in systems]
+        total = sum(numbers)
+        many = sum(n * s.natoms for n, s in zip(numbers, systems, strict=True)) >= MANY
+        cache = self.cache if many else None
+        before, said = self.cache.reused, not many
+        with self.bar(total) as advance:
+
+            def on_frames(done: int) -> None:
+                nonlocal said
+                if not said and self.cache.reused == before:
+                    self.say(
+                        f"looking at the neighbours of {total:,} frames; the result is kept for "
+                        "later runs, and --skip-neighbor-stat leaves this out …"
+                    )
+                    said = True
+                advance(done)
+
+            return survey_systems(systems, scope, on_frames, cache)
+
+
+def scope_of(config: Config, loss: LossConfig) -> Scope:
+    """Return what a run looks at in its data."""
+    model, fitting = config.model, config.model.fitting_net
+    labels: list[str] = [key for key in ("energy", "force") if key in loss.labels]
+    labels += ["fparam"] if fitting.numb_fparam else []
+    labels += ["aparam"] if fitting.numb_aparam else []
+    return Scope(
+        rcut=model.descriptor.rcut,
+        labels=tuple(labels),
+        exclude=tuple(model.pair_exclude_types),
+        masked=fitting.use_aparam_as_mask,
+    )

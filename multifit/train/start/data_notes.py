@@ -1,0 +1,117 @@
+"""Sentences about the data that users would not expect: nothing is passed over in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ...console.words import counted, few
+from ...data import System
+from ...survey import SystemSurvey, combine
+from ...survey.doubts import doubts
+from ..setup.task import Dataset, Task
+
+#: Numbers of types named in the note on systems without ``type_map.raw``.
+TYPES = 4
+
+
+def data_notes(task: Task) -> Iterator[str]:
+    """Yield the sentences on the data of a task, training and validation."""
+    training, validation = task.data.training, task.data.validation
+    sets = [("training", training)] + ([("validation", validation)] if validation else [])
+    for kind, data in sets:
+        yield from _never_drawn(kind, data)
+    systems = [system for _, data in sets for system in data.source.systems]
+    found = [one for _, data in sets for one in data.found]
+    yield from _without_names(systems)
+    if not training.found:
+        return
+    yield from _never_trained(task, training, validation)
+    yield from _dropped(task.model.descriptor.requires().sel, systems, found)
+    looked = [(s, one) for s, one in zip(systems, found, strict=True) if one.nframes]
+    yield from doubts([s for s, _ in looked], [one for _, one in looked])
+
+
+def _never_drawn(kind: str, data: Dataset) -> Iterator[str]:
+    """Yield a sentence on systems whose batches are never drawn."""
+    systems, chances = data.source.systems, data.probabilities
+    idle = [s for s, p in zip(systems, chances, strict=True) if not p]
+    if not idle:
+        return
+    frames = sum(s.nframes for s in idle)
+    large = not all(size for size, p in zip(data.sizes, chances, strict=True) if not p)
+    rule = "batch_size" if large else "auto_prob or sys_probs"
+    few_names = few([system.name for system in idle])
+    yield (
+        f"warning: {counted(len(idle), f'{kind} system')} with {counted(frames, 'frame')} "
+        f"{'is' if len(idle) == 1 else 'are'} never drawn because of {rule}: {few_names}"
+    )
+
+
+def _without_names(systems: Sequence[System]) -> Iterator[str]:
+    """Yield a sentence on systems whose numbers are taken as the model's, beside named ones."""
+    bare = [system for system in systems if not system.named]
+    if not bare or len(bare) == len(systems):
+        return
+    names = systems[0].type_map
+    first, *others = [f"as {name}" for name in names[:TYPES]]
+    taken = ", ".join([f"0 is taken {first}", *(f"{k + 1} {n}" for k, n in enumerate(others))])
+    have = "has" if len(bare) == 1 else "have"
+    yield (
+        f"warning: {few([system.name for system in bare])} {have} no type_map.raw, unlike other "
+        f"systems: {taken}{', …' * (len(names) > TYPES)}"
+    )
+
+
+def _never_trained(task: Task, training: Dataset, validation: Dataset | None) -> Iterator[str]:
+    """Yield sentences on elements of the model or of validation data that training lacks."""
+    names = task.model.type_map
+    drawn = [one for one, p in zip(training.found, training.probabilities, strict=True) if p]
+    known = np.any([one.atoms.any(axis=0) for one in drawn], axis=0)
+    held_out = validation.found if validation is not None else ()
+    tested = np.any([np.zeros(len(names), bool), *(one.atoms.any(axis=0) for one in held_out)], 0)
+    foreign = [name for name, a, b in zip(names, known, tested, strict=True) if b and not a]
+    absent = [name for name, a, b in zip(names, known, tested, strict=True) if not a and not b]
+    if foreign:
+        yield (
+            f"warning: {_listed(foreign)} {_are(foreign)} in the validation data, but in no "
+            "training frame that is drawn: predictions for "
+            f"{'it' if len(foreign) == 1 else 'them'} are not trained"
+        )
+    if absent:
+        yield (
+            f"{_listed(absent)} of type_map {_are(absent)} in no training frame that is drawn: "
+            f"the model must not be used for {'it' if len(absent) == 1 else 'them'}"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names) if len(names) <= 2 else ", ".join(names)
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _dropped(
+    sel: Sequence[int], systems: Sequence[System], found: Sequence[SystemSurvey]
+) -> Iterator[str]:
+    """Yield a sentence on neighbours beyond ``sel``, and what would keep them all."""
+    slots = np.asarray(sel)
+    frames = sum(int((one.most > slots).any(axis=1).sum()) for one in found)
+    if not frames:
+        return
+    whole = combine(systems, found, 0.0)
+    beyond = [
+        f"{most} {name} (sel {slot}, in {place})"
+        for name, most, slot, place in zip(
+            whole.type_map, whole.fullest, sel, whole.fullest_at, strict=True
+        )
+        if most > slot
+    ]
+    yield (
+        f"warning: sel {list(sel)} is too small in {frames:,} of {counted(whole.nframes, 'frame')}:"
+        f" atoms have up to {few(beyond)}; the farthest are left out, and "
+        f"{np.maximum(slots, whole.fullest).tolist()} would keep them all"
+    )

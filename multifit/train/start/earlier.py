@@ -1,0 +1,64 @@
+"""What an earlier run left in the output folder: a new run keeps it under names with ``.old``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...console.words import counted
+from ...errors import TrainingError
+from ..setup.checkpoint_files import existing
+from ..setup.outputs import BEST_CKPT, BEST_MODEL, best_folder
+from ..setup.setup import Setup
+
+#: Added to names.
+OLD = ".old"
+
+
+def keep(path: Path) -> Path | None:
+    """Add ``.old`` to the name of a file, and return its new path; None if there is no file.
+
+    A link stays, and its target is renamed: the new file goes to the same disk.
+    """
+    if not path.is_file():
+        return None
+    target = Path(os.path.realpath(path))
+    old = target.with_name(target.name + OLD)
+    try:
+        target.replace(old)
+    except OSError as exc:
+        raise TrainingError(
+            f"{path} of an earlier run cannot be renamed to {old.name} ({exc.strerror or exc}); "
+            "move it away, or choose another folder with --output"
+        ) from exc
+    return old
+
+
+def keep_earlier(setup: Setup, output: Path) -> list[str]:
+    """Rename what an earlier run left, and return a message about it.
+
+    Its curves and checkpoints would otherwise be replaced or mixed with those of this run. Its
+    models stay until this run has some, and are then renamed, too.
+    """
+    config = setup.config
+    single = [output / config.training.disp_file]
+    folder, series = best_folder(config, output), [(output, config.training.save_ckpt)]
+    for task in setup.tasks:
+        single.append(task.file(output / BEST_MODEL))
+        if config.validating.full_validation:
+            single.append(task.file(output / config.validating.full_val_file))
+        if config.validating.full_validation and config.validating.save_best:
+            series.append((folder, str(task.file(Path(BEST_CKPT)))))
+    kept = [path.name for path in single if keep(path) is not None]
+    checkpoints = [path for place, prefix in series for _, path in existing(place, prefix)]
+    for path in checkpoints:
+        keep(path)
+    return [_said(output, kept, len(checkpoints))] if kept or checkpoints else []
+
+
+def _said(output: Path, kept: Sequence[str], checkpoints: int) -> str:
+    """Return the message about renamed files."""
+    parts = [*kept, *([counted(checkpoints, "checkpoint")] if checkpoints else [])]
+    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    return f"an earlier run left {listed} in {output}: kept with {OLD} added to their names"
