@@ -115,7 +115,8 @@ class JaxBackend:
 
     def engine(self, place: Place, /) -> JaxEngine:
         """Start the communication between the processes of a run."""
-        return JaxEngine(place)
+        with threads.environment(NPROC=str(threads.number())):
+            return JaxEngine(place)
 
     def exporters(self) -> dict[str, Exporter]:
         """Return the file formats that run without multifit."""

@@ -12,6 +12,7 @@ from ._group import Group as Group
 from ._group import Processes as Processes
 from ._group import Solo as Solo
 from ._join import free_port as free_port
+from ._join import has_joined as has_joined
 from ._join import join as join
 from ._launch import Launch as Launch
 from ._launch import detect as detect

@@ -14,6 +14,15 @@ from ._meet import meet
 TIMEOUT, SECONDS = "MULTIFIT_START_TIMEOUT", 60.0
 
 
+#: The groups that :func:`join` has found in this process.
+_FOUND: list[Group] = []
+
+
+def has_joined() -> bool:
+    """Return True if this process is one of several, whose engine is to start first."""
+    return bool(_FOUND)
+
+
 def join() -> Processes:
     """Return the processes of this run, once all are there.
 
@@ -30,7 +39,8 @@ def join() -> Processes:
     launch = detect()
     if launch is None:
         return Solo()
-    return Group(launch, meet(launch, _timeout()))
+    _FOUND.append(Group(launch, meet(launch, _timeout())))
+    return _FOUND[-1]
 
 
 def _timeout() -> float:
