@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import inference, lammps, machine, systems, training
+from multifit.support import DISTRIBUTED
+
+from . import distributed, inference, lammps, machine, systems, training
 from .document import write_docs
 from .figures import draw
 from .processes import run
@@ -38,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="two minutes, to see that everything works")
-    add("--only", choices=("training", "inference", "lammps"), help="lammps: only with this")
+    kinds = ("training", "inference", "lammps", "distributed")
+    add("--only", choices=kinds, help="lammps, distributed: only with this")
     add("--task", choices=("ener", "dos"), default="ener", help="dos: training only")
     add("--systems", nargs="+", type=Path, metavar="DIR", help="data (default: our own)")
     add("--model", type=Path, help="for inference (default: the one that training leaves)")
@@ -108,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         suite = Suite(args, report, backends, found, Path(scratch))
         if args.only == "lammps":
             suite.simulate()
+        if args.only == "distributed":
+            return suite.scale()
         if args.only in (None, "training"):
             suite.train()
         if args.only in (None, "inference") and args.task == "ener":
@@ -159,6 +164,21 @@ class Suite:
             keys |= {"disp_freq": self.args.interval, "save_freq": self.args.steps}
             systems.write_input(path / "input.json", sections, self.systems, **keys)
         return path
+
+    def scale(self) -> int:
+        """Time training with two processes beside one, and return the exit code."""
+        args = self.args
+        able = [name for name in self.backends if name in DISTRIBUTED]
+        found = distributed.measure(
+            able,
+            source=self.folder(args.precision[0], args.batch_size[0]),
+            rounds=args.rounds,
+            interval=args.interval,
+            limit_s=120 + 10 * args.steps,
+            environment=self.environment,
+        )
+        print(f"wrote {distributed.write(found, args.output)}")
+        return int(any(each.note for each in found))
 
     def train(self) -> None:
         """Time training for each precision and batch size."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}
+DISTRIBUTED = frozenset({"torch", "jax", "paddle"})
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Asked:
     loss: Any = None
     hessian: bool = False  #: the second derivatives of the energy
     train: bool = False
+    processes: int = 1  #: of a training
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ FEATURES: dict[str, Feature] = {
         lambda asked: hasattr(asked.loss, "start_pref_dos"),
     ),
     "train": Feature("training, fine-tuning and restart", GRADIENTS, lambda asked: asked.train),
+    "processes": Feature(
+        "training with several processes", DISTRIBUTED, lambda asked: asked.processes > 1
+    ),
 }
 
 

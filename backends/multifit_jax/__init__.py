@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from multifit.distributed import has_joined
+
 from ._backend import JaxBackend as JaxBackend
 from ._backend import start as start
 from ._functions import functions as functions
@@ -9,5 +11,6 @@ from ._functions import functions as functions
 
 def backend() -> JaxBackend:
     """Return the adapter (the entry point of ``multifit.backends``)."""
-    start()
+    if not has_joined():  # JAX has to know of other processes before it starts
+        start()
     return JaxBackend()

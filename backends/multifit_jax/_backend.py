@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from multifit.backend import Exporter
+from multifit.backend import Exporter, Place
 from multifit.host import cgroups, threads
 
+from ._engine import JaxEngine
 from ._export import stablehlo
 
 # Energies are sums of many atoms: without this JAX silently computes in float32.
@@ -111,6 +112,11 @@ class JaxBackend:
         if self.on_cpu:  # where XLA would copy donated arrays before overwriting them
             return jax.jit(f, compiler_options=_cpu_options())
         return jax.jit(f, donate_argnums=donate)
+
+    def engine(self, place: Place, /) -> JaxEngine:
+        """Start the communication between the processes of a run."""
+        with threads.environment(NPROC=str(threads.number())):
+            return JaxEngine(place)
 
     def exporters(self) -> dict[str, Exporter]:
         """Return the file formats that run without multifit."""

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from multifit.backend import Exporter
+from multifit.backend import Exporter, Place
+from multifit.distributed import local_rank
 from multifit.errors import BackendError
 from multifit.optim.adam import Kernel, Step, is_usable
 
 from . import _namespace as xp
+from ._engine import PaddleEngine
 from ._export import program
 from ._start import paddle
 
@@ -34,7 +36,9 @@ def _gpus() -> list[str]:
 
 def _default_device() -> str:
     """Return the device of ``$MULTIFIT_DEVICE``, in Paddle's terms, else a GPU if there is any."""
-    device = os.environ.get("MULTIFIT_DEVICE") or ("gpu" if _gpus() else "cpu")
+    given, gpus = os.environ.get("MULTIFIT_DEVICE"), _gpus()
+    # Of the processes on this host, each takes another GPU.
+    device = given or (f"gpu:{local_rank() % len(gpus)}" if gpus else "cpu")
     return device.replace("cuda", "gpu")
 
 
@@ -112,6 +116,10 @@ class PaddleBackend:
     def adam(self) -> Kernel | None:
         """Paddle's kernel, a private function; None if it is missing or different."""
         return _adam if is_usable(_adam, self.asarray, self.to_numpy) else None
+
+    def engine(self, place: Place, /) -> PaddleEngine:
+        """Start the communication between the processes of a run."""
+        return PaddleEngine(place, self.on_cpu)
 
     def exporters(self) -> dict[str, Exporter]:
         """Return the file formats that run without multifit."""

@@ -16,7 +16,7 @@ from multifit.host import threads
 _CPU = Path("/proc/cpuinfo")
 
 
-def _verbose() -> bool:
+def is_verbose() -> bool:
     """Return True if ``$MULTIFIT_VERBOSE`` enables messages of frameworks."""
     return os.environ.get("MULTIFIT_VERBOSE", "0") not in ("", "0")
 
@@ -33,7 +33,7 @@ def _set_environment() -> None:
     # The wheels include an old MKL, which takes its slow path on AMD's processors by default.
     if _CPU.exists() and "AuthenticAMD" in _CPU.read_text(encoding="utf-8", errors="replace"):
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
-    if not _verbose():
+    if not is_verbose():
         os.environ.setdefault("GLOG_minloglevel", "2")  # errors only
 
 
@@ -69,7 +69,7 @@ def _same_logging() -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Hide messages of an import about threads and ccache, unless verbose."""
-    if _verbose():
+    if is_verbose():
         yield
         return
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):

@@ -14,11 +14,13 @@ import array_api_compat.torch as xp
 import numpy as np
 import torch
 
-from multifit.backend import Exporter
+from multifit.backend import Exporter, Place
+from multifit.distributed import local_rank
 from multifit.errors import BackendError
 from multifit.host import threads
 from multifit.optim.adam import Kernel, Step, is_usable
 
+from ._engine import TorchEngine
 from ._export import package, torchscript
 
 Array = torch.Tensor
@@ -42,7 +44,12 @@ class _OnDevice:
 
 
 def _default_device() -> str:
-    return os.environ.get("MULTIFIT_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    """Return ``$MULTIFIT_DEVICE``, else the GPU of this process, else the CPU."""
+    given = os.environ.get("MULTIFIT_DEVICE")
+    if given or not torch.cuda.is_available():
+        return given or "cpu"
+    number = local_rank()  # of the processes on this host, each takes another
+    return f"cuda:{number % torch.cuda.device_count()}" if number else "cuda"
 
 
 def _wants_inductor() -> bool:
@@ -150,6 +157,10 @@ class TorchBackend:
     def adam(self) -> Kernel | None:
         """PyTorch's kernel, a private function; None if it is missing or different."""
         return _fused_adam if is_usable(_fused_adam, self.asarray, self.to_numpy) else None
+
+    def engine(self, place: Place, /) -> TorchEngine:
+        """Start the communication between the processes of a run."""
+        return TorchEngine(place, self.device)
 
     def exporters(self) -> dict[str, Exporter]:
         """Return the file formats that run without multifit."""

@@ -14,6 +14,9 @@ from ._discovery import available as available
 from ._discovery import canonical_name as canonical_name
 from ._discovery import choose_training_backend as choose_training_backend
 from ._discovery import get_backend as get_backend
+from ._distribution import Distributes as Distributes
+from ._distribution import Engine as Engine
+from ._distribution import Place as Place
 from ._export import Argument as Argument
 from ._export import Exporter as Exporter
 from ._export import Exports as Exports

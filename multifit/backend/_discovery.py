@@ -9,6 +9,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from typing import Generic, Protocol, TypeGuard
 
 from ..errors import BackendError, MultifitError, did_you_mean
 from ._protocol import Backend
@@ -83,14 +84,16 @@ def _load(key: str) -> Backend:
     return backend
 
 
-def _conforms(adapter: object) -> bool:
-    """Return True if an adapter has all members of the protocol.
+def _conforms(backend: object) -> TypeGuard[Backend]:
+    """Return True if an object has everything of :class:`Backend`.
 
-    Unlike ``isinstance`` this reads no property: JAX would start its threads, which a fork loses.
+    ``isinstance`` would evaluate its properties (before Python 3.12), for which JAX starts its
+    devices: several processes of one run have to meet before that.
     """
+    parts = (each for each in Backend.__mro__ if each not in (Protocol, Generic, object))
+    names = {name for each in parts for name in vars(each) if not name.startswith("_")}
     missing = object()
-    names = (name for name in dir(Backend) if not name.startswith("_"))
-    return all(inspect.getattr_static(adapter, name, missing) is not missing for name in names)
+    return all(inspect.getattr_static(backend, name, missing) is not missing for name in names)
 
 
 def get_backend(name: str | Backend = "numpy") -> Backend:

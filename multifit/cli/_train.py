@@ -12,6 +12,7 @@ from ._threads import add_threads_argument
 
 if TYPE_CHECKING:
     from ..backend import Backend
+    from ..distributed import Processes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -104,16 +105,51 @@ def run(args: argparse.Namespace) -> int:
     """Train, and return the exit code."""
     from ..signals import stoppable
 
-    return stoppable(lambda: _train(args))
+    return stoppable(lambda: _in_its_place(args))
 
 
-def _train(args: argparse.Namespace) -> int:
+def _in_its_place(args: argparse.Namespace) -> int:
+    """Train as the only process or as one of several, and return the exit code."""
+    from ..distributed import RefusedError, Solo, join
+    from . import USER_ERROR
+
+    try:
+        processes = join()
+    except RefusedError:
+        return USER_ERROR
+    if isinstance(processes, Solo):
+        return _train(args, processes)
+    from ._processes import together
+
+    return together(processes, lambda: _train(args, processes))
+
+
+def _start(processes: Processes, backend: Backend) -> None:
+    """Start the communication of several processes, before any computation."""
+    from ..backend import Distributes
+    from ..errors import UnsupportedError
+    from ..support import require
+
+    require("processes", backend.name)
+    if not isinstance(backend, Distributes):
+        raise UnsupportedError(
+            f"the {backend.name} backend cannot train with several processes; use jax, torch or "
+            "paddle"
+        )
+    processes.start(backend)
+
+
+def _train(args: argparse.Namespace, processes: Processes) -> int:
+    """Train in one of the processes of a run, and return the exit code."""
     from ..config import load
     from ._allocator import keep_freed_memory
 
     config = load(args.input)
     keep_freed_memory()
+    args.quiet = args.quiet or processes.rank > 0
     backend = _backend(args, config.backend)
+    if processes.size > 1:
+        _start(processes, backend)
     from ..console.tables import console
     from ..train import Start, train
     from . import BEGAN
@@ -130,4 +166,5 @@ def _train(args: argparse.Namespace) -> int:
         profile=args.profile,
         source=args.input,
         skip_neighbor_stat=args.skip_neighbor_stat,
+        processes=processes,
     )

@@ -42,8 +42,8 @@ class _Schedule(t.Section):
     )
     scale_by_worker: Scaling = Field(
         default="linear",
-        description="Scaling of the learning rate with the number of processes; no effect, because "
-        "this version has no parallel runs.",
+        description="Factor on `start_lr` and `stop_lr` in a run of N processes: N (linear), √N "
+        "(sqrt) or 1 (none). Without the key it is 1.",
     )
 
     @model_validator(mode="after")

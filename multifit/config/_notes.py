@@ -24,7 +24,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
 DATA = ("training.training_data", "training.validation_data")
 
 
-def notes(config: Config) -> list[str]:
+def notes(config: Config, processes: int = 1) -> list[str]:
     """Return a sentence for each group of keys that the input gives and that have no effect.
 
     Parameters
@@ -32,16 +32,18 @@ def notes(config: Config) -> list[str]:
     config
         As returned by :func:`multifit.config.load` or :func:`multifit.config.parse`: defaults
         are not mentioned.
+    processes
+        Number of processes of the run.
 
     Examples
     --------
     >>> notes(load("input.json"))  # doctest: +SKIP
     ['training.ema_decay has no effect without training.enable_ema']
     """
-    return list(_notes(config))
+    return list(_notes(config, processes))
 
 
-def _notes(config: Config) -> Iterator[str]:
+def _notes(config: Config, processes: int) -> Iterator[str]:
     if config.style:
         yield (
             f"the input is in the style of DeePMD-kit {config.style} and was converted to the "
@@ -68,8 +70,9 @@ def _notes(config: Config) -> Iterator[str]:
         rate.warmup_steps or rate.warmup_ratio
     ):
         yield "learning_rate.warmup_start_factor has no effect without a warm-up"
-    if "scale_by_worker" in rate.model_fields_set and rate.scale_by_worker != "none":
-        yield "learning_rate.scale_by_worker has no effect: there are no parallel runs yet"
+    scaled = "scale_by_worker" in rate.model_fields_set and rate.scale_by_worker != "none"
+    if scaled and processes == 1:
+        yield "learning_rate.scale_by_worker has no effect: there is one process"
     if config.dropped:
         yield f"{_have_no_effect(config.dropped)} in multifit"
 

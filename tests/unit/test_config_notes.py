@@ -57,7 +57,7 @@ VALIDATION = ("training.validation_data", {"systems": "data"})
         ),
         (
             [("learning_rate.scale_by_worker", "sqrt")],
-            ["learning_rate.scale_by_worker has no effect: there are no parallel runs yet"],
+            ["learning_rate.scale_by_worker has no effect: there is one process"],
         ),
         (
             [(f"{T}.numb_test", 10), (f"{T}.enable_compile", False)],

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from _backends import INSTALLED, TRAINABLE, StrictBackend
@@ -73,6 +73,18 @@ def _train(backend: Backend, **changes: Any) -> None:
     """Train on data that are not there: what the backend lacks must be said before."""
     nowhere = Path("/nowhere")
     train(config.parse(recipe(**changes)), backend, base=nowhere, output=nowhere)
+
+
+class Pair:
+    """Two processes, of which this is the first."""
+
+    rank, size = 0, 2
+
+
+def _train_together(backend: Backend) -> None:
+    """Train with two processes on data that are not there."""
+    nowhere, pair = Path("/nowhere"), cast(Any, Pair())
+    train(config.parse(recipe()), backend, base=nowhere, output=nowhere, processes=pair)
 
 
 def _predict(backend: Backend, **options: Any) -> None:
@@ -169,6 +181,7 @@ DOORS: dict[str, list[Callable[[Backend], object]]] = {
         lambda backend: _train(backend, **DOS),
     ],
     "train": [_train],
+    "processes": [_train_together],
 }
 CELLS = [
     pytest.param(feature, door, id=f"{feature}-{k}")

@@ -30,6 +30,7 @@ def after_step(loop: LoopObjects, number: int, task: Task, metrics: Metrics, lr:
             held_out = _validated(loop, lr)
         found = _named(loop, held_out)
         run.origin.note(number, named, found)
+        assert loop.curve is not None
         with span("learning curve"):
             loop.curve.write(number, named, found, lr)
         with span("display"):

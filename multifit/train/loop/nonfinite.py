@@ -56,8 +56,10 @@ def raise_nonfinite(saver: Saver, task: Task, work: HostBatch, number: int) -> N
         if not math.isfinite(loss):
             first = first or _first_array(one.predictions(run.params(task), alone), alone)
             bad.append(where(source.systems[work.system], int(frame)))
+    # All processes come here at the same step, as the loss is their mean.
+    bad = [place for places in setup.processes.gather(bad) for place in places]
     kept = ""
-    if run.state.step:
+    if run.state.step and setup.processes.rank == 0:
         kept = f"; the state before it is in {saver.save_or_rescue()}"
     blame = f"in {bad[0]}" if bad else "in no single frame, but in the whole batch"
     more = f" and {len(bad) - 1} more frames" if len(bad) > 1 else ""

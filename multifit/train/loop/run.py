@@ -16,6 +16,7 @@ from .after_step import after_step
 from .health import Health, size_of_forces
 from .interruptible import AbandonedError
 from .nonfinite import raise_nonfinite, require_finite
+from .together import Together, numbers
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
 SERIES_CHECK = 10
@@ -37,28 +38,24 @@ def run_steps(loop: LoopObjects, began: float, interrupt: Interrupt) -> int:
         If data cannot be read any more; the steps before are then saved.
     """
     run, display, span = loop.run, loop.display, loop.recorder.span
-    after, rate = run.state.step, run.setup.rate
+    after, rate, processes = run.state.step, run.setup.rate, run.setup.processes
     forces = size_of_forces(run) if run.untrained else {}
     health = Health(after, run.setup.numb_steps, rate.warmup_steps, run.untrained, forces)
+    together = Together(run)
     with interrupt:
         for number in range(after + 1, run.setup.numb_steps + 1):
             try:
                 with span(STEP):
-                    before = time.monotonic()
-                    task, metrics, lr = _advance(loop, number)
-                    with span("display"):
-                        display.step(number, time.monotonic() - before)
-                        if number == after + 1:
-                            display.say(f"first step after {time.monotonic() - began:.1f} s")
-                    stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
-                    if warning := health.update(number, _errors(loop, task, metrics), lr):
-                        display.say(warning)
+                    loop.votes.update(together.votes(interrupt.exit_code is not None))
+                    first = began if number == after + 1 else None
+                    stop = _step(loop, together, health, number, first)
             except AbandonedError:
                 return _stop(loop.saver, display, interrupt.exit_code or 0)
             except DataError as exc:
                 raise _with_checkpoint(exc, loop.saver, after) from exc
-            if interrupt.exit_code is not None:
-                return _stop(loop.saver, display, interrupt.exit_code)
+            alone = processes.size == 1 and interrupt.exit_code is not None
+            if together.stopping or alone:
+                return _stop(loop.saver, display, together.exit_code(interrupt))
             if stop:
                 display.say(
                     f"stopping early at step {number}: no better validation error in "
@@ -78,6 +75,31 @@ def _errors(loop: LoopObjects, task: int, metrics: dict[str, float]) -> dict[str
     return {each.metric(name): value for name, value in metrics.items() if name != "rmse"}
 
 
+def _step(
+    loop: LoopObjects, together: Together, health: Health, number: int, began: float | None
+) -> bool:
+    """Do one step and what is due after it; return True to stop early.
+
+    Parameters
+    ----------
+    began
+        Start time of the command if this is its first step.
+    """
+    before, display = time.monotonic(), loop.display
+    task, metrics, lr = _advance(loop, number)
+    with loop.recorder.span("display"):
+        display.step(number, time.monotonic() - before)
+        if began is not None:
+            display.say(f"first step after {time.monotonic() - began:.1f} s")
+    together.after_step(metrics)
+    stop = False
+    if loop.run.setup.processes.rank == 0:  # which alone writes
+        stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+        if warning := health.update(number, _errors(loop, task, metrics), lr):
+            display.say(warning)
+    return together.at_checkpoint(number, stop)
+
+
 def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:
     """Do one step; return its task, the metrics of its batch before the update, and its rate."""
     run, span, backend = loop.run, loop.recorder.span, loop.run.setup.backend
@@ -90,16 +112,14 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     prepared = step.batches.renewed(prepared, plan)
     trainable, frozen = step.of(run.trainable), step.of(run.frozen)
     moments = {name: step.of(flat) for name, flat in run.moments.items()}
+    if run.setup.processes.size > 1:
+        values = {**values, **{name: backend.as_input(x) for name, x in loop.votes.items()}}
     with span("update"):
         with span("launch"):
             trainable, moments, found = step.call(
                 trainable, frozen, moments, prepared.batch, prepared.label, values
             )
-        if loop.recorder.on:  # the first read waits for an asynchronous device
-            with span("wait for the device"):
-                backend.to_numpy(found["rmse"])
-        with span("read the metrics"):
-            metrics = {name: float(backend.to_numpy(x)) for name, x in found.items()}
+        metrics = numbers(run, found, loop.recorder)
     # The old ones are deleted; the new ones are the same if the loss is not finite.
     run.update(trainable, moments)
     if not math.isfinite(metrics["rmse"]):
@@ -115,15 +135,16 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
 
 def _stop(saver: Saver, display: Display, code: int) -> int:
     """Write a checkpoint after a signal, and print how to resume."""
-    path = saver.save_or_rescue()
-    display.say(f"interrupted at step {saver.run.state.step}; continue with --restart {path}")
+    if saver.run.setup.processes.rank == 0:
+        path = saver.save_or_rescue()
+        display.say(f"interrupted at step {saver.run.state.step}; continue with --restart {path}")
     return code
 
 
 def _with_checkpoint(exc: DataError, saver: Saver, after: int) -> DataError:
     """Return an error in the data that names the checkpoint of the steps before it."""
     step = saver.run.state.step
-    if step == after:  # as good as the file that the run started from
+    if step == after or saver.run.setup.processes.rank:  # nothing new, or process 0 saves
         return exc
     require_finite(saver.run)
     return DataError(f"{exc} (step {step} is saved: --restart {saver.save_or_rescue()})")

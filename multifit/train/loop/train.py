@@ -14,6 +14,7 @@ from ... import files
 from ...backend import Backend, use
 from ...config import Config
 from ...console.tables import progress
+from ...distributed import Processes, Solo
 from ...errors import TrainingError
 from ...signals import Interrupt
 from ..profile.output import write_profile
@@ -31,6 +32,7 @@ from ..start.earlier import keep_earlier
 from ..start.introduction import introduction
 from ..start.prepare import prepare
 from ..start.run import Run
+from ..start.same_run import require_same
 from ..start.saver import Saver
 from ..step.measure import LastStep, break_down
 from .finish import finish
@@ -51,6 +53,7 @@ def train(
     profile: bool = False,
     source: Path | None = None,
     skip_neighbor_stat: bool = False,
+    processes: Processes | None = None,
 ) -> int:
     """Train a model and write it; return the exit code.
 
@@ -68,53 +71,72 @@ def train(
         Start time of the command, by :func:`time.monotonic`; by default now.
     profile
         True to measure the time of all parts of a run, print it, and write the timeline
-        ``profile.json``; the parts of a step are compiled and measured after the run.
+        ``profile.json``; the parts of a step are compiled and measured after the run, unless it
+        has several processes.
     source
         The file of the settings, which no output may replace.
+    processes
+        Those of the run, from :func:`multifit.distributed.join`, of which each calls this function;
+        None for this one alone. Process 0 writes all files.
 
     Raises
     ------
     BackendError, BusyError, ConfigError, DataError, TrainingError, FileFormatError
         With one sentence for the user; no existing file is lost.
     """
-    require_all(config, backend)
+    processes = processes or Solo()
+    writes = processes.rank == 0
+    quiet, profile = quiet or not writes, profile and writes
+    require_all(config, backend, processes.size)
     use(backend)
     began = time.monotonic() if began is None else began
     console = console or Console()
     start = start or Start()
-    read = input_files(config, base, input_file=source, **start.files())
-    check_outputs(config, output, read, profile=profile)
-    if config.training.tensorboard:
-        require_tensorboard()
+    if writes:
+        read = input_files(config, base, input_file=source, **start.files())
+        check_outputs(config, output, read, profile=profile)
+        if config.training.tensorboard:
+            require_tensorboard()
     recorder = Recorder() if profile else OFF
     with recorder.span("open the data"):
         look = _look(console, quiet, skip_neighbor_stat)
-        setup = set_up(config, backend, base, look)
+        setup = set_up(config, backend, base, look, processes)
+        require_same(setup)
     tell = (lambda _: None) if quiet else functools.partial(say, console)
     new = start.restart is None
     with contextlib.ExitStack() as held:
-        lock = _take_folders(config, output, held, tell)
-        try_outputs(setup, output, plot=not quiet, profile=profile)
+        lock = _take_folders(config, output, held, tell) if writes else None
+        if writes:
+            try_outputs(setup, output, plot=not quiet, profile=profile)
         with recorder.span("statistics and parameters"):
             run, notes = begin(setup, start, output)
-        notes += keep_earlier(setup, output) if new else []
+        notes += keep_earlier(setup, output) if new and writes else []
         display = _display(console, run, quiet or not config.training.disp_training)
         saver = Saver(run, display.warn, lock)
         held.callback(saver.close)
-        last = LastStep() if profile else None
+        last = LastStep() if profile and processes.size == 1 else None
         with display:
             if not quiet:  # disp_training is about progress; this is not
                 _introduce(console, setup, [*look.notes(), *notes])
             code = _do_steps(saver, display, recorder, last, began) if _is_left(run, display) else 0
-        if code == 0:
+        if code == 0 and writes:
             with recorder.span("evaluate and write the model"):
                 finish(saver, console, quiet=quiet, new=new)
-        if last is not None:
-            if code == 0 and not quiet:
-                console.print("measuring the parts of a step …", highlight=False)
-            parts = break_down(last, run.trainable, run.moments) if code == 0 else None
-            write_profile(recorder, parts, output, None if quiet else console)
+        if profile:
+            _write_profile(run, recorder, last if code == 0 else None, None if quiet else console)
     return code
+
+
+def _write_profile(
+    run: Run, recorder: Recorder, last: LastStep | None, console: Console | None
+) -> None:
+    """Write the profile, with the parts of the last step if it is known."""
+    parts = None
+    if last is not None:
+        if console is not None:
+            console.print("measuring the parts of a step …", highlight=False)
+        parts = break_down(last, run.trainable, run.moments)
+    write_profile(recorder, parts, run.output, console)
 
 
 def _introduce(console: Console, setup: Setup, notes: Sequence[str]) -> None:
@@ -135,7 +157,8 @@ def _do_steps(
     with contextlib.ExitStack() as stack:
         loop = prepare(saver, display, recorder, last, stack, patient)
         with recorder.span("try to write a checkpoint"):
-            warning = saver.run.try_save()
+            writes = saver.run.setup.processes.rank == 0
+            warning = saver.run.try_save() if writes else ""
         if warning:
             display.say(warning)
         return run_steps(loop, began, interrupt)

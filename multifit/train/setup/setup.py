@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ...batching.shapes import MOST
 from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
 from ...data import System, batch_sizes, open_systems, system_probabilities
 from ...descriptors import Planner
+from ...distributed import Processes, Solo
 from ...evaluation.labels import require_comparable
 from ...loss import LossConfig
 from ...optim.adam import Adam
@@ -50,6 +52,8 @@ class Setup:
     aliases
         The names of parameters that tasks share → those of their owners
         (:func:`multifit.tree.tie`).
+    processes
+        Those of the run, of which this is one.
     """
 
     config: Config
@@ -60,6 +64,7 @@ class Setup:
     numb_steps: int
     budget: Budget
     aliases: Mapping[str, str] = field(default_factory=dict)
+    processes: Processes = field(default_factory=Solo)
 
     @cached_property
     def seeds(self) -> dict[str, int]:
@@ -96,7 +101,13 @@ def build_optimizer(config: Config) -> Adam:
     )
 
 
-def set_up(config: Config, backend: Backend, base: Path, look: Look | None = None) -> Setup:
+def set_up(
+    config: Config,
+    backend: Backend,
+    base: Path,
+    look: Look | None = None,
+    processes: Processes | None = None,
+) -> Setup:
     """Open the data and return a consistent setup.
 
     Parameters
@@ -105,6 +116,8 @@ def set_up(config: Config, backend: Backend, base: Path, look: Look | None = Non
         The folder of the input file, against which paths are resolved.
     look
         How all frames are looked at; by default without a word.
+    processes
+        Those of the run; None for this one alone.
 
     Raises
     ------
@@ -118,8 +131,10 @@ def set_up(config: Config, backend: Backend, base: Path, look: Look | None = Non
     if config.model.ntypes is None:
         check_types(config, type_map)
     sizes = batch_sizes(systems, section.batch_size, TRAINING_DATA)
-    steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, sizes)
-    rate = learning_rate(config.learning_rate.model_dump(), steps)
+    processes = processes or Solo()
+    together = [size * processes.size for size in sizes]
+    steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, together)
+    rate = learning_rate(scaled_rate(config, processes.size), steps)
     second, given = None, training.validation_data
     held_out = [] if given is None else _open(given, type_map, base)
     loss = with_frame_weights(build_loss(config, rate.start_lr), [*systems, *held_out])
@@ -135,13 +150,29 @@ def set_up(config: Config, backend: Backend, base: Path, look: Look | None = Non
     if given is not None:
         of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
         second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
-    first = dataset("training", systems, sizes, section)
+    first = dataset("training", systems, sizes, section, processes=processes.size)
     scope = scope_of(config, loss)._replace(limit=look.limit)
     first = replace(first, found=look.at(systems, scope))
     if second is not None:
         second = replace(second, found=look.at(second.source.systems, scope))
     task = Task("", model, loss, TaskData(first, second))
-    return Setup(config, backend, (task,), build_optimizer(config), rate, steps, budget)
+    adam = build_optimizer(config)
+    return Setup(config, backend, (task,), adam, rate, steps, budget, processes=processes)
+
+
+def scaled_rate(config: Config, processes: int) -> dict[str, Any]:
+    """Return the section of the learning rate, scaled with the number of processes on request.
+
+    DeePMD-kit's TensorFlow scales by default, its PyTorch never does: here the input has to ask.
+    """
+    section = config.learning_rate
+    given = section.model_dump()
+    how = section.scale_by_worker if "scale_by_worker" in section.model_fields_set else "none"
+    factor = {"none": 1.0, "linear": float(processes), "sqrt": processes**0.5}[how]
+    for key in ("start_lr", "stop_lr"):
+        if given[key] is not None:
+            given[key] *= factor
+    return given
 
 
 def _open(
@@ -164,6 +195,7 @@ def _dataset(
     sizes: Sequence[int],
     section: TrainingDataSection | ValidationDataSection,
     most: int = MOST,
+    processes: int = 1,
 ) -> Dataset:
     """Return systems as a source of batches, after checks.
 
@@ -175,6 +207,8 @@ def _dataset(
         ``"training"`` or ``"validation"``.
     most
         Maximum number of shapes of its batches.
+    processes
+        Number of processes that share the frames of a step.
     """
     _check(kind, systems, model, loss)
     needs = model.descriptor.requires()
@@ -184,7 +218,8 @@ def _dataset(
     source.check_atoms()
     source.plan(sizes, most)
     rule, given = section.auto_prob, section.sys_probs
-    probabilities = system_probabilities(systems, sizes, rule, given, f"training.{kind}_data")
+    together = [size * processes for size in sizes]  # one step of all is one batch
+    probabilities = system_probabilities(systems, together, rule, given, f"training.{kind}_data")
     return Dataset(source, sizes, probabilities.tolist(), getattr(section, "numb_btch", 1))
 
 

@@ -31,9 +31,10 @@ class Dataset:
     numb_btch: int = 1  #: batches of one validation
     found: Sequence[SystemSurvey] = ()  #: what each system holds
 
-    def sampler(self, seed: int) -> Sampler:
-        """Return a sampler that begins."""
-        return Sampler(self.source.systems, self.sizes, np.asarray(self.probabilities), seed)
+    def sampler(self, seed: int, processes: int = 1) -> Sampler:
+        """Return a sampler that begins, of the frames of all processes together."""
+        sizes = [size * processes for size in self.sizes]
+        return Sampler(self.source.systems, sizes, np.asarray(self.probabilities), seed)
 
 
 @dataclass(frozen=True)

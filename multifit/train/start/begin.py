@@ -18,6 +18,7 @@ from ..setup.statistics import collect_statistics, init_params
 from ..setup.task import Task, by_task, nested
 from . import checkpoint as ckpt
 from .finetune import finetune, init_model
+from .first_state import first_state
 from .origin import Origin, continued_origin, new_origin, run_input
 from .restart import restart
 from .run import Run, initial_moments, split_parameters
@@ -44,14 +45,7 @@ class Start:
 def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     """Return the run at its first step, and messages about it."""
     check_memory(setup)
-    if start.restart is not None:
-        state, notes = restart(setup, ckpt.find(start.restart, output))
-    else:
-        found, notes = {}, []
-        for task in setup.tasks:
-            found[task.name], more = _parameters(setup, task, start, output)
-            notes += more
-        state = ckpt.State(tie(nested(found), setup.aliases))
+    state, notes = first_state(setup.processes, lambda: _state(setup, start, output))
     for task in setup.tasks:
         notes += _bias_note(setup, task)
     origin = _origin(setup, start, state)
@@ -70,6 +64,17 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     return run, notes
 
 
+def _state(setup: Setup, start: Start, output: Path) -> tuple[ckpt.State, list[str]]:
+    """Return the first state of a run, and messages about it."""
+    if start.restart is not None:
+        return restart(setup, ckpt.find(start.restart, output))
+    found, notes = {}, []
+    for task in setup.tasks:
+        found[task.name], more = _parameters(setup, task, start, output)
+        notes += more
+    return ckpt.State(tie(nested(found), setup.aliases)), notes
+
+
 def _bias_note(setup: Setup, task: Task) -> list[str]:
     """Return a message if ``change_bias_after_training`` will have no effect."""
     why = why_no_bias(task) if setup.config.training.change_bias_after_training else ""
@@ -79,7 +84,7 @@ def _bias_note(setup: Setup, task: Task) -> list[str]:
 
 def _origin(setup: Setup, start: Start, state: ckpt.State) -> Origin:
     """Return the origin of the run's models."""
-    if start.restart is not None:
+    if start.restart is not None and setup.processes.rank == 0:
         return continued_origin(setup, state.provenance, state.step, state.input)
     given = {"init-model": start.init_model, "finetune": start.finetune}
     return new_origin(setup, {how: path for how, path in given.items() if path is not None})

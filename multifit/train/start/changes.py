@@ -61,6 +61,10 @@ class Change:
     def __str__(self) -> str:
         return f"{self.key} {_shown(self.old)} → {_shown(self.new)}"
 
+    def in_other(self, other: str) -> str:
+        """Return a sentence about two inputs at the same time, of which the new one is another."""
+        return f"{self.key} is {_shown(self.new)} {other}, not {_shown(self.old)}"
+
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[Change]:
     """Yield the differences between two inputs, in the order of the new one.

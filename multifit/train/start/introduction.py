@@ -37,7 +37,7 @@ def introduction(setup: Setup, notes: Sequence[str]) -> Iterator[str | Table]:
             yield table
         yield from map(task.titled, data_notes(task))
     yield str(setup.budget)
-    yield from config_notes(setup.config)
+    yield from config_notes(setup.config, setup.processes.size)
     yield from notes
 
 
@@ -54,9 +54,11 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
         f"types {' '.join(model.type_map)}, sel {list(needs.sel)}, "
         f"rcut {needs.rcut} Å"
     )
+    many = setup.processes.size
+    shared = f" of {many} processes, which share the frames of each" if many > 1 else ""
     yield (
         f"training on {counted(frames, 'frame')} in {counted(len(systems), 'system')}, "
-        f"{counted(setup.numb_steps, 'step')}"
+        f"{counted(setup.numb_steps, 'step')}{shared}"
     )
     yield from missing("", systems, task.loss)
     if data.validation is not None:

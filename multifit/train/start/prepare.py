@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..step.compilations import announced
 from ..step.device_batches import DeviceBatches
 from ..step.measure import LastStep
 from ..step.prefetch import StepInput, prefetch
+from ..step.shared_step import shared_step
 from ..step.step import Objective, scalars, train_step
 from ..step.task_sampler import TaskSampler
 from ..validation.full_validation import FullValidation
@@ -56,9 +57,11 @@ class LoopObjects:
     inputs: Generator[StepInput]
     validators: list[Validator]  #: of the tasks that have validation data
     full: list[FullValidation]
-    curve: LearningCurve
+    curve: LearningCurve | None  #: of process 0, which alone writes
     saver: Saver
     board: Any | None  #: the TensorBoard writer, if requested
+    #: What this process tells the others in the next step; their sums are among its metrics.
+    votes: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def prepare(
@@ -81,8 +84,8 @@ def prepare(
     run = saver.run
     setup, training = run.setup, run.setup.config.training
     after, tasks = run.state.step, run.setup.tasks
-    seed = setup.seeds["training"]
-    sampler = TaskSampler(tasks, seed)
+    seed, writes = setup.processes.share(setup.seeds["training"]), setup.processes.rank == 0
+    sampler = TaskSampler(tasks, seed, setup.processes)
     if run.state.sampler:
         sampler.restore(run.state.sampler)
 
@@ -91,19 +94,20 @@ def prepare(
         display.compiling(what, natoms, in_step)
 
     with recorder.span("prepare the validation"):
-        validators = prepare_validation(run, seed, tell)
+        validators = prepare_validation(run, seed, tell) if writes else []
     full = [
         FullValidation(setup, each.task, run.output, after, display.warn) for each in validators
     ]
     steps = [prepare_step(run, task, recorder, last, tell, patient) for task in tasks]
-    board = None
-    if training.tensorboard:
+    board, curve = None, None
+    if training.tensorboard and writes:
         board = tensorboard(run.output / training.tensorboard_log_dir)
         stack.callback(board.close)
     names = [task.metric(name) for task in tasks for name in task.loss.metric_names]
-    path, both = run.output / training.disp_file, bool(validators)
-    curve = LearningCurve(path, names, both, after, display.warn)
-    saver.tables = [curve.file, *(each.file for each in full if each.file is not None)]
+    if writes:
+        path, both = run.output / training.disp_file, bool(validators)
+        curve = LearningCurve(path, names, both, after, display.warn)
+        saver.tables = [curve.file, *(each.file for each in full if each.file is not None)]
     values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
     inputs = prefetch([step.batches for step in steps], sampler, values)
     stack.enter_context(contextlib.closing(inputs))
@@ -125,7 +129,11 @@ def prepare_step(
         return task.parameters(params, setup.aliases)
 
     objective = Objective(setup.backend, task.model, task.loss, select)
-    step = train_step(objective, setup.adam, training.ema_decay if training.enable_ema else None)
+    options = setup.adam, training.ema_decay if training.enable_ema else None
+    if setup.processes.size > 1:
+        step = shared_step(objective, *options, setup.processes)
+    else:
+        step = train_step(objective, *options)
     if last is not None:
         step = last.watched(objective, step)
     tell_of_step = functools.partial(tell, task.titled("the training step"))

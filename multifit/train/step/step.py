@@ -83,16 +83,37 @@ def train_step(objective: Objective, adam: opt.Adam, ema_decay: float | None) ->
             if not bool(finite):
                 return params, state, metrics
             finite = None
-        moments = {name: state[name] for name in ("m", "v")}
-        values = (lr, scalars["correction1"], scalars["correction2"])
-        new, moments = opt.update(
-            backend.xp, adam, params, grads, moments, *values, finite, backend.adam
-        )
-        if ema_decay is not None:
-            moments["ema"] = opt.moving_average(backend.xp, state["ema"], new, ema_decay, finite)
+        new, moments = updated(backend, adam, ema_decay, params, grads, state, scalars, finite)
         return new, moments, metrics
 
     return backend.compile(step, donate=(0, 2))
+
+
+def updated(
+    backend: Backend,
+    adam: opt.Adam,
+    ema_decay: float | None,
+    params: Flat,
+    grads: Flat,
+    state: dict[str, Flat],
+    scalars: dict[str, Array],
+    apply: Array | None,
+) -> tuple[Flat, dict[str, Flat]]:
+    """Return the parameters and the state after an update; those given may be changed.
+
+    Parameters
+    ----------
+    apply
+        0-d; if false, nothing changes. None to update in any case.
+    """
+    moments = {name: state[name] for name in ("m", "v")}
+    values = (scalars["lr"], scalars["correction1"], scalars["correction2"])
+    new, moments = opt.update(
+        backend.xp, adam, params, grads, moments, *values, apply, backend.adam
+    )
+    if ema_decay is not None:
+        moments["ema"] = opt.moving_average(backend.xp, state["ema"], new, ema_decay, apply)
+    return new, moments
 
 
 def scalars(adam: opt.Adam, lr: float, t: int) -> dict[str, np.ndarray]:

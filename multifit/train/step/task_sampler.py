@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...distributed import Processes, Solo
 from ..setup.task import Task, by_task, nested
 
 
@@ -22,14 +23,20 @@ class TaskSampler:
     """Draws a task for each step by its probability, and frames of it by its own sampler.
 
     Everything random is a function of the seed and the step, as with
-    :class:`multifit.data.Sampler`; the state is that of the tasks' samplers.
+    :class:`multifit.data.Sampler`; the state is that of the tasks' samplers, and the same for all
+    processes of a run.
     """
 
-    def __init__(self, tasks: Sequence[Task], seed: int) -> None:
+    def __init__(
+        self, tasks: Sequence[Task], seed: int, processes: Processes | None = None
+    ) -> None:
+        self._processes = processes = processes or Solo()
         self._tasks, self._seed, self._step = tasks, seed, 0
         self._bounds = np.cumsum([task.probability for task in tasks])
         # The seeds between are those of the validation data.
-        self._samplers = [task.data.training.sampler(seed + 2 * k) for k, task in enumerate(tasks)]
+        self._samplers = [
+            task.data.training.sampler(seed + 2 * k, processes.size) for k, task in enumerate(tasks)
+        ]
 
     def next(self) -> Draw:
         """Return the task and the frames of the next step."""
@@ -38,7 +45,11 @@ class TaskSampler:
             draw = np.random.default_rng([self._seed, 2, self._step]).random() * self._bounds[-1]
             k = int(np.searchsorted(self._bounds, draw, side="right"))
         self._step += 1
-        return Draw(k, *self._samplers[k].next())
+        system, frames = self._samplers[k].next()
+        # Each process takes its share of one batch: the order does not depend on their number.
+        own = len(frames) // self._processes.size
+        start = own * self._processes.rank
+        return Draw(k, system, frames[start : start + own])
 
     def state(self) -> dict[str, Any]:
         """Return the state for :meth:`restore`."""

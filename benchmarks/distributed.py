@@ -1,0 +1,133 @@
+"""Time training with two processes beside one, each on one core with the same batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from .processes import run
+from .training import step_times
+
+CHILDREN = Path(__file__).resolve().parent / "children"
+
+#: Processes that are compared.
+NUMBERS = (1, 2)
+
+#: The line that says how many numbers are summed in each step.
+PARAMETERS = re.compile(r"([\d,]+) trainable parameters")
+
+
+@dataclass
+class Scaling:
+    """What was measured on a backend."""
+
+    backend: str
+    step_ms: dict[int, list[float]] = field(default_factory=dict)  #: by the number of processes
+    reduction_ms: list[float] = field(default_factory=list)
+    parameters: int = 0
+    note: str = ""
+    load: list[float] = field(default_factory=list)  #: of the machine, before each round
+
+    @property
+    def speedup(self) -> float:
+        """Frames per second of two processes, relative to one: medians of all intervals."""
+        one, two = (statistics.median(self.step_ms[number]) for number in NUMBERS)
+        return NUMBERS[1] * one / two
+
+    def row(self) -> str:
+        """Return a row of a Markdown table."""
+        if self.note:
+            return f"| {self.backend} | {self.note} | | | | |"
+        one, two = (statistics.median(self.step_ms[number]) for number in NUMBERS)
+        low, high = min(self.load), max(self.load)
+        return (
+            f"| {self.backend} | {one:.1f} | {two:.1f} | {self.speedup:.2f} | "
+            f"{statistics.median(self.reduction_ms):.1f} | {low:.1f} to {high:.1f} |"
+        )
+
+
+COLUMNS = ("backend", "1 process, ms/step", "2 processes, ms/step", "frames/s, ratio", "sum, ms")
+HEAD = f"| {' | '.join(COLUMNS)} | load |\n|---|---:|---:|---:|---:|---:|"
+
+
+def measure(
+    backends: Sequence[str],
+    *,
+    source: Path,
+    rounds: int,
+    interval: int,
+    limit_s: float,
+    environment: Mapping[str, str],
+) -> list[Scaling]:
+    """Return the scaling of each backend; the programs run in turn.
+
+    Parameters
+    ----------
+    source
+        A folder with ``input.json``.
+    """
+    found = [Scaling(name) for name in backends]
+    for number in range(rounds):
+        for each in found:
+            each.load.append(os.getloadavg()[0])
+            for processes in NUMBERS:
+                if not each.note:
+                    _train(each, processes, source, interval, limit_s, environment)
+            if not each.note:
+                _reduce(each, source, limit_s, environment)
+        print(f"round {number + 1}\n{HEAD}\n" + "\n".join(x.row() for x in found), flush=True)
+    return found
+
+
+def _command(processes: int, *words: str) -> tuple[str, ...]:
+    return (sys.executable, str(CHILDREN / "several.py"), str(processes), sys.executable, *words)
+
+
+def _train(
+    each: Scaling,
+    processes: int,
+    source: Path,
+    interval: int,
+    limit_s: float,
+    environment: Mapping[str, str],
+) -> None:
+    folder = source / f"{each.backend}-{processes}"
+    folder.mkdir()
+    shutil.copy(source / "input.json", folder)
+    words = ("-m", "multifit", "train", "input.json", "--backend", each.backend)
+    outcome = run(_command(processes, *words), folder, environment, limit_s)
+    shutil.rmtree(folder)
+    times = step_times(outcome, True, interval)
+    told = PARAMETERS.search("\n".join(line for _, line in outcome.lines))
+    if outcome.failure or not times or told is None:
+        each.note = outcome.failure or "its output has no times"
+        print(outcome.tail(), flush=True)
+        return
+    each.step_ms.setdefault(processes, []).extend(times)
+    each.parameters = int(told[1].replace(",", ""))
+
+
+def _reduce(each: Scaling, source: Path, limit_s: float, environment: Mapping[str, str]) -> None:
+    words = (str(CHILDREN / "reduction.py"), each.backend, str(each.parameters))
+    outcome = run(_command(NUMBERS[-1], *words), source, environment, limit_s)
+    times = [line.split()[0] for _, line in outcome.lines if line.endswith(" ms")]
+    if outcome.failure or not times:
+        each.note = outcome.failure or "its output has no times"
+        print(outcome.tail(), flush=True)
+        return
+    each.reduction_ms.append(float(times[-1]))
+
+
+def write(found: Sequence[Scaling], folder: Path) -> Path:
+    """Write the results as JSON, and return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "distributed.json"
+    path.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    return path

@@ -1,0 +1,107 @@
+"""What the processes of a run do together between steps: stop, and keep their series the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...descriptors import Plan
+from ...signals import Interrupt
+from ..profile.recorder import Recorder
+from ..setup.checkpoint_files import file_name
+from ..start.run import Run
+from ..step.shared_step import VOTES
+
+
+@dataclass
+class Together:
+    """The votes of this process, and what follows from the votes of all.
+
+    Each series grows with the pairs that its process meets. All processes take the largest, so
+    that a restart continues as if the run had not been interrupted.
+    """
+
+    run: Run
+    stopping: bool = False  #: True if one of several processes has got a signal
+    _agreed: dict[str, Plan | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with the plans that all processes have made from the same frames."""
+        self._agreed = self._plans()
+
+    def _plans(self) -> dict[str, Plan | None]:
+        return {name: planner.plan for name, planner in self.run.planners.items()}
+
+    def votes(self, stop: bool) -> dict[str, np.ndarray]:
+        """Return the votes for the next step as 0-d arrays.
+
+        Parameters
+        ----------
+        stop
+            True if this process has got a signal to stop.
+        """
+        plans = self._plans()
+        new = any(plan is not self._agreed[name] for name, plan in plans.items())
+        return {"stop": np.asarray(float(stop)), "plan": np.asarray(float(new))}
+
+    def after_step(self, metrics: dict[str, float]) -> None:
+        """Take over new plans, and note if all stop now, as one has voted for it.
+
+        Parameters
+        ----------
+        metrics
+            Of the step; the sums of the votes are taken out.
+        """
+        stop, plan = (metrics.pop(name, 0.0) for name in VOTES)
+        if plan > 0:
+            self.share_plans()
+        self.stopping = stop > 0
+
+    def share_plans(self) -> None:
+        """Extend the plans of all processes to the largest."""
+        planners = self.run.planners
+        mine = {name: planner.state() for name, planner in planners.items()}
+        for states in self.run.setup.processes.gather(mine):
+            for name, planner in planners.items():
+                if states[name] and states[name] != planner.state():
+                    planner.restore(states[name])
+        self._agreed = self._plans()
+
+    def exit_code(self, interrupt: Interrupt) -> int:
+        """Return the exit code of the signal: that of the first process that has got one."""
+        codes: list[Any] = self.run.setup.processes.gather(interrupt.exit_code)
+        return int(next(code for code in codes if code is not None))
+
+    def at_checkpoint(self, number: int, stop: bool) -> bool:
+        """Return the decision of process 0 on an early stop; share the plans of a checkpoint.
+
+        Parameters
+        ----------
+        number
+            The step.
+        stop
+            The decision, in process 0.
+        """
+        setup = self.run.setup
+        saved = number % setup.config.training.save_freq == 0 or number == setup.numb_steps
+        if setup.processes.size == 1 or not saved:
+            return stop
+        self.share_plans()
+        prefix = self.run.output / setup.config.training.save_ckpt
+        setup.processes.remember(f"; continue with --restart {file_name(str(prefix), number)}")
+        return bool(setup.processes.share(stop))
+
+
+def numbers(run: Run, found: Mapping[str, Any], recorder: Recorder) -> dict[str, float]:
+    """Return the metrics of a step as numbers; those of several processes are NumPy's already."""
+    to_numpy, span = run.setup.backend.to_numpy, recorder.span
+    if run.setup.processes.size > 1:
+        return {name: float(x) for name, x in found.items()}
+    if recorder.on:  # the first read waits for an asynchronous device
+        with span("wait for the device"):
+            to_numpy(found["rmse"])
+    with span("read the metrics"):
+        return {name: float(to_numpy(x)) for name, x in found.items()}

@@ -1,0 +1,107 @@
+"""All processes of a run must have the same input, data and versions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ...config import Config
+from ...data import System
+from ...errors import TrainingError
+from ..setup.setup import Setup
+from ..setup.stat_file import LABELS
+from .changes import changes
+
+#: Frames of a system that are compared: the first, the last, and some between.
+FRAMES = 4
+
+
+def require_same(setup: Setup) -> None:
+    """Raise unless all processes have the same input, data and versions.
+
+    Raises
+    ------
+    TrainingError
+        Naming the process that differs from process 0, and what is different.
+    """
+    if setup.processes.size == 1:
+        return
+    first, *others = setup.processes.gather(_about(setup))
+    for rank, other in enumerate(others, start=1):
+        difference = next(_differences(first, other), None)
+        if difference is not None:
+            raise TrainingError(f"process {rank} differs from process 0: {difference}")
+
+
+def _about(setup: Setup) -> dict[str, Any]:
+    """Return what must be the same in all processes."""
+    data = {}
+    for task in setup.tasks:
+        for kind, given in (("training", task.data.training), ("validation", task.data.validation)):
+            if given is not None:
+                data[task.titled(kind)] = [_fingerprint(x) for x in given.source.systems]
+    return {
+        "backend": f"{setup.backend.name} {setup.backend.describe()['version']}",
+        "input": _input(setup.config),
+        "data": data,
+    }
+
+
+def _input(config: Config) -> dict[str, Any]:
+    found: dict[str, Any] = config.model_dump(mode="json")
+    found.pop("backend", None)  # named by its version already, and possibly by an option
+    return found
+
+
+def _fingerprint(system: System) -> dict[str, Any]:
+    """Return the size of a system, and a hash of some of its frames."""
+    frames = np.unique(np.linspace(0, system.nframes - 1, FRAMES).astype(np.int64))
+    digest = hashlib.sha256(np.ascontiguousarray(system.atype(frames)).data)
+    for name, values in sorted(system.load(frames, LABELS).items()):
+        digest.update(f"{name} {values.shape};".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return {
+        "name": system.name,
+        "frames": system.nframes,
+        "atoms": system.natoms,
+        "types": list(system.type_map),
+        "hash": digest.hexdigest()[:16],
+    }
+
+
+def _differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is different in another process, in words that end with the remedy."""
+    if first["backend"] != other["backend"]:
+        yield (
+            f"it runs {other['backend']}, not {first['backend']}; start all from the same "
+            "installation with the same backend"
+        )
+    for change in changes(first["input"], other["input"]):
+        yield f"{change.in_other('in its input')}; start all with the same input"
+    if first["input"] != other["input"]:
+        yield "its input has other keys; start all with the same input"
+    for kind, systems in first["data"].items():
+        theirs = other["data"].get(kind, [])
+        if len(systems) != len(theirs):
+            yield (
+                f"it found {len(theirs)} {kind} systems, not {len(systems)}; let all read the same "
+                "data"
+            )
+        for mine, its in zip(systems, theirs, strict=False):
+            for key in ("frames", "atoms", "types", "hash"):
+                if mine[key] != its[key]:
+                    yield f"{_system(key, mine, its, kind)}; let all read the same data"
+
+
+def _system(key: str, mine: Mapping[str, Any], its: Mapping[str, Any], kind: str) -> str:
+    where = f"its {kind} system {its['name']}"
+    if key == "hash":
+        return f"{where} has other coordinates, types or labels"
+    return f"{where} has {_count(its[key])} {key}, not {_count(mine[key])}"
+
+
+def _count(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
