@@ -19,7 +19,7 @@ from multifit.backend import get_backend
 from multifit.config import parse
 from multifit.errors import TrainingError
 from multifit.train import Start, train
-from multifit.train.loop import run as loop
+from multifit.train.setup import absurd
 from multifit.train.setup.setup import scaled_rate
 from multifit.train.start.same_run import require_same
 from multifit.tree import flatten
@@ -160,7 +160,7 @@ def test_a_signal_to_one_process_stops_all_at_the_same_step(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Signalled.threads = iter(range(2))  # type: ignore[attr-defined]
-    monkeypatch.setattr(loop, "Interrupt", Signalled)
+    monkeypatch.setattr("multifit.train.loop.train.Interrupt", Signalled)
     parts = [given(data, 1, steps=9)] * 2
     assert share(tmp_path, parts, tmp_path / "out") == [75, 75]
     assert [path.name for path in sorted((tmp_path / "out").glob("*.dp"))] == ["model.ckpt-3.dp"]
@@ -181,13 +181,18 @@ def test_an_early_stop_is_one_of_all(data: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "two").glob("*.dp")) == names
 
 
-def test_numbers_that_are_not_finite_end_all_and_name_the_frame(data: Path, tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_end_all_and_name_the_frame(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(absurd, "ABSURD", np.inf)
     frames = labelled(6)
     force = frames.force.copy()
     force[4, 0, 0] = 1e200
     write(tmp_path / "bad", frames, force=force)
     parts = [recipe(str(tmp_path / "bad"), steps=9, training__training_data__batch_size=1)] * 2
-    assert "frame 4: check this data" in _of_training(share(tmp_path, parts, tmp_path / "out"))
+    assert "frame 4, whose label force reaches" in _of_training(
+        share(tmp_path, parts, tmp_path / "out")
+    )
     assert len(list((tmp_path / "out").glob("model.ckpt-*.dp"))) <= 1
 
 
