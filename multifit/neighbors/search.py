@@ -18,7 +18,8 @@ import numpy.typing as npt
 from ..errors import DataError
 from . import arguments
 from .blocks import block_pairs, is_one_block, one_block
-from .cells import cell_pairs, complete_cell, heights, occupied_grid, replicate, wrap
+from .cells import cell_pairs, occupied_grid, replicate
+from .lattice import Lattice, lattice
 
 #: Two atoms nearer than this are considered to be at the same place, Å.
 TOO_CLOSE = 1e-6
@@ -65,8 +66,17 @@ class Positions:
 
     coord: np.ndarray  #: in the cell along periodic directions, Å, (natoms, 3)
     lag: np.ndarray  #: cells by which each atom was outside, int64, (natoms, 3)
-    cell: np.ndarray  #: open rows replaced by unit vectors normal to the others, Å, (3, 3)
-    periodic: np.ndarray  #: (3,) bool
+    lattice: Lattice
+
+    @property
+    def cell(self) -> np.ndarray:
+        """The cell, complete in open directions, Å, (3, 3)."""
+        return self.lattice.cell
+
+    @property
+    def periodic(self) -> np.ndarray:
+        """Flags of the periodic directions, (3,) bool."""
+        return self.lattice.periodic
 
 
 @dataclass(frozen=True)
@@ -179,9 +189,9 @@ def positions(
     at = f"{where}: " if where else ""
     x = np.asarray(coord, dtype=np.float64)
     _check_coord(x, at)
-    periodic = np.asarray(pbc, dtype=bool)
-    box = complete_cell(_checked_cell(cell, periodic, at), periodic)
-    return Positions(*wrap(x, box, periodic), box, periodic)
+    box = lattice(cell, np.asarray(pbc, dtype=bool), at)
+    lag = np.where(box.periodic, np.floor(x @ box.inverse), 0.0)
+    return Positions(x - lag @ box.cell, lag.astype(np.int64), box)
 
 
 def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
@@ -198,11 +208,11 @@ def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
     if len(x) == 0:
         none = np.zeros(0, dtype=np.int32)
         return Candidates(none, none, none, np.zeros(3, dtype=np.int64))
-    _check_size(len(x), box, atoms.periodic, rcut, at)
+    _check_size(len(x), atoms.lattice, rcut, at)
     check_density(x, rcut, at)
     # Searches differ in rounding: use a slightly larger cutoff, and let one formula decide.
     rcut += 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
-    images = replicate(x, box, atoms.periodic, rcut)
+    images = replicate(x, atoms.lattice, rcut)
     if is_one_block(images, rcut):
         i, k = one_block(images, rcut)
     else:
@@ -281,36 +291,13 @@ def _check_coord(x: np.ndarray, at: str) -> None:
         )
 
 
-def _checked_cell(cell: np.ndarray | None, periodic: np.ndarray, at: str) -> np.ndarray:
-    """Return the cell as float64, (3, 3), whose periodic rows are finite and independent."""
-    box = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=np.float64)
-    rows = box[periodic]
-    if not np.isfinite(rows).all() or (np.abs(rows) > TOO_FAR).any():
-        raise DataError(f"{at}the cell {box.tolist()} is not finite or absurdly large")
-    length = np.linalg.norm(rows, axis=1)
-    if len(rows) and (cell is None or not length.any()):
-        raise DataError(
-            f"{at}the system is periodic but its cell is left out or zero; "
-            "give the cell, or mark the system as not periodic"
-        )
-    if (length < TOO_CLOSE).any() or (
-        np.linalg.svd(rows / length[:, None], compute_uv=False) < 1e-8
-    ).any():
-        raise DataError(
-            f"{at}the cell {box.tolist()} is singular: its periodic lattice vectors must be "
-            "independent and not zero"
-        )
-    return box
-
-
-def _check_size(natoms: int, box: np.ndarray, periodic: np.ndarray, rcut: float, at: str) -> None:
+def _check_size(natoms: int, box: Lattice, rcut: float, at: str) -> None:
     """Raise an error if the list of pairs of a small or flat cell would not fit into memory."""
-    images = float(np.prod(1.0 + 2.0 * rcut / heights(box)[periodic]))
-    volume = abs(float(np.linalg.det(box)))
-    neighbours = natoms * 4.19 * rcut**3 / volume if periodic.all() else 0.0
+    images = float(np.prod(1.0 + 2.0 * rcut / box.heights[box.periodic]))
+    neighbours = natoms * 4.19 * rcut**3 / box.volume if box.periodic.all() else 0.0
     if neighbours > TOO_MANY[0] or images > TOO_MANY[1]:
         raise DataError(
-            f"{at}the cutoff rcut = {rcut:g} Å is too large for the cell {box.tolist()} of "
+            f"{at}the cutoff rcut = {rcut:g} Å is too large for the cell {box.cell.tolist()} of "
             f"{natoms} atoms, or the cell too small or too flat; check rcut, and that the cell is "
             "in Å"
         )
