@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..neighbors.cells import complete_cell
 from ..neighbors.frame import Frame, PairTable
+from ..neighbors.lattice import complete_cell
 
 #: Percentiles that bound the parts: outliers beyond them do not stretch the cells.
 INNER = (5.0, 95.0)

@@ -1,4 +1,4 @@
-"""Geometry of (partly) periodic cells, and pairs within a cutoff for any distribution of atoms.
+"""Images of atoms in (partly) periodic cells, and pairs within a cutoff for any distribution.
 
 The search replicates the atoms that lie within the cutoff of the cell, sorts atoms and replicas by
 the grid cell they fall into, and compares each atom with the replicas of the cells around its own.
@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+from .lattice import Lattice
 
 #: Grid cells per cutoff. Two instead of one: 125 smaller cells fit the sphere better than 27.
 REACH = 2
@@ -30,52 +32,6 @@ class Images:
     shift: np.ndarray  #: cells from the atom, int64, (3, nimages)
     place: np.ndarray  #: Å, (3, nimages)
     home: np.ndarray  #: the image that is the atom itself, (natoms,)
-
-
-def complete_cell(cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:
-    """Return the cell with its open rows replaced by unit vectors normal to the periodic rows.
-
-    Parameters
-    ----------
-    cell
-        Lattice vectors as rows, Å, (3, 3); rows of open directions are not read.
-    periodic
-        Flags of the periodic directions, (3,) bool; their rows are linearly independent.
-    """
-    full = np.eye(3)
-    if periodic.any():
-        normals = np.linalg.qr(cell[periodic].T, mode="complete")[0].T
-        full[~periodic] = normals[periodic.sum() :]
-        full[periodic] = cell[periodic]
-    return full
-
-
-def heights(cell: np.ndarray) -> np.ndarray:
-    """Return the distances between opposite faces of a cell, Å, (3,)."""
-    return np.asarray(1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0))
-
-
-def wrap(
-    coord: np.ndarray, cell: np.ndarray, periodic: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the atoms moved into the cell, and the number of cells that each was outside.
-
-    Parameters
-    ----------
-    coord
-        Positions, Å, (natoms, 3).
-    cell
-        A completed cell, Å, (3, 3).
-    periodic
-        Flags of the periodic directions, (3,) bool.
-
-    Returns
-    -------
-    wrapped, lag
-        Å, (natoms, 3) and int64, (natoms, 3), with coord = wrapped + lag @ cell.
-    """
-    lag = np.where(periodic, np.floor(coord @ np.linalg.inv(cell)), 0.0)
-    return coord - lag @ cell, lag.astype(np.int64)
 
 
 def occupied_layers(points: np.ndarray, width: float, reach: int) -> tuple[np.ndarray, np.ndarray]:
@@ -118,36 +74,34 @@ def occupied_grid(points: np.ndarray, width: float, reach: int) -> tuple[np.ndar
     return grid @ stride, stride
 
 
-def replicate(wrapped: np.ndarray, cell: np.ndarray, periodic: np.ndarray, rcut: float) -> Images:
+def replicate(wrapped: np.ndarray, lattice: Lattice, rcut: float) -> Images:
     """Return all images of the atoms that lie in the cell or within the cutoff of its faces.
 
     Parameters
     ----------
     wrapped
         Positions inside the cell, Å, (natoms, 3).
-    cell
-        A completed cell, Å, (3, 3).
-    periodic
-        Flags of the periodic directions, (3,) bool.
+    lattice
+        The cell.
     rcut
         Cutoff, Å.
     """
     place = np.ascontiguousarray(wrapped.T)
-    fractional = np.linalg.inv(cell).T @ place
-    margin = rcut / heights(cell) + 1e-9
+    fractional = lattice.inverse.T @ place
+    margin = rcut / lattice.heights + 1e-9
     atom = np.arange(len(wrapped), dtype=np.int64)
     shift = np.zeros((3, len(wrapped)), dtype=np.int64)
-    for axis in np.flatnonzero(periodic):
+    for axis in np.flatnonzero(lattice.periodic):
         at = np.take(fractional[axis], atom)
         first = np.ceil(-margin[axis] - at).astype(np.int64)
         count = np.floor(1.0 + margin[axis] - at).astype(np.int64) - first + 1
         step = ranges(first, count)
         atom, shift = np.repeat(atom, count), np.repeat(shift, count, axis=1)
         shift[axis] = step
-    if not periodic.any():
+    if not lattice.periodic.any():
         return Images(atom, shift, place, atom)
     place = np.take(place, atom, axis=1)
-    place += cell.T @ shift.astype(np.float64)
+    place += lattice.cell.T @ shift.astype(np.float64)
     home = np.flatnonzero((shift[0] | shift[1] | shift[2]) == 0)
     return Images(atom, shift, place, home)
 

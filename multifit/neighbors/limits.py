@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import DataError
-from .cells import heights, occupied_grid
+from .cells import occupied_grid
+from .lattice import Lattice
 
 #: Neighbours per atom, or images of all atoms, beyond which the unit of the cell is wrong: some
 #: hundred times those in water, and about 500 MB.
@@ -19,17 +20,17 @@ FEW_IMAGES, SHORTEST = 64, 0.1
 TOO_DENSE = 2000
 
 
-def check_size(natoms: int, box: np.ndarray, periodic: np.ndarray, rcut: float, at: str) -> None:
+def check_size(natoms: int, lattice: Lattice, rcut: float, at: str) -> None:
     """Raise an error if the list of pairs of a small or flat cell would not fit into memory."""
+    box, periodic = lattice.cell, lattice.periodic
     edges = np.linalg.norm(box[periodic], axis=1)
     if (edges < SHORTEST).any():
         raise DataError(
             f"{at}the cell {box.tolist()} has a lattice vector of {edges.min():.2g} Å, but two "
             f"atoms are never nearer than {SHORTEST:g} Å; check that the cell is in Å"
         )
-    images = float(np.prod(1.0 + 2.0 * rcut / heights(box)[periodic]))
-    volume = abs(float(np.linalg.det(box)))
-    neighbours = natoms * 4.19 * rcut**3 / volume if periodic.all() else 0.0
+    images = float(np.prod(1.0 + 2.0 * rcut / lattice.heights[periodic]))
+    neighbours = natoms * 4.19 * rcut**3 / lattice.volume if periodic.all() else 0.0
     too_flat = images > FEW_IMAGES and natoms * images > MAX_IMAGES
     if neighbours > MAX_NEIGHBOURS or too_flat:
         raise DataError(

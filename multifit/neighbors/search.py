@@ -18,7 +18,8 @@ import numpy.typing as npt
 from ..errors import DataError
 from . import arguments
 from .blocks import block_pairs, is_one_block, one_block
-from .cells import cell_pairs, complete_cell, replicate, wrap
+from .cells import cell_pairs, replicate
+from .lattice import Lattice, lattice
 from .limits import check_density, check_size
 
 #: Two atoms nearer than this are considered to be at the same place, Å.
@@ -60,8 +61,17 @@ class Positions:
 
     coord: np.ndarray  #: in the cell along periodic directions, Å, (natoms, 3)
     lag: np.ndarray  #: cells by which each atom was outside, int64, (natoms, 3)
-    cell: np.ndarray  #: open rows replaced by unit vectors normal to the others, Å, (3, 3)
-    periodic: np.ndarray  #: (3,) bool
+    lattice: Lattice
+
+    @property
+    def cell(self) -> np.ndarray:
+        """The cell, complete in open directions, Å, (3, 3)."""
+        return self.lattice.cell
+
+    @property
+    def periodic(self) -> np.ndarray:
+        """Flags of the periodic directions, (3,) bool."""
+        return self.lattice.periodic
 
 
 @dataclass(frozen=True)
@@ -174,9 +184,9 @@ def positions(
     at = f"{where}: " if where else ""
     x = np.asarray(coord, dtype=np.float64)
     _check_coord(x, at)
-    periodic = np.asarray(pbc, dtype=bool)
-    box = complete_cell(_checked_cell(cell, periodic, at), periodic)
-    return Positions(*wrap(x, box, periodic), box, periodic)
+    box = lattice(cell, np.asarray(pbc, dtype=bool), at)
+    lag = np.where(box.periodic, np.floor(x @ box.inverse), 0.0)
+    return Positions(x - lag @ box.cell, lag.astype(np.int64), box)
 
 
 def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
@@ -193,11 +203,11 @@ def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
     if len(x) == 0:
         none = np.zeros(0, dtype=np.int32)
         return Candidates(none, none, none, np.zeros(3, dtype=np.int64))
-    check_size(len(x), box, atoms.periodic, rcut, at)
+    check_size(len(x), atoms.lattice, rcut, at)
     check_density(x, rcut, at)
     # Searches differ in rounding: use a slightly larger cutoff, and let one formula decide.
     rcut += 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
-    images = replicate(x, box, atoms.periodic, rcut)
+    images = replicate(x, atoms.lattice, rcut)
     if is_one_block(images, rcut):
         i, k = one_block(images, rcut)
     else:
@@ -274,28 +284,6 @@ def _check_coord(x: np.ndarray, at: str) -> None:
             f"{at}the coordinates {atom.tolist()} of atom {bad[0]} (counting from 0) {problem}; "
             "remove or repair this frame"
         )
-
-
-def _checked_cell(cell: np.ndarray | None, periodic: np.ndarray, at: str) -> np.ndarray:
-    """Return the cell as float64, (3, 3), whose periodic rows are finite and independent."""
-    box = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=np.float64)
-    rows = box[periodic]
-    if not np.isfinite(rows).all() or (np.abs(rows) > TOO_FAR).any():
-        raise DataError(f"{at}the cell {box.tolist()} is not finite or absurdly large")
-    length = np.linalg.norm(rows, axis=1)
-    if len(rows) and (cell is None or not length.any()):
-        raise DataError(
-            f"{at}the system is periodic but its cell is left out or zero; "
-            "give the cell, or mark the system as not periodic"
-        )
-    if (length < TOO_CLOSE).any() or (
-        np.linalg.svd(rows / length[:, None], compute_uv=False) < 1e-8
-    ).any():
-        raise DataError(
-            f"{at}the cell {box.tolist()} is singular: its periodic lattice vectors must be "
-            "independent and not zero"
-        )
-    return box
 
 
 def _refuse_closest(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from multifit.errors import DataError
-from multifit.neighbors.cells import complete_cell, occupied_grid
+from multifit.neighbors.cells import occupied_grid
+from multifit.neighbors.lattice import complete_cell
 from multifit.neighbors.search import Pairs, find_pairs
 
 CUBE = 10.0 * np.eye(3)
