@@ -42,7 +42,14 @@ def origin_lines(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         digest = str(parent.get("sha256", ""))[:SHORT]
         yield "made from", f"{parent.get('file')} by {parent.get('how')} (sha256 {digest}…)"
     for key, value in _section(origin, "seen").items():
-        yield f"seen {key}", str(value)
+        yield f"seen {key}", _listed(value)
+
+
+def _listed(value: Any) -> str:
+    """Return lists and mappings as words."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {each}" for key, each in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _section(node: Any, key: str) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
     from ..backend import get_backend
     from ..console.tables import console
     from ..evaluation.labels import require_comparable
+    from ..inference import seen
     from ..inference.model_file import read_model
     from ..inference.potential import Potential
     from . import _picture
@@ -105,6 +106,8 @@ def run(args: argparse.Namespace) -> int:
             f"{args.model} predicts a {output.title}, which has no Hessian; leave out --hessian"
         )
     potential, weighted = Potential(model, params, backend), trained_with(content)
+    outside = seen.Watch(model, seen.from_content(model, content), tell=lambda text: None)
+    potential.runner.watch = outside
     systems = open_data(args, potential.type_map)
     require_comparable(model, systems)
     picture = _picture.begin(args, model, systems)
@@ -122,7 +125,9 @@ def run(args: argparse.Namespace) -> int:
     if frames is not None:
         out.print(frames.table())
     why = "" if frames is None else frames.note()
-    for line in filter(None, [*_notes(model, systems, args.hessian, weighted), why]):
+    notes = [*_notes(model, systems, args.hessian, weighted), why]
+    notes += [f"warning: {text}" for text in outside.told]
+    for line in filter(None, notes):
         out.print(line, markup=False, soft_wrap=True)
     if picture is not None:
         picture.draw(potential, systems)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..backend import Backend, get_backend
 from .model_file import read_model, read_uncertainty
 from .potential import Potential
+from .seen import Watch, from_content
 
 
 def load(
@@ -37,7 +38,7 @@ def load(
     adapter = get_backend(backend)
     model, params, content = read_model(path)
     known = read_uncertainty(path, model, content)
-    return Potential(
+    potential = Potential(
         model,
         params,
         adapter,
@@ -45,3 +46,5 @@ def load(
         atoms_at_once=atoms_at_once,
         uncertainty=known,
     )
+    potential.runner.watch = Watch(model, from_content(model, content))
+    return potential

@@ -105,6 +105,11 @@ class Potential:
         return self.model.type_map
 
     @property
+    def outside(self) -> tuple[str, ...]:
+        """What predictions have met that the training data did not hold, one sentence each."""
+        return () if self.runner.watch is None else tuple(self.runner.watch.told)
+
+    @property
     def rcut(self) -> float:
         """The cutoff in Å."""
         return self.model.descriptor.requires().rcut

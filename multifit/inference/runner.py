@@ -27,6 +27,7 @@ from .evaluator import Evaluator, Parameters
 from .neighbor_lists import NeighborLists, Neighbors
 from .parts import OF_GHOSTS, Divided, InParts, Outputs, Part, Result, Started
 from .request import Request as Request
+from .seen import Watch
 from .structure import Structure
 
 #: Atoms evaluated at once, on a CPU and on other devices, which need more to be busy. On a
@@ -76,6 +77,8 @@ class Runner:
         #: The ghosts of a part are the neighbours of its atoms, and not their neighbours.
         self._hops = self.batcher.needs.hops
         self._reserved, self._places = False, 0
+        #: Compares what is evaluated with the training data, if the model is from a file.
+        self.watch: Watch | None = None
         self._lock = Lock()  #: held while shapes are planned
 
     def set_params(self, params: Tree) -> None:
@@ -194,6 +197,8 @@ class Runner:
 
     def _start(self, parts: list[Part], params: Parameters, wanted: Request) -> Started:
         """Start a batch on the device."""
+        if self.watch is not None:
+            self.watch.look(parts)
         fparam = [part.fparam for part in parts if part.fparam is not None]
         aparam = [part.aparam for part in parts if part.aparam is not None]
         ghosts = parts[0].ghosts

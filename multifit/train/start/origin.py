@@ -15,6 +15,8 @@ import numpy as np
 from ... import files
 from ...data import System
 from ...inference import provenance as record
+from ...inference.seen import Seen
+from ...survey import combine
 from ..setup.setup import Setup
 from ..setup.task import Task
 from .changes import changes
@@ -41,7 +43,7 @@ class Origin:
     metrics
         The newest row of ``lcurve.out``: its step, the metrics of training and of validation.
     seen
-        What the model was trained on, such as ranges of its inputs; a place for more.
+        The task → what its model was trained on.
     """
 
     known: dict[str, Any]
@@ -68,7 +70,7 @@ class Origin:
             "finished": record.now(),
             "seconds": round(seconds, 1),
             "metrics": self.metrics,
-            "seen": self.seen,
+            "seen": self.seen.get(task.name, {}),
         }
 
 
@@ -100,7 +102,8 @@ def new_origin(setup: Setup, parents: Mapping[str, Path]) -> Origin:
     }
     for how, path in parents.items():
         known["parent"] = record.parent(how, path, files.read(path))
-    return Origin(known, time.monotonic())
+    seen = {task.name: _seen(task) for task in setup.tasks}
+    return Origin(known, time.monotonic(), seen=seen)
 
 
 def continued_origin(setup: Setup, before: Mapping[str, Any], step: int, old: Any) -> Origin:
@@ -128,6 +131,25 @@ def continued_origin(setup: Setup, before: Mapping[str, Any], step: int, old: An
     usable = isinstance(seconds, int | float) and 0 <= seconds < math.inf
     origin.before = float(seconds) if usable else 0.0  # type: ignore[arg-type]
     return origin
+
+
+def _seen(task: Task) -> dict[str, Any]:
+    """Return what the model is trained on; nothing if not all frames were looked at."""
+    data = task.data.training
+    if not data.found:
+        return {}
+    drawn = [
+        (system, one)
+        for system, one, p in zip(data.source.systems, data.found, data.probabilities, strict=True)
+        if p
+    ]
+    if not drawn or any(one.nframes < system.nframes for system, one in drawn):
+        return {}
+    systems, found = zip(*drawn, strict=True)
+    rcut = task.model.descriptor.requires().rcut
+    known = combine(systems, found, rcut)
+    fparam = known.fparam if known.fparam.size else None
+    return Seen(np.array(known.natoms) > 0, known.nearest, fparam).to_content(known.type_map)
 
 
 def _data(task: Task) -> dict[str, Any]:

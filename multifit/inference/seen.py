@@ -1,0 +1,158 @@
+"""What a model was trained on, and predictions outside of it.
+
+A model file holds the elements, the closest pairs and the ranges of ``fparam`` of its training data
+(in its provenance). A prediction for anything else is told once, and is kept as a sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import models as mdl
+from .parts import Part
+from .provenance import KEY
+
+#: A pair is outside if it is nearer than this fraction of the closest pair in training.
+CLOSER = 0.95
+
+#: And a number if it is outside of the range by this fraction of its width.
+MARGIN = 0.01
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the training data of a model held.
+
+    Attributes
+    ----------
+    types
+        True for a type that occurred, (ntypes,).
+    nearest
+        Smallest distance of each pair of types in Å, ∞ for none within the cutoff,
+        (ntypes, ntypes).
+    fparam
+        Lowest and highest value of each component, (2, numb_fparam), or None.
+    """
+
+    types: np.ndarray
+    nearest: np.ndarray
+    fparam: np.ndarray | None = None
+
+    def to_content(self, type_map: Sequence[str]) -> dict[str, Any]:
+        """Return the entry of a model file."""
+        pairs = {
+            f"{a}-{b}": round(float(self.nearest[i, j]), 4)
+            for i, a in enumerate(type_map)
+            for j, b in enumerate(type_map)
+            if i <= j and np.isfinite(self.nearest[i, j])
+        }
+        names = [name for name, there in zip(type_map, self.types, strict=True) if there]
+        found: dict[str, Any] = {"elements": names, "closest pairs, Å": pairs}
+        return found if self.fparam is None else {**found, "fparam": self.fparam.tolist()}
+
+
+def from_content(model: mdl.Model, content: Mapping[str, Any]) -> Seen | None:
+    """Return what a model file says about its training data; None if it says nothing usable."""
+    node: Any = content.get(KEY)
+    node = node.get("seen") if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping):
+        return None
+    names, index = node.get("elements"), {name: k for k, name in enumerate(model.type_map)}
+    pairs = node.get("closest pairs, Å")
+    if not isinstance(names, list) or not isinstance(pairs, Mapping):
+        return None
+    types, nearest = np.zeros(model.ntypes, dtype=bool), np.full((model.ntypes,) * 2, np.inf)
+    types[[index[name] for name in names if name in index]] = True
+    for pair, distance in pairs.items():
+        a, _, b = str(pair).partition("-")
+        if a in index and b in index and isinstance(distance, int | float) and distance > 0:
+            nearest[index[a], index[b]] = nearest[index[b], index[a]] = distance
+    return Seen(types, nearest, _ranges(node.get("fparam"), model.fitting.numb_fparam))
+
+
+def _ranges(given: Any, number: int) -> np.ndarray | None:
+    """Return lowest and highest values (2, number), or None if they are something else."""
+    try:
+        found = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    return found if number and found.shape == (2, number) and np.isfinite(found).all() else None
+
+
+@dataclass
+class Watch:
+    """Tells, once for each, what predictions meet that the training data did not hold.
+
+    Parameters
+    ----------
+    seen
+        None for a model that does not say what it was trained on.
+    tell
+        Called with one sentence.
+    """
+
+    model: mdl.Model
+    seen: Seen | None
+    tell: Callable[[str], object] = log.warning
+    told: list[str] = field(default_factory=list, init=False)  #: all sentences so far
+    _known: set[Any] = field(default_factory=set, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def look(self, parts: Sequence[Part]) -> None:
+        """Compare atoms that are evaluated now with the training data."""
+        for part in parts:
+            for key, text in self._found(part):
+                with self._lock:
+                    if key in self._known:
+                        continue
+                    self._known.add(key)
+                    self.told.append(text)
+                self.tell(text)
+
+    def _found(self, part: Part) -> Iterator[tuple[Any, str]]:
+        """Yield what is new in some atoms: a key, and a sentence."""
+        names, frame, sel = self.model.type_map, part.frame, self.model.descriptor.requires().sel
+        if frame.dropped and "sel" not in self._known:
+            most = [
+                f"{n} {name} (sel {limit})"
+                for n, name, limit in zip(frame.fullest, names, sel, strict=True)
+                if n > limit
+            ]
+            yield (
+                "sel",
+                f"atoms have up to {', '.join(most)} neighbours: the farthest beyond sel are left "
+                "out, and energies are not smooth",
+            )
+        if self.seen is None:
+            return
+        if not self.seen.types.all():
+            for a in np.unique(frame.atype[frame.atype >= 0]).tolist():
+                if not self.seen.types[a]:
+                    yield a, f"{names[a]} was in no training data of this model"
+        close = np.argwhere(frame.nearest < CLOSER * self.seen.nearest)
+        for a, b in close[:, :2].tolist() if close.size else ():
+            # A pair that never was in reach is no nearer one; ∞ is compared with elements only.
+            if a <= b and np.isfinite(self.seen.nearest[a, b]):
+                yield (
+                    (a, b),
+                    f"{names[a]} and {names[b]} are {frame.nearest[a, b]:.3g} Å apart, nearer than "
+                    f"in the training data of this model ({self.seen.nearest[a, b]:.3g} Å)",
+                )
+        if part.fparam is not None and self.seen.fparam is not None:
+            low, high = self.seen.fparam
+            slack = MARGIN * (high - low)
+            outside = np.flatnonzero((part.fparam < low - slack) | (part.fparam > high + slack))
+            for k in outside.tolist():
+                yield (
+                    ("fparam", k),
+                    f"fparam {k} is {part.fparam[k]:.4g}, outside of the training data of this "
+                    f"model ({low[k]:.4g} to {high[k]:.4g})",
+                )
