@@ -13,8 +13,6 @@ from ._data import add_backend_argument, add_names, positive, reading
 from ._output import add_force, check_output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.table import Table
 
     from ..data import System
@@ -73,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from ..data import open_systems
     from ..evaluation.calibration import calibrate, evidence
     from ..evaluation.predictions import spread_frames
+    from ..inference import provenance
     from ..inference.model_file import read_model
     from ..inference.potential import Potential
     from ..inference.uncertainty import KEY
@@ -98,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
             evidence(potential, systems, limit, lambda n: bar.advance(task, n)) for systems in given
         )
     known = calibrate(training, held_out)
+    content[provenance.KEY] = provenance.changed(content, "uncertainty", args.model)
     content.pop("training", None)
     files.write(output, {**content, KEY: known.to_content()})
     out = console()

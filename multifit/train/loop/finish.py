@@ -31,11 +31,10 @@ def finish(saver: Saver, console: Console, *, quiet: bool, new: bool) -> None:
         True for a run that is not continued: models of an earlier one are renamed.
     """
     run, contents = saver.run, {}
-    written, models, old = [], {}, []
+    written, models = [], {}
     for task in run.setup.tasks:
         params = models[task.name] = _with_bias(run.setup, task, run.numpy_params(task))
         path = task.file(run.output / MODEL)
-        old += [keep(path)] if new else []
         contents[path] = run.content(task, params)
         written.append(path)
         best = task.file(run.output / BEST_MODEL)
@@ -44,13 +43,12 @@ def finish(saver: Saver, console: Console, *, quiet: bool, new: bool) -> None:
         if "ema" in run.moments:
             average = _with_bias(run.setup, task, run.averaged_params(task))
             path = task.file(run.output / EMA_MODEL)
-            old += [keep(path)] if new else []
             contents[path] = run.content(task, average)
             written.append(path)
-    saver.finish(contents)
+    old = saver.finish(contents, keep if new else None)
     if quiet:
         return
-    for each in filter(None, old):
+    for each in old:
         console.print(f"the model of an earlier run is kept as {each}", **PLAIN)
     try:
         for task in run.setup.tasks:

@@ -92,12 +92,13 @@ def _step(
         if began is not None:
             display.say(f"first step after {time.monotonic() - began:.1f} s")
     together.after_step(metrics)
+    together.before_checkpoint(number)
     stop = False
     if loop.run.setup.processes.rank == 0:  # which alone writes
         stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
         if warning := health.update(number, _errors(loop, task, metrics), lr):
             display.say(warning)
-    return together.at_checkpoint(number, stop)
+    return together.after_checkpoint(number, stop, loop.saver.saved)
 
 
 def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ import numpy as np
 from ...descriptors import Plan
 from ...signals import Interrupt
 from ..profile.recorder import Recorder
-from ..setup.checkpoint_files import file_name
 from ..start.run import Run
 from ..step.shared_step import VOTES
 
@@ -75,8 +75,13 @@ class Together:
         codes: list[Any] = self.run.setup.processes.gather(interrupt.exit_code)
         return int(next(code for code in codes if code is not None))
 
-    def at_checkpoint(self, number: int, stop: bool) -> bool:
-        """Return the decision of process 0 on an early stop; share the plans of a checkpoint.
+    def before_checkpoint(self, number: int) -> None:
+        """Share the plans if a checkpoint is due after a step, so that it has those of all."""
+        if self._is_saved(number):
+            self.share_plans()
+
+    def after_checkpoint(self, number: int, stop: bool, saved: Path | None) -> bool:
+        """Return the decision of process 0 on an early stop, and remember its checkpoint.
 
         Parameters
         ----------
@@ -84,15 +89,22 @@ class Together:
             The step.
         stop
             The decision, in process 0.
+        saved
+            The last checkpoint that could be written, in process 0.
         """
-        setup = self.run.setup
-        saved = number % setup.config.training.save_freq == 0 or number == setup.numb_steps
-        if setup.processes.size == 1 or not saved:
+        if not self._is_saved(number):
             return stop
-        self.share_plans()
-        prefix = self.run.output / setup.config.training.save_ckpt
-        setup.processes.remember(f"; continue with --restart {file_name(str(prefix), number)}")
-        return bool(setup.processes.share(stop))
+        processes = self.run.setup.processes
+        stop, path = processes.share([stop, None if saved is None else str(saved)])
+        if path:
+            processes.remember(f"; continue with --restart {path}")
+        return bool(stop)
+
+    def _is_saved(self, number: int) -> bool:
+        """Return True if several processes have a checkpoint after a step."""
+        setup = self.run.setup
+        due = number % setup.config.training.save_freq == 0 or number == setup.numb_steps
+        return due and setup.processes.size > 1
 
 
 def numbers(run: Run, found: Mapping[str, Any], recorder: Recorder) -> dict[str, float]:

@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -152,16 +153,22 @@ def _do_steps(
     saver: Saver, display: Display, recorder: Recorder, last: LastStep | None, began: float
 ) -> int:
     """Do the steps that are left, and return the exit code."""
-    interrupt = Interrupt(display.quiet)
-    patient = functools.partial(call_interruptibly, lambda: interrupt.exit_code)
+    interrupt, processes = Interrupt(display.quiet), saver.run.setup.processes
+    patient: Callable[..., Any] = functools.partial(call_interruptibly, lambda: interrupt.exit_code)
+    if processes.size > 1:  # the others would wait for a step that is abandoned: all finish it
+        patient = _at_once
     with contextlib.ExitStack() as stack:
-        loop = prepare(saver, display, recorder, last, stack, patient)
         with recorder.span("try to write a checkpoint"):
-            writes = saver.run.setup.processes.rank == 0
-            warning = saver.run.try_save() if writes else ""
+            warning = saver.run.try_save() if processes.rank == 0 else ""
         if warning:
             display.say(warning)
+        loop = prepare(saver, display, recorder, last, stack, patient)
         return run_steps(loop, began, interrupt)
+
+
+def _at_once(step: Callable[..., Any], *args: Any) -> Any:
+    """Call a step."""
+    return step(*args)
 
 
 def _look(console: Console, quiet: bool, skip: bool) -> Look:

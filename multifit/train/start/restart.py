@@ -13,7 +13,7 @@ from ...errors import FileFormatError, TrainingError
 from ...inference.provenance import without_folders
 from ..setup.dos_grid import lost_energies
 from ..setup.setup import Setup
-from . import changes as changes
+from . import changes
 from . import checkpoint as ckpt
 from .finetune import require_davg
 from .mismatch import require_same

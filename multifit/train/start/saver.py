@@ -89,22 +89,43 @@ class Saver:
             path = self.save()
         return self._rescued_checkpoint(self._refuge()) if path is None else path
 
-    def finish(self, models: Mapping[Path, Content]) -> None:
+    def finish(
+        self, models: Mapping[Path, Content], keep: Callable[[Path], Path | None] | None
+    ) -> list[Path]:
         """Write the models of a finished run, and what waits.
+
+        Parameters
+        ----------
+        keep
+            Renames a model of an earlier run, and returns its new path; None to replace it.
+
+        Returns
+        -------
+        old
+            Models of an earlier run under their new names.
 
         Raises
         ------
         TrainingError
             If they cannot be written, and are therefore in another folder.
         """
+        if self.lock is not None:
+            self.lock.check()
         self._waiting.update(models)
-        rows = [table.flush() for table in self.tables]
-        if self._attempt(self._write_waiting) and all(rows):
-            return
-        time.sleep(LAST_RETRY)
-        rows = [table.flush() for table in self.tables]
-        if not (self._attempt(self._write_waiting) and all(rows)):
-            self._rescue()
+        kept: dict[Path, Path | None] = {}
+
+        def write() -> None:
+            for path in set(models).difference(kept):
+                kept[path] = None if keep is None else keep(path)
+            self._write_waiting()
+
+        rows = [table.flush(sync=True) for table in self.tables]
+        if not (self._attempt(write) and all(rows)):
+            time.sleep(LAST_RETRY)
+            rows = [table.flush(sync=True) for table in self.tables]
+            if not (self._attempt(write) and all(rows)):
+                self._rescue()
+        return [old for old in kept.values() if old is not None]
 
     def close(self) -> None:
         """Close the tables."""
@@ -115,7 +136,7 @@ class Saver:
         """Return True if something could be done; else tell why, and set the time to retry."""
         try:
             act()
-        except (OSError, FileFormatError) as exc:
+        except (OSError, FileFormatError, TrainingError) as exc:
             self._retry = time.monotonic() + RETRY
             text = (
                 f"warning: files in {self.run.output} cannot be written ({reason(exc)}): the run "

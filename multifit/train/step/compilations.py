@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ...backend import Backend
-from ...tree import walk
+from ...tree import map_leaves, walk
 
 Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -57,10 +59,15 @@ def announced(
     """
     shapes = CompiledShapes(backend.static_shapes)
 
+    def copied(x: Any) -> Any:
+        return backend.asarray(np.array(backend.to_numpy(x)))
+
     def watched(params: Any, frozen: Any, state: Any, batch: Any, label: Any, scalars: Any) -> Any:
         if shapes.is_new(batch, label):
             tell(atoms(backend, batch))
-            return patient(step, params, frozen, state, batch, label, scalars)
+            # A step that is abandoned must not change what is saved meanwhile.
+            own, moments = (map_leaves(copied, x) for x in (params, state))
+            return patient(step, own, frozen, moments, batch, label, scalars)
         return step(params, frozen, state, batch, label, scalars)
 
     return watched
