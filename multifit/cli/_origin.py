@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..console.words import counted
-from ..inference.provenance import KEY
 
 #: Characters of a fingerprint or checksum that are shown.
 SHORT = 12
@@ -17,6 +16,8 @@ METRICS = 6
 
 def origin_lines(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield (name, text) for the origin in a model file, if it has one."""
+    from ..inference.provenance import KEY  # imports NumPy
+
     origin = _section(content, KEY)
     if not origin:
         return

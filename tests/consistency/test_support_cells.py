@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,6 +51,19 @@ def _train(name: str, **changes: Any) -> None:
     """Train on data that are not there: what the backend lacks must be said before."""
     nowhere = Path("/nowhere")
     train(config.parse(recipe(**changes)), get_backend(name), base=nowhere, output=nowhere)
+
+
+def _share(name: str) -> None:
+    """Train with several processes, of which this is the first."""
+    nowhere = Path("/nowhere")
+    processes = SimpleNamespace(rank=0, size=2)
+    train(
+        config.parse(recipe()),
+        get_backend(name),
+        base=nowhere,
+        output=nowhere,
+        processes=processes,  # type: ignore[arg-type]
+    )
 
 
 def _net(name: str, precision: str) -> None:
@@ -101,6 +115,7 @@ def _precision_doors(precision: str) -> dict[str, Callable[[str], None]]:
 #: feature → the ways in which a user asks a backend for it
 DOORS: dict[str, dict[str, Callable[[str], None]]] = {
     "train": {"input": _train},
+    "processes": {"input": _share},
     "use_default_pf": {
         "class": lambda name: EnergyLoss(backend=name, **PF) and None,
         "input": lambda name: _train(name, **{f"loss__{key}": value for key, value in PF.items()}),
@@ -138,6 +153,8 @@ def test_yes_is_compared(feature: str) -> None:
         *(row for table in TABLES for row in table.values()),
         *(one.row for one in (TRAINED | DOS_TRAINED).values()),
     ]
+    if feature == "processes":  # tests/distributed compares several with one
+        return
     if feature.startswith("descriptor "):  # tests/conformance compares them all
         assert feature.removeprefix("descriptor ") in descriptors.available()
         return

@@ -157,8 +157,9 @@ def test_another_input_is_one_sentence_of_the_first_process(
 def test_a_backend_that_cannot_is_refused_at_once(data: Path, tmp_path: Path, start: Any) -> None:
     path = given(tmp_path, data, 1)
     first, second = ended(start([path, path], "numpy", tmp_path / "out"))
-    # Both find it at the same time, and the first one tells it.
+    # Both find it at the same time, and at least the first one tells it.
     assert (first[0], second[0]) == (2, 2)
     said = (first[2] + second[2]).splitlines()
-    assert len(said) == 1
-    assert "the numpy backend does not support training with several processes; use" in said[0]
+    assert said
+    wanted = "the numpy backend does not support training with several processes; use"
+    assert all(wanted in line for line in said)

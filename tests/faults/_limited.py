@@ -65,7 +65,8 @@ def _watch(folder: Path, events: list[str]) -> None:
         if event == "open" and isinstance(args[0], str | bytes):
             path = os.path.realpath(os.fsdecode(args[0]))
             writes = bool((args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
-            known = path.startswith(allowed) or (not writes and path.startswith(LIBRARIES))
+            own = (*LIBRARIES, f"/proc/{os.getpid()}/")
+            known = path.startswith(allowed) or (not writes and path.startswith(own))
             if not known and path != "/dev/null":
                 events.append(f"open {path}")
         elif event.startswith(FORBIDDEN):

@@ -313,8 +313,8 @@ def test_hessians_that_do_not_fit_into_memory_are_refused(
     (tmp_path / "proc").mkdir()
     free = tmp_path / "proc" / "meminfo"
     monkeypatch.setattr("multifit.host.cgroups.ROOT", tmp_path)
-    says = r"Hessians of 2 × 6 atoms of the training system data takes .*, but 0.0102 MB are"
-    free.write_text("MemTotal: 9999999 kB\nMemAvailable: 10 kB\n")
+    says = r"Hessians of 2 × 6 atoms of the training system data takes .*, but 0.102 MB are"
+    free.write_text("MemTotal: 9999999 kB\nMemAvailable: 100 kB\n")
     with pytest.raises(TrainingError, match=says) as caught:
         fit(tmp_path, recipe(steps=1, **H))
     assert "or batch_size 1" in str(caught.value)

@@ -17,7 +17,6 @@ from rich.console import Console
 
 import multifit
 from multifit.cli import main
-from multifit.errors import DataError
 from multifit.train.loop import train as whole
 from multifit.train.start.run import Run
 from multifit.tree import flatten
@@ -153,19 +152,6 @@ def test_a_curve_with_other_columns_is_said(place: Path) -> None:
     assert "lcurve.out has other columns than this run, and is kept as lcurve.out.old" in (
         text.getvalue()
     )
-
-
-def test_data_that_are_read_late_cost_no_steps(place: Path) -> None:
-    force = labelled(4).force.copy()
-    force[3] = np.nan
-    write(place / "data", labelled(4), force=force)
-    given = recipe(
-        steps=20, training__training_data__batch_size=1, model__data_stat_nbatch=1, training__seed=1
-    )
-    with pytest.raises(DataError, match=r"force of frame 3.*the state after step \d+ is in") as got:
-        fit(place, given)
-    step = str(got.value).partition("after step ")[2].split()[0]
-    assert (place / f"out/model.ckpt-{step}.dp").exists()
 
 
 def test_a_bias_that_no_data_tell_is_said(place: Path) -> None:

@@ -10,17 +10,19 @@ from _lammps_files import sample
 
 from multifit.errors import DataError
 from multifit.inference.prepared import PreparedDomain
-from multifit.neighbors.cells import replicate, wrap
+from multifit.neighbors.cells import replicate
 from multifit.neighbors.domain import domain_pairs
-from multifit.neighbors.search import find_pairs
+from multifit.neighbors.lattice import lattice
+from multifit.neighbors.search import find_pairs, positions
 
 
 def ghosts(
     coord: np.ndarray, cell: np.ndarray, reach: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return places of atoms and then of their images, and the atom of each."""
-    places, _ = wrap(coord, cell, np.ones(3, dtype=bool))
-    images = replicate(places, cell, np.ones(3, dtype=bool), reach)
+    periodic = np.ones(3, dtype=bool)
+    places = positions(coord, cell, periodic).coord
+    images = replicate(places, lattice(cell, periodic), reach)
     outside = np.setdiff1d(np.arange(images.atom.size), images.home)
     order = np.concatenate([images.home, outside])
     return images.place.T[order], images.atom[order], places

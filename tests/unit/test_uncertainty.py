@@ -51,9 +51,9 @@ def _last(params: Tree, model: mdl.Model) -> list[np.ndarray]:
 
     fit, layer = model.fitting, str(len(model.fitting.neuron))
     return [
-        network_params(params["fitting"]["nets"], fit.owners, fit.network_index(a))["layers"][
-            layer
-        ]["w"][:, 0]
+        network_params(np, params["fitting"]["nets"], fit.owners, (fit.network_index(a),))[
+            "layers"
+        ][layer]["w"][:, 0]
         for a in range(model.ntypes)
     ]
 
