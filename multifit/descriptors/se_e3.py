@@ -36,6 +36,7 @@ import numpy as np
 from .. import precision as prec
 from ..backend import Arithmetic, Backend
 from ..batching.types import Table
+from ..errors import UnsupportedError
 from ..neighbors.requirements import Requirements
 from ..nn.networks import apply_network
 from ..tree import Tree
@@ -168,7 +169,9 @@ class SeE3(RadialDescriptor):
         plan: Tree | None = None,
     ) -> Tree:
         """Return R̃ and, for each block b ≤ c, x (N, T) under ``products.b-c``."""
-        made = geometry(xp, self, params, atype, counts, tables)
+        # The angular mean is 0; that of the radial part is not used.
+        scales = {**params, "davg": xp.zeros_like(params["davg"])}
+        made = geometry(xp, self, scales, atype, counts, tables)
         if not tables:
             return {**made, "centre": atype}
         vectors, products = made["rows"][:, 1:, :], {}
@@ -272,9 +275,21 @@ class SeE3(RadialDescriptor):
 
     @classmethod
     def deserialize(cls, node: dict[str, Any]) -> tuple[Self, Tree]:
-        """Return settings and parameters of a ``descriptor`` section."""
+        """Return settings and parameters of a ``descriptor`` section.
+
+        Raises
+        ------
+        UnsupportedError
+            If the mean of an angular component is not 0.
+        """
         config = cls(**{**serial.options(node, VERSION), "type_one_side": False})
-        return config, serial.parameters(config, node)
+        params = serial.parameters(config, node)
+        if np.any(params["davg"][:, :, 1:]):
+            raise UnsupportedError(
+                "the model's descriptor se_e3 has means of the angular part (davg) that are not 0; "
+                "multifit reads models in which they are"
+            )
+        return config, params
 
 
 def _upper(k: int) -> np.ndarray:
