@@ -26,7 +26,7 @@ PARAMETERS = re.compile(r"([\d,]+) trainable parameters")
 
 @dataclass
 class Scaling:
-    """What was measured on a backend."""
+    """Measurements of one backend."""
 
     backend: str
     step_ms: dict[int, list[float]] = field(default_factory=dict)  #: by the number of processes

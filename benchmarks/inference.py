@@ -33,7 +33,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which sizes are timed, and for how long.
+    """Sizes that are timed, and the time for each.
 
     Attributes
     ----------

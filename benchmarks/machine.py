@@ -1,4 +1,4 @@
-"""What is known about the machine, without its name."""
+"""Description of the machine, without its name."""
 
 from __future__ import annotations
 

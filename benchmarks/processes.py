@@ -24,7 +24,7 @@ SHARE = 0.85
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a program.
+    """Outcome of a program.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass
 class _Watch:
-    """What is learned about a program while it runs."""
+    """Output and memory of a program while it runs."""
 
     began: float
     lines: list[tuple[float, str]] = field(default_factory=list)

@@ -56,7 +56,7 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """How it is written in tables."""
+        """Name of the program in tables."""
         return f"deepmd-kit {TITLE[FRAMEWORK[self.backend]]}"
 
 
@@ -66,7 +66,7 @@ def environment(device: str) -> dict[str, str]:
 
 
 def installed(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return which backends can be used here, and a note for each that can not."""
+    """Return which backends can be used here, and a note for each that cannot."""
     found = [name for name in names if importlib.util.find_spec(MODULE[name])]
     notes = [f"multifit {TITLE[n]}: not installed" for n in names if n not in found]
     return found, notes

@@ -1,4 +1,4 @@
-"""What was measured, as plain values that go to JSON and back."""
+"""Results as plain values, which can be written to JSON and read back."""
 
 from __future__ import annotations
 

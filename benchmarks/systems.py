@@ -1,4 +1,4 @@
-"""What all programs get: the data, ``input.json``, and frames that are as large as wanted."""
+"""Inputs of all programs: data, ``input.json``, and frames of any size."""
 
 from __future__ import annotations
 

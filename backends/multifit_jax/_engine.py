@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 from multifit.backend import Place
+from multifit.console.silence import silence
 from multifit.distributed import LOOPBACK, free_port
 
 Array = jax.Array
@@ -31,7 +30,7 @@ class JaxEngine:
 
     def __init__(self, place: Place) -> None:
         port = place.gather(free_port() if place.rank == 0 else 0)[0]
-        with _silence():
+        with silence(1):
             jax.distributed.initialize(
                 f"{place.host}:{port}",
                 place.size,
@@ -72,20 +71,3 @@ def _own_device(local_rank: int) -> list[int]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     # Queue systems may show each process its own only.
     return [local_rank % len(visible) if visible != [""] else local_rank]
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Hide what libraries print, past Python, when they find one another, unless verbose."""
-    if os.environ.get("MULTIFIT_VERBOSE", "0") not in ("", "0"):
-        yield
-        return
-    sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 from multifit.backend import Place
+from multifit.console.silence import silence
 from multifit.distributed import free_port
 
-from ._start import is_verbose, paddle
+from ._start import paddle
 
 Array = paddle.Tensor
 
@@ -34,7 +33,7 @@ class PaddleEngine:
             "PADDLE_MASTER": ends[0],
             "PADDLE_DISTRI_BACKEND": "gloo" if on_cpu else "nccl",
         }
-        with _silence():
+        with silence(1, 2):
             paddle.distributed.init_parallel_env()
 
     def all_reduce_sum(self, x: Array, /) -> Array:
@@ -47,21 +46,3 @@ class PaddleEngine:
     def close(self) -> None:
         """End the group."""
         paddle.distributed.destroy_process_group()
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Hide what Paddle's libraries print, past Python, when they start, unless verbose."""
-    if is_verbose():
-        yield
-        return
-    kept, nowhere = [os.dup(1), os.dup(2)], os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        for number, copy in enumerate(kept, start=1):
-            os.dup2(copy, number)
-            os.close(copy)
-        os.close(nowhere)

@@ -11,14 +11,10 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from multifit.console.silence import is_verbose
 from multifit.host import threads
 
 _CPU = Path("/proc/cpuinfo")
-
-
-def is_verbose() -> bool:
-    """Return True if ``$MULTIFIT_VERBOSE`` enables messages of frameworks."""
-    return os.environ.get("MULTIFIT_VERBOSE", "0") not in ("", "0")
 
 
 def _set_environment() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 
+from multifit.console.silence import is_verbose
+
 # TensorFlow reads these at its import. The whole memory of a GPU is not ours to take.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-if os.environ.get("MULTIFIT_VERBOSE", "0") in ("", "0"):
+if not is_verbose():
     # The one silences TensorFlow and XLA but for a banner about oneDNN, which the other turns off;
     # in float64 nothing is slower for it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

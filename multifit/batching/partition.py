@@ -45,8 +45,8 @@ def spatial_order(
         (natoms, 3) in Å, inside the cell or not.
     cell
         (3, 3) in Å, or None.
-    (natoms,); −1 is a virtual atom, which belongs to no part.
-        (natoms,); −1 is a virtual atom, which is in no part.
+    atype
+        (natoms,); −1 is a virtual atom, which belongs to no part.
     """
     real = np.flatnonzero(atype >= 0)
     number = _number(len(real), size)

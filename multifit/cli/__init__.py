@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 from .. import __version__
+from ..console.silence import VARIABLE, is_verbose
 from ..console.streams import losable_output
 from ..errors import MultifitError
 from ..host import threads
@@ -70,7 +71,7 @@ def _add_verbose(parser: argparse.ArgumentParser) -> None:
 
 def _be_verbose() -> None:
     """Enable messages of frameworks and multifit; before any framework is imported."""
-    os.environ["MULTIFIT_VERBOSE"] = "1"
+    os.environ[VARIABLE] = "1"
     import logging
 
     class Stderr(logging.Handler):
@@ -82,10 +83,6 @@ def _be_verbose() -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     log.handlers = [Stderr()]
-
-
-def _is_verbose() -> bool:
-    return bool(os.environ.get("MULTIFIT_VERBOSE"))
 
 
 def run(argv: Sequence[str]) -> int:
@@ -100,7 +97,7 @@ def run(argv: Sequence[str]) -> int:
     module.configure(parser)
     _add_verbose(parser)
     args = parser.parse_args(known.rest)
-    if known.verbose or args.verbose or _is_verbose():
+    if known.verbose or args.verbose or is_verbose():
         _be_verbose()
     share = getattr(module, "processes", None)  # on this machine
     threads.choose(getattr(args, "threads", None), 1 if share is None else share())
@@ -147,7 +144,7 @@ def _guarded(argv: Sequence[str]) -> int:
     try:
         return run(argv)
     except MultifitError as exc:
-        if _is_verbose():
+        if is_verbose():
             import traceback
 
             traceback.print_exc()

@@ -101,7 +101,7 @@ class _DataSection(t.Section):
 
     @property
     def reading(self) -> Reading:
-        """How labels and elements are named."""
+        """Names of labels and elements in the data."""
         keys = {k: (names,) if isinstance(names, str) else names for k, names in self.keys.items()}
         return Reading(keys, self.species)
 

@@ -1,1 +1,1 @@
-"""Text on the terminal: tables and words."""
+"""Text on the terminal: tables, words and streams."""

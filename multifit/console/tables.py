@@ -30,12 +30,7 @@ NOTHING = "—"
 
 def console(stderr: bool = False) -> Console:
     """Return a console: as wide as the terminal, or 100 columns without colours elsewhere."""
-    from rich.console import Console as RichConsole
-
-    class Console(RichConsole):
-        def on_broken_pipe(self) -> None:
-            # Rich would exit with code 1, but it is not a failure if head has read enough.
-            raise BrokenPipeError
+    from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
     write_any_text(stream)

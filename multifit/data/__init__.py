@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._batches import batch_sizes as batch_sizes
 from ._batches import system_probabilities as system_probabilities
+from ._digest import add_arrays as add_arrays
 from ._energies import DOS_LABELS as DOS_LABELS
 from ._energies import read_energies as read_energies
 from ._find import find_systems as find_systems

@@ -31,7 +31,7 @@ class _Frame:
 
     @property
     def group(self) -> _Group:
-        """What it shares with the other frames of its system."""
+        """Properties shared by all frames of its system."""
         return self.symbols, self.pbc, frozenset(self.arrays.keys() - WEIGHTS.keys())
 
 

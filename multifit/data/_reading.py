@@ -25,7 +25,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 @final
 @dataclass(frozen=True)
 class Reading:
-    """How labels and elements of data are named.
+    """Names of labels and elements in data.
 
     Attributes
     ----------

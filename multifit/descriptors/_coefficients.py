@@ -6,13 +6,13 @@ has them in its plan (:func:`with_coefficients`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat.numpy as np_xp
 import numpy as np
 
-from ..nn.groups import net_of, nets_of, picked
+from ..nn.groups import Groups, groups, net_of, nets_of, picked
 from ..nn.networks import Network, apply_network
 from ..tree import Tree, map_leaves
 from ._tables import ZONES, Block
@@ -143,6 +143,35 @@ def block_series(
     return value, slope
 
 
+def of_groups(
+    xp: Any,
+    config: RadialDescriptor,
+    atoms: Groups,
+    kinds: Sequence[int],
+    arrays: tuple[Array, Array],
+) -> list[tuple[Array, Array]]:
+    """Return two arrays of :func:`block_series` for each group of atoms, ([types,] K, M).
+
+    Parameters
+    ----------
+    atoms
+        From :func:`series_atoms`.
+    kinds
+        Types of the centres.
+    """
+    order, found = list(series_kinds(config, kinds)), []
+    for group in atoms.members:
+        index = [order.index(kind) for kind in group.kinds]
+        value, slope = (picked(xp, x, index) for x in arrays)
+        found.append((value[0, :, :], slope[0, :, :]) if group.single else (value, slope))
+    return found
+
+
+def series_atoms(config: RadialDescriptor, counts: Mapping[int, int], natoms: int) -> Groups:
+    """Return the groups of atoms with one series each: with a common scale all are one."""
+    return groups({0: natoms} if config.common_scale else counts)
+
+
 def series_kinds(config: RadialDescriptor, kinds: Sequence[int]) -> Sequence[int]:
     """Return the types of centres that have series: with a common scale only the first."""
     return [0] if config.common_scale else kinds
@@ -176,7 +205,7 @@ def of_empty_slots(
     network: Network,
     params: Tree,
     kinds: Sequence[int],
-    missing: dict[int, float],
+    missing: Mapping[int, float],
     weighted: bool = True,
 ) -> Array:
     """Return Σ_b m_b R̃ ⊗ N_ab(R̃₀) of slots without a pair, (na, components, M).

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..nn.groups import FEW, together
-from ..tree import Tree
+from ..tree import Tree, numbered_values
 
 Array = Any
 Spans = dict[int, slice]  #: a type → the rows of its centres, or the columns of its neighbours
@@ -41,6 +41,22 @@ def join(xp: Any, tables: Mapping[str, Any]) -> Tree:
 def columns_of(tables: Mapping[str, Any]) -> Spans:
     """Return the columns of each type of neighbours in the tables side by side."""
     return spans({b: tables[str(b)]["mask"].shape[1] for b in sorted(map(int, tables))})
+
+
+def widths_of(geometry: Mapping[str, Any]) -> dict[int, int]:
+    """Return the number of columns of each type of neighbours, in order, from ``widths``."""
+    widths = geometry.get("widths", {})
+    return {b: widths[str(b)].shape[-1] for b in sorted(map(int, widths))}
+
+
+def missing_columns(sels: Sequence[int], geometry: Mapping[str, Any]) -> dict[int, int]:
+    """Return the number of slots of ``sel`` without a column, for types with any.
+
+    It is negative for columns in excess. In an export, the numbers of columns are not known.
+    """
+    widths = widths_of(geometry)
+    missing = {b: sel - widths.get(b, 0) for b, sel in enumerate(sels) if sel}
+    return {b: n for b, n in missing.items() if not isinstance(n, int) or n}
 
 
 def seen(
@@ -84,6 +100,12 @@ def block_of(name: str) -> Block:
     """Return the block of that name, without columns."""
     zone, *neighbours = name.split("-")
     return Block(zone, tuple(map(int, neighbours)), ())
+
+
+def series_entries(geometry: Mapping[str, Any]) -> list[tuple[Block, Tree]]:
+    """Return the blocks of ``series`` in order, without columns, and their arrays."""
+    made = geometry.get("series", {})
+    return [(block_of(name), x) for own in numbered_values(made) for name, x in own.items()]
 
 
 def blocks(tables: Mapping[str, Any], alone: bool = False) -> list[Block]:

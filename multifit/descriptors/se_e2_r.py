@@ -33,12 +33,12 @@ from .. import precision as prec
 from ..backend import Arithmetic
 from ..batching.types import Table
 from ..errors import UnsupportedError
-from ..nn.groups import groups, net_of, picked
+from ..nn.groups import net_of
 from ..nn.networks import apply_network
 from ..rules import Rule
 from ..tree import Tree
 from . import _radial_serial as serial
-from ._coefficients import block_series, in_double, of_empty_slots, series_kinds
+from ._coefficients import block_series, in_double, of_empty_slots, of_groups, series_atoms
 from ._environment import local_frames
 from ._protocol import Pullback
 from ._radial import RadialDescriptor
@@ -46,15 +46,17 @@ from ._radial_moments import moments
 from ._rules import RADIAL_RULES
 from ._tables import (
     Spans,
-    block_of,
     by_columns,
     columns_of,
     concat,
     join,
     kinds_of,
+    missing_columns,
     seen,
+    series_entries,
     spans,
     spread,
+    widths_of,
 )
 
 if TYPE_CHECKING:
@@ -221,12 +223,10 @@ class SeE2R(RadialDescriptor):
         self, xp: Any, params: Tree, counts: Mapping[int, int], geometry: Tree, plan: Tree | None
     ) -> Array | None:
         """Return the sums over empty slots that no table has, (N, M)."""
-        widths = {int(b): x.shape[1] for b, x in geometry.get("widths", {}).items()}
+        missing: Mapping[int, float] = missing_columns(self.sel, geometry)
         if plan is not None:  # the others are part of the moments
+            widths = widths_of(geometry)
             missing = {b: float(n) for b, n in enumerate(self.sel) if n and b not in widths}
-        else:
-            missing = {b: n - widths.get(b, 0) for b, n in enumerate(self.sel) if n}
-            missing = {b: n for b, n in missing.items() if not isinstance(n, int) or n}
         if not missing:
             return None
         network, own = self.network, params
@@ -241,7 +241,7 @@ class SeE2R(RadialDescriptor):
     ) -> tuple[list[Array], Callable[[Array], Array]]:
         """Return Σ_j N_b(s̃_ij) of each type of neighbours, and D̄ → derivatives by s."""
         precision = prec.canonical(self.precision)
-        columns = spans({int(b): x.shape[1] for b, x in _ordered(geometry.get("widths", {}))})
+        columns = spans(widths_of(geometry))
         sums, pulls = [], []
         for b, here in columns.items():
             x = prec.cast(xp, geometry["scaled"][:, here], precision)
@@ -266,27 +266,12 @@ class SeE2R(RadialDescriptor):
         self, xp: Any, params: Tree, counts: Mapping[int, int], geometry: Tree, plan: Tree
     ) -> tuple[list[Array], Callable[[Array], Array]]:
         """Return the result of :meth:`_direct`, from the moments of the polynomials."""
-        found = [
-            (block_of(name), entry)
-            for _, own in _ordered(geometry.get("series", {}))
-            for name, entry in own.items()
-        ]
-        atoms = groups({0: geometry["kind"].shape[0]} if self.common_scale else counts)
-        kinds = series_kinds(self, list(counts))
+        found, kinds = series_entries(geometry), list(counts)
+        atoms = series_atoms(self, counts, geometry["kind"].shape[0])
         sums, slopes = [], []
         for block, entry in found:
-            c, slope = block_series(xp, self, params, plan, kinds, block)
-            by_kind = [
-                [
-                    picked(xp, x, [list(kinds).index(kind) for kind in group.kinds])
-                    for x in (c, slope)
-                ]
-                for group in atoms.members
-            ]
-            own = [
-                [x[0, :, :] for x in each] if group.single else each
-                for group, each in zip(atoms.members, by_kind, strict=True)
-            ]
+            arrays = block_series(xp, self, params, plan, kinds, block)
+            own = of_groups(xp, self, atoms, kinds, arrays)
             rows = zip(atoms.gather(xp, entry["moments"]), own, strict=True)
             sums.append(atoms.flat(xp, [xp.matmul(x, value) for x, (value, _) in rows]))
             slopes.append([by_x for _, by_x in own])
@@ -327,8 +312,3 @@ class SeE2R(RadialDescriptor):
             )
         config = cls(**options)
         return config, serial.parameters(config, node)
-
-
-def _ordered(tree: Tree) -> list[tuple[str, Any]]:
-    """Return the items of a tree with numbers as keys, by number."""
-    return sorted(tree.items(), key=lambda item: int(item[0]))

@@ -45,7 +45,7 @@ from ._environment import to_vectors
 from ._planner import NoPlan
 from ._protocol import Pullback
 from ._radial import RadialDescriptor
-from ._tables import concat, spans
+from ._tables import concat, spans, widths_of
 from .se_e2_a._geometry import geometry
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ class _Block(NamedTuple):
 
 def _blocks(geometry: Tree) -> list[_Block]:
     """Return the blocks of the types present."""
-    widths = geometry.get("widths", {})
-    columns = spans({b: widths[str(b)].shape[0] for b in sorted(map(int, widths))})
+    columns = spans(widths_of(geometry))
     return [_Block(b, c, (columns[b], columns[c])) for b in columns for c in columns if b <= c]
 
 
@@ -173,7 +172,7 @@ class SeE3(RadialDescriptor):
         scales = {**params, "davg": xp.zeros_like(params["davg"])}
         made = geometry(xp, self, scales, atype, counts, tables)
         if not tables:
-            return {**made, "centre": atype}
+            return made
         vectors, products = made["rows"][:, 1:, :], {}
         for block in _blocks(made):
             left, right = (vectors[:, :, span] for span in block.columns)
@@ -182,7 +181,7 @@ class SeE3(RadialDescriptor):
             if block.same:
                 flat = xp.take(flat, xp.asarray(_upper(block.sizes[0])), axis=1)
             products[f"{block.b}-{block.c}"] = flat
-        return {**made, "products": products, "centre": atype}
+        return {**made, "products": products}
 
     def apply(
         self,
@@ -196,7 +195,7 @@ class SeE3(RadialDescriptor):
         xp = arithmetic.xp
         blocks = _blocks(geometry)
         if not blocks:
-            n = geometry["centre"].shape[0]
+            n = geometry["kind"].shape[0]
             nothing = xp.zeros((n, self.dim_out), dtype=xp.float64)
             return nothing, lambda d_bar: xp.zeros((n, 3, 0), dtype=xp.float64)
         sums, pulls = [], []
@@ -210,7 +209,7 @@ class SeE3(RadialDescriptor):
             bar = xp.astype(d_bar, d.dtype, copy=False)
             by_x = [pull(bar) for pull in pulls]
             scaled = _by_vectors(xp, geometry["rows"][:, 1:, :], blocks, by_x)
-            v_bar = scaled / self._deviations(xp, params, geometry)
+            v_bar = scaled / geometry["deviation"][:, 1:, :]
             return to_vectors(xp, geometry["factors"], xp.zeros_like(v_bar[:, 0, :]), v_bar)
 
         return d, pullback
@@ -240,16 +239,6 @@ class SeE3(RadialDescriptor):
             return xp.astype(found, products.dtype, copy=False)
 
         return xp.matmul(weighted[:, None, :], g)[:, 0, :], pull
-
-    def _deviations(self, xp: Any, params: Tree, geometry: Tree) -> Array:
-        """Return σ of the angular part for each slot, (N, 3, P)."""
-        sigma = xp.take(params["dstd"], geometry["centre"], axis=0)[:, :, 1:]
-        n = sigma.shape[0]
-        parts = [
-            xp.broadcast_to(sigma[:, int(b), :, None], (n, 3, width.shape[0]))
-            for b, width in sorted(geometry["widths"].items(), key=lambda item: int(item[0]))
-        ]
-        return concat(xp, parts, axis=2)
 
     def remap_types(
         self, params: Tree, other: Self, known: Tree, shared: Sequence[tuple[int, int]]
@@ -315,10 +304,8 @@ def _unfolded(k: int) -> np.ndarray:
 def _by_vectors(xp: Any, vectors: Array, blocks: Sequence[_Block], by_x: Sequence[Array]) -> Array:
     """Return the derivatives by R̃ (N, 3, P) from those by x (N, T) of each block."""
     parts: dict[int, Array] = {}
-    order: dict[int, int] = {}
 
-    def add(kind: int, start: int, part: Array) -> None:
-        order[kind] = start
+    def add(kind: int, part: Array) -> None:
         parts[kind] = parts[kind] + part if kind in parts else part
 
     for block, bar in zip(blocks, by_x, strict=True):
@@ -329,9 +316,9 @@ def _by_vectors(xp: Any, vectors: Array, blocks: Sequence[_Block], by_x: Sequenc
             full = xp.take(bar, xp.asarray(_unfolded(k)), axis=1)
             twice = xp.astype(xp.asarray(1.0 + np.eye(k).ravel()), bar.dtype)
             full = xp.reshape(full * twice[None, :], (-1, k, k))
-            add(block.b, first.start, xp.matmul(left, full))
+            add(block.b, xp.matmul(left, full))
             continue
         full = xp.reshape(bar, (-1, k, m))
-        add(block.b, first.start, xp.matmul(right, xp.matrix_transpose(full)))
-        add(block.c, second.start, xp.matmul(left, full))
-    return concat(xp, [parts[kind] for kind in sorted(parts, key=order.__getitem__)], axis=2)
+        add(block.b, xp.matmul(right, xp.matrix_transpose(full)))
+        add(block.c, xp.matmul(left, full))
+    return concat(xp, [parts[kind] for kind in sorted(parts)], axis=2)

@@ -19,7 +19,7 @@ class PeerError(TrainingError):
 
 
 class End:
-    """What is known of the end of other processes, in a process of several threads.
+    """Record of the end of other processes; several threads may use it.
 
     Parameters
     ----------
@@ -95,12 +95,10 @@ class End:
     def _watch(self) -> None:
         """Tell the user, and end this process if it does not end by itself."""
         rank, text = next(iter(self._ended.items()))
-        if rank == 0 and not text:
-            # Nothing is left to do without it, and JAX would soon abort with a trace.
-            self.tell()
-            self._force()
         if not text:
             self.tell()
+            if rank == 0:  # nothing is left to do, and JAX would soon abort with a trace
+                self._force()
         for seconds, act in ((PATIENCE, self.tell), (FORCE, self._force)):
             timer = threading.Timer(seconds, act)
             timer.daemon = True

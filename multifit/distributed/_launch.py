@@ -26,7 +26,7 @@ Environment = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Launch:
-    """How a process was started."""
+    """The place of a process in a run."""
 
     rank: int
     size: int

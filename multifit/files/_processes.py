@@ -1,4 +1,4 @@
-"""Which processes of this machine are running."""
+"""Search for running processes of this machine."""
 
 from __future__ import annotations
 

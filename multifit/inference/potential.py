@@ -106,7 +106,7 @@ class Potential:
 
     @property
     def outside(self) -> tuple[str, ...]:
-        """What predictions have met that the training data did not hold, one sentence each."""
+        """Warnings about predictions outside of the training data, one sentence each."""
         return () if self.runner.watch is None else tuple(self.runner.watch.told)
 
     @property

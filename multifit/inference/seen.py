@@ -1,4 +1,4 @@
-"""What a model was trained on, and predictions outside of it.
+"""Summary of the training data of a model, and predictions outside of it.
 
 A model file holds the elements, the closest pairs and the ranges of ``fparam`` of its training data
 (in its provenance). A prediction for anything else is told once, and is kept as a sentence.
@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Seen:
-    """What the training data of a model held.
+    """Summary of the training data of a model.
 
     Attributes
     ----------
@@ -45,6 +46,14 @@ class Seen:
     types: np.ndarray
     nearest: np.ndarray
     fparam: np.ndarray | None = None
+
+    @cached_property
+    def closest_allowed(self) -> np.ndarray:
+        """Distance of each pair of types in Å below which it is outside, (ntypes, ntypes).
+
+        0 for a pair that never was within the cutoff: nothing is known of its distance.
+        """
+        return np.where(np.isfinite(self.nearest), CLOSER * self.nearest, 0.0)
 
     def to_content(self, type_map: Sequence[str]) -> dict[str, Any]:
         """Return the entry of a model file."""
@@ -119,8 +128,9 @@ class Watch:
 
     def _found(self, part: Part) -> Iterator[tuple[Any, str]]:
         """Yield what is new in some atoms: a key, and a sentence."""
-        names, frame, sel = self.model.type_map, part.frame, self.model.descriptor.requires().sel
+        names, frame = self.model.type_map, part.frame
         if frame.dropped and "sel" not in self._known:
+            sel = self.model.descriptor.requires().sel
             most = [
                 f"{n} {name} (sel {limit})"
                 for n, name, limit in zip(frame.fullest, names, sel, strict=True)
@@ -137,10 +147,8 @@ class Watch:
             for a in np.unique(frame.atype[frame.atype >= 0]).tolist():
                 if not self.seen.types[a]:
                     yield a, f"{names[a]} was in no training data of this model"
-        close = np.argwhere(frame.nearest < CLOSER * self.seen.nearest)
-        for a, b in close[:, :2].tolist() if close.size else ():
-            # A pair that never was in reach is no nearer one; ∞ is compared with elements only.
-            if a <= b and np.isfinite(self.seen.nearest[a, b]):
+        for a, b in np.argwhere(frame.nearest < self.seen.closest_allowed).tolist():
+            if a <= b:
                 yield (
                     (a, b),
                     f"{names[a]} and {names[b]} are {frame.nearest[a, b]:.3g} Å apart, nearer than "

@@ -1,4 +1,4 @@
-"""What data hold: closest pairs, most neighbours, elements and ranges of labels of all frames."""
+"""Summaries of data: closest pairs, most neighbours, elements and ranges of labels."""
 
 from __future__ import annotations
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import files
-from ..data import System
+from ..data import System, add_arrays
 from ..errors import FileFormatError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Cache:
         for start in range(0, len(frames), step):
             some = frames[start : start + step]
             types = system.atype(some if system.mixed_type else some[:1])
-            _update(digest, [("types", types), *sorted(system.load(some, keys).items())])
+            add_arrays(digest, [("types", types), *sorted(system.load(some, keys).items())])
         return digest.hexdigest()
 
     def read(self, key: str) -> dict[str, np.ndarray] | None:
@@ -103,10 +103,3 @@ class Cache:
         known = sorted(self.folder.glob("*.h5"), key=lambda path: path.stat().st_mtime)
         for path in known[:-FILES]:
             path.unlink(missing_ok=True)
-
-
-def _update(digest: Any, arrays: Iterable[tuple[str, np.ndarray]]) -> None:
-    """Add names, shapes and values to a hash."""
-    for name, values in arrays:
-        digest.update(f"{name} {values.shape} {values.dtype.str};".encode())
-        digest.update(np.ascontiguousarray(values).data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data import System, parameters, snapshot
+from ..host import cores
 from ..neighbors.frame import frame as frame_with_neighbours
 from .cache import Cache
 
@@ -27,7 +27,7 @@ ALL = 1 << 30
 
 
 class Scope(NamedTuple):
-    """What is looked at, besides the data."""
+    """Settings of a survey."""
 
     rcut: float  #: cutoff in Å
     labels: tuple[str, ...] = ()  #: keys of labels whose ranges are wanted
@@ -38,7 +38,7 @@ class Scope(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SystemSurvey:
-    """What the frames of one system hold.
+    """Summary of the frames of one system.
 
     Attributes
     ----------
@@ -137,18 +137,11 @@ def _in_threads(
     work: Callable[[np.ndarray], SystemSurvey], chunks: Sequence[np.ndarray]
 ) -> Generator[SystemSurvey, None, None]:
     """Yield the results in order; work that has not begun is cancelled if the caller stops."""
-    pool = ThreadPoolExecutor(max(1, min(THREADS, len(chunks), _cores())))
+    pool = ThreadPoolExecutor(max(1, min(THREADS, len(chunks), cores.usable().number)))
     try:
         yield from pool.map(work, chunks)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _scan(system: System, scope: Scope, frames: np.ndarray) -> SystemSurvey:

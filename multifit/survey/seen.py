@@ -1,4 +1,4 @@
-"""What all systems of a data set hold together: "what was seen"."""
+"""Summary of all systems of a data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .scan import Scope, SystemSurvey, joined_ranges
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What the frames of all systems hold.
+    """Summary of the frames of all systems.
 
     Attributes
     ----------

@@ -10,7 +10,16 @@ from ...nn.groups import Groups, groups, net_of, nets_of
 from ...nn.networks import apply_network
 from ...tree import Tree
 from .._coefficients import of_empty_slots
-from .._tables import Block, column_blocks, columns_in, concat, padded, spread
+from .._tables import (
+    Block,
+    column_blocks,
+    columns_in,
+    concat,
+    missing_columns,
+    padded,
+    spread,
+    widths_of,
+)
 
 if TYPE_CHECKING:
     from ._descriptor import SeE2A
@@ -36,17 +45,14 @@ def direct(
     pullback
         T̄ → the derivatives by R, float64.
     """
-    widths = geometry.get("widths", {})
-    sizes = {int(b): x.shape[0] for b, x in widths.items()}
-    found = column_blocks({b: sizes[b] for b in sorted(sizes)})
+    found = column_blocks(widths_of(geometry))
     atoms = groups({0: geometry["kind"].shape[0]} if config.type_one_side else counts)
     total, pulls = [], []
     for block in found:
         part, pull = _block(xp, config, params, counts, atoms, block, geometry["rows"])
         total.append(part)
         pulls.append(pull)
-    missing = {b: sel - sizes.get(b, 0) for b, sel in enumerate(config.sel) if sel}
-    missing = {b: n for b, n in missing.items() if not isinstance(n, int) or n}
+    missing = missing_columns(config.sel, geometry)
     if missing:
         each = of_empty_slots(xp, config, config.network, params, list(counts), missing)
         total.append(spread(xp, geometry["kind"], each))

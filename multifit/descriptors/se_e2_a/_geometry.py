@@ -55,7 +55,7 @@ Array = Any
 
 
 class _Atoms(NamedTuple):
-    """What the types of the atoms determine."""
+    """Arrays that depend on the types of the atoms alone."""
 
     types: Array  #: (N,) integers
     counts: Mapping[int, int]

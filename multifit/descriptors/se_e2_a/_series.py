@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...nn.groups import groups, picked
 from ...tree import Tree
-from .._coefficients import block_series, in_double, of_empty_slots
-from .._tables import Block, block_of, concat, spread
+from .._coefficients import block_series, in_double, of_empty_slots, of_groups, series_atoms
+from .._tables import Block, concat, series_entries, spread, widths_of
 
 if TYPE_CHECKING:
     from ._descriptor import SeE2A
@@ -37,13 +36,15 @@ def series(
     pullback
         T̄ → the derivatives by R.
     """
-    made = geometry.get("series", {})
-    found = [(block_of(name), made[k][name]) for k in sorted(made, key=int) for name in made[k]]
-    atoms = groups({0: geometry["kind"].shape[0]} if config.common_scale else counts)
+    found = series_entries(geometry)
+    atoms = series_atoms(config, counts, geometry["kind"].shape[0])
     nets: list[tuple[Array, Array]] = []
     parts = []
     if found:
-        nets = _of_groups(xp, config, params, basis, counts, [block for block, _ in found])
+        kinds = list(counts)
+        each = [block_series(xp, config, params, basis, kinds, block) for block, _ in found]
+        c, slope = (concat(xp, list(x), axis=1) for x in zip(*each, strict=True))
+        nets = of_groups(xp, config, atoms, kinds, (c, slope))
         for g, (c, _) in enumerate(nets):
             t = xp.matmul(geometry["moments"][str(g)], c)
             parts.append(xp.reshape(t, (*t.shape[:-2], -1, 4, t.shape[-1])))
@@ -66,35 +67,12 @@ def series(
     return t, pullback
 
 
-def _of_groups(
-    xp: Any,
-    config: SeE2A,
-    params: Tree,
-    basis: Tree,
-    counts: Mapping[int, int],
-    found: list[Block],
-) -> list[tuple[Array, Array]]:
-    """Return C and D C of each group of centres, all blocks stacked: ([types,] ΣK, M)."""
-    kinds = list(counts)
-    each = [block_series(xp, config, params, basis, kinds, block) for block in found]
-    c, slope = (concat(xp, list(x), axis=1) for x in zip(*each, strict=True))
-    if config.common_scale:
-        return [(c[0, :, :], slope[0, :, :])]
-    stacks = []
-    for group in groups(counts).members:
-        index = [kinds.index(kind) for kind in group.kinds]
-        own = [picked(xp, x, index) for x in (c, slope)]
-        value, by_x = (x[0, :, :] for x in own) if group.single else own
-        stacks.append((value, by_x))
-    return stacks
-
-
 def _of_absent(
     xp: Any, config: SeE2A, params: Tree, counts: Mapping[int, int], geometry: Tree
 ) -> Array | None:
     """Return the part (N, 4, M) of the slots for types without neighbours; None if it is zero."""
-    widths = geometry.get("widths", {})
-    missing = {b: float(n) for b, n in enumerate(config.sel) if n and str(b) not in widths}
+    widths = widths_of(geometry)
+    missing = {b: float(n) for b, n in enumerate(config.sel) if n and b not in widths}
     if not missing or (config.set_davg_zero and widths):
         return None
     double = {**params, "embeddings": in_double(xp, params["embeddings"])}

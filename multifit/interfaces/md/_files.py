@@ -69,7 +69,7 @@ class Files:
 
     @property
     def state(self) -> Path:
-        """What a restart needs."""
+        """The state that a restart needs."""
         return self._named(".restart.h5")
 
     @property

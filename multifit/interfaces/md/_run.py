@@ -62,6 +62,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.free = _dynamics.degrees_of_freedom(self.atoms, self.settings)
+        self.forces = _forces_of(self.atoms)
 
     def record(self) -> None:
         """Write a frame and a row of the log."""
@@ -76,7 +77,7 @@ class _Run:
                 "step": self.step,
                 "settings": dataclasses.asdict(self.settings),
                 "symbols": atoms.get_chemical_symbols(),
-                "forces": _forces_of(atoms),
+                "forces": self.forces,
                 "@variables": {
                     "positions": atoms.get_positions(),
                     "momenta": atoms.get_momenta(),

@@ -24,7 +24,7 @@ NOT_NEGATIVE = ("skin", "steps", "seed")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is simulated, and how.
+    """Settings of a simulation.
 
     Attributes
     ----------

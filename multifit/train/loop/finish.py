@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Console
 
 from ...errors import DataError, FileFormatError
 from ...tree import Tree
+from ..report.progress import say
 from ..report.summary import summarize
 from ..setup.outputs import BEST_MODEL, EMA_MODEL, MODEL
 from ..setup.potential import fitted_bias
@@ -15,9 +14,6 @@ from ..setup.setup import Setup
 from ..setup.task import Task
 from ..start.earlier import keep
 from ..start.saver import Saver
-
-#: How sentences are printed.
-PLAIN: dict[str, Any] = {"highlight": False, "soft_wrap": True, "markup": False}
 
 
 def finish(saver: Saver, console: Console, *, quiet: bool, new: bool) -> None:
@@ -49,14 +45,14 @@ def finish(saver: Saver, console: Console, *, quiet: bool, new: bool) -> None:
     if quiet:
         return
     for each in old:
-        console.print(f"the model of an earlier run is kept as {each}", **PLAIN)
+        say(console, f"the model of an earlier run is kept as {each}")
     try:
         for task in run.setup.tasks:
             written.append(summarize(run.setup, task, models[task.name], run.output, console))
     except (DataError, FileFormatError) as exc:
         known = ", ".join(map(str, written))
         raise type(exc)(f"{exc}; the training is complete, and its result is in {known}") from exc
-    console.print(f"wrote {', '.join(map(str, written))}", **PLAIN)
+    say(console, f"wrote {', '.join(map(str, written))}")
 
 
 def _with_bias(setup: Setup, task: Task, params: Tree) -> Tree:

@@ -1,4 +1,4 @@
-"""Whether a run diverges, or learns nothing: said once, with the likely cause."""
+"""Warnings about a run that diverges or learns nothing, each given once with a likely cause."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def run_steps(loop: LoopObjects, began: float, interrupt: Interrupt) -> int:
         for number in range(after + 1, run.setup.numb_steps + 1):
             try:
                 with span(STEP):
-                    loop.votes.update(together.votes(interrupt.exit_code is not None))
+                    if processes.size > 1:
+                        loop.votes.update(together.votes(interrupt.exit_code is not None))
                     first = began if number == after + 1 else None
                     stop = _step(loop, together, health, number, first)
             except AbandonedError:

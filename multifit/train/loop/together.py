@@ -1,4 +1,4 @@
-"""What the processes of a run do together between steps: stop, and keep their series the same."""
+"""Agreement of the processes of a run between steps: when to stop, and the size of series."""
 
 from __future__ import annotations
 

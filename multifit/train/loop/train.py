@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -156,7 +157,7 @@ def _do_steps(
     interrupt, processes = Interrupt(display.quiet), saver.run.setup.processes
     patient: Callable[..., Any] = functools.partial(call_interruptibly, lambda: interrupt.exit_code)
     if processes.size > 1:  # the others would wait for a step that is abandoned: all finish it
-        patient = _at_once
+        patient = operator.call
     with contextlib.ExitStack() as stack:
         with recorder.span("try to write a checkpoint"):
             warning = saver.run.try_save() if processes.rank == 0 else ""
@@ -164,11 +165,6 @@ def _do_steps(
             display.say(warning)
         loop = prepare(saver, display, recorder, last, stack, patient)
         return run_steps(loop, began, interrupt)
-
-
-def _at_once(step: Callable[..., Any], *args: Any) -> Any:
-    """Call a step."""
-    return step(*args)
 
 
 def _look(console: Console, quiet: bool, skip: bool) -> Look:

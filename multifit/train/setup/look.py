@@ -30,7 +30,7 @@ def no_bar(total: int) -> Iterator[Callable[[int], None]]:
 
 @dataclass
 class Look:
-    """How the frames of a run are looked at.
+    """Settings of the survey of a run.
 
     Attributes
     ----------

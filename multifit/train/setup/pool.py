@@ -1,4 +1,4 @@
-"""What the caches of a run keep, within one limit on their memory."""
+"""Entries of all caches of a run, within one limit on their memory."""
 
 from __future__ import annotations
 

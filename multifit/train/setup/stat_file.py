@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import files
+from ...data import add_arrays
 from ...errors import FileFormatError
 from ...outputs import OUTPUTS
 
@@ -108,9 +109,7 @@ def _fingerprint(setup: Setup, task: Task) -> str:
         "type_map": model.type_map,
     }
     digest = hashlib.sha256(json.dumps(settings).encode())
-    for text, values in _sampled(setup, task):
-        digest.update(f"{text} {values.shape} {values.dtype.str};".encode())
-        digest.update(np.ascontiguousarray(values).data)
+    add_arrays(digest, _sampled(setup, task))
     return digest.hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""What an earlier run left in the output folder: a new run keeps it under names with ``.old``."""
+"""Files of an earlier run in the output folder, which a new run renames to ``.old``."""
 
 from __future__ import annotations
 

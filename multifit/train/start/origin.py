@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ... import files
-from ...data import System
+from ...data import System, add_arrays
 from ...inference import provenance as record
 from ...inference.seen import Seen
 from ...survey import combine
@@ -194,7 +194,5 @@ def fingerprint(system: System, labels: Sequence[str]) -> str:
     frames = np.unique(few)
     digest = hashlib.sha256(f"{system.nframes} {system.natoms} {system.pbc};".encode())
     arrays = {"types": system.atype(frames), **system.load(frames, labels)}
-    for name, values in sorted(arrays.items()):
-        digest.update(f"{name} {values.shape} {values.dtype.str};".encode())
-        digest.update(np.ascontiguousarray(values).data)
+    add_arrays(digest, sorted(arrays.items()))
     return digest.hexdigest()[:32]

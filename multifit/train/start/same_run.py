@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import numpy as np
 
 from ...config import Config
 from ...data import System
@@ -14,9 +11,7 @@ from ...errors import TrainingError
 from ..setup.setup import Setup
 from ..setup.stat_file import LABELS
 from .changes import changes
-
-#: Frames of a system that are compared: the first, the last, and some between.
-FRAMES = 4
+from .origin import fingerprint
 
 
 def require_same(setup: Setup) -> None:
@@ -42,7 +37,7 @@ def _about(setup: Setup) -> dict[str, Any]:
     for task in setup.tasks:
         for kind, given in (("training", task.data.training), ("validation", task.data.validation)):
             if given is not None:
-                data[task.titled(kind)] = [_fingerprint(x) for x in given.source.systems]
+                data[task.titled(kind)] = [_described(x) for x in given.source.systems]
     return {
         "backend": f"{setup.backend.name} {setup.backend.describe()['version']}",
         "input": _input(setup.config),
@@ -56,19 +51,14 @@ def _input(config: Config) -> dict[str, Any]:
     return found
 
 
-def _fingerprint(system: System) -> dict[str, Any]:
+def _described(system: System) -> dict[str, Any]:
     """Return the size of a system, and a hash of some of its frames."""
-    frames = np.unique(np.linspace(0, system.nframes - 1, FRAMES).astype(np.int64))
-    digest = hashlib.sha256(np.ascontiguousarray(system.atype(frames)).data)
-    for name, values in sorted(system.load(frames, LABELS).items()):
-        digest.update(f"{name} {values.shape};".encode())
-        digest.update(np.ascontiguousarray(values).data)
     return {
         "name": system.name,
         "frames": system.nframes,
         "atoms": system.natoms,
         "types": list(system.type_map),
-        "hash": digest.hexdigest()[:16],
+        "hash": fingerprint(system, LABELS),
     }
 
 
