@@ -22,6 +22,7 @@ from ..batching.batch import Batcher, Layout
 from ..batching.shapes import Shape, bucket
 from ..batching.types import Batch
 from ..errors import UnsupportedError
+from ..host.allocator import expect_large_arrays
 from ..neighbors.frame import Frame
 from ..tree import Tree, map_leaves
 from .domain import Domain
@@ -69,6 +70,8 @@ class Runner:
         at_once: int | None = None,
     ) -> None:
         self.model, self.backend = model, backend
+        if backend.on_cpu:
+            expect_large_arrays()
         self.evaluator = Evaluator(model, params, backend, embedding)
         self.at_once = default_at_once(backend) if at_once is None else at_once
         self.batcher = Batcher(
