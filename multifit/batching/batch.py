@@ -21,7 +21,7 @@ from ..neighbors.requirements import Requirements
 from .composition import Composition, composition
 from .composition import Layout as Layout
 from .shapes import Shape, Shapes, bucket
-from .types import Batch, Table
+from .types import Batch, Centres, Table
 
 #: Columns added to tables beyond the need of the frames seen, so that other frames fit too.
 SPARE = 2
@@ -154,7 +154,8 @@ class Batcher:
             batch["fparam"] = layout.padded(np.asarray(fparam, dtype=np.float64))
         if aparam is not None:
             flat = layout.spread([np.asarray(each, dtype=np.float64) for each in aparam])
-            start, extended = 0, {}
+            start = 0
+            extended: dict[str, Centres] = {}
             for a, centre in atoms.centres.items():
                 stop = start + len(centre["mask"])
                 extended[a] = {**centre, "aparam": flat[start:stop]}

@@ -117,7 +117,8 @@ def side_by_side(xp: Any, x: Sequence[Array], counts: Sequence[int]) -> list[Arr
     order = sorted(range(len(x)), key=lambda k: counts[k])
     last = xp.concat([x[k] for k in order], axis=1)
     before, twice = xp.ones_like(last), 2.0 * last
-    terms, number, done = [before, last], 2, []
+    terms, number = [before, last], 2
+    done: list[Array] = []
     found: dict[int, Array] = {}
     for count in sorted(set(counts)):
         for _ in range(count - number):
