@@ -97,13 +97,14 @@ def _made(given: tuple[bytes, ...], shape: Shape) -> Composition:
     real = source >= 0
     places = np.zeros((2, shape.natoms), dtype=np.int64)
     places[:, real] = frame[source[real]], atom[source[real]]
+    places.flags.writeable = real.flags.writeable = False
     layout = Layout(places[0], places[1], real, shape.nframes)
     place = np.zeros(len(every), dtype=np.int64)
     place[source[real]] = np.flatnonzero(real)
     natoms = layout.padded(np.array([float((each >= 0).sum()) for each in atypes]))
     atype = np.repeat(np.arange(len(shape.counts)), shape.counts)
     mask = real.astype(np.float64)
-    for array in (places, real, place, natoms, atype, mask):
+    for array in (place, natoms, atype, mask):
         array.flags.writeable = False
     centres: dict[str, Centres] = {}
     start = 0

@@ -150,14 +150,14 @@ def _series(
     joined, found = [], blocks(tables)
     present = [zone for zone in ZONES if any(block.zone == zone for block in found)]
     zones = {zone: _interval(xp, basis[zone], atoms) for zone in present}
-    pairs = _in_blocks(xp, found, zones, rows, s, tables)
+    intervals = [zones[block.zone].of(xp, block) for block in found]
+    pairs = _in_blocks(xp, found, intervals, rows, s, tables)
     counts = [basis[block.zone]["nodes"].shape[0] for block, _, _ in pairs]
     polynomials = iter(_polynomials(xp, [x for _, x, _ in pairs], counts))
     moved = {block.name: r for block, _, r in pairs}
     entries: dict[str, Tree] = {}
-    for k, block in enumerate(found):
-        here, sums = zones[block.zone].of(xp, block), []
-        entry = {"factor": here.factor}
+    for k, (block, here) in enumerate(zip(found, intervals, strict=True)):
+        sums, entry = [], {"factor": here.factor}
         if block.zone == "far":
             sums.append(_of_empty(xp, config, block, basis["far"], tables, atoms, here))
         if block.name in moved:
@@ -193,7 +193,7 @@ def _interval(xp: Any, own: Tree, atoms: _Atoms) -> _Interval:
 def _in_blocks(
     xp: Any,
     found: Sequence[Block],
-    zones: Mapping[str, _Interval],
+    intervals: Sequence[_Interval],
     rows: Array,
     s: Array,
     tables: Mapping[str, Table],
@@ -201,10 +201,9 @@ def _in_blocks(
     """Return the blocks that have columns, with x (N, nb, k) and R̃ (N, 4, nb, k) of each."""
     made = []
     mask = join(xp, tables)["mask"][:, None, :]
-    for block in found:
+    for block, here in zip(found, intervals, strict=True):
         if not block.width:
             continue
-        here = zones[block.zone].of(xp, block)
         x = (padded(xp, block, s[:, None, :])[:, 0, :, :] - here.start) * here.stretch
         r = padded(xp, block, rows)
         if block.zone == "near":
