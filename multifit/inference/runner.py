@@ -224,16 +224,14 @@ class Runner:
 
     def _on_device(self, host: Batch, layout: Layout) -> Tree:
         """Return a batch as arrays of the backend; those of the same atoms are copied once."""
-        keys = ("natoms", "atype", "centres")
-        known = self._atoms
-        if "aparam" in next(iter(host["centres"].values()), {}):
-            known = None
-        elif known is None or known[0] is not layout:
-            own = {key: x for key, x in host.items() if key in keys}
-            known = self._atoms = layout, map_leaves(self.backend.asarray, own)
-        rest = {key: x for key, x in host.items() if known is None or key not in keys}
-        moved = map_leaves(self.backend.as_input, rest)
-        return moved if known is None else {**known[1], **moved}
+        if any("aparam" in centre for centre in host["centres"].values()):
+            return map_leaves(self.backend.as_input, host)
+        known, own = self._atoms, ("natoms", "atype", "centres")
+        if known is None or known[0] is not layout:
+            fixed = {key: x for key, x in host.items() if key in own}
+            known = self._atoms = layout, map_leaves(self.backend.asarray, fixed)
+        rest = {key: x for key, x in host.items() if key not in own}
+        return {**known[1], **map_leaves(self.backend.as_input, rest)}
 
     def _finish(self, started: Started, params: Parameters, wanted: Request) -> None:
         """Wait for a batch, and add its outputs to the results of its parts."""
