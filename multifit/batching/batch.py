@@ -18,10 +18,12 @@ import numpy as np
 from ..neighbors import frame as frm
 from ..neighbors.frame import Columns, Frame, PairTable
 from ..neighbors.requirements import Requirements
+from . import mixed
 from .composition import Composition, composition
 from .composition import Layout as Layout
+from .mixed import Room
 from .shapes import Shape, Shapes, bucket
-from .types import Batch, Centres, Table
+from .types import MIXED, Batch, Centres, MixedTable, Table
 
 #: Columns added to tables beyond the need of the frames seen, so that other frames fit too.
 SPARE = 2
@@ -65,6 +67,8 @@ class Batcher:
     pair_exclude_types: tuple[tuple[int, int], ...] = ()
     static_shapes: bool = False
     _widths: dict[tuple[int, bool], int] = field(default_factory=dict)
+    _width: int = 0  #: of the table of all types of neighbours
+    _tiles: dict[Shape, int] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +101,9 @@ class Batcher:
 
     def reserve(self, frames: Sequence[Frame]) -> None:
         """Make tables slightly wider than these frames need, for static shapes."""
+        for frame in frames:
+            if self.needs.mixes(len(frame.tables)):
+                self._mixed_width(mixed.most_neighbors(frame), spare=SPARE)
         for b in {b for frame in frames for b in frame.tables}:
             tables = [frame.tables[b] for frame in frames if b in frame.tables]
             self._room(b, [table.columns(self._inner) for table in tables], spare=SPARE)
@@ -131,22 +138,11 @@ class Batcher:
         layout, places = atoms.layout, list(atoms.places)
         if ghosts:
             places = [np.append(places[0], len(layout.real) + np.arange(ghosts))]
-        tables = {}
-        for b in range(len(self.sel)):
-            some = [
-                (f.tables[b], place)
-                for f, place in zip(frames, places, strict=True)
-                if b in f.tables
-            ]
-            found = [table.columns(self._inner) for table, _ in some]
-            room = self._room(b, found)
-            if any(room):
-                tables[str(b)] = _table(some, found, len(layout.real), room)
         batch: Batch = {
             "natoms": atoms.natoms,
             "atype": atoms.atype,
             "centres": atoms.centres,
-            "tables": tables,
+            "tables": self._tables(frames, atoms.shape, places),
         }
         if ghosts:
             batch["ghosts"] = np.zeros(ghosts)
@@ -162,6 +158,51 @@ class Batcher:
                 start = stop
             batch["centres"] = extended
         return batch, layout
+
+    def _tables(
+        self, frames: Sequence[Frame], shape: Shape, places: Sequence[np.ndarray]
+    ) -> dict[str, Any]:
+        """Return the table of each type of neighbours, or one of all, under their names."""
+        if self.needs.mixes(len({b for frame in frames for b in frame.tables})):
+            return {MIXED: self._mixed_table(frames, shape, places)}
+        tables: dict[str, Any] = {}
+        for b in range(len(self.sel)):
+            some = [
+                (f.tables[b], place)
+                for f, place in zip(frames, places, strict=True)
+                if b in f.tables
+            ]
+            found = [table.columns(self._inner) for table, _ in some]
+            room = self._room(b, found)
+            if any(room):
+                tables[str(b)] = _table(some, found, shape.natoms, room)
+        return tables
+
+    def _mixed_table(
+        self, frames: Sequence[Frame], shape: Shape, places: Sequence[np.ndarray]
+    ) -> MixedTable:
+        """Return one table of the neighbours of all types."""
+        kinds = np.repeat(np.arange(len(self.sel)), shape.counts)
+        pairs = mixed.pairs_of(frames, places, shape.natoms, len(self.sel))
+        groups = pairs.groups(kinds, self.needs.two_sided)
+        present = sum(n > 0 for n in shape.counts)
+        size = mixed.tile_size(shape.natoms, present ** (1 + self.needs.two_sided))
+        tiles = mixed.tiles_needed(groups, size)
+        width = self._mixed_width(pairs.width)
+        if self.static_shapes:
+            with self._lock:
+                known = self._tiles.get(shape, 0)
+                tiles = self._tiles[shape] = known if tiles <= known else bucket(tiles + SPARE)
+        return mixed.mixed_table(pairs, groups, shape.natoms, Room(width, tiles, size))
+
+    def _mixed_width(self, need: int, spare: int = 0) -> int:
+        """Return the columns of a table of all types of neighbours."""
+        if not self.static_shapes:
+            return need
+        with self._lock:
+            if need > self._width:
+                self._width = min(bucket(need + spare), sum(self.sel))
+            return self._width
 
     def _atoms(self, frames: Sequence[Frame]) -> Composition:
         """Return the atoms of frames, in the shape that fits."""

@@ -61,6 +61,7 @@ class Composition:
     """The atoms of a batch."""
 
     layout: Layout
+    shape: Shape
     places: tuple[np.ndarray, ...]  #: of the atoms of each frame, (natoms,)
     natoms: np.ndarray  #: real atoms of each frame, as floats, (nframes,)
     atype: np.ndarray  #: type of each place, (N,)
@@ -118,7 +119,7 @@ def _made(given: tuple[bytes, ...], shape: Shape) -> Composition:
             }
             start += n
     split = tuple(np.split(place, np.cumsum(sizes)[:-1]))
-    return Composition(layout, split, natoms, atype, centres)
+    return Composition(layout, shape, split, natoms, atype, centres)
 
 
 _kept = lru_cache(maxsize=KEPT)(_made)

@@ -33,13 +33,35 @@ class Table(TypedDict):
     near: Array  #: zeros; the first m of the k columns are those of near pairs, (m,)
 
 
+class MixedTable(TypedDict):
+    """The neighbours of all types around all atoms, and their pairs in tiles.
+
+    A tile has r pairs of one group: of one type of neighbours, or of one pair of types. There are
+    enough tiles for all groups, so that nets of many types are applied in one batched product.
+    """
+
+    rij: Array  #: as in a :class:`Table`
+    index: Array
+    mask: Array
+    kind: Array  #: type of the neighbour, 0 for an empty column, int64, (N, k)
+    number: Array  #: pairs of each type of neighbours, as floats, (N, ntypes)
+    groups: Array  #: group of each tile: a type b, or a · ntypes + b, int64, (tiles,)
+    slots: Array  #: place of each pair of the tiles in a table as one row, int64, (tiles · r,)
+    live: Array  #: 1 for a pair, 0 for padding of a tile, (tiles · r,)
+    places: Array  #: place of each pair among those of all tiles, 0 if empty, int64, (N, k)
+
+
+#: Key of a :class:`MixedTable` among the tables of a batch, then the only one.
+MIXED = "mixed"
+
+
 class Batch(TypedDict):
     """Frames and their neighbours as the core takes them; keys are types as strings."""
 
     natoms: Array  #: real atoms of each frame, as floats; 0 for padding, (nframes,)
     atype: Array  #: type of each place, int64, (N,)
     centres: dict[str, Centres]  #: of the types present in the batch
-    tables: NotRequired[dict[str, Table]]  #: until :func:`multifit.models.prepared` replaces them
+    tables: NotRequired[dict[str, Any]]  #: until :func:`multifit.models.prepared` replaces them
     geometry: NotRequired[dict[str, Any]]  #: opaque: the tables as preprocessed by the descriptor
     plan: NotRequired[dict[str, Any]]  #: opaque: the descriptor's plan of evaluation, if any
     ghosts: NotRequired[Array]  #: zeros; places for ghosts at which pairs may end, (M,)

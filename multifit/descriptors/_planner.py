@@ -219,19 +219,29 @@ class SeriesPlanner:
         params
             Returns the nested NumPy arrays; called only for closer pairs or new types.
         """
-        if not self.covers(nearest):
+        mixed = self._are_mixed(nearest)
+        if not (mixed or self.covers(nearest)):
             self.include(nearest)
             self.refine(params())
-        if self._plan is None and self.demanded:
-            raise UnsupportedError(
-                "embedding 'spectral': the embedding nets vary too quickly with the distance for a "
-                "series; choose 'auto' or 'direct'"
+        if self.demanded and (mixed or self._plan is None):
+            why = (
+                "neighbours of many types are evaluated together, without a series"
+                if mixed
+                else "the embedding nets vary too quickly with the distance for a series"
             )
-        return self._plan
+            raise UnsupportedError(f"embedding 'spectral': {why}; choose 'auto' or 'direct'")
+        return None if mixed else self._plan
 
     def covers(self, nearest: np.ndarray) -> bool:
-        """Return True if the intervals contain pairs of these distances in Å, (ntypes, ntypes)."""
-        return not (nearest < self.nearest).any()
+        """Return True if the intervals contain pairs of these distances in Å, (ntypes, ntypes).
+
+        Pairs of so many types that all are in one table have no series.
+        """
+        return self._are_mixed(nearest) or not (nearest < self.nearest).any()
+
+    def _are_mixed(self, nearest: np.ndarray) -> bool:
+        kinds = int(np.isfinite(nearest).any(axis=0).sum())
+        return self.config.requires().mixes(kinds)
 
     def include(self, nearest: np.ndarray) -> None:
         """Extend the intervals to pairs of these distances in Å, (ntypes, ntypes), and closer ones.

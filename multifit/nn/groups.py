@@ -156,13 +156,33 @@ def nets_of(xp: Any, nets: Tree, indices: Iterable[int]) -> Tree:
             for k, p in nets[ALL]["layers"].items()
         }
     else:
-        each = [nets[str(index)]["layers"] for index in wanted]
-        found = {
-            k: {name: xp.stack([one[k][name] for one in each], axis=0) for name in p}
-            for k, p in each[0].items()
-            if all(k in one for one in each)
-        }
+        found = _stacked(xp, nets, wanted)
     return {"layers": {k: _by_rows(p) for k, p in found.items()}}
+
+
+def nets_at(xp: Any, nets: Tree, number: int, indices: Array) -> Tree:
+    """Return the parameters of the nets at indices (n,) that are an array, as :func:`nets_of`.
+
+    Parameters
+    ----------
+    number
+        Number of nets, all of which have all layers.
+    """
+    stacked = nets[ALL]["layers"] if ALL in nets else _stacked(xp, nets, range(number))
+    found = {
+        k: {name: xp.take(x, indices, axis=0) for name, x in p.items()} for k, p in stacked.items()
+    }
+    return {"layers": {k: _by_rows(p) for k, p in found.items()}}
+
+
+def _stacked(xp: Any, nets: Tree, wanted: Iterable[int]) -> Tree:
+    """Return the layers of nets with one array for all of them, (nets, …)."""
+    each = [nets[str(index)]["layers"] for index in wanted]
+    return {
+        k: {name: xp.stack([one[k][name] for one in each], axis=0) for name in p}
+        for k, p in each[0].items()
+        if all(k in one for one in each)
+    }
 
 
 def _by_rows(params: Tree) -> Tree:

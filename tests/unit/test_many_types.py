@@ -13,6 +13,9 @@ from _compare import same
 
 import multifit.models as mdl
 from multifit.backend import get_backend
+from multifit.batching import mixed
+from multifit.batching.types import MIXED
+from multifit.errors import UnsupportedError
 from multifit.nn.groups import ALL, FEW, groups
 from multifit.nn.stacking import stacked, unstacked
 from multifit.tree import Tree, flatten, map_leaves, unflatten
@@ -50,6 +53,15 @@ def case(name: str, **more: Any) -> tuple[mdl.Model, Tree]:
     return model, draw(model)
 
 
+@pytest.fixture(params=["tables", "one table"])
+def tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Have neighbours of the present types in separate tables, and in one; True for one."""
+    one: bool = request.param == "one table"
+    if one:
+        monkeypatch.setattr("multifit.descriptors.se_e2_a._descriptor.MANY", len(PRESENT) - 1)
+    return one
+
+
 def planned(model: mdl.Model, params: Tree, system: System) -> Tree:
     """Return a batch with the series of a run."""
     batch, _ = assemble(model, [system])
@@ -73,9 +85,10 @@ def as_trained(params: Tree) -> Tree:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_energies_are_those_of_the_formulas(name: str) -> None:
+def test_energies_are_those_of_the_formulas(name: str, tables: bool) -> None:
     model, params = case(name)
     batch, layout = assemble(model, [solid()])
+    assert (MIXED in batch["tables"]) == tables
     found = outputs(NUMPY, model, params, batch)["atom_energy"]
     if not model.fitting.layer_name and not model.fitting.atom_ener:
         want = brute.atom_energies(model, params, solid())
@@ -119,8 +132,73 @@ def test_backends_agree(backend: str, name: str, precision: str, strict: StrictB
         same(got, want, rtol=1e-10 if tight else 2e-5)
 
 
+@pytest.mark.parametrize("backend", [*INSTALLED, "strict"])
+@pytest.mark.parametrize("name", ["one side", "excluded, two sides"])
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_one_table_gives_the_numbers_of_separate_ones(
+    backend: str,
+    name: str,
+    precision: str,
+    strict: StrictBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    adapter = strict if backend == "strict" else get_backend(backend)
+    model, params = case(name, precision=precision)
+    want = outputs(NUMPY, model, params, assemble(model, [solid(), solid(3)])[0])
+    monkeypatch.setattr("multifit.descriptors.se_e2_a._descriptor.MANY", 1)
+    batch, layout = assemble(model, [solid(), solid(3)])
+    assert list(batch["tables"]) == [MIXED]
+    tight = precision == "float64"
+    got = outputs(adapter, model, as_trained(params), batch)
+    same(got.pop("force"), want.pop("force"), rtol=1e-9 if tight else 2e-4)
+    same(got, want, rtol=1e-10 if tight else 2e-5)
+    if backend == "numpy":
+        padded, places = assemble(model, [solid(), solid(3)], static_shapes=True)
+        assert len(padded["tables"][MIXED]["live"]) > padded["tables"][MIXED]["live"].sum()
+        again = outputs(NUMPY, model, params, padded)
+        same(again["energy"], got["energy"], rtol=1e-12)
+        force = outputs(NUMPY, model, params, batch)["force"]
+        same(places.gather(again["force"], 2, 24), layout.gather(force, 2, 24), rtol=1e-10)
+
+
+def test_one_table_has_no_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multifit.descriptors.se_e2_a._descriptor.MANY", 4)
+    model, params = case("one side")
+    nearest = frame(batcher(model), solid()).nearest
+    planner = model.descriptor.planner(NUMPY)
+    assert planner.plan_for(nearest, lambda: params) is None
+    assert planner.covers(nearest)
+    with pytest.raises(UnsupportedError, match="neighbours of many types"):
+        model.descriptor.planner(NUMPY, "spectral").plan_for(nearest, lambda: params)
+    few = np.where(np.arange(NTYPES) < 5, nearest, np.inf)
+    assert planner.plan_for(few, lambda: params) is not None
+
+
+def test_tiles_hold_the_pairs_of_one_group() -> None:
+    model, _ = case("excluded, two sides")
+    made = batcher(model)
+    found = frame(made, solid())
+    place = np.argsort(np.argsort(found.atype, kind="stable"))
+    kinds = np.sort(found.atype)
+    pairs = mixed.pairs_of([found], [place], 24, NTYPES)
+    groups_of = pairs.groups(kinds, True)
+    size = mixed.tile_size(24, len(PRESENT) ** 2)
+    room = mixed.Room(pairs.width + 3, mixed.tiles_needed(groups_of, size) + 2, size)
+    table = mixed.mixed_table(pairs, groups_of, 24, room)
+    live = table["live"].reshape(room.tiles, size) > 0
+    slots = table["slots"].reshape(room.tiles, size)
+    assert live.sum() == table["mask"].sum() == sum(t.i.size for t in found.tables.values())
+    for group, here, real in zip(table["groups"], slots, live, strict=True):
+        row, column = np.divmod(here[real], room.width)
+        assert (kinds[row] * NTYPES + table["kind"][row, column] == group).all()
+    again = table["slots"][table["places"]]
+    real = table["mask"] > 0
+    assert np.array_equal(again[real], np.flatnonzero(real))
+    assert np.array_equal(table["number"].sum(axis=1), table["mask"].sum(axis=1))
+
+
 @pytest.mark.parametrize("name", ["excluded", "excluded, two sides"])
-def test_forces_are_derivatives(name: str) -> None:
+def test_forces_are_derivatives(name: str, tables: bool) -> None:
     model, params = case(name)
     batch, layout = assemble(model, [solid()])
     force = outputs(NUMPY, model, params, batch)["force"]
@@ -133,12 +211,16 @@ def test_forces_are_derivatives(name: str) -> None:
         same(force[place, axis], (moved[1] - moved[0]) / 2e-5, rtol=1e-6, atol=1e-8)
 
 
-def test_hessians_know_groups() -> None:
+def test_hessians_know_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     model, params = case("excluded")
-    batch, _ = assemble(model, [solid()])
-    batch["directions"] = mdl.directions(24)[:, :2]
-    found = mdl.evaluate_hessian(NUMPY, model, params, batch)
-    assert np.isfinite(found["hessian"]).all()
+    found = []
+    for many in (99, 4):
+        monkeypatch.setattr("multifit.descriptors.se_e2_a._descriptor.MANY", many)
+        batch, _ = assemble(model, [solid()])
+        batch["directions"] = mdl.directions(24)[:, :2]
+        found.append(mdl.evaluate_hessian(NUMPY, model, params, batch))
+    assert np.abs(found[0]["hessian"]).max() > 0.01
+    same(found[1], found[0], rtol=1e-9)
 
 
 def _operations(jaxpr: Any) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...batching.types import MIXED
 from ...tree import Tree
 from .._environment import to_vectors
 from ._direct import direct
+from ._mixed import mixed
 from ._series import series
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ def apply(
     pullback
         D̄ → ∂/∂r_ij (N, 3, Σk), for the tables as in :func:`multifit.descriptors.join`.
     """
-    if basis is None:
+    if MIXED in known:
+        t, embed_pullback = mixed(xp, config, params, counts, known)
+    elif basis is None:
         t, embed_pullback = direct(xp, config, params, counts, known)
     else:
         t, embed_pullback = series(xp, config, params, basis, counts, known)

@@ -22,12 +22,13 @@ Source: Zhang et al., NeurIPS 2018; DeePMD-kit documentation, "Descriptor se_e2_
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ...backend import Arithmetic
-from ...batching.types import Table
+from ...batching.types import MIXED
 from ...files import required
+from ...neighbors.requirements import Requirements
 from ...rules import WIDTH, Ranges, Rule
 from ...tree import Tree
 from .. import _radial_serial as serial
@@ -36,6 +37,7 @@ from .._radial import RadialDescriptor
 from .._rules import AXIS_RULES, RADIAL_RANGES
 from ._apply import apply
 from ._geometry import geometry
+from ._mixed import mixed_geometry
 
 if TYPE_CHECKING:
     from ._section import SeE2ASection
@@ -44,6 +46,9 @@ Array = Any
 
 #: Version of the file format.
 VERSION = 2
+
+#: With neighbours of more types than this, a series for each costs more than the nets at all pairs.
+MANY = 8
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ class SeE2A(RadialDescriptor):
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
         return self.neuron[-1] * self.axis_neuron
+
+    def requires(self) -> Requirements:
+        """Return the required neighbours: those of many types in one table."""
+        needs = super().requires()
+        return replace(needs, mixed_above=MANY, two_sided=not self.type_one_side)
 
     @classmethod
     def section(cls) -> type[SeE2ASection]:
@@ -94,10 +104,12 @@ class SeE2A(RadialDescriptor):
         params: Tree,
         atype: Array,
         counts: Mapping[int, int],
-        tables: Mapping[str, Table],
+        tables: Mapping[str, Any],
         plan: Tree | None = None,
     ) -> Tree:
         """Return R̃ and, with a plan, the polynomials and their moments (``_geometry.py``)."""
+        if MIXED in tables:
+            return mixed_geometry(xp, self, params, atype, tables[MIXED])
         return geometry(xp, self, params, atype, counts, tables, plan)
 
     def apply(

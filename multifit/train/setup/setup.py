@@ -251,5 +251,7 @@ def survey(setup: Setup, task: Task) -> Planner:
     planner = task.model.descriptor.planner(
         setup.backend, section.embedding, enabled=enabled, train=True
     )
-    planner.include(np.min(nearest, axis=0))
+    new = [each for each in nearest if not planner.covers(each)]
+    if new:
+        planner.include(np.min(new, axis=0))
     return planner
