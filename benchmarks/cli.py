@@ -20,16 +20,16 @@ from .document import write_docs
 from .figures import draw
 from .processes import run
 from .programs import FRAMEWORK, SAME, Peer, environment, installed, peers, versions
-from .results import InferenceCase, Report, TrainingCase, merged, read
+from .results import InferenceCase, Report, TrainingCase, merged, read, usual
 from .tables import markdown
 
 HERE = Path(__file__).resolve().parent
 
 #: What is measured where nothing else is asked for: in full, and quickly.
 FULL: dict[str, Any] = {"steps": 120, "interval": 20, "rounds": 3, "seconds": 4.0, "limit": 60.0}
-FULL |= {"sizes": [192, 1536, 5184, 12288, 41472, 98304]}
+FULL |= {"sizes": [24, 192, 1536, 5184, 12288, 41472, 98304]}
 QUICK: dict[str, Any] = {"steps": 12, "interval": 4, "rounds": 1, "seconds": 0.5, "limit": 10.0}
-QUICK |= {"sizes": [192, 768]}
+QUICK |= {"sizes": [24, 192, 768]}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -245,8 +245,8 @@ class Suite:
             lammps.time_case(case, programs, plan, system=self.systems[0], folder=folder)
 
     def sizes(self) -> tuple[tuple[int, int], ...]:
-        """Return (atoms, frames): each size with one frame, the smallest in batches too."""
-        batches = [(self.args.sizes[0], n) for n in self.args.batch_size if n > 1]
+        """Return (atoms, frames): each size with one frame, the usual one in batches too."""
+        batches = [(usual(self.args.sizes), n) for n in self.args.batch_size if n > 1]
         return (*((size, 1) for size in self.args.sizes), *batches)
 
     def _model(self, folder: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .results import InferenceCase, Report, TrainingCase, median
+from .results import InferenceCase, Report, TrainingCase, median, usual
 from .tables import call_ms, floors, inference_keys, inference_title, training_keys, training_title
 
 #: Of a framework; deepmd-kit's bars and lines have the same, paler and dashed.
@@ -94,7 +94,7 @@ def _inference(case: InferenceCase) -> Any | None:
     sizes = [p.atoms for run in case.runs for p in run.points if p.frames == 1 and p.call_ms]
     if not sizes:
         return None
-    atoms = min(sizes)
+    atoms = usual(sorted(sizes))
     medians = [(run.name, run.framework, run.ours, call_ms(run, atoms)) for run in case.runs]
     bars = [(name, kind, ours, ms) for name, kind, ours, ms in medians if ms is not None]
     return _bars(bars, f"{inference_title(case)}, {atoms} atoms", "ms per frame (median)")[0]

@@ -15,8 +15,11 @@ import numpy as np
 from .peer_models import CHILDREN, convert
 from .processes import Outcome, run
 from .programs import FRAMEWORK, TITLE, Peer
-from .results import InferenceCase, InferenceRun, Point, median
+from .results import PRODUCTS, InferenceCase, InferenceRun, Point, median, usual
 from .systems import types, write_frames
+
+#: Atoms beyond which a prediction is in parts, whose products are not timed alone.
+AT_ONCE = 512
 
 #: Calls longer than this, in ms, are timed in one round only.
 LONG = 2000.0
@@ -60,6 +63,9 @@ def predictors(
         made = InferenceRun(f"multifit {TITLE[name]}", name, True)
         task = {"program": "multifit", "backend": name, "model": str(model), "options": {}}
         found.append(Predictor(made, sys.executable, task))
+    if "numpy" in backends:
+        task = {"program": "products", "backend": "numpy", "model": str(model), "options": {}}
+        found.append(Predictor(InferenceRun(PRODUCTS, "numpy", True), sys.executable, task))
     for peer in peers:
         for compressed in (False, True):
             name = peer.name + (", compressed" if compressed else "")
@@ -84,14 +90,18 @@ def time_case(
 ) -> None:
     """Run the programs in turn and add what they need to the case."""
     case.runs = [program.run for program in programs]
-    for number, (wanted, frames) in enumerate(plan.sizes):
+    main = usual([n for n, _ in plan.sizes])
+    for wanted, frames in plan.sizes:
         path = folder / f"frames-{wanted}.npz"
         atoms = write_frames(system, wanted, path)
         for round_number in range(plan.rounds):
             for program in programs:
                 point = program.run.point(atoms, frames)
+                if program.run.name == PRODUCTS and atoms * frames > AT_ONCE:
+                    point.note = "—"
                 if _is_due(program.run, point, round_number, plan.limit_s):
-                    save = number == round_number == 0
+                    first = (wanted, frames, round_number) == (main, 1, 0)
+                    save = first and program.run.name != PRODUCTS
                     outputs = str(folder / f"{program.run.name}.npz") if save else ""
                     task = {"input": str(path), "frames": frames, "outputs": outputs}
                     _time(program, point, {**task, **_spending(plan)}, plan, environment)
@@ -168,13 +178,14 @@ def _compare(
     folder: Path,
     environment: Mapping[str, str],
 ) -> None:
-    """Add each program's largest deviation from our direct evaluation, at the first size."""
+    """Add each program's largest deviation from our direct evaluation, at the usual size."""
     ours = next((p for p in programs if p.run.ours), None)
     if ours is None or not _has_direct():
         return
     natoms = len(types(system))
     path, outputs = folder / "reference-frames.npz", folder / "reference.npz"
-    write_frames(system, case.runs[0].points[0].atoms if case.runs[0].points else natoms, path)
+    sizes = [point.atoms for point in case.runs[0].points]
+    write_frames(system, usual(sizes) if sizes else natoms, path)
     task = {**ours.task, "backend": "numpy", "options": {"embedding": "direct"}}
     task |= {
         "input": str(path),

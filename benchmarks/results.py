@@ -100,6 +100,18 @@ class InferenceRun:
         return self.points[-1]
 
 
+#: Atoms of the frame that programs are compared with in detail: those of deepmd-kit's example.
+USUAL = 192
+
+#: The program that computes the products of matrices of a prediction, and nothing else.
+PRODUCTS = "products alone, NumPy"
+
+
+def usual(sizes: Sequence[int]) -> int:
+    """Return the first of some numbers of atoms, in order, that is not small; else the first."""
+    return next((n for n in sizes if n >= USUAL), sizes[0])
+
+
 @dataclass
 class InferenceCase:
     """Programs that predict with the same model."""

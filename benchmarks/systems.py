@@ -35,6 +35,9 @@ ENERGY_LOSS |= {"start_pref_f": 1000, "limit_pref_f": 1, "start_pref_v": 0, "lim
 #: Slots for neighbours in DeePMD-kit's example of bulk silicon.
 BULK = 90
 
+#: Å between a cluster and its periodic images.
+SPACE = 15.0
+
 #: Frames that are predicted in turn, so that no program can remember one.
 FRAMES = 4
 
@@ -169,12 +172,14 @@ def write_frames(system: Path, atoms: int, path: Path) -> int:
     """Write frames of about `atoms` atoms as ``coord``, ``cell``, ``types``; return how many atoms.
 
     The system's cell is repeated. Each image gets small shifts of its own, so that no two
-    neighbourhoods are equal.
+    neighbourhoods are equal. For half of its atoms or fewer, a cluster is cut out of it.
     """
     atype = types(system)
     folder = sorted(system.glob("set.*"))[0]
     coord = np.load(folder / "coord.npy").astype(np.float64).reshape(-1, len(atype), 3)[:FRAMES]
     cell = np.load(folder / "box.npy").astype(np.float64).reshape(-1, 3, 3)[:FRAMES]
+    if 2 * atoms <= len(atype):
+        return _write_clusters(coord, cell, atype, atoms, path)
     times = images(atoms, len(atype))
     shifts = np.stack(np.meshgrid(*map(np.arange, times), indexing="ij"), axis=-1).reshape(-1, 3)
     tiled = coord[:, None] + (shifts @ cell)[:, :, None, :]
@@ -187,3 +192,27 @@ def write_frames(system: Path, atoms: int, path: Path) -> int:
         types=np.tile(atype, len(shifts)),
     )
     return int(tiled.shape[1])
+
+
+def _write_clusters(
+    coord: np.ndarray, cell: np.ndarray, atype: np.ndarray, atoms: int, path: Path
+) -> int:
+    """Write the atoms nearest to the first, as many of each type as in the system, in a large cell.
+
+    Distances are to the nearest images, and at least `SPACE` remains to those of the cluster.
+    """
+    share = np.bincount(atype) * atoms / len(atype)
+    numbers = np.maximum(np.round(share).astype(int), share > 0)
+    kinds = np.repeat(np.arange(len(numbers)), numbers)
+    clusters = []
+    for x, box in zip(coord, cell, strict=True):
+        apart = (x - x[0]) @ np.linalg.inv(box)
+        apart = (apart - np.round(apart)) @ box
+        order = np.argsort(np.linalg.norm(apart, axis=1), kind="stable")
+        chosen = [order[atype[order] == a][:n] for a, n in enumerate(numbers)]
+        clusters.append(apart[np.concatenate(chosen)])
+    made = np.array(clusters)
+    edge = float(np.ptp(made, axis=1).max()) + SPACE
+    cells = np.tile(edge * np.eye(3), (len(made), 1, 1))
+    np.savez(path, coord=made, cell=cells, types=kinds)
+    return len(kinds)

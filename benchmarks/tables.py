@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from .programs import TITLE
-from .results import InferenceCase, InferenceRun, Point, Report, TrainingCase, TrainingRun, median
+from .results import (
+    PRODUCTS,
+    InferenceCase,
+    InferenceRun,
+    Point,
+    Report,
+    TrainingCase,
+    TrainingRun,
+    median,
+    usual,
+)
 
 #: What stands where nothing was measured.
 NOTHING = "—"
@@ -164,7 +174,9 @@ def _inference(case: InferenceCase) -> list[str]:
     sizes = sorted({p.atoms for run in case.runs for p in run.points if p.frames == 1})
     if not sizes:
         return []
-    found = [f"Model: {case.model}. A frame of {sizes[0]} atoms:", _one_size(case, sizes[0])]
+    main, found = usual(sizes), [f"Model: {case.model}."]
+    for atoms in (n for n in sizes if n <= main):
+        found += [f"A frame of {atoms} atoms:", _one_size(case, atoms)]
     if len(sizes) > 1:
         found += ["Time per atom in µs:", _scaling(case, sizes)]
     found += ["Largest memory in MB:", _memory(case, sizes, lambda p: p.memory_mb)]
@@ -174,10 +186,9 @@ def _inference(case: InferenceCase) -> list[str]:
     if len(batches) > 1:
         head = ["frames in a call", *map(str, batches)]
         rows = [
-            [run.name, *(_batched(call_ms(run, sizes[0], n), n) for n in batches)]
-            for run in case.runs
+            [run.name, *(_batched(call_ms(run, main, n), n) for n in batches)] for run in case.runs
         ]
-        found += [f"Several frames of {sizes[0]} atoms, ms per frame:", table(head, rows)]
+        found += [f"Several frames of {main} atoms, ms per frame:", table(head, rows)]
     return found
 
 
@@ -191,8 +202,9 @@ def _one_size(case: InferenceCase, atoms: int) -> str:
     small = fastest(call_ms(run, atoms) for run in peers if "compressed" in run.name)
     head = ["program", "ms", "range"]
     more = [("× deepmd-kit's fastest", plain), ("× its fastest compressed", small)]
+    alone = fastest(call_ms(run, atoms) for run in case.runs if run.name == PRODUCTS)
     more = [(title, best) for title, best in more if best is not None]
-    head += [title for title, _ in more]
+    head += [title for title, _ in more] + ["/ products"] * (alone is not None)
     head += ["max \\|ΔE\\| per atom, eV", "max \\|ΔF\\|, eV/Å"]
     devices = any(run.gpu_mb for run in (p for r in case.runs for p in r.points))
     rows = []
@@ -201,6 +213,7 @@ def _one_size(case: InferenceCase, atoms: int) -> str:
         point = run.point(atoms)
         row = [run.name, point.note or _number(ms, ".2f"), _range(point.call_ms)]
         row += [_ratio(best, ms) for _, best in more]
+        row += [_ratio(ms, alone)] * (alone is not None)
         row += [_number(run.energy_error, ".0e"), _number(run.force_error, ".0e")]
         rows.append([*row, run.device or NOTHING] if devices else row)
     return table([*head, "device"] if devices else head, rows)

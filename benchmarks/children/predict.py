@@ -1,10 +1,10 @@
 """Time one program's predictions at one size; runs alone, in multifit's or deepmd-kit's Python.
 
-``python predict.py JSON`` with the keys ``program`` (multifit or deepmd-kit), ``backend``,
-``model``, ``options`` (of multifit.load), ``input`` (a file with coord, cell and types), ``frames``
-(in one call), ``seconds`` (to spend), ``patience`` (seconds for the calls that warm up) and
-``outputs`` (a file for energies and forces, or empty). The last line begins with RESULT, followed
-by JSON.
+``python predict.py JSON`` with the keys ``program`` (multifit, deepmd-kit, or products: those of
+matrices in a prediction of multifit, alone), ``backend``, ``model``, ``options`` (of
+multifit.load), ``input`` (a file with coord, cell and types), ``frames`` (in one call), ``seconds``
+(to spend), ``patience`` (seconds for the calls that warm up) and ``outputs`` (a file for energies
+and forces, or empty). The last line begins with RESULT, followed by JSON.
 """
 
 from __future__ import annotations
@@ -35,6 +35,29 @@ def multifit(backend, model, options):
         return found["energy"], found["force"]
 
     return predict, potential.backend.describe().get("devices", "")
+
+
+def products(backend, model, options, coord, cell, types):
+    """Return a function that computes the products of matrices of a prediction on NumPy alone."""
+    import array_api_compat.numpy as xp
+
+    predict, device = multifit(backend, model, options)
+    product, factors = xp.matmul, []
+
+    def recorded(a, b):
+        factors.append((a, b))
+        return product(a, b)
+
+    predict(coord, cell, types)  # the first call also computes the coefficients of series
+    xp.matmul = recorded
+    predict(coord, cell, types)
+    xp.matmul = product
+
+    def repeated(*_):
+        for a, b in factors:
+            product(a, b)
+
+    return repeated, device
 
 
 def deepmd(model):
@@ -82,8 +105,12 @@ def main(given):
     """Do what is asked and print the result."""
     with np.load(given["input"]) as stored:
         coord, cell, types = stored["coord"], stored["cell"], stored["types"]
+    mine = [given.get(key) for key in ("backend", "model", "options")]
     if given["program"] == "multifit":
-        predict, device = multifit(given["backend"], given["model"], given["options"])
+        predict, device = multifit(*mine)
+    elif given["program"] == "products":
+        first = slice(given["frames"])
+        predict, device = products(*mine, coord[first], cell[first], types)
     else:
         predict, device = deepmd(given["model"])
     each = calls(predict, coord, cell, types, given["frames"])

@@ -19,6 +19,8 @@ from ..neighbors import frame as frm
 from ..neighbors.frame import Columns, Frame, PairTable
 from ..neighbors.requirements import Requirements
 from . import mixed
+from .composition import Composition, composition
+from .composition import Layout as Layout
 from .mixed import Room
 from .shapes import Shape, Shapes, bucket
 from .types import MIXED, Batch, Centres, MixedTable, Table
@@ -44,36 +46,6 @@ def flat_atoms(xp: Any, batch: Batch) -> BatchAtoms:
         return BatchAtoms(batch["natoms"], nothing, xp.zeros((0,), dtype=xp.int64))
     mask, frame = (xp.concat([each[key] for each in centres], axis=0) for key in ("mask", "frame"))
     return BatchAtoms(batch["natoms"], mask, frame)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The places of the frames' atoms in the flat list."""
-
-    frame: np.ndarray  #: (N,) frame of each place; 0 for padding
-    atom: np.ndarray  #: (N,) atom in its frame
-    real: np.ndarray  #: (N,) False for padding
-    nframes: int  #: frames of the batch, including padding
-
-    def spread(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Return (N, …) in the flat order from one (natoms, …) per frame; padding is zero."""
-        first = np.asarray(values[0])
-        flat = np.zeros((len(self.frame), *first.shape[1:]), dtype=first.dtype)
-        for f, value in enumerate(values):
-            here = self.real & (self.frame == f)
-            flat[here] = np.asarray(value)[self.atom[here]]
-        return flat
-
-    def gather(self, flat: np.ndarray, nframes: int, natoms: int) -> np.ndarray:
-        """Return (nframes, natoms, …) from (N, …); virtual atoms are zero."""
-        out = np.zeros((nframes, natoms, *flat.shape[1:]), dtype=flat.dtype)
-        out[self.frame[self.real], self.atom[self.real]] = flat[self.real]
-        return out
-
-    def padded(self, values: np.ndarray) -> np.ndarray:
-        """Return the values of each frame, with zeros for padding."""
-        more = self.nframes - len(values)
-        return np.concatenate([values, np.zeros((more, *values.shape[1:]), values.dtype)])
 
 
 @dataclass
@@ -162,26 +134,15 @@ class Batcher:
         layout
             The frame and the atom of each place of the flat list.
         """
-        layout, shape, places = self._lay_out(frames)
+        atoms = self._atoms(frames)
+        layout, places = atoms.layout, list(atoms.places)
         if ghosts:
             places = [np.append(places[0], len(layout.real) + np.arange(ghosts))]
-        centres: dict[str, Centres] = {}
-        start = 0
-        for a, n in enumerate(shape.counts):
-            if n:
-                span = slice(start, start + n)
-                centres[str(a)] = {
-                    "frame": layout.frame[span],
-                    "atom": layout.atom[span],
-                    "mask": layout.real[span].astype(np.float64),
-                }
-                start += n
-        natoms = np.array([float((f.atype >= 0).sum()) for f in frames])
         batch: Batch = {
-            "natoms": layout.padded(natoms),
-            "atype": np.repeat(np.arange(len(self.sel)), shape.counts),
-            "centres": centres,
-            "tables": self._tables(frames, shape, places),
+            "natoms": atoms.natoms,
+            "atype": atoms.atype,
+            "centres": atoms.centres,
+            "tables": self._tables(frames, atoms.shape, places),
         }
         if ghosts:
             batch["ghosts"] = np.zeros(ghosts)
@@ -190,10 +151,12 @@ class Batcher:
         if aparam is not None:
             flat = layout.spread([np.asarray(each, dtype=np.float64) for each in aparam])
             start = 0
-            for centre in centres.values():
+            extended: dict[str, Centres] = {}
+            for a, centre in atoms.centres.items():
                 stop = start + len(centre["mask"])
-                centre["aparam"] = flat[start:stop]
+                extended[a] = {**centre, "aparam": flat[start:stop]}
                 start = stop
+            batch["centres"] = extended
         return batch, layout
 
     def _tables(
@@ -241,26 +204,11 @@ class Batcher:
                 self._width = min(bucket(need + spare), sum(self.sel))
             return self._width
 
-    def _lay_out(self, frames: Sequence[Frame]) -> tuple[Layout, Shape, list[np.ndarray]]:
-        """Return the layout, the shape, and the places of each frame's atoms."""
-        sizes = [len(f.atype) for f in frames]
-        frame = np.repeat(np.arange(len(frames)), sizes)
-        atom = np.concatenate([np.arange(n) for n in sizes])
-        atype = np.concatenate([f.atype for f in frames])
-        counts = np.bincount(atype[atype >= 0], minlength=len(self.sel))
-        shape = self.shapes.fit(Shape(len(frames), tuple(counts.tolist())))
-        source = np.full(shape.natoms, -1)
-        start = 0
-        for a, n in enumerate(shape.counts):
-            source[start : start + counts[a]] = np.flatnonzero(atype == a)
-            start += n
-        real = source >= 0
-        places = np.zeros((2, shape.natoms), dtype=np.int64)
-        places[:, real] = frame[source[real]], atom[source[real]]
-        layout = Layout(places[0], places[1], real, shape.nframes)
-        place = np.zeros(len(atype), dtype=np.int64)
-        place[source[real]] = np.flatnonzero(real)
-        return layout, shape, np.split(place, np.cumsum(sizes)[:-1])
+    def _atoms(self, frames: Sequence[Frame]) -> Composition:
+        """Return the atoms of frames, in the shape that fits."""
+        counts = sum(np.bincount(f.atype[f.atype >= 0], minlength=len(self.sel)) for f in frames)
+        shape = self.shapes.fit(Shape(len(frames), tuple(np.asarray(counts).tolist())))
+        return composition([f.atype for f in frames], shape)
 
 
 def _table(
@@ -285,8 +233,13 @@ def _table(
     index = np.zeros((n, width), dtype=np.int64)
     mask = np.zeros((n, width))
     for (table, place), found in zip(some, columns, strict=True):
-        row, col = place[table.i], np.where(found.near, found.col, room[0] + found.col)
-        rij[row, :, col] = table.rij
-        index[row, col] = place[table.j]
-        mask[row, col] = 1.0
+        col = found.col if not room[0] else np.where(found.near, found.col, room[0] + found.col)
+        # One flat index is three times faster than one for each axis.
+        row = np.take(place, table.i) * width
+        flat = row + col
+        index.reshape(-1)[flat] = np.take(place, table.j)
+        mask.reshape(-1)[flat] = 1.0
+        flat += 2 * row
+        for axis, x in enumerate(table.rij.T):
+            rij.reshape(-1)[flat + axis * width] = x
     return {"rij": rij, "index": index, "mask": mask, "near": np.zeros(room[0])}

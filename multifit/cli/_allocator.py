@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
-import sys
+
+from ..host import allocator
 
 #: Parameters of glibc's ``mallopt``, from its <malloc.h>.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
@@ -24,7 +24,7 @@ def keep_freed_memory() -> bool:
     192 water atoms on JAX. It has an effect only with glibc, and for threads that do not have an
     arena yet; ``MULTIFIT_KEEP_MEMORY=0`` disables it.
     """
-    if not sys.platform.startswith("linux") or os.environ.get("MULTIFIT_KEEP_MEMORY") == "0":
+    if not allocator.wanted():
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt

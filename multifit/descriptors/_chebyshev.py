@@ -31,11 +31,15 @@ Source: Trefethen, Approximation Theory and Approximation Practice, chapters 3 a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 Array = Any
+
+#: Numbers in a term of several series that are computed side by side: more do not fit in the cache.
+TOGETHER = 1 << 15
 
 #: Activations that are analytic, so that a series converges geometrically.
 SMOOTH = frozenset({"tanh", "gelu", "gelu_tf", "softplus", "sigmoid", "silu", "linear", "none"})
@@ -99,3 +103,35 @@ def chebyshev(xp: Any, x: Array, count: int) -> Array:
         following -= found[-2]
         found.append(following)
     return xp.stack(found[:count], axis=1)
+
+
+def side_by_side(xp: Any, x: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+    """Return :func:`chebyshev` of several x (n, k), with a count ≥ 2 for each: the same numbers.
+
+    Columns are computed together, so that few atoms cost few calls; those with more terms than
+    others continue alone.
+    """
+    known = all(isinstance(n, int) for part in x for n in part.shape)  # unknown in an export
+    if len(x) < 2 or not known or x[0].shape[0] * sum(part.shape[1] for part in x) > TOGETHER:
+        return [chebyshev(xp, part, count) for part, count in zip(x, counts, strict=True)]
+    order = sorted(range(len(x)), key=lambda k: counts[k])
+    last = xp.concat([x[k] for k in order], axis=1)
+    before, twice = xp.ones_like(last), 2.0 * last
+    terms, number = [before, last], 2
+    done: list[Array] = []
+    found: dict[int, Array] = {}
+    for count in sorted(set(counts)):
+        for _ in range(count - number):
+            following = twice * last
+            following -= before
+            before, last = last, following
+            terms.append(following)
+        joined = [*done, xp.stack(terms, axis=1)]
+        whole, start = joined[0] if len(joined) == 1 else xp.concat(joined, axis=1), 0
+        for k in order:
+            if counts[k] == count:
+                stop = start + x[k].shape[1]
+                found[k], start = whole[:, :, start:stop], stop
+        before, last, twice = (each[:, start:] for each in (before, last, twice))
+        terms, number, done = [], count, [whole[:, :, start:]]
+    return [found[k] for k in range(len(x))]

@@ -191,7 +191,7 @@ def padded(xp: Any, block: Block, x: Array) -> Array:
             more = (*x.shape[:2], block.width - (stop - start))
             part = xp.concat([part, xp.zeros(more, dtype=x.dtype)], axis=2)
         parts.append(part)
-    return xp.stack(parts, axis=2)
+    return parts[0][:, :, None, :] if len(parts) == 1 else xp.stack(parts, axis=2)
 
 
 def spread(xp: Any, kind: Array, each: Array) -> Array:

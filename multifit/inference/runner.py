@@ -8,6 +8,7 @@ pairs, is treated as a large structure.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -17,9 +18,11 @@ import numpy as np
 from .. import models as mdl
 from ..backend import Backend, use
 from ..batching.adaptive import AdaptiveShapes
-from ..batching.batch import Batcher
+from ..batching.batch import Batcher, Layout
 from ..batching.shapes import Shape, bucket
+from ..batching.types import Batch
 from ..errors import UnsupportedError
+from ..host.allocator import expect_large_arrays
 from ..neighbors.frame import Frame
 from ..tree import Tree, map_leaves
 from .domain import Domain
@@ -67,6 +70,8 @@ class Runner:
         at_once: int | None = None,
     ) -> None:
         self.model, self.backend = model, backend
+        if backend.on_cpu:
+            expect_large_arrays()
         self.evaluator = Evaluator(model, params, backend, embedding)
         self.at_once = default_at_once(backend) if at_once is None else at_once
         self.batcher = Batcher(
@@ -77,6 +82,8 @@ class Runner:
         #: The ghosts of a part are the neighbours of its atoms, and not their neighbours.
         self._hops = self.batcher.needs.hops
         self._reserved, self._places = False, 0
+        #: What is on the device of the last batch, and the places of its atoms.
+        self._atoms: tuple[Layout, Tree] | None = None
         #: Compares what is evaluated with the training data, if the model is from a file.
         self.watch: Watch | None = None
         self._lock = Lock()  #: held while shapes are planned
@@ -208,12 +215,23 @@ class Runner:
             aparam or None,
             0 if ghosts is None else self._ghost_places(len(ghosts)),
         )
-        batch = map_leaves(self.backend.as_input, host)
-        nearest = np.min([part.frame.nearest for part in parts], axis=0)
+        batch = self._on_device(host, layout)
+        nearest = functools.reduce(np.minimum, [part.frame.nearest for part in parts])
         what = "atom_virial" if wanted.atom_virial else ""
         if ghosts is not None and self.model.fitting.tot_ener_zero:
             what = "unbalanced"
         return Started(parts, batch, layout, self.evaluator.start(batch, nearest, params, what))
+
+    def _on_device(self, host: Batch, layout: Layout) -> Tree:
+        """Return a batch as arrays of the backend; those of the same atoms are copied once."""
+        if any("aparam" in centre for centre in host["centres"].values()):
+            return map_leaves(self.backend.as_input, host)
+        known, own = self._atoms, ("natoms", "atype", "centres")
+        if known is None or known[0] is not layout:
+            fixed = {key: x for key, x in host.items() if key in own}
+            known = self._atoms = layout, map_leaves(self.backend.asarray, fixed)
+        rest = {key: x for key, x in host.items() if key not in own}
+        return {**known[1], **map_leaves(self.backend.as_input, rest)}
 
     def _finish(self, started: Started, params: Parameters, wanted: Request) -> None:
         """Wait for a batch, and add its outputs to the results of its parts."""

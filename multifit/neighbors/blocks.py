@@ -36,9 +36,10 @@ def is_one_block(images: Images, rcut: float) -> bool:
 
 def one_block(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the result of :func:`block_pairs`, where :func:`is_one_block`."""
-    everything = np.arange(images.atom.size)
-    count, found = _near(images, images.home, everything, rcut)
-    return np.repeat(np.arange(images.home.size, dtype=np.int32), count), found
+    home = images.home
+    count, found = _near(np.take(images.place, home, axis=1), images.place, home, rcut)
+    i = np.repeat(np.arange(home.size, dtype=np.int32), count)
+    return i, found.astype(np.int32)
 
 
 def block_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray] | None:
@@ -76,10 +77,12 @@ def block_pairs(images: Images, rcut: float) -> tuple[np.ndarray, np.ndarray] | 
         step = max(1, PRODUCT // near.size)
         for start in range(0, here.size, step):
             part = here[start : start + step]
-            count, image = _near(images, images.home[part], near, rcut)
+            home = images.home[part]
+            x, y = (np.take(images.place, some, axis=1) for some in (home, near))
+            count, column = _near(x, y, np.searchsorted(near, home), rcut)
             order.append(part)
             counts.append(count)
-            found.append(image)
+            found.append(near[column].astype(np.int32, copy=False))
     return _in_order(np.concatenate(order), np.concatenate(counts), np.concatenate(found))
 
 
@@ -107,33 +110,37 @@ def _candidates(key: np.ndarray, corner: np.ndarray, strides: np.ndarray) -> Ite
 
 
 def _near(
-    images: Images, here: np.ndarray, near: np.ndarray, rcut: float
+    x: np.ndarray, y: np.ndarray, own: np.ndarray, rcut: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of images ``near`` close to each of those ``here``, and their indices.
+    """Return the number of places y (3, ny) close to each of x (3, nx), and their indices.
 
-    An image is not close to itself. ``near`` is sorted and contains ``here``.
+    Parameters
+    ----------
+    own
+        Indices of x among y, (nx,): a place is not close to itself.
     """
-    x, y = np.take(images.place, here, axis=1), np.take(images.place, near, axis=1)
+    nx, ny = x.shape[1], y.shape[1]
     middle = 0.5 * (x.min(axis=1) + x.max(axis=1))[:, None]
     x, y = x - middle, y - middle
     # |y − x|² = |y|² − 2 x·y + |x|²; the last is on the other side of the inequality.
-    left = np.empty((4, here.size), dtype=np.float32)
+    left = np.empty((4, nx), dtype=np.float32)
     left[:3], left[3] = -2.0 * x, 1.0
-    right = np.empty((4, near.size), dtype=np.float32)
+    right = np.empty((4, ny), dtype=np.float32)
     right[:3], right[3] = y, y[0] * y[0] + y[1] * y[1] + y[2] * y[2]
     margin = ROUNDING * float(right[3].max(initial=0.0))
     bound = rcut * rcut + margin - (x[0] * x[0] + x[1] * x[1] + x[2] * x[2])
-    limit, close = bound.astype(np.float32)[:, None], np.empty((here.size, near.size), dtype=bool)
-    step = max(1, ALONE // near.size)
-    for start in range(0, here.size, step):
+    limit, close = bound.astype(np.float32)[:, None], np.empty((nx, ny), dtype=bool)
+    step = max(1, ALONE // ny)
+    for start in range(0, nx, step):
         some = slice(start, start + step)
-        close[some] = (left[:, some].T @ right) < limit[some]
-    row = np.arange(here.size)
-    close[row, np.searchsorted(near, here)] = False
-    flat = np.flatnonzero(close)
-    count = np.diff(np.searchsorted(flat, (row + 1) * near.size), prepend=0)
-    column = flat - np.repeat(row * near.size, count)
-    return count, near[column].astype(np.int32, copy=False)
+        np.less(left[:, some].T @ right, limit[some], out=close[some])
+    first = np.arange(0, nx * ny, ny)
+    flat_close = close.reshape(-1)
+    flat_close[first + own] = False
+    flat = np.flatnonzero(flat_close)
+    count = np.searchsorted(flat, first + ny)
+    count[1:] -= count[:-1].copy()
+    return count, flat - np.repeat(first, count)
 
 
 def _in_order(

@@ -87,19 +87,21 @@ def replicate(wrapped: np.ndarray, lattice: Lattice, rcut: float) -> Images:
         Cutoff, Å.
     """
     place = np.ascontiguousarray(wrapped.T)
-    fractional = lattice.inverse.T @ place
-    margin = rcut / lattice.heights + 1e-9
-    atom = np.arange(len(wrapped), dtype=np.int64)
-    shift = np.zeros((3, len(wrapped)), dtype=np.int64)
-    for axis in np.flatnonzero(lattice.periodic):
-        at = np.take(fractional[axis], atom)
-        first = np.ceil(-margin[axis] - at).astype(np.int64)
-        count = np.floor(1.0 + margin[axis] - at).astype(np.int64) - first + 1
-        step = ranges(first, count)
-        atom, shift = np.repeat(atom, count), np.repeat(shift, count, axis=1)
-        shift[axis] = step
+    every = np.arange(len(wrapped), dtype=np.int64)
     if not lattice.periodic.any():
-        return Images(atom, shift, place, atom)
+        return Images(every, np.zeros_like(place, dtype=np.int64), place, every)
+    at, margin = lattice.inverse.T @ place, (rcut / lattice.heights + 1e-9)[:, None]
+    first = np.ceil(-margin - at).astype(np.int64)
+    count = np.floor(1.0 + margin - at).astype(np.int64) - first + 1
+    first[~lattice.periodic], count[~lattice.periodic] = 0, 1
+    number = count[0] * count[1] * count[2]
+    # The shifts of an atom are counted in order, the last direction fastest.
+    atom, rest = np.repeat(every, number), ranges(np.zeros_like(number), number)
+    shift, count = np.take(first, atom, axis=1), np.take(count, atom, axis=1)
+    for axis in (2, 1):
+        rest, digit = np.divmod(rest, count[axis])
+        shift[axis] += digit
+    shift[0] += rest
     place = np.take(place, atom, axis=1)
     place += lattice.cell.T @ shift.astype(np.float64)
     home = np.flatnonzero((shift[0] | shift[1] | shift[2]) == 0)

@@ -20,12 +20,7 @@ class Columns(NamedTuple):
 
     near: np.ndarray  #: True for near pairs, (npairs,)
     col: np.ndarray  #: column of the pair among the near, or other, pairs of its centre, (npairs,)
-
-    @property
-    def widths(self) -> tuple[int, int]:
-        """Numbers of columns for near pairs, and for the others."""
-        parts = (self.col[self.near], self.col[~self.near])
-        return tuple(int(part.max(initial=-1)) + 1 for part in parts)  # type: ignore[return-value]
+    widths: tuple[int, int]  #: numbers of columns for near pairs, and for the others
 
 
 class PairTable(NamedTuple):
@@ -40,10 +35,14 @@ class PairTable(NamedTuple):
         """Return the columns of pairs nearer than ``inner`` (Å) and of the others."""
         x, y, z = self.rij.T
         near = x * x + y * y + z * z < inner * inner
-        before = np.cumsum(near) - near
+        if not near.any():
+            return Columns(near, self.col, (0, int(self.col.max(initial=-1)) + 1))
         first = np.flatnonzero(self.col == 0)
-        rank = before - np.repeat(before[first], np.diff(first, append=self.col.size))
-        return Columns(near, np.where(near, rank, self.col - rank))
+        before = np.cumsum(near, dtype=self.col.dtype) - near
+        count, number = _counts(first, near.size), np.add.reduceat(near, first, dtype=np.int64)
+        rank = before - np.repeat(before[first], count)
+        widths = (int(number.max()), int((count - number).max()))
+        return Columns(near, np.where(near, rank, self.col - rank), widths)
 
 
 @dataclass(frozen=True)
@@ -217,7 +216,15 @@ def _rows(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     new = np.ones(i.size, dtype=bool)
     np.not_equal(i[1:], i[:-1], out=new[1:])
     first = np.flatnonzero(new)
-    return first, np.diff(first, append=i.size)
+    return first, _counts(first, i.size)
+
+
+def _counts(first: np.ndarray, total: int) -> np.ndarray:
+    """Return the number of elements from each of the first ones to the next, or to the end."""
+    count = np.empty_like(first)
+    np.subtract(first[1:], first[:-1], out=count[:-1])
+    count[-1] = total - first[-1]
+    return count
 
 
 def _within(pairs: _Part, count: np.ndarray, sel: int) -> _Part:

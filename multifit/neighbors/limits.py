@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..errors import DataError
 from .cells import occupied_grid
-from .lattice import Lattice
+from .lattice import KEPT, Lattice
 
 #: Neighbours per atom, or images of all atoms, beyond which the unit of the cell is wrong: some
 #: hundred times those in water, and about 500 MB.
@@ -22,22 +24,31 @@ TOO_DENSE = 2000
 
 def check_size(natoms: int, lattice: Lattice, rcut: float, at: str) -> None:
     """Raise an error if the list of pairs of a small or flat cell would not fit into memory."""
+    problem = _size_problem(natoms, lattice, rcut)
+    if problem:
+        raise DataError(at + problem)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _size_problem(natoms: int, lattice: Lattice, rcut: float) -> str:
+    """Return what is wrong with a cell for its number of atoms, or an empty string."""
     box, periodic = lattice.cell, lattice.periodic
     edges = np.linalg.norm(box[periodic], axis=1)
     if (edges < SHORTEST).any():
-        raise DataError(
-            f"{at}the cell {box.tolist()} has a lattice vector of {edges.min():.2g} Å, but two "
+        return (
+            f"the cell {box.tolist()} has a lattice vector of {edges.min():.2g} Å, but two "
             f"atoms are never nearer than {SHORTEST:g} Å; check that the cell is in Å"
         )
     images = float(np.prod(1.0 + 2.0 * rcut / lattice.heights[periodic]))
     neighbours = natoms * 4.19 * rcut**3 / lattice.volume if periodic.all() else 0.0
     too_flat = images > FEW_IMAGES and natoms * images > MAX_IMAGES
     if neighbours > MAX_NEIGHBOURS or too_flat:
-        raise DataError(
-            f"{at}the cutoff rcut = {rcut:g} Å is too large for the cell {box.tolist()} of "
+        return (
+            f"the cutoff rcut = {rcut:g} Å is too large for the cell {box.tolist()} of "
             f"{natoms} atoms, or the cell too small or too flat; check rcut, and that the cell is "
             "in Å"
         )
+    return ""
 
 
 def check_density(wrapped: np.ndarray, rcut: float, at: str = "") -> None:

@@ -8,6 +8,8 @@ reproducible bit for bit.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +21,7 @@ from ..errors import DataError
 from . import arguments
 from .blocks import block_pairs, is_one_block, one_block
 from .cells import cell_pairs, replicate
-from .lattice import Lattice, lattice
+from .lattice import KEPT, Lattice, lattice
 from .limits import check_density, check_size
 
 #: Two atoms nearer than this are considered to be at the same place, Å.
@@ -185,7 +187,7 @@ def positions(
     x = np.asarray(coord, dtype=np.float64)
     _check_coord(x, at)
     box = lattice(cell, np.asarray(pbc, dtype=bool), at)
-    lag = np.where(box.periodic, np.floor(x @ box.inverse), 0.0)
+    lag = np.floor(x @ box.inverse) * box.periodic
     return Positions(x - lag @ box.cell, lag.astype(np.int64), box)
 
 
@@ -206,18 +208,19 @@ def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
     check_size(len(x), atoms.lattice, rcut, at)
     check_density(x, rcut, at)
     # Searches differ in rounding: use a slightly larger cutoff, and let one formula decide.
-    rcut += 1e-9 * rcut + 16 * float(np.spacing(max(np.abs(x).max(), np.abs(box).max())))
+    largest = max(float(np.abs(x).max()), float(np.abs(box).max()))
+    rcut += 1e-9 * rcut + 16 * math.ulp(largest)
     images = replicate(x, atoms.lattice, rcut)
     if is_one_block(images, rcut):
         i, k = one_block(images, rcut)
     else:
         i, k = block_pairs(images, rcut) or cell_pairs(images, rcut)
     atom = images.atom.astype(np.int32)
-    reach = np.maximum(images.shift.max(axis=1), -images.shift.min(axis=1))
+    reach = np.abs(images.shift).max(axis=1)
     found = Candidates(i, np.take(atom, k), np.zeros_like(k), reach)
     if reach.any():
-        digits = (images.shift + reach[:, None]) * found.strides[:, None]
-        code = (digits[0] + digits[1] + digits[2]).astype(np.int32)
+        strides = found.strides
+        code = (strides @ images.shift + strides @ reach).astype(np.int32)
         np.take(code, k, out=found.code, mode="clip")  # not "raise", which would make a copy
     return found
 
@@ -231,7 +234,7 @@ def measured(atoms: Positions, candidates: Candidates, where: str = "") -> Itera
         If two atoms are at the same place.
     """
     x = np.ascontiguousarray(atoms.coord.T)
-    across = _translations(atoms, candidates.reach)
+    across = _translations(atoms.lattice, tuple(candidates.reach.tolist()))
     for start in range(0, max(1, candidates.i.size), CHUNK):
         part = slice(start, start + CHUNK)
         i, j = candidates.i[part].astype(np.int64), candidates.j[part].astype(np.int64)
@@ -248,10 +251,11 @@ def measured(atoms: Positions, candidates: Candidates, where: str = "") -> Itera
         yield Measured(i, j, rij, distance)
 
 
-def _translations(atoms: Positions, reach: np.ndarray) -> np.ndarray:
+@functools.lru_cache(maxsize=KEPT)
+def _translations(box: Lattice, reach: tuple[int, ...]) -> np.ndarray:
     """Return the vector of each code, Å, (3, ncodes); opposite shifts have exact negatives."""
-    s = [np.arange(-int(m), int(m) + 1) for m in reach]
-    a, b, c = atoms.cell
+    s = [np.arange(-m, m + 1) for m in reach]
+    a, b, c = box.cell
     table = s[0][:, None, None] * a[:, None, None, None] + s[1][:, None] * b[:, None, None, None]
     return np.asarray((table + s[2] * c[:, None, None, None]).reshape(3, -1))
 
@@ -272,8 +276,9 @@ def _checked_cutoff(rcut: float, at: str) -> float:
 
 def _check_coord(x: np.ndarray, at: str) -> None:
     """Raise an error for coordinates that are not finite or absurdly far out."""
-    bad = np.flatnonzero(~(np.abs(x) <= TOO_FAR).all(axis=1))
-    if bad.size:
+    near = np.abs(x) <= TOO_FAR
+    if not near.all():
+        bad = np.flatnonzero(~near.all(axis=1))
         atom = x[bad[0]]
         problem = (
             f"lie more than {TOO_FAR:g} Å from the origin"

@@ -185,6 +185,26 @@ def test_frames_are_repeated_into_boxes(suite: Any, tmp_path: Path) -> None:
     assert np.ptp(fractional, axis=1).max() < 1.3
 
 
+def test_few_atoms_are_a_cluster_of_the_same_composition(suite: Any, tmp_path: Path) -> None:
+    systems = suite("systems")
+    system = systems.enlarged(tmp_path, 3)
+    assert systems.write_frames(system, 24, tmp_path / "frames.npz") == 24
+    with np.load(tmp_path / "frames.npz") as made:
+        coord, cell, types = made["coord"], made["cell"], made["types"]
+    assert np.bincount(types).tolist() == [8, 16]
+    apart = np.linalg.norm(coord[:, None] - coord[:, :, None], axis=-1)
+    assert apart[:, ~np.eye(24, dtype=bool)].min() > 0.5
+    assert np.ptp(coord, axis=1).max() + systems.SPACE <= cell[0, 0, 0] + 1e-9
+
+
+def test_predictions_are_compared_with_their_products(suite: Any, report: Any) -> None:
+    r, case = suite("results"), report.inference[0]
+    case.runs.append(r.InferenceRun(r.PRODUCTS, "numpy", True, [r.Point(192, 1, [8.0], [90.0])]))
+    text = suite("tables").markdown(report)
+    assert "/ products" in text
+    assert row(text, "multifit NumPy")[4] == "1.25"
+
+
 def test_products_of_the_water_model(suite: Any, tmp_path: Path) -> None:
     systems, floor = suite("systems"), suite("floor")
     system = systems.enlarged(tmp_path, 1)

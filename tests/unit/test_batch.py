@@ -228,3 +228,32 @@ def test_buckets_are_few_and_not_much_larger(n: int) -> None:
 
 def test_buckets_are_few() -> None:
     assert len({bucket(n) for n in range(1, 1025)}) < 50
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_batches_of_the_same_atoms_share_what_depends_on_these_alone(static: bool) -> None:
+    system = crystal()
+    made = batcher(build(), static)
+    first, layout = made.assemble([frame(made, system)])
+    moved = System(system.coord + 0.01, system.atype, system.cell)
+    second, again = made.assemble([frame(made, moved)])
+    assert again is layout
+    for key in ("natoms", "atype", "centres"):
+        assert second[key] is first[key]
+    assert not any(x.flags.writeable for _, x in walk({"centres": first["centres"]}))
+    # Parameters of atoms belong to one batch.
+    natoms = len(system.atype)
+    third, _ = made.assemble([frame(made, system)], None, [np.ones((natoms, 1))])
+    assert all("aparam" in each for each in third["centres"].values())
+    assert not any("aparam" in each for each in first["centres"].values())
+
+
+def test_atoms_of_other_types_have_other_places() -> None:
+    system = crystal()
+    made = batcher(build())
+    _, layout = made.assemble([frame(made, system)])
+    swapped = System(system.coord, system.atype[::-1].copy(), system.cell)
+    _, other = made.assemble([frame(made, swapped)])
+    assert other is not layout
+    flat = other.spread([np.arange(len(system.atype))])
+    same(swapped.atype[flat], np.sort(swapped.atype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,27 @@ multifit.load(sys.argv[1]).predict([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], ["O", "H"
 print(asked)
 """
     assert _python(code, str(tmp_path / "model.dp")) == ["[]"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no resource module")
+def test_a_loaded_potential_has_arrays_made_without_page_faults(tmp_path: Path) -> None:
+    write_model(tmp_path / "model.dp")
+    code = """
+import resource
+import numpy as np
+import multifit
+
+multifit.load(sys.argv[1], "numpy")
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.ones(1 << 18) for _ in range(8)]
+    del arrays
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    pages = 8 * (1 << 18) * 8 // 4096
+    (faults,) = _python(code, str(tmp_path / "model.dp"))
+    if platform.libc_ver()[0] == "glibc":
+        assert int(faults) < pages / 10
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc is asked")

@@ -55,6 +55,23 @@ def test_polynomials_are_those_of_numpy(name: str, strict: StrictBackend) -> Non
         same(backend.to_numpy(found), np.swapaxes(want, 1, 2), rtol=0.0, atol=slack)
 
 
+@pytest.mark.parametrize("name", ["numpy", *INSTALLED, "strict"])
+@pytest.mark.parametrize("most", [0, cheb.TOGETHER])
+def test_polynomials_side_by_side_are_those_of_each(
+    name: str, most: int, strict: StrictBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cheb, "TOGETHER", most)
+    backend, rng = adapter(name, strict), np.random.default_rng(3)
+    # Equal counts in several places, the largest in the middle, a single column.
+    counts = [7, 24, 7, 40, 2]
+    given = [rng.uniform(-1.0, 1.0, size=(4, k)) for k in (3, 2, 1, 1, 5)]
+    x = [backend.asarray(each) for each in given]
+    found = cheb.side_by_side(backend.xp, x, counts)
+    for each, count, got in zip(given, counts, found, strict=True):
+        want = chebyshev(NUMPY.xp, each, count)
+        same(backend.to_numpy(got), want, rtol=0.0, atol=1e-15 * count)
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_polynomials_are_cosines(count: int) -> None:
     """To the last digits, all over the interval, which the recurrence keeps."""

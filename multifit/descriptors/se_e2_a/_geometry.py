@@ -25,15 +25,16 @@ neighbours in a zone, a group one or several types of centres (:mod:`multifit.nn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...batching.types import Table
 from ...nn.groups import groups, picked
 from ...tree import Tree
-from .._chebyshev import chebyshev
+from .._chebyshev import chebyshev, side_by_side
 from .._environment import local_frames
 from .._tables import (
+    ZONES,
     Block,
     Spans,
     blocks,
@@ -64,12 +65,15 @@ class _Atoms(NamedTuple):
 
 
 class _Interval(NamedTuple):
-    """The intervals of a block for each atom, and its scaling; (N, nb, …)."""
+    """The intervals of a zone for each atom and each of nb types of neighbours."""
 
     start: Array  #: s₀, (N, nb, 1)
     stretch: Array  #: ∂x/∂s, (N, nb, 1)
-    mean: Array  #: (N, nb, 4)
-    deviation: Array  #: (N, nb, 4)
+    factor: Array  #: 1/σ and ∂x/∂s by turns, as in the product with C and D C, (N, nb, 8, 1)
+
+    def of(self, xp: Any, block: Block) -> _Interval:
+        """Return those of the types of a block."""
+        return _Interval(*(picked(xp, x, block.neighbours, axis=1) for x in self))
 
 
 def geometry(
@@ -144,21 +148,21 @@ def _series(
 ) -> Tree:
     """Return the part for series."""
     joined, found = [], blocks(tables)
+    present = [zone for zone in ZONES if any(block.zone == zone for block in found)]
+    zones = {zone: _interval(xp, basis[zone], atoms) for zone in present}
+    intervals = [zones[block.zone].of(xp, block) for block in found]
+    pairs = _in_blocks(xp, found, intervals, rows, s, tables)
+    counts = [basis[block.zone]["nodes"].shape[0] for block, _, _ in pairs]
+    polynomials = iter(_polynomials(xp, [x for _, x, _ in pairs], counts))
+    moved = {block.name: r for block, _, r in pairs}
     entries: dict[str, Tree] = {}
-    for k, block in enumerate(found):
-        own, here = basis[block.zone], _interval(xp, basis[block.zone], block, atoms)
-        sums = []
-        entry = {"factor": _factor(xp, here)}
+    for k, (block, here) in enumerate(zip(found, intervals, strict=True)):
+        sums, entry = [], {"factor": here.factor}
         if block.zone == "far":
-            sums.append(_of_empty(xp, config, block, own, tables, here))
-        if block.width:
-            x = (padded(xp, block, s[:, None, :])[:, 0, :, :] - here.start) * here.stretch
-            r = padded(xp, block, rows)
-            if block.zone == "near":
-                mask = padded(xp, block, join(xp, tables)["mask"][:, None, :])
-                x, r = x * mask[:, 0, :, :], r * mask
-            entry["cheb"] = _polynomials(xp, x - 1.0, own["nodes"].shape[0])
-            sums.append(_moments(xp, r, entry["cheb"]))
+            sums.append(_of_empty(xp, config, block, basis["far"], tables, atoms, here))
+        if block.name in moved:
+            entry["cheb"] = next(polynomials)
+            sums.append(_moments(xp, moved[block.name], entry["cheb"]))
         joined.append(sums[0] if len(sums) == 1 else sums[0] + sums[1])
         entries[str(k)] = {block.name: entry}
     moments = concat(xp, joined, axis=2)
@@ -175,23 +179,52 @@ def _series(
     return made
 
 
-def _interval(xp: Any, own: Tree, block: Block, atoms: _Atoms) -> _Interval:
+def _interval(xp: Any, own: Tree, atoms: _Atoms) -> _Interval:
+    """Return the intervals of a zone for all types of neighbours."""
     start, reach = (
-        picked(xp, xp.take(own[key], atoms.types, axis=0), block.neighbours, axis=1)[:, :, None]
-        for key in ("start", "reach")
+        xp.take(own[key], atoms.types, axis=0)[:, :, None] for key in ("start", "reach")
     )
-    scaling = (picked(xp, x, block.neighbours, axis=1) for x in (atoms.mean, atoms.deviation))
-    return _Interval(start, 2.0 / (reach - start), *scaling)
+    stretch = 2.0 / (reach - start)
+    by_x = xp.broadcast_to(stretch, atoms.deviation.shape)
+    both = xp.stack([1.0 / atoms.deviation, by_x], axis=3)
+    return _Interval(start, stretch, xp.reshape(both, (*both.shape[:2], 8, 1)))
 
 
-def _factor(xp: Any, here: _Interval) -> Array:
-    """Return (N, nb, 8, 1) in the order of the product with C and its derivative: alternating."""
-    by_x = xp.broadcast_to(here.stretch, here.deviation.shape)
-    both = xp.stack([1.0 / here.deviation, by_x], axis=3)
-    return xp.reshape(both, (*both.shape[:2], 8, 1))
+def _in_blocks(
+    xp: Any,
+    found: Sequence[Block],
+    intervals: Sequence[_Interval],
+    rows: Array,
+    s: Array,
+    tables: Mapping[str, Table],
+) -> list[tuple[Block, Array, Array]]:
+    """Return the blocks that have columns, with x (N, nb, k) and R̃ (N, 4, nb, k) of each."""
+    made = []
+    mask = join(xp, tables)["mask"][:, None, :]
+    for block, here in zip(found, intervals, strict=True):
+        if not block.width:
+            continue
+        x = (padded(xp, block, s[:, None, :])[:, 0, :, :] - here.start) * here.stretch
+        r = padded(xp, block, rows)
+        if block.zone == "near":
+            there = padded(xp, block, mask)
+            x, r = x * there[:, 0, :, :], r * there
+        made.append((block, x - 1.0, r))
+    return made
 
 
-def _polynomials(xp: Any, x: Array, count: int) -> Array:
+def _polynomials(xp: Any, x: Sequence[Array], counts: Sequence[int]) -> list[Array]:
+    """Return T(x), (N, nb, K, k), of several blocks, for x (N, nb, k) and K of each.
+
+    The columns of types alone are computed side by side: for few atoms the number of calls counts.
+    """
+    if not all(part.shape[1] == 1 for part in x):
+        return [_polynomials_of(xp, part, count) for part, count in zip(x, counts, strict=True)]
+    made = side_by_side(xp, [part[:, 0, :] for part in x], counts)
+    return [part[:, None, :, :] for part in made]
+
+
+def _polynomials_of(xp: Any, x: Array, count: int) -> Array:
     """Return T(x), (N, nb, K, k), for x (N, nb, k)."""
     n, nb, k = x.shape
     return xp.reshape(chebyshev(xp, xp.reshape(x, (n * nb, k)), count), (n, nb, count, k))
@@ -210,13 +243,18 @@ def _of_empty(
     block: Block,
     own: Tree,
     tables: Mapping[str, Table],
+    atoms: _Atoms,
     here: _Interval,
 ) -> Array:
     """Return the moments (N, 4, nb·K) of empty slots without a column, at s = 0."""
-    empty = xp.matrix_transpose(-here.mean / here.deviation)
+    mean, deviation = (
+        picked(xp, x, block.neighbours, axis=1) for x in (atoms.mean, atoms.deviation)
+    )
+    empty = xp.matrix_transpose(-mean / deviation)
     counted = empty * missing_slots(xp, config.sel, tables, block)[:, None, :]
     if config.common_scale:  # s = 0 is not the end of the interval
-        at = _polynomials(xp, -here.start * here.stretch - 1.0, own["nodes"].shape[0])[:, :, :, 0]
+        x = -here.start * here.stretch - 1.0
+        at = _polynomials_of(xp, x, own["nodes"].shape[0])[:, :, :, 0]
     else:
         at = own["signs"][None, None, :]
     sums = counted[:, :, :, None] * at[:, None, :, :]

@@ -90,8 +90,13 @@ def _rows_bar(
         stop = start + count * nb
         if "cheb" in arrays:
             own = xp.reshape(bars[:, :, start:stop], (n, 8, nb, count))
-            own = xp.permute_dims(own, (0, 2, 1, 3)) * arrays["factor"]
-            own = xp.permute_dims(xp.matmul(own, arrays["cheb"]), (0, 2, 1, 3))
+            own, cheb = xp.permute_dims(own, (0, 2, 1, 3)), arrays["cheb"]
+            # A factor of each row: applied to the smaller matrix.
+            if _is_wide(cheb):
+                own = xp.matmul(own * arrays["factor"], cheb)
+            else:
+                own = xp.matmul(own, cheb) * arrays["factor"]
+            own = xp.permute_dims(own, (0, 2, 1, 3))
             parts.append(xp.reshape(own, (n, 8, -1)))
         start = stop
     joined = concat(xp, parts, axis=2)
@@ -100,3 +105,9 @@ def _rows_bar(
     joined = xp.reshape(joined, (n, 4, 2, -1))
     by_rows, by_x = joined[:, :, 0, :], joined[:, :, 1, :]
     return by_rows[:, 0, :] + xp.sum(geometry["rows"] * by_x, axis=1), by_rows[:, 1:, :]
+
+
+def _is_wide(x: Array) -> bool:
+    """Return True for more columns than rows, or an unknown number, as in an export."""
+    rows, columns = x.shape[-2:]
+    return not isinstance(columns, int) or columns > rows
