@@ -35,7 +35,7 @@ class Pairs(NamedTuple):
     row: np.ndarray  #: place of the centre in the batch, (npairs,)
     column: np.ndarray  #: (npairs,)
     kind: np.ndarray  #: type of the neighbour, (npairs,)
-    index: np.ndarray  #: place of the neighbour, (npairs,)
+    neighbor: np.ndarray  #: place of the neighbour, (npairs,)
     rij: np.ndarray  #: Å, (npairs, 3)
     number: np.ndarray  #: pairs of each type of neighbours, (N, ntypes)
 
@@ -68,9 +68,9 @@ def pairs_of(
             row = place[table.i]
             number[:, b] += np.bincount(row, minlength=natoms)
             parts.append((row, table.col, np.full(row.size, b), place[table.j], table.rij))
-    row, col, kind, index, rij = (np.concatenate(part) for part in zip(*parts, strict=True))
+    row, col, kind, neighbor, rij = (np.concatenate(part) for part in zip(*parts, strict=True))
     before = np.cumsum(number, axis=1) - number
-    return Pairs(row, before[row, kind] + col, kind, index, rij, number)
+    return Pairs(row, before[row, kind] + col, kind, neighbor, rij, number)
 
 
 def tile_size(natoms: int, groups: int) -> int:
@@ -97,7 +97,7 @@ def mixed_table(pairs: Pairs, groups: np.ndarray, natoms: int, room: Room) -> Mi
     shape = (natoms, room.width)
     rij = np.zeros((natoms, 3, room.width))
     rij[pairs.row, :, pairs.column] = pairs.rij
-    found = {"index": pairs.index, "mask": 1.0, "kind": pairs.kind}
+    found = {"index": pairs.neighbor, "mask": 1.0, "kind": pairs.kind}
     filled = {key: np.zeros(shape, dtype=np.asarray(x).dtype) for key, x in found.items()}
     for key, x in found.items():
         filled[key][pairs.row, pairs.column] = x
