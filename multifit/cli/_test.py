@@ -126,6 +126,7 @@ def run(args: argparse.Namespace) -> int:
     why = "" if frames is None else frames.note()
     notes = [*_notes(model, systems, args.hessian, weighted), why]
     notes += warnings(systems, {str(args.model): potential})
+    notes += [] if details is None else [details.left()]
     for line in filter(None, notes):
         out.print(line, markup=False, soft_wrap=True)
     if picture is not None:
