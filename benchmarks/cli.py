@@ -15,7 +15,7 @@ from typing import Any
 
 from multifit.support import DISTRIBUTED
 
-from . import distributed, inference, lammps, machine, systems, training
+from . import busy, distributed, inference, lammps, machine, systems, training
 from .document import write_docs
 from .figures import draw
 from .processes import run
@@ -40,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="two minutes, to see that everything works")
-    kinds = ("training", "inference", "lammps", "distributed")
-    add("--only", choices=kinds, help="lammps, distributed: only with this")
+    kinds = ("training", "inference", "lammps", "distributed", "threads")
+    add("--only", choices=kinds, help="lammps, distributed, threads: only with this")
     add("--task", choices=("ener", "dos"), default="ener", help="dos: training only")
     add("--systems", nargs="+", type=Path, metavar="DIR", help="data (default: our own)")
     add("--model", type=Path, help="for inference (default: the one that training leaves)")
@@ -113,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             suite.simulate()
         if args.only == "distributed":
             return suite.scale()
+        if args.only == "threads":
+            return suite.share()
         if args.only in (None, "training"):
             suite.train()
         if args.only in (None, "inference") and args.task == "ener":
@@ -167,18 +169,28 @@ class Suite:
 
     def scale(self) -> int:
         """Time training with two processes beside one, and return the exit code."""
-        args = self.args
         able = [name for name in self.backends if name in DISTRIBUTED]
-        found = distributed.measure(
-            able,
-            source=self.folder(args.precision[0], args.batch_size[0]),
-            rounds=args.rounds,
-            interval=args.interval,
-            limit_s=120 + 10 * args.steps,
-            environment=self.environment,
-        )
-        print(f"wrote {distributed.write(found, args.output)}")
+        found = distributed.measure(able, **self._runs())
+        print(f"wrote {distributed.write(found, self.args.output)}")
         return int(any(each.note for each in found))
+
+    def share(self) -> int:
+        """Time training beside other programs, and return the exit code."""
+        able = [name for name in self.backends if name in SAME]
+        found = busy.measure(able, **self._runs())
+        print(f"wrote {busy.write(found, self.args.output)}")
+        return int(any(each.note for each in found))
+
+    def _runs(self) -> dict[str, Any]:
+        """Return the arguments of studies that train with one input."""
+        args = self.args
+        return {
+            "source": self.folder(args.precision[0], args.batch_size[0]),
+            "rounds": args.rounds,
+            "interval": args.interval,
+            "limit_s": 120 + 10 * args.steps,
+            "environment": self.environment,
+        }
 
     def train(self) -> None:
         """Time training for each precision and batch size."""

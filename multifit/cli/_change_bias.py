@@ -77,18 +77,21 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.uncertainty import KEY
     from ._allocator import keep_freed_memory
     from ._coefficients import note, trained_with
+    from ._outside import collect, warnings
 
     output = args.output or args.model.with_stem(f"{args.model.stem}_updated")
     inputs = (args.model, *(args.system or ()), *([args.datafile] if args.datafile else ()))
     check_output(output, "--output", inputs, model=True, replace=args.force)
     model, params, content = read_model(args.model)
-    bias_data, about = None, ""
+    bias_data, about = None, list[str]()
     if args.system or args.datafile:
         keep_freed_memory()
         potential, weighted = Potential(model, params, args.backend), trained_with(content)
+        collect(potential, content)
         systems = open_data(args, model.type_map)
         bias_data = _bias_data(potential, systems, args.numb_batch, weighted)
-        about = note(model.output, systems, weighted)
+        about = [note(model.output, systems, weighted)]
+        about += warnings(systems, {str(args.model): potential})
     old = type_bias(model, params)
     if args.bias_value is not None:
         new = _given(model, args.bias_value)
@@ -104,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     out = console()
     out.print(_table(model, old, new, bias_data, fitted=args.bias_value is None))
     mode = args.mode if args.bias_value is None else "given"
-    for line in filter(None, [*_remarks(model, old, new, bias_data, mode), about]):
+    for line in filter(None, [*_remarks(model, old, new, bias_data, mode), *about]):
         out.print(line, markup=False, soft_wrap=True)
     if dropped:
         out.print("the uncertainty is dropped: calibrate it again with multifit uncertainty")

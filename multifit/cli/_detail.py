@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..console.words import few
 from ..data import System
 from ..errors import DataError
 from ..evaluation.metrics import of_real_atoms
@@ -35,6 +37,7 @@ class Details:
         self._system: dict[str, str] = {}
         self._ends: dict[str, tuple[str, str]] = {}
         self._nframes = 0
+        self._files: set[str] = set()
         folder = Path(prefix).parent
         if not folder.is_dir():
             raise DataError(f"the folder {folder} of the detail files does not exist; create it")
@@ -51,6 +54,21 @@ class Details:
     def written(self) -> list[str]:
         """The files, series of them as their first and last."""
         return [first if first == last else f"{first} … {last}" for first, last in self._all()]
+
+    def left(self) -> str:
+        """Return a sentence on files of an earlier run that this one did not replace, or none."""
+        folder, start = os.path.split(self.prefix)
+        names = "|".join(re.escape(variable.file) for variable in self.output.labelled)
+        pattern = re.compile(
+            rf"{re.escape(start)}\.(?:(?:{names})(?:_peratom)?|frames|atoms)\.out(?:\.(\d+))?"
+        )
+        found = [m for name in os.listdir(folder or ".") if (m := pattern.fullmatch(name))]
+        found.sort(key=lambda m: (m[0].removesuffix(m[1] or ""), int(m[1] or 0)))
+        old = [path for m in found if (path := os.path.join(folder, m[0])) not in self._files]
+        if not old:
+            return ""
+        are = "is a file" if len(old) == 1 else f"are {len(old):,} files"
+        return f"warning: {few(old)} {are} of an earlier run, which this one did not replace"
 
     def _all(self) -> list[tuple[str, str]]:
         return [*((path, path) for path in self._system), *self._ends.values()]
@@ -88,6 +106,7 @@ class Details:
                 path = f"{self.prefix}.{variable.file}.out.{number}"
                 header = f"{system.name}, frame {frame}: {_titles(variable)}"
                 _write(path, "w", np.stack(columns, axis=1), header, "%.18e")
+                self._files.add(path)
                 first, _ = self._ends.get(variable.file, (path, path))
                 self._ends[variable.file] = (first, path)
 
@@ -116,6 +135,7 @@ class Details:
         header = "" if self._system.get(path) == system else f"{system}: {titles}"
         _write(path, "a" if path in self._system else "w", rows, header, form)
         self._system[path] = system
+        self._files.add(path)
 
 
 def _titles(variable: Variable) -> str:

@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.deviation import Levels, check_models
     from ..inference.ensemble import Ensemble
     from ._allocator import keep_freed_memory
+    from ._outside import silence, warnings
 
     if args.set_prefix != "set":
         raise ConfigError(
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
         check_output(args.output, "--output", (*args.models, *args.system))
     keep_freed_memory()
     ensemble = Ensemble(args.models, args.backend)
+    silence(ensemble.potentials)
     check_models(ensemble, args.real_error)
     systems = open_systems(args.system, ensemble.type_map, reading=reading(args))
     _require_labels(systems, args.real_error)
@@ -107,6 +109,9 @@ def run(args: argparse.Namespace) -> int:
         ) from exc
     out = console()
     out.print(_table(args, found))
+    named = dict(zip(ensemble.names, ensemble.potentials, strict=True))
+    for line in warnings(systems, named):
+        out.print(line, markup=False, soft_wrap=True)
     out.print(f"wrote {args.output}", markup=False, soft_wrap=True)
     return 0
 

@@ -30,9 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the statistics, and return the exit code."""
+    from ..console.systems import guessed
     from ..console.tables import console, plain_table, progress
     from ..statistics import choose_sel
     from ..survey import Scope, combine, survey_systems
+    from ..survey.doubts import doubts
     from ..survey.seen import closest_atoms, fullest_atom
 
     systems = open_data(args, args.type_map)
@@ -62,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
             f"shortest distance: {whole.distance:.4f} Å, {closest}",
             f'"sel": {list(sel)} leaves a margin of 10 % over the most in {number}',
         ]
+    lines += filter(None, [guessed(systems), *doubts(systems, found)])
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
     return 0

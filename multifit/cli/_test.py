@@ -88,7 +88,6 @@ def run(args: argparse.Namespace) -> int:
     from ..backend import get_backend
     from ..console.tables import console
     from ..evaluation.labels import require_comparable
-    from ..inference import seen
     from ..inference.model_file import read_model
     from ..inference.potential import Potential
     from . import _picture
@@ -96,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
     from ._coefficients import trained_with
     from ._detail import Details
     from ._frames import Frames
+    from ._outside import collect, warnings
 
     keep_freed_memory()
     backend = get_backend(args.backend)
@@ -106,8 +106,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.model} predicts a {output.title}, which has no Hessian; leave out --hessian"
         )
     potential, weighted = Potential(model, params, backend), trained_with(content)
-    outside = seen.Watch(model, seen.from_content(model, content), tell=lambda text: None)
-    potential.runner.watch = outside
+    collect(potential, content)
     systems = open_data(args, potential.type_map)
     require_comparable(model, systems)
     picture = _picture.begin(args, model, systems)
@@ -126,7 +125,8 @@ def run(args: argparse.Namespace) -> int:
         out.print(frames.table())
     why = "" if frames is None else frames.note()
     notes = [*_notes(model, systems, args.hessian, weighted), why]
-    notes += [f"warning: {text}" for text in outside.told]
+    notes += warnings(systems, {str(args.model): potential})
+    notes += [] if details is None else [details.left()]
     for line in filter(None, notes):
         out.print(line, markup=False, soft_wrap=True)
     if picture is not None:
@@ -207,9 +207,11 @@ def _require_labels(model: Model, systems: Sequence[System], hessian: bool) -> N
         has = "the data have Hessians, which are compared with --hessian"
     else:
         has = f"the data have {', '.join(others)}" if others else "the data have no labels at all"
+    advice = other_names(systems, wanted)
     raise DataError(
         f"there is nothing to compare in {few([system.name for system in systems])}: the model is "
-        f"{output.model} and needs one of {files}, or the same in an xyz file, but {has}"
+        f"{output.model} and needs one of {files}, or the same in an xyz file, but "
+        f"{advice or has}"
     )
 
 

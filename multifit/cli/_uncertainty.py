@@ -76,6 +76,9 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.potential import Potential
     from ..inference.uncertainty import KEY
     from ._allocator import keep_freed_memory
+    from ._coefficients import KEY as COEFFICIENTS
+    from ._coefficients import note, trained_with
+    from ._outside import collect, warnings
 
     output = args.output or args.model.with_stem(f"{args.model.stem}_uncertainty")
     inputs = (args.model, *args.system, *args.held_out)
@@ -83,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     model, params, content = read_model(args.model)
     potential = Potential(model, params, args.backend)
+    collect(potential, content)
+    weighted = trained_with(content)
     names = reading(args)
     given = [
         _with_energies(open_systems(paths, model.type_map, reading=names))
@@ -94,11 +99,14 @@ def run(args: argparse.Namespace) -> int:
     bar, task = progress("evaluating", total)
     with bar:
         training, held_out = (
-            evidence(potential, systems, limit, lambda n: bar.advance(task, n)) for systems in given
+            evidence(potential, each, limit, lambda n: bar.advance(task, n), coefficients=weighted)
+            for each in given
         )
     known = calibrate(training, held_out)
     content[provenance.KEY] = provenance.changed(content, "uncertainty", args.model)
     content.pop("training", None)
+    if weighted:  # a checkpoint has this in its training
+        content[COEFFICIENTS] = True
     files.write(output, {**content, KEY: known.to_content()})
     out = console()
     out.print(_table(known, held_out))
@@ -107,9 +115,11 @@ def run(args: argparse.Namespace) -> int:
     lines = [
         "found: held-out frames within intervals that were calibrated on the other half of them",
         f"calibrated with {frames} and {number}",
+        note(model.output, [*given[0], *given[1]], weighted),
+        *warnings([*given[0], *given[1]], {str(args.model): potential}),
         f"wrote {output}",
     ]
-    for line in lines:
+    for line in filter(None, lines):
         out.print(line, markup=False, soft_wrap=True)
     return 0
 

@@ -122,7 +122,9 @@ def _unknown_key(section: str, key: str) -> str:
     homes = _homes(section, key)
     if homes:
         named = [*homes[:HOMES], *(["another section"] if len(homes) > HOMES else [])]
-        return f"is not a known key here: it belongs in {' or '.join(named)}"
+        return f"is not a known key here: it belongs {_within(named)}"
+    if there := sorted({p.rpartition(".")[0] for p in _unsupported.KEYS if p.endswith(f".{key}")}):
+        return f"is not a known key here: DeePMD-kit has it {_within(there)}; leave it out"
     known = sorted({name for cls in classes for name in cls.model_fields})
     return "is not a known key" + (_near(section, key) or f"; known are {', '.join(known)}")
 
@@ -135,19 +137,25 @@ def _names(section: str) -> list[str]:
 
 def _homes(section: str, key: str) -> list[str]:
     """Return the sections that have exactly this key, those within the given one first."""
-    homes = [path for path in sections() if path and key in _names(path)]
+    homes = [path for path in sections() if path != section and key in _names(path)]
     return sorted(homes, key=lambda path: not path.startswith(f"{section}."))
+
+
+def _within(homes: Iterable[str]) -> str:
+    """Return the end of a sentence about keys of some sections."""
+    named = [f"in {path}" if path else "at the top level" for path in homes]
+    return " or ".join([*named[:1], *(name.removeprefix("in ") for name in named[1:])])
 
 
 def _near(section: str, key: str) -> str:
     """Return a hint at the nearest key: of this section, unless another has a much nearer one."""
     near = did_you_mean(key, _names(section))
     mine = _likeness(key, _names(section))
-    best = max((path for path in sections() if path), key=lambda p: _likeness(key, _names(p)))
+    best = max(sections(), key=lambda path: _likeness(key, _names(path)))
     likeness = _likeness(key, _names(best))
     if likeness < ALIKE or likeness <= mine:
         return near
-    return did_you_mean(key, _names(best)).replace("'?)", f"' in {best}?)")
+    return did_you_mean(key, _names(best)).replace("'?)", f"' {_within([best])}?)")
 
 
 def _likeness(key: str, names: Iterable[str]) -> float:

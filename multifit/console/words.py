@@ -10,7 +10,7 @@ NAMES = 3
 
 def counted(number: int, what: str) -> str:
     """Return ``"1 frame"`` or ``"2 frames"``."""
-    return f"{number} {what}{'s' * (number != 1)}"
+    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def few(names: Sequence[str]) -> str:

@@ -91,6 +91,8 @@ def evidence(
     systems: Sequence[System],
     limit: int | None = None,
     watch: Callable[[int], None] = lambda n: None,
+    *,
+    coefficients: bool = False,
 ) -> Evidence:
     """Return the features and errors of frames.
 
@@ -100,6 +102,9 @@ def evidence(
         Number of frames of each system, evenly spread; all by default.
     watch
         Called with numbers of finished frames.
+    coefficients
+        True if energies, and with them features, are sums with the coefficients of
+        ``atom_ener_coeff.npy``, if present; otherwise with 1.
 
     Raises
     ------
@@ -107,6 +112,8 @@ def evidence(
         If a system has no energies.
     """
     model, layer = potential.model, potential.last_layer
+    weights, atomic = model.output.coefficients, model.output.atomic.key
+    keys = ("energy", "fparam", "aparam", *[weights] * coefficients)
     totals: list[np.ndarray] = []
     natoms: list[int] = []
     errors: list[float] = []
@@ -119,13 +126,17 @@ def evidence(
         size = max(1, potential.runner.at_once // max(system.natoms, 1))
         for start in range(0, len(chosen), size):
             frames = chosen[start : start + size]
-            arrays = system.load(frames, ("energy", "fparam", "aparam"))
+            arrays = system.load(frames, keys)
             given = structures(model, system, frames, arrays)
             rows = potential.runner.run(given, Request())
-            features = layer.features(given)
+            features, energies = layer.features(given), [row["energy"] for row in rows]
+            if weights in arrays:
+                weight = arrays[weights]
+                features = [c[:, None] * x for c, x in zip(weight, features, strict=True)]
+                energies = [(c * row[atomic]).sum() for c, row in zip(weight, rows, strict=True)]
             totals += [layer.total(x, s.atype) for x, s in zip(features, given, strict=True)]
             natoms += [int((s.atype >= 0).sum()) for s in given]
-            errors += list(np.array([row["energy"] for row in rows]) - arrays["energy"])
+            errors += list(np.array(energies) - arrays["energy"])
             watch(len(frames))
     return Evidence(np.array(totals), np.array(natoms), np.array(errors))
 

@@ -51,6 +51,7 @@ class Part:
     fparam: np.ndarray | None  #: (numb_fparam,)
     aparam: np.ndarray | None  #: of its atoms, (n, numb_aparam)
     result: Result
+    where: str = ""  #: name of the structure in messages
 
 
 class InParts(Protocol):
@@ -81,6 +82,7 @@ class Divided:
     fparam: np.ndarray | None  #: (numb_fparam,)
     aparam: np.ndarray | None  #: of all atoms of the structure or domain, (natoms, numb_aparam)
     result: Result
+    where: str = ""  #: name of the structure in messages
 
     @property
     def frames(self) -> list[Frame]:
@@ -96,7 +98,7 @@ class Divided:
             atoms = self.numbers[start:stop]
             aparam = None if self.aparam is None else self.aparam[atoms]
             ghosts = self.numbers[part.ghosts]
-            yield Part(part.frame, atoms, ghosts, self.fparam, aparam, self.result)
+            yield Part(part.frame, atoms, ghosts, self.fparam, aparam, self.result, self.where)
 
     def needs(self, ntypes: int) -> list[Shape]:
         """Return the shape of a part, the same for all."""

@@ -175,7 +175,8 @@ class Runner:
         for k in plan.divided:
             s = structures[k]
             found = neighbors.ordered(s, self.at_once, wanted.skin)
-            yield from self._batches_of_parts(Divided(*found, s.fparam, s.aparam, results[k]))
+            divided = Divided(*found, s.fparam, s.aparam, results[k], s.where)
+            yield from self._batches_of_parts(divided)
 
     def _batches_of_parts(self, divided: InParts) -> Iterator[list[Part]]:
         """Return each part of a structure or domain as a batch."""
@@ -287,7 +288,7 @@ class Runner:
 
 def _whole(s: Structure, frame: Frame, result: Result) -> Part:
     """Return a structure with its neighbours as one part."""
-    return Part(frame, np.arange(len(s.atype)), None, s.fparam, s.aparam, result)
+    return Part(frame, np.arange(len(s.atype)), None, s.fparam, s.aparam, result, s.where)
 
 
 @dataclass(frozen=True)

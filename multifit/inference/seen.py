@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import models as mdl
+from ..survey.doubts import shortest
 from .parts import Part
 from .provenance import KEY
 
@@ -103,7 +104,8 @@ class Watch:
     Parameters
     ----------
     seen
-        None for a model that does not say what it was trained on.
+        None for a model that does not say what it was trained on: atoms that are nearer than any
+        bond are told instead.
     tell
         Called with one sentence.
     """
@@ -111,56 +113,96 @@ class Watch:
     model: mdl.Model
     seen: Seen | None
     tell: Callable[[str], object] = log.warning
-    told: list[str] = field(default_factory=list, init=False)  #: all sentences so far
-    _known: set[Any] = field(default_factory=set, init=False)
+    _worst: dict[Any, tuple[float, str]] = field(default_factory=dict, init=False)
+    _most: np.ndarray = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Start with no neighbours."""
+        self._most = np.zeros(self.model.ntypes, dtype=np.int64)
+
+    @property
+    def told(self) -> list[str]:
+        """A sentence for each thing so far, on the worst of its kind."""
+        with self._lock:
+            return [text for _, text in self._worst.values()]
+
+    @cached_property
+    def _closest(self) -> np.ndarray:
+        """Distances in Å below which two types are told, (ntypes, ntypes)."""
+        plausible = shortest(self.model.type_map)
+        return plausible if self.seen is None else self.seen.closest_allowed
 
     def look(self, parts: Sequence[Part]) -> None:
         """Compare atoms that are evaluated now with the training data."""
         for part in parts:
-            for key, text in self._found(part):
+            for key, degree, text in self._found(part):
                 with self._lock:
-                    if key in self._known:
-                        continue
-                    self._known.add(key)
-                    self.told.append(text)
-                self.tell(text)
+                    known = self._worst.get(key)
+                    if known is None or degree > known[0]:
+                        self._worst[key] = (degree, text)
+                if known is None:
+                    self.tell(text)
 
-    def _found(self, part: Part) -> Iterator[tuple[Any, str]]:
-        """Yield what is new in some atoms: a key, and a sentence."""
+    def _found(self, part: Part) -> Iterator[tuple[Any, float, str]]:
+        """Yield what is outside in some atoms: a key, its degree, and a sentence."""
         names, frame = self.model.type_map, part.frame
-        if frame.dropped and "sel" not in self._known:
-            sel = self.model.descriptor.requires().sel
-            most = [
-                f"{n} {name} (sel {limit})"
-                for n, name, limit in zip(frame.fullest, names, sel, strict=True)
-                if n > limit
-            ]
-            yield (
-                "sel",
-                f"atoms have up to {', '.join(most)} neighbours: the farthest beyond sel are left "
-                "out, and energies are not smooth",
-            )
-        if self.seen is None:
-            return
-        if not self.seen.types.all():
+        if frame.dropped:
+            yield self._beyond_sel(part)
+        if self.seen is not None and not self.seen.types.all():
             for a in np.unique(frame.atype[frame.atype >= 0]).tolist():
                 if not self.seen.types[a]:
-                    yield a, f"{names[a]} was in no training data of this model"
-        for a, b in np.argwhere(frame.nearest < self.seen.closest_allowed).tolist():
+                    yield a, 0.0, f"{names[a]} was in no training data of this model"
+        for a, b in np.argwhere(frame.nearest < self._closest).tolist():
             if a <= b:
-                yield (
-                    (a, b),
-                    f"{names[a]} and {names[b]} are {frame.nearest[a, b]:.3g} Å apart, nearer than "
-                    f"in the training data of this model ({self.seen.nearest[a, b]:.3g} Å)",
-                )
-        if part.fparam is not None and self.seen.fparam is not None:
-            low, high = self.seen.fparam
-            slack = MARGIN * (high - low)
-            outside = np.flatnonzero((part.fparam < low - slack) | (part.fparam > high + slack))
-            for k in outside.tolist():
-                yield (
-                    ("fparam", k),
-                    f"fparam {k} is {part.fparam[k]:.4g}, outside of the training data of this "
-                    f"model ({low[k]:.4g} to {high[k]:.4g})",
-                )
+                yield (a, b), -float(frame.nearest[a, b]), self._too_near(part, a, b)
+        if part.fparam is not None and self.seen is not None and self.seen.fparam is not None:
+            yield from _beyond_range(part, part.fparam, self.seen.fparam)
+
+    def _beyond_sel(self, part: Part) -> tuple[Any, float, str]:
+        """Return the entry on neighbours that are left out, with the most of each type so far."""
+        with self._lock:
+            self._most = most = np.maximum(self._most, part.frame.fullest)
+        sel = self.model.descriptor.requires().sel
+        beyond = [
+            f"{n} {name} (sel {limit})"
+            for n, name, limit in zip(most, self.model.type_map, sel, strict=True)
+            if n > limit
+        ]
+        text = (
+            f"atoms have up to {', '.join(beyond)} neighbours: the farthest beyond sel are left "
+            "out, and predictions are not smooth"
+        )
+        return "sel", float(most.sum()), text
+
+    def _too_near(self, part: Part, a: int, b: int) -> str:
+        """Return the sentence about two types that are too close."""
+        names, distance = self.model.type_map, part.frame.nearest[a, b]
+        pair = f"{names[a]} and {names[b]} are {distance:.3g} Å apart{_place(part)}"
+        if self.seen is None:
+            return f"{pair}, nearer than any bond: are coordinates and cells in Å?"
+        return (
+            f"{pair}, nearer than in the training data of this model "
+            f"({self.seen.nearest[a, b]:.3g} Å)"
+        )
+
+
+def _place(part: Part) -> str:
+    """Return the place of a part, empty for the first frame of a call, which may be the only."""
+    return f" in {part.where}" if part.where not in ("", "frame 0") else ""
+
+
+def _beyond_range(
+    part: Part, fparam: np.ndarray, known: np.ndarray
+) -> Iterator[tuple[Any, float, str]]:
+    """Yield an entry for each component of fparam (n,) outside of its range, known (2, n)."""
+    low, high = known
+    slack = MARGIN * (high - low)
+    beyond = np.maximum(low - fparam, fparam - high)
+    for k in np.flatnonzero(beyond > slack).tolist():
+        yield (
+            ("fparam", k),
+            float(beyond[k]),
+            f"fparam {k} is {fparam[k]:.4g}{_place(part)}, outside of the training data of this "
+            f"model ({low[k]:.4g} to {high[k]:.4g})",
+        )

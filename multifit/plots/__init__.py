@@ -9,6 +9,7 @@ from ._dos import names_of as names_of
 from ._figure import Plot as Plot
 from ._figure import check_path as check_path
 from ._figure import new_figure as new_figure
+from ._figure import render as render
 from ._figure import save as save
 from ._parity import Parity as Parity
 from ._parity import draw_parity as draw_parity

@@ -92,9 +92,14 @@ def save(figure: Any, path: Path) -> None:
     DataError
         If that fails.
     """
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=DPI, format=path.suffix.removeprefix("."))
     try:
-        write_atomically(path, drawn.getvalue())
+        write_atomically(path, render(figure, path.suffix.removeprefix(".")))
     except FileFormatError as exc:
         raise DataError(str(exc)) from exc
+
+
+def render(figure: Any, form: str) -> bytes:
+    """Return the content of a figure's file in one of :data:`FORMATS`."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=DPI, format=form)
+    return drawn.getvalue()

@@ -66,7 +66,12 @@ def doubts(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iterator
 
 def is_short(names: Sequence[str], nearest: np.ndarray) -> np.ndarray:
     """Return True for distances of two types that are too short to be real, (ntypes, ntypes)."""
-    return np.asarray(nearest < np.maximum(SHORT, FRACTION * _bonds(names)))
+    return np.asarray(nearest < shortest(names))
+
+
+def shortest(names: Sequence[str]) -> np.ndarray:
+    """Return the smallest plausible distance of two types in Å, (ntypes, ntypes)."""
+    return np.asarray(np.maximum(SHORT, FRACTION * _bonds(names)))
 
 
 def _bonds(names: Sequence[str]) -> np.ndarray:

@@ -235,3 +235,20 @@ def test_calls_that_warm_up_do_not_count(monkeypatch: pytest.MonkeyPatch) -> Non
     assert predict.timed(quick, 0.05, 60.0) == [10.0] * 6
     slow = iter([50e3, 30e3, 40e3, 41e3])
     assert predict.timed(slow, 4.0, 60.0) == [40e3]
+
+
+def test_the_table_of_threads_has_medians_and_loads(suite: Any, tmp_path: Path) -> None:
+    busy = suite("busy")
+    found = [
+        busy.Busy(name, threads, others, [40.0 * threads, 60.0 + others, 50.0], [1.5, 0.25])
+        for name in ("jax", "torch")
+        for threads in busy.THREADS
+        for others in busy.OTHERS
+    ]
+    found[-1].note = "failed (exit code 1)"
+    text = busy.markdown(found)
+    assert row(text, "jax, `--threads 1`") == ["50 (40–60)", "50 (40–61)", "50 (40–62)"]
+    assert row(text, "torch, `--threads 2`") == ["60 (50–80)", "61 (50–80)", "failed (exit code 1)"]
+    assert "Load before the runs: 0.2 to 1.5." in text
+    path = busy.write(found, tmp_path)
+    assert [busy.Busy(**each) for each in json.loads(path.read_text())] == found

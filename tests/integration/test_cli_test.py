@@ -9,6 +9,8 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import ase
+import ase.io
 import numpy as np
 import pytest
 from _cases import build, draw, molecule
@@ -139,6 +141,47 @@ def test_detail_files_are_made_anew(case) -> None:
     for _ in range(2):
         assert main(["test", "-m", "model.dp", "-s", "a", "-d", "x"]) == 0
     assert np.loadtxt(folder / "x.e.out").shape == (2, 2)
+
+
+def test_detail_files_of_an_earlier_run_are_named(case, capsys) -> None:
+    folder, potential = case
+    write_labelled(folder / "a", potential, 2)
+    write_labelled(folder / "b", potential, 1, virial=None)
+    Path("x.notes.out").write_text("mine")
+    given = ["test", "-m", "model.dp", "-d", "x", "-s"]
+    assert main([*given, "a"]) == 0
+    assert "earlier run" not in capsys.readouterr().out
+    assert main([*given, "b"]) == 0
+    said = capsys.readouterr().out
+    assert "warning: x.v.out, x.v_peratom.out are 2 files of an earlier run, which this" in said
+
+
+def test_types_that_had_to_be_guessed_are_said(case, capsys) -> None:
+    folder, potential = case
+    for name in ("named", "bare"):
+        write_labelled(folder / name, potential, 2)
+    (folder / "bare/type_map.raw").unlink()
+    assert main(["test", "-m", "model.dp", "-s", "named", "bare"]) == 0
+    told = "bare has no type_map.raw, unlike other systems: 0 is taken as O, 1 as H"
+    assert f"warning: {told}" in capsys.readouterr().out
+    assert main(["test", "-m", "model.dp", "-s", "bare"]) == 0
+    assert "\nbare has no type_map.raw: 0 is taken as O, 1 as H" in capsys.readouterr().out
+    assert main(["change-bias", "model.dp", "-s", "named", "bare"]) == 0
+    assert told in capsys.readouterr().out
+    assert main(["neighbor-stat", "-s", "named", "bare", "-r", "3"]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_labels_under_other_names_are_said(case, capsys) -> None:
+    del case
+    coord, system = frames(1)
+    atoms = ase.Atoms("".join("OH"[a] for a in system.atype), coord[0], cell=system.cell, pbc=True)
+    atoms.info["REF_energy"] = 1.0
+    ase.io.write("ref.xyz", atoms)
+    assert main(["test", "-m", "model.dp", "-s", "ref.xyz"]) == 2
+    said = capsys.readouterr().err
+    assert "but ref.xyz holds REF_energy: read them with --keys energy=REF_energy" in said
+    assert main(["test", "-m", "model.dp", "-s", "ref.xyz", "--keys", "energy=REF_energy"]) == 0
 
 
 def test_atomic_energies_are_compared_where_there_are_any(case, capsys) -> None:

@@ -118,3 +118,18 @@ def test_mistakes_are_one_sentence(case: Case, capsys) -> None:
         assert [message in line for line in lines] == [True], lines
     with pytest.raises(SystemExit):
         run("--relative", "-1")
+
+
+def test_what_is_outside_is_told_once_below_the_table(case: Case, capsys) -> None:
+    folder, _ = case
+    coord, system = frames(2)
+    near = coord.copy()
+    near[1, 1] = near[1, 0] + [0.2, 0.0, 0.0]
+    write_system(folder / "data" / "near", near, system)
+    assert run() == 0
+    out, err = capsys.readouterr()
+    told = [line for line in out.splitlines() if line.startswith("warning:")]
+    assert len(told) == 2, told
+    assert "(sel 12) neighbours: the farthest beyond sel are left out" in told[0]
+    assert " are 0.2 Å apart in data/near/set.000, frame 1, nearer than any bond" in told[1]
+    assert err == ""

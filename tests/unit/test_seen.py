@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,31 @@ def test_neighbours_beyond_sel_are_told(trained: Path) -> None:
     assert any("beyond sel are left out" in text for text in model.outside)
 
 
+def test_the_worst_is_kept_with_its_frame(trained: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, frames = multifit.load(trained), labelled(1)
+    coord = np.stack([frames.coord[0]] * 3)
+    for k, distance in enumerate((0.5, 0.3, 0.4)):
+        coord[k, 1] = coord[k, 0] + [distance, 0.0, 0.0]
+    fparam = np.array([[2.5], [3.5], [3.0]])
+    with caplog.at_level(logging.WARNING):
+        model.predict(coord, frames.atype, frames.cell, fparam=fparam)
+    told = "\n".join(model.outside)
+    assert "are 0.3 Å apart in frame 1, nearer than in the training data" in told
+    assert "fparam 0 is 3.5 in frame 1, outside" in told
+    assert len(caplog.records) == len(model.outside)  # each is told once, though more was worse
+
+
+def test_the_most_neighbours_of_all_frames_are_said(trained: Path) -> None:
+    model, frames = multifit.load(trained), labelled(1)
+    most, cell = [], frames.cell
+    assert cell is not None
+    for scale in (0.6, 0.5):
+        model.predict(frames.coord[0] * scale, frames.atype, cell * scale, fparam=[1.5])
+        said = next(text for text in model.outside if "beyond sel" in text)
+        most.append([int(n) for n in re.findall(r"(\d+) [OH] \(sel", said)])
+    assert sum(most[1]) > sum(most[0])
+
+
 @pytest.mark.parametrize(
     "entry",
     [
@@ -95,12 +121,18 @@ def test_values_that_are_no_numbers_are_passed_over(trained: Path) -> None:
     assert found.fparam is None
 
 
-def test_a_model_without_an_origin_is_watched_for_sel_only(trained: Path) -> None:
+def test_a_model_without_an_origin_tells_what_no_data_have(trained: Path) -> None:
     model = multifit.load(trained)
     model.runner.watch = Guard(model.model, None, tell=lambda text: None)
     frames = labelled(1)
-    model.predict(frames.coord[0], np.full(frames.atype.size, 2), fparam=[9.0])
+    coord = frames.coord[0].copy()
+    model.predict(coord, frames.atype, fparam=[9.0])
     assert all("sel" in text for text in model.outside)
+    coord[1] = coord[0] + [0.1, 0.0, 0.0]
+    model.predict(coord, frames.atype, fparam=[9.0])
+    assert "0.1 Å apart, nearer than any bond: are coordinates and cells in Å?" in "\n".join(
+        model.outside
+    )
 
 
 def test_the_entry_comes_back(trained: Path) -> None:

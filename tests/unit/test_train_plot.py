@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from _cases import build
 from _cli_files import dos_model
+from _water import fit, labelled, recipe, write
 from matplotlib.figure import Figure
+from rich.console import Console
 
 from multifit.dos import Grid
 from multifit.plots import Parity, Spectra, Spectrum, draw_parity
@@ -63,3 +66,35 @@ def test_a_run_on_densities_of_states_shows_the_median_frame(tmp_path: Path, mon
 def test_a_run_without_labels_of_the_whole_says_so(tmp_path: Path) -> None:
     save_training_plot(tmp_path / "training.png", tmp_path / "none.out", Spectra(dos_model()))
     assert (tmp_path / "training.png").exists()
+
+
+def test_a_plot_that_cannot_be_drawn_is_told_at_the_start_and_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="PyTorch trains the model")
+    write(tmp_path / "data", labelled(4))
+
+    def broken(figure: object, form: str) -> bytes:
+        raise RuntimeError("no font found\nin any folder")
+
+    monkeypatch.setattr(plot, "render", broken)
+    monkeypatch.setattr("multifit.plots._figure.render", broken)
+    monkeypatch.setattr(plot, "_TRIED", set())
+    text = io.StringIO()
+    out = fit(tmp_path, recipe(steps=1), console=Console(file=text, width=300))
+    said = text.getvalue()
+    told = "warning: training.png cannot be drawn (RuntimeError: no font found): the run goes on"
+    assert 0 < said.index(told) < said.index("step 1")
+    assert f"warning: {out}/training.png is not drawn (RuntimeError: no font found)" in said
+    assert (out / "model.dp").exists()
+    assert not (out / "training.png").exists()
+    assert said.rstrip().endswith(f"wrote {out}/model.dp")
+
+
+def test_a_plot_is_drawn_on_trial_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(plot, "render", lambda figure, form: drawn.append(form))
+    monkeypatch.setattr(plot, "_TRIED", set())
+    for _ in range(2):
+        assert plot.why_no_plot(Parity(build())) == ""
+    assert drawn == ["png"]

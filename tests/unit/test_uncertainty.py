@@ -17,8 +17,10 @@ import multifit
 from multifit import files
 from multifit import models as mdl
 from multifit.cli import main
+from multifit.cli._coefficients import trained_with
+from multifit.data import open_systems
 from multifit.errors import ConfigError, DataError, FileFormatError
-from multifit.evaluation.calibration import Evidence, calibrate, coverage
+from multifit.evaluation.calibration import Evidence, calibrate, coverage, evidence
 from multifit.inference.last_layer import LastLayer
 from multifit.inference.potential import Potential
 from multifit.inference.structure import structures
@@ -186,6 +188,41 @@ def test_virtual_atoms_have_no_uncertainty(case) -> None:
     same(found["energy_std"], want["energy_std"], rtol=1e-12)
     same(found["atom_energy_std"][0, :-1], want["atom_energy_std"][0], rtol=1e-12)
     assert found["atom_energy_std"][0, -1] == 0.0
+
+
+def _weighted(folder: Path, potential: Potential, number: int, seed: int) -> np.ndarray:
+    """Write frames whose energies are sums with coefficients, and return their errors."""
+    rng, system = np.random.default_rng(seed), crystal()
+    coord = system.coord + rng.normal(scale=0.05, size=(number, *system.coord.shape))
+    weight = rng.choice([-1.0, 1.0, 0.5], (number, len(system.atype)))
+    energies = potential.predict(coord, system.atype, system.cell)["atom_energy"]
+    error = rng.normal(scale=0.01, size=number)
+    label = (weight * energies).sum(axis=1) - error
+    write_system(folder, coord, system, energy=label, atom_ener_coeff=weight)
+    return error
+
+
+def test_coefficients_of_atoms_are_those_of_the_model(case, capsys) -> None:
+    folder, potential = case
+    write_model(folder / "c.dp", enable_atom_ener_coeff=True)
+    wrong = [_weighted(folder / name, potential, 12, k) for k, name in enumerate(("tr", "ho"))]
+    systems = open_systems(["tr"], potential.type_map)
+    found = evidence(potential, systems, coefficients=True)
+    same(found.error, wrong[0], rtol=1e-9, atol=1e-11)
+    weight = np.load(folder / "tr/set.000/atom_ener_coeff.npy")
+    coord = np.load(folder / "tr/set.000/coord.npy").reshape(12, 6, 3)
+    given = structures(potential.model, coord, crystal().atype, crystal().cell)
+    features = potential.last_layer.features(given)
+    totals = [
+        potential.last_layer.total(c[:, None] * x, crystal().atype)
+        for c, x in zip(weight, features, strict=True)
+    ]
+    same(found.features, np.array(totals), rtol=1e-12, atol=1e-14)
+    assert np.abs(evidence(potential, systems).error - wrong[0]).max() > 1.0
+    for name, said in (("c.dp", "energies with the coeff"), ("model.dp", "energies without the")):
+        assert main(["uncertainty", name, "-s", "tr", "-v", "ho", "-o", "u.dp", "--force"]) == 0
+        assert said in capsys.readouterr().out
+        assert trained_with(files.read(folder / "u.dp")) == (name == "c.dp")
 
 
 def test_mistakes_are_one_sentence(case, capsys) -> None:

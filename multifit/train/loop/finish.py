@@ -48,7 +48,8 @@ def finish(saver: Saver, console: Console, *, quiet: bool, new: bool) -> None:
         say(console, f"the model of an earlier run is kept as {each}")
     try:
         for task in run.setup.tasks:
-            written.append(summarize(run.setup, task, models[task.name], run.output, console))
+            plot = summarize(run.setup, task, models[task.name], run.output, console)
+            written += [] if plot is None else [plot]
     except (DataError, FileFormatError) as exc:
         known = ", ".join(map(str, written))
         raise type(exc)(f"{exc}; the training is complete, and its result is in {known}") from exc

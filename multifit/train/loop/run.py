@@ -63,7 +63,8 @@ def run_steps(loop: LoopObjects, began: float, interrupt: Interrupt) -> int:
                     f"{run.setup.config.training.early_stopping} validations"
                 )
                 break
-    display.say(f"trained {run.state.step - after} steps in {duration(time.monotonic() - began)}")
+    done = counted(run.state.step - after, "step")
+    display.say(f"trained {done} in {duration(time.monotonic() - began)}")
     if display.compiled:
         found = [f"{what} for {counted(n, 'shape')}" for what, n in display.compiled.items()]
         display.say(f"compiled {' and '.join(found)} of batches")

@@ -23,6 +23,7 @@ from ..profile.output import write_profile
 from ..profile.recorder import OFF, Recorder
 from ..report.lcurve import require_tensorboard
 from ..report.progress import Display, say
+from ..report.summary import plot_notes
 from ..setup.features import require_all
 from ..setup.inputs import input_files
 from ..setup.look import FEW, Look
@@ -113,6 +114,9 @@ def train(
         with recorder.span("statistics and parameters"):
             run, notes = begin(setup, start, output)
         notes += keep_earlier(setup, output) if new and writes else []
+        if not quiet:
+            with recorder.span("draw a plot on trial"):
+                notes += plot_notes(setup)
         display = _display(console, run, quiet or not config.training.disp_training)
         saver = Saver(run, display.warn, lock)
         held.callback(saver.close)

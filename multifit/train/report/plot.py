@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import MultifitError
 from ...outputs import Curve, curves
-from ...plots import Plot, new_figure, save
+from ...plots import Plot, new_figure, render, save
 from .rows import is_row
 
 
@@ -22,7 +23,7 @@ def read_curve(path: Path) -> tuple[list[str], np.ndarray]:
 
 def _draw_curve(axes: Any, path: Path, relative: bool) -> None:
     # A restart with nothing left to train, in another folder, has no curve.
-    names, rows = read_curve(path) if path.exists() else ([], np.zeros((0, 0)))
+    names, rows = read_curve(path) if path.is_file() else ([], np.zeros((0, 0)))
     styles = curves()
     for column, name in enumerate(names):
         metric, _, kind = name.rpartition("_")
@@ -58,8 +59,38 @@ def save_training_plot(path: Path, curve: Path, found: Plot, relative: bool = Fa
     relative
         True if the force errors of the curve are divided by the labels' lengths.
     """
+    save(_figure(curve, found, relative), path)
+
+
+def why_no_plot(found: Plot) -> str:
+    """Return why no picture can be drawn, empty if one without data can; nothing is written.
+
+    To be called before a run, of which the picture is the last output.
+    """
+    kind = type(found).__name__
+    if kind in _TRIED:
+        return ""
+    try:
+        render(_figure(Path(), found, False), "png")
+    except Exception as exc:  # a broken or half-installed matplotlib can raise anything
+        return reason(exc)
+    _TRIED.add(kind)
+    return ""
+
+
+#: Kinds of pictures that were drawn in this process: drawing another on trial tells nothing new.
+_TRIED: set[str] = set()
+
+
+def reason(exc: Exception) -> str:
+    """Return the first line of an error, with its class where this says more."""
+    text = str(exc).strip().partition("\n")[0]
+    return text if isinstance(exc, MultifitError) else f"{type(exc).__name__}: {text}"
+
+
+def _figure(curve: Path, found: Plot, relative: bool) -> Any:
     figure = new_figure(13, 4)
     left, middle, right = figure.subplots(1, 3)
     _draw_curve(left, curve, relative)
     found.draw(middle, right)
-    save(figure, path)
+    return figure

@@ -21,7 +21,8 @@ from ..setup.outputs import PLOT
 from ..setup.potential import potential
 from ..setup.setup import Setup
 from ..setup.task import Task
-from .plot import save_training_plot
+from .plot import reason, save_training_plot, why_no_plot
+from .progress import say
 
 if TYPE_CHECKING:
     from ...console.tables import Row
@@ -81,8 +82,13 @@ def columns(rows: Sequence[Row], output: str, loss: LossConfig) -> list[tuple[st
     return [tuple(shown[k : k + PER_TABLE]) for k in range(0, len(shown), PER_TABLE)]
 
 
-def summarize(setup: Setup, task: Task, params: Tree, output: Path, console: Console) -> Path:
-    """Print the table of errors of a finished model, draw its plot, and return the plot's path."""
+def summarize(
+    setup: Setup, task: Task, params: Tree, output: Path, console: Console
+) -> Path | None:
+    """Print the table of errors of a finished model, draw its plot, and return the plot's path.
+
+    A plot that cannot be drawn is no error: the models are there. It is told, and None returned.
+    """
     model, loss, data = task.model, task.loss, task.data
     used = data.training if data.validation is None else data.validation
     what = task.titled("training data" if data.validation is None else "validation data")
@@ -104,5 +110,18 @@ def summarize(setup: Setup, task: Task, params: Tree, output: Path, console: Con
         console.print(f"labels as they are: {SHIFTS}", highlight=False)
     relative = getattr(loss, "relative_f", None) is not None
     path = task.file(output / PLOT)
-    save_training_plot(path, output / setup.config.training.disp_file, found, relative)
+    try:
+        save_training_plot(path, output / setup.config.training.disp_file, found, relative)
+    except Exception as exc:  # matplotlib can raise anything
+        say(console, f"warning: {path} is not drawn ({reason(exc)}); the models are complete")
+        return None
     return path
+
+
+def plot_notes(setup: Setup) -> list[str]:
+    """Return a warning if the plot at the end of a run cannot be drawn."""
+    why = [why_no_plot(task.model.output.plot(task.model)) for task in setup.tasks]
+    return [
+        f"warning: {PLOT} cannot be drawn ({text}): the run goes on without it"
+        for text in sorted(set(filter(None, why)))
+    ]

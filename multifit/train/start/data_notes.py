@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ...console.systems import guessed
 from ...console.words import counted, few
 from ...data import System
 from ...survey import SystemSurvey, combine
 from ...survey.doubts import doubts
 from ..setup.task import Dataset, Task
-
-#: Numbers of types named in the note on systems without ``type_map.raw``.
-TYPES = 4
 
 
 def data_notes(task: Task) -> Iterator[str]:
@@ -24,7 +22,8 @@ def data_notes(task: Task) -> Iterator[str]:
         yield from _never_drawn(kind, data)
     systems = [system for _, data in sets for system in data.source.systems]
     found = [one for _, data in sets for one in data.found]
-    yield from _without_names(systems)
+    if any(system.named for system in systems):
+        yield from filter(None, [guessed(systems)])
     if not training.found:
         return
     yield from _never_trained(task, training, validation)
@@ -46,21 +45,6 @@ def _never_drawn(kind: str, data: Dataset) -> Iterator[str]:
     yield (
         f"warning: {counted(len(idle), f'{kind} system')} with {counted(frames, 'frame')} "
         f"{'is' if len(idle) == 1 else 'are'} never drawn because of {rule}: {few_names}"
-    )
-
-
-def _without_names(systems: Sequence[System]) -> Iterator[str]:
-    """Yield a sentence on systems whose numbers are taken as the model's, beside named ones."""
-    bare = [system for system in systems if not system.named]
-    if not bare or len(bare) == len(systems):
-        return
-    names = systems[0].type_map
-    first, *others = [f"as {name}" for name in names[:TYPES]]
-    taken = ", ".join([f"0 is taken {first}", *(f"{k + 1} {n}" for k, n in enumerate(others))])
-    have = "has" if len(bare) == 1 else "have"
-    yield (
-        f"warning: {few([system.name for system in bare])} {have} no type_map.raw, unlike other "
-        f"systems: {taken}{', …' * (len(names) > TYPES)}"
     )
 
 

@@ -54,7 +54,7 @@ def data_table(task: Task) -> Table | None:
     start = 0
     for kind, given in sets:
         number = len(given.source.systems)
-        title = f"{kind}:" if len(every) > 1 else ""
+        title = f"{kind}:" if len(sets) > 1 else ""
         for cells in _lines(title, given, names[start : start + number], sel):
             table.add_row(*cells)
         table.add_section()

@@ -24,7 +24,7 @@ def keep(path: Path) -> Path | None:
     if not path.is_file():
         return None
     target = Path(os.path.realpath(path))
-    old = target.with_name(target.name + OLD)
+    old, link = target.with_name(target.name + OLD), path.is_symlink()
     try:
         target.replace(old)
     except OSError as exc:
@@ -32,7 +32,7 @@ def keep(path: Path) -> Path | None:
             f"{path} of an earlier run cannot be renamed to {old.name} ({exc.strerror or exc}); "
             "move it away, or choose another folder with --output"
         ) from exc
-    return old
+    return old if link else path.with_name(old.name)
 
 
 def keep_earlier(setup: Setup, output: Path) -> list[str]:
