@@ -15,7 +15,7 @@ from typing import Any
 
 from multifit.support import DISTRIBUTED
 
-from . import busy, distributed, inference, lammps, machine, systems, training
+from . import busy, distributed, elements, inference, lammps, machine, systems, training
 from .document import write_docs
 from .figures import draw
 from .processes import run
@@ -40,8 +40,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="two minutes, to see that everything works")
-    kinds = ("training", "inference", "lammps", "distributed", "threads")
-    add("--only", choices=kinds, help="lammps, distributed, threads: only with this")
+    kinds = ("training", "inference", "lammps", "distributed", "threads", "elements")
+    add("--only", choices=kinds, help="lammps and those after it: only with this")
     add("--task", choices=("ener", "dos"), default="ener", help="dos: training only")
     add("--systems", nargs="+", type=Path, metavar="DIR", help="data (default: our own)")
     add("--model", type=Path, help="for inference (default: the one that training leaves)")
@@ -115,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return suite.scale()
         if args.only == "threads":
             return suite.share()
+        if args.only == "elements":
+            return suite.diversify()
         if args.only in (None, "training"):
             suite.train()
         if args.only in (None, "inference") and args.task == "ener":
@@ -179,6 +181,13 @@ class Suite:
         able = [name for name in self.backends if name in SAME]
         found = busy.measure(able, **self._runs())
         print(f"wrote {busy.write(found, self.args.output)}")
+        return int(any(each.note for each in found))
+
+    def diversify(self) -> int:
+        """Time training with many types beside two, and return the exit code."""
+        able = [name for name in self.backends if name in SAME]
+        found = elements.measure(able, **self._runs())
+        print(f"wrote {elements.write(found, self.args.output)}")
         return int(any(each.note for each in found))
 
     def _runs(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,40 @@ def test_the_table_of_threads_has_medians_and_loads(suite: Any, tmp_path: Path) 
     assert "Load before the runs: 0.2 to 1.5." in text
     path = busy.write(found, tmp_path)
     assert [busy.Busy(**each) for each in json.loads(path.read_text())] == found
+
+
+def test_many_elements_are_compared_without_the_update(suite: Any, tmp_path: Path) -> None:
+    elements = suite("elements")
+    found = elements.Elements(
+        "torch",
+        True,
+        step_ms={2: [50.0, 60.0, 40.0], 30: [200.0, 210.0, 190.0]},
+        first_s={2: [3.0], 30: [9.0]},
+        memory_mb={2: [500.0], 30: [1500.0]},
+        parameters={2: 1000, 30: 9000},
+        adam_ms=[100.0],
+        load=[0.5, 1.0],
+    )
+    assert found.additional == 8000
+    want = ["50.0", "200.0", "100.0", "2.00", "9.0", "1.50", "0.5 to 1.0"]
+    assert row(elements.markdown([found]), "torch, one side") == want
+    source = tmp_path / "input.json"
+    system = suite("systems").enlarged(tmp_path, 1)
+    content = {
+        "model": {"type_map": ["O", "H"], "descriptor": {"sel": [46, 92]}},
+        "training": {"training_data": {"systems": [str(system)]}},
+    }
+    source.write_text(json.dumps(content))
+    elements.write_case(tmp_path / "many", source, 30, False)
+    made = json.loads((tmp_path / "many" / "input.json").read_text())
+    assert len(made["model"]["type_map"]) == len(made["model"]["descriptor"]["sel"]) == 30
+    drawn = np.loadtxt(tmp_path / "many" / "system" / "type.raw", dtype=int)
+    assert len(drawn) == 192
+    assert 20 < len(set(drawn)) <= 30
+
+
+def test_an_update_of_numbers_is_timed() -> None:
+    child = ROOT / "benchmarks" / "children" / "adam.py"
+    words = [sys.executable, str(child), "torch", "1000"]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert float(told.split()[0]) > 0

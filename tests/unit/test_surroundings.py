@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ def test_chunks_in_threads_give_what_one_does(
     systems = open_systems(str(tmp_path / "data"), ["O", "H"])
     (whole,) = survey_systems(systems, Scope(1.1))
     monkeypatch.setattr("multifit.survey.scan.ATOMS", 6)
-    monkeypatch.setattr("multifit.survey.scan._cores", lambda: 4)
+    monkeypatch.setattr("multifit.survey.scan.cores.usable", lambda: SimpleNamespace(number=4))
     done: list[int] = []
     (parts,) = survey_systems(systems, Scope(1.1), done.append)
     assert done == [2, 2, 2, 2, 1]
@@ -130,7 +131,7 @@ def test_a_stop_leaves_the_remaining_frames(
     write_system(tmp_path / "data", np.stack([triangle().coord] * 50), triangle())
     systems = open_systems(str(tmp_path / "data"), ["O", "H"])
     monkeypatch.setattr("multifit.survey.scan.ATOMS", 3)
-    monkeypatch.setattr("multifit.survey.scan._cores", lambda: 1)
+    monkeypatch.setattr("multifit.survey.scan.cores.usable", lambda: SimpleNamespace(number=1))
     done: list[int] = []
 
     def interrupted(frames: int) -> None:
