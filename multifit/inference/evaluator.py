@@ -14,7 +14,8 @@ from ..backend import Backend, use
 from ..batching.batch import Layout
 from ..batching.types import Batch
 from ..descriptors import Plan
-from ..tree import Tree, map_leaves
+from ..nn.stacking import stacked
+from ..tree import Tree, flatten, map_leaves, unflatten
 
 #: Numbers in the largest array of derivatives for a Hessian (64 MB).
 TANGENTS_AT_ONCE = 1 << 23
@@ -24,7 +25,7 @@ class Parameters(NamedTuple):
     """The parameters of a model; immutable, replaced as a whole."""
 
     host: Tree  #: nested NumPy arrays
-    device: Tree  #: the same, of the backend
+    device: Tree  #: the same, of the backend; those of many nets of a kind are one array
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Evaluator:
         self._planner = model.descriptor.planner(backend, embedding)
         #: Held while the plan and its parameters are read or replaced.
         self._lock = threading.Lock()
-        self._current = Parameters(params, map_leaves(backend.asarray, params))
+        self._current = self._parameters(params)
         self._fixed: FixedPlan | None = None
         #: The mean over a frame is unknown in a part of it.
         fitting = replace(model.fitting, tot_ener_zero=False)
@@ -78,10 +79,15 @@ class Evaluator:
     def set_params(self, params: Tree) -> None:
         """Set other parameters (nested NumPy arrays) of the same model, without recompilation."""
         use(self.backend)
-        new = Parameters(params, map_leaves(self.backend.asarray, params))
+        new = self._parameters(params)
         with self._lock:
             self._planner.refine(params)
             self._current = new
+
+    def _parameters(self, params: Tree) -> Parameters:
+        """Return the parameters for functions, where nets of many types are in one array."""
+        together = unflatten(stacked(flatten(params)))
+        return Parameters(params, map_leaves(self.backend.asarray, together))
 
     @property
     def current(self) -> Parameters:

@@ -25,6 +25,10 @@ FEW = 4
 #: The largest type of a group has at most GROWTH times the rows of the smallest, and SLACK more.
 GROWTH, SLACK = 1.25, 4
 
+#: The same for atoms: a net is read from memory for each product, which takes longer than the
+#: product with as few rows, and a group with all types needs no copies of some nets.
+THIN = 16
+
 #: In place of numbers: a tree of nets with one array for all of them, (nets, …).
 ALL = "all"
 
@@ -82,13 +86,13 @@ def picked(xp: Any, x: Array, index: Sequence[int], axis: int = 0) -> Array:
     return xp.take(x, xp.asarray(np.asarray(index, dtype=np.int64), dtype=xp.int64), axis=axis)
 
 
-def together(sizes: Mapping[int, int]) -> list[tuple[int, ...]]:
+def together(sizes: Mapping[int, int], slack: int = SLACK) -> list[tuple[int, ...]]:
     """Return the types of each group, for sizes of each; a few types are alone."""
     if len(sizes) <= FEW:
         return [(kind,) for kind in sizes]
     found: list[list[int]] = []
     for kind in sorted(sizes, key=lambda kind: sizes[kind], reverse=True):
-        if found and sizes[found[-1][0]] <= GROWTH * sizes[kind] + SLACK:
+        if found and sizes[found[-1][0]] <= GROWTH * sizes[kind] + slack:
             found[-1].append(kind)
         else:
             found.append([kind])
@@ -123,7 +127,7 @@ def _grouped(counts: tuple[tuple[int, int], ...], apart: frozenset[int]) -> Grou
     alone = [(kind,) for kind in sizes if kind in apart]
     shared = {kind: n for kind, n in sizes.items() if kind not in apart}
     members, places, used = [], np.zeros(start, dtype=np.int64), 0
-    for kinds in (*together(shared), *alone):
+    for kinds in (*together(shared, THIN), *alone):
         most = max(sizes[kind] for kind in kinds)
         rows: list[int] = []
         for kind in kinds:
