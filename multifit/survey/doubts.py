@@ -45,8 +45,7 @@ FAR = 15.0
 #: Forces in eV/Å that most frames do not have unless atoms are very close.
 STRONG, CLOSE = 50.0, 0.6
 
-#: Forces in eV/Å, and times the median of all frames, that a single frame does not have unless atoms
-#: are very close.
+#: Forces in eV/Å, and times the median of all frames, that no frame has unless atoms are close.
 ABSURD, TIMES = 1e3, 1e3
 
 #: Repetitions of the fit of energies.

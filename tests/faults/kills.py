@@ -4,8 +4,8 @@ Usage: python tests/faults/kills.py [--kills 200] [--backend torch] [--seed 0]
 
 Every run is a fork of this process, which has loaded PyTorch or Paddle but not computed, so that a
 start takes a fraction of a second. JAX and TensorFlow start threads when they are loaded, which a
-fork does not copy: their runs load them. A run that comes to its end is compared with one that was never
-killed, bit by bit; then the next one begins.
+fork does not copy: their runs load them. A run that comes to its end is compared with one that was
+never killed, bit by bit; then the next one begins.
 """
 
 from __future__ import annotations
