@@ -70,7 +70,7 @@ def from_numpy(x: np.ndarray, /) -> Array:
     """
     if not paddle.in_dynamic_mode():  # a program that is exported holds the values as constants
         return paddle.to_tensor(x)
-    made = paddle.empty(x.shape, str(x.dtype))
+    made = paddle.empty(x.shape, getattr(paddle, str(x.dtype)))
     made.set_value(x)
     return made
 
