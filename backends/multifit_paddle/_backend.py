@@ -66,7 +66,7 @@ class PaddleBackend:
 
     def asarray(self, x: np.ndarray, /) -> Array:
         """Return a tensor of the same values and dtype on the device."""
-        return paddle.to_tensor(np.asarray(x))
+        return xp.from_numpy(np.asarray(x))
 
     as_input = asarray
 

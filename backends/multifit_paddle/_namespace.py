@@ -58,8 +58,21 @@ def isdtype(dtype: DType, kind: Any) -> builtins.bool:
 
 def asarray(obj: Any, /, *, dtype: DType = None) -> Array:
     """Return numbers, nested lists of numbers or an array as a tensor."""
-    x = obj if isinstance(obj, ARRAYS) else paddle.to_tensor(np.asarray(obj))
+    x = obj if isinstance(obj, ARRAYS) else from_numpy(np.asarray(obj))
     return x if dtype is None else astype(x, dtype, copy=False)
+
+
+def from_numpy(x: np.ndarray, /) -> Array:
+    """Return a copy as a tensor on the default device.
+
+    Each call of ``paddle.to_tensor``, and of a tensor's constructor, leaves a list of the names of
+    its arguments behind (Paddle 3.3.1): a run of days would lose gigabytes.
+    """
+    if not paddle.in_dynamic_mode():  # a program that is exported holds the values as constants
+        return paddle.to_tensor(x)
+    made = paddle.empty(x.shape, getattr(paddle, str(x.dtype)))
+    made.set_value(x)
+    return made
 
 
 def _sizes(shape: int | Sequence[int]) -> list[int]:

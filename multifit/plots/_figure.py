@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -65,6 +66,8 @@ def check_path(path: Path) -> None:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in inches, without overlaps."""
+    # Without a home folder that can be written it tells at length of a temporary one.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     # Figure itself, not pyplot: faster to import, and without a window system.
     from matplotlib.figure import Figure
 

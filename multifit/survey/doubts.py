@@ -45,6 +45,9 @@ FAR = 15.0
 #: Forces in eV/Å that most frames do not have unless atoms are very close.
 STRONG, CLOSE = 50.0, 0.6
 
+#: Forces in eV/Å, and times the median of all frames, that no frame has unless atoms are close.
+ABSURD, TIMES = 1e3, 1e3
+
 #: Repetitions of the fit of energies.
 ROUNDS = 30
 
@@ -62,6 +65,7 @@ def doubts(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iterator
     yield from _distances(systems, found)
     yield from _energies(systems, found)
     yield from _forces(systems, found)
+    yield from _single_forces(systems, found)
 
 
 def is_short(names: Sequence[str], nearest: np.ndarray) -> np.ndarray:
@@ -192,4 +196,33 @@ def _forces(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iterato
         f"warning: most frames of {systems[k].name}{more} have forces of about "
         f"{np.median(found[k].force):.3g} eV/Å, though no atoms are close: are they in another "
         "unit, such as kcal/mol/Å or meV/Å?"
+    )
+
+
+def _single_forces(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iterator[str]:
+    """Yield a warning about frames with forces that no other frame has.
+
+    The squares of a few such forces outweigh the loss of all other frames.
+    """
+    having = [k for k, one in enumerate(found) if one.force.size]
+    if not having:
+        return
+    usual = float(np.median(np.concatenate([found[k].force for k in having])))
+    bonds = _bonds(systems[0].type_map)
+    limit, count, worst = max(ABSURD, TIMES * usual), 0, (0.0, 0, 0)
+    for k in having:
+        one = found[k]
+        if not (one.nearest > CLOSE * bonds).all():
+            continue
+        frame = int(one.force.argmax())
+        count += int((one.force > limit).sum())
+        worst = max(worst, (float(one.force[frame]), k, frame))
+    if not count:
+        return
+    force, k, frame = worst
+    what = "1 frame has forces" if count == 1 else f"{count} frames have forces"
+    yield (
+        f"warning: {what} above {limit:.3g} eV/Å though no atoms are close, the largest "
+        f"{force:.3g} eV/Å in {where(systems[k], frame)} (half of all frames have at most "
+        f"{usual:.2g}): correct or remove them, as they outweigh all others in the loss"
     )

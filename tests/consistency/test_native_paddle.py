@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 from typing import Any
 
@@ -115,3 +116,15 @@ def test_it_gives_and_differentiates_densities_of_states() -> None:
     name = "fitting.nets.0.layers.2.b"
     grad = dict(layer.named_parameters())[name].grad
     same(BACKEND.to_numpy(grad), density_slope(one, name), rtol=1e-9)
+
+
+def test_conversions_leave_no_objects_behind() -> None:
+    values = np.arange(6.0).reshape(2, 3)
+    for x in (values, values.T, values[0, 0], np.zeros((0, 3)), np.array([True]), np.array(3)):
+        same(BACKEND.to_numpy(BACKEND.asarray(x)), np.asarray(x))
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(100):
+        BACKEND.asarray(values)
+    gc.collect()
+    assert len(gc.get_objects()) - before < 20

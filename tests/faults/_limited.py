@@ -37,7 +37,7 @@ LIBRARIES = tuple(
         *(os.path.realpath(path) for path in (sys.prefix, sys.base_prefix)),
         str(Path(__file__).resolve().parents[2]),
         *("/proc/self", "/dev/null", "/dev/urandom", "/sys/devices/system/cpu", "/sys/fs/cgroup"),
-        *("/proc/meminfo", "/usr/lib", "/usr/share/zoneinfo"),
+        *("/proc/meminfo", "/proc/sys/kernel/random/boot_id", "/usr/lib", "/usr/share/zoneinfo"),
     }
 )
 

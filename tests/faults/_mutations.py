@@ -168,6 +168,32 @@ def mutate_dp(content: bytes, rng: random.Random) -> bytes:
     return seal(changed) if rng.random() < 0.5 else changed
 
 
+def mutate_state(content: bytes, rng: random.Random) -> bytes:
+    """Return a checkpoint whose model is whole, with another state of the training."""
+    memory = io.BytesIO(unseal(content, ""))  # type: ignore[arg-type]
+    with h5py.File(memory, "r+") as file:
+        tree = json.loads(file.attrs["json"])
+        names = sorted(_datasets(tree["training"]))
+        if rng.random() < 0.5:
+            tree["training"] = mutate_tree(tree["training"], rng)
+            del file.attrs["json"]
+            file.attrs["json"] = json.dumps(tree)
+        else:
+            for name in rng.sample(names, rng.choice((1, 1, 2))):
+                value = mutate_array(np.array(file[name]), rng)
+                del file[name]
+                file.create_dataset(name, data=value)
+    return seal(memory.getvalue())
+
+
+def _datasets(tree: Any) -> set[str]:
+    """Return the names of the data sets that stand for arrays."""
+    if isinstance(tree, dict | list):
+        inner = tree.values() if isinstance(tree, dict) else tree
+        return {name for value in inner for name in _datasets(value)}
+    return {tree} if isinstance(tree, str) and tree.startswith("/variable_") else set()
+
+
 def mutate_array(value: np.ndarray, rng: random.Random) -> np.ndarray:
     """Return an array of another shape or type, or with odd numbers in it."""
     how = rng.randrange(9)
@@ -178,7 +204,7 @@ def mutate_array(value: np.ndarray, rng: random.Random) -> np.ndarray:
         )
         return flat.reshape(value.shape)
     if how == 3:
-        return np.swapaxes(value, 0, -1) if value.ndim > 1 else value[:-1]
+        return np.swapaxes(value, 0, -1) if value.ndim > 1 else value.ravel()[:-1]
     if how == 4:
         return value.ravel()[: rng.randrange(value.size + 1)]
     if how == 5:

@@ -36,6 +36,10 @@ def test_kills_at_random_times_lose_nothing() -> None:
     assert "torch: 10 kills" in study("kills", "--kills", "10")
 
 
+def test_runs_of_one_seed_and_a_resumed_one_are_identical() -> None:
+    assert "identical" in study("repeat", "--steps", "10", "--at", "5")
+
+
 def test_predictions_and_steps_leave_nothing_behind() -> None:
     said = study("load", "--predictions", "400", "--steps", "120")
     found = re.findall(r"\(([-+.\d]+)%\), open files ([-+\d]+), threads ([-+\d]+)", said)

@@ -119,6 +119,17 @@ def test_energies_of_other_compositions_and_isolated_atoms_pass(tmp_path: Path) 
     assert said(paths) == []
 
 
+def test_one_absurd_force_among_many(tmp_path: Path) -> None:
+    folder = label(molecules(tmp_path / "a", noise=0.01), [-468.0] * 4)
+    assert not said([folder])
+    force = np.load(folder / "set.000/force.npy")
+    force[2, 4] = 1e11
+    np.save(folder / "set.000/force.npy", force)
+    (line,) = said([folder])
+    assert "1 frame has forces above 1e+03 eV/Å" in line
+    assert f"the largest 1e+11 eV/Å in {tmp_path}/a/set.000, frame 2" in line
+
+
 def test_forces_in_another_unit(tmp_path: Path) -> None:
     weak = label(molecules(tmp_path / "relaxed"), [-468.0] * 4, 0.001)
     usual = label(molecules(tmp_path / "usual"), [-468.0] * 4, 20.0)

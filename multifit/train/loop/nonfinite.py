@@ -62,7 +62,8 @@ def raise_nonfinite(saver: Saver, task: Task, work: HostBatch, number: int) -> N
     if run.state.step and setup.processes.rank == 0:
         kept = f"; the state before it is in {saver.save_or_rescue()}"
     blame = f"in {bad[0]}" if bad else "in no single frame, but in the whole batch"
-    more = f" and {len(bad) - 1} more frames" if len(bad) > 1 else ""
+    others = len(bad) - 1
+    more = f" and {others} more frame{'s' * (others > 1)}" if others > 0 else ""
     raise TrainingError(
         f"the loss is not finite at step {number}, {blame}{more}{first}: check this data, lower "
         f"start_lr or set gradient_max_norm{kept}"
