@@ -269,6 +269,21 @@ Sel: TypeAlias = Annotated[
 ]
 
 
+def _mixed_sel(sel: int | tuple[int, ...] | str) -> tuple[int, ...] | str:
+    return _sel((sel,) if isinstance(sel, int) else sel)
+
+
+#: Of descriptors that do not tell types apart: one number, or several of which the sum counts.
+MixedSel: TypeAlias = Annotated[
+    Slots | tuple[Slots, ...] | str,
+    AfterValidator(_mixed_sel),
+    Words(
+        'an integer > 0 and at most 100000, a list of integers ≥ 0, not all 0, or "auto", or '
+        '"auto:F" with a factor F ≥ 1'
+    ),
+]
+
+
 def _batch_size(size: int | tuple[int, ...] | str) -> int | tuple[int, ...] | str:
     if isinstance(size, str) and not re.fullmatch(
         r"auto|(auto|max|filter):0*[1-9][0-9]{0,17}", size
@@ -297,6 +312,8 @@ class DescriptorSection(RuledSection):
     key_aliases: ClassVar[dict[str, str]] = {}
     #: True if the descriptor of an atom without neighbours is 0, at least with ``set_davg_zero``
     can_vanish: ClassVar[bool] = False
+    #: True if the descriptor has one net for all types, and ``sel`` slots for all types together
+    mixed_types: ClassVar[bool] = False
 
     type: str
     sel: Sel = Field(

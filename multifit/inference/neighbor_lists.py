@@ -121,7 +121,7 @@ class NeighborLists:
         b, natoms = self._batcher, len(order.atoms)
         pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
         atype = d.atype[numbers]
-        found = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms)
+        found = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms, b.total)
         return Numbered(found, order.edges, numbers)
 
     def _list(self, s: Structure, size: int, skin: float) -> _Kept:
@@ -131,6 +131,6 @@ class NeighborLists:
             b = self._batcher
             self._own.kept = None  # two lists of a large frame may not fit
             order = partition.spatial_order(s.coord, s.cell, s.pbc, s.atype, size) if size else None
-            made = VerletList(b.rcut, b.sel, b.pair_exclude_types, skin)
+            made = VerletList(b.rcut, b.sel, b.pair_exclude_types, skin, b.total)
             kept = self._own.kept = _Kept(made, s.atype.copy(), size, order)
         return kept

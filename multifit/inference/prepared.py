@@ -138,6 +138,7 @@ class _Pairs:
             batcher.sel,
             batcher.pair_exclude_types,
             len(self.atoms),
+            batcher.total,
         )
 
     def _measured(self, places: np.ndarray) -> Iterator[Measured]:

@@ -1,0 +1,100 @@
+"""Descriptors of all atoms of a batch, and their pullback to the pair vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ... import precision as prec
+from ...autodiff import ReverseArithmetic, with_pullback
+from ...backend import Arithmetic
+from ...tree import Tree
+from .._environment import to_vectors
+from ._attention import Slots
+from ._forward import Constants, contract, features
+
+if TYPE_CHECKING:
+    from ._descriptor import SeAtten
+
+Array = Any
+
+
+def apply(
+    arithmetic: Arithmetic,
+    config: SeAtten,
+    params: Tree,
+    counts: Mapping[int, int],
+    known: Tree,
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return D (N, dim_out) and its pullback D̄ → ∂/∂r_ij (N, 3, P).
+
+    Parameters
+    ----------
+    known
+        The result of :func:`._geometry.geometry`.
+    """
+    xp = arithmetic.xp
+    constants = Constants(xp, config, params, counts, known)
+    if constants.pairs is None:
+        d, pull = _alone(xp, config, constants)
+    else:
+        d, pull = _among(arithmetic, config, params, constants, known)
+    if not config.concat_output_tebd:
+        return d, pull
+    width = d.shape[1]
+    return xp.concat([d, constants.own], axis=1), lambda d_bar: pull(d_bar[:, :width])
+
+
+def _alone(
+    xp: Any, config: SeAtten, constants: Constants
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the descriptors of atoms without neighbours."""
+    n = constants.own.shape[0]
+    empty = constants.empty
+    if empty is None:
+        empty = xp.zeros((n, 4, config.neuron[-1]), dtype=constants.own.dtype)
+    return contract(xp, config, empty), lambda d_bar: xp.zeros((n, 3, 0), dtype=xp.float64)
+
+
+def _among(
+    arithmetic: Arithmetic, config: SeAtten, params: Tree, constants: Constants, known: Tree
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the descriptors of atoms with neighbours, and the pullback."""
+    xp = arithmetic.xp
+    here = {
+        key: prec.cast(xp, x, config.precision)
+        for key, x in (
+            *((key, known[key]) for key in ("rows", "present", "switch", "absent")),
+            ("unit", known["factors"]["unit"]),
+        )
+    }
+    names = ["rows", *config.directions]
+
+    def forward(recording: ReverseArithmetic, *inputs: Array) -> Array:
+        given = recording.lift(here) | dict(zip(names, inputs, strict=True))
+        slots = Slots(given["present"], given["switch"], given["unit"], given["absent"])
+        return features(recording, config, params, constants, slots, given["rows"])
+
+    d, pull = with_pullback(arithmetic, forward, *(here[name] for name in names))
+
+    def pullback(d_bar: Array) -> Array:
+        bars = pull(xp.astype(d_bar, d.dtype, copy=False))
+        wide = known["rows"].dtype
+        by = {name: xp.astype(bar, wide, copy=False) for name, bar in zip(names, bars, strict=True)}
+        return _by_vectors(xp, known, by)
+
+    return d, pullback
+
+
+def _by_vectors(xp: Any, known: Tree, by: dict[str, Array]) -> Array:
+    """Return ∂/∂r_ij (N, 3, P) from the derivatives by R̃, w and u, as far as there are any."""
+    factors, scaled = known["factors"], by["rows"] / known["deviation"][:, :, None]
+    found = to_vectors(xp, factors, scaled[:, 0, :], scaled[:, 1:, :])
+    unit = factors["unit"]
+    if "switch" in by:
+        found = found + unit * (by["switch"] * known["fall"])[:, None, :]
+    if "unit" in by:
+        bar = by["unit"]
+        across = bar - unit * xp.sum(bar * unit, axis=1)[:, None, :]
+        found = found + across * (known["inverse"] * known["present"])[:, None, :]
+    return found
