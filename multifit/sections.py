@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -269,14 +270,26 @@ Sel: TypeAlias = Annotated[
 ]
 
 
-def _mixed_sel(sel: int | tuple[int, ...] | str) -> tuple[int, ...] | str:
-    return _sel((sel,) if isinstance(sel, int) else sel)
+def _listed(sel: Any) -> Any:
+    return (sel,) if isinstance(sel, int) and not isinstance(sel, bool) else sel
+
+
+class OrNumber:
+    """Marks a list that may also be a single integer, which the JSON schema then knows."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the JSON schema of both forms."""
+        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_SLOTS}, handler(schema)]}
 
 
 #: Of descriptors that do not tell types apart: one number, or several of which the sum counts.
 MixedSel: TypeAlias = Annotated[
-    Slots | tuple[Slots, ...] | str,
-    AfterValidator(_mixed_sel),
+    tuple[Slots, ...] | str,
+    AfterValidator(_sel),
+    BeforeValidator(_listed),
+    OrNumber(),
     Words(
         'an integer > 0 and at most 100000, a list of integers ≥ 0, not all 0, or "auto", or '
         '"auto:F" with a factor F ≥ 1'

@@ -115,7 +115,11 @@ class SeAtten:
     def _implied(self) -> dict[str, Any]:
         """Return the settings that follow from others."""
         names = tuple(self.type_map) if self.use_econf_tebd else ()
-        return {"ntypes": self.ntypes or len(self.sel), "type_map": names}
+        return {
+            "ntypes": self.ntypes or len(self.sel),
+            "ln_eps": EPSILON if self.ln_eps is None else self.ln_eps,
+            "type_map": names,
+        }
 
     # ---- what follows from the settings ---------------------------------------------------------
 
@@ -164,7 +168,7 @@ class SeAtten:
     @property
     def epsilon(self) -> float:
         """The ε of the layer norm."""
-        return EPSILON if self.ln_eps is None else self.ln_eps
+        return float(self.ln_eps or 0.0)
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -17,19 +17,20 @@ import numpy as np
 
 from ...errors import ConfigError
 
-#: Elements in the order of their numbers, from 1.
-ELEMENTS = (
+_ELEMENTS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
     "Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy "
     "Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf "
     "Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
-).split()
+)
+_SUBSHELLS = "1s 2s 2p 3s 3p 3d 4s 4p 4d 4f 5s 5p 5d 5f 6s 6p 6d 7s 7p"
+_MADELUNG = "1s 2s 2p 3s 3p 4s 3d 4p 5s 4d 5p 6s 4f 5d 6p 7s 5f 6d 7p"
 
-#: Subshells in the order of the vector.
-SUBSHELLS = "1s 2s 2p 3s 3p 3d 4s 4p 4d 4f 5s 5p 5d 5f 6s 6p 6d 7s 7p".split()
+#: Elements in the order of their numbers, from 1.
+ELEMENTS = tuple(_ELEMENTS.split())
 
-#: Subshells in the order in which they are filled.
-MADELUNG = "1s 2s 2p 3s 3p 4s 3d 4p 5s 4d 5p 6s 4f 5d 6p 7s 5f 6d 7p".split()
+#: Subshells in the order of the vector, and in the order in which they are filled.
+SUBSHELLS, MADELUNG = tuple(_SUBSHELLS.split()), tuple(_MADELUNG.split())
 
 ORBITALS = {"s": 1, "p": 3, "d": 5, "f": 7}
 

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from ...rules import ABOVE_ZERO, COUNT, FLAG, MAYBE_ABOVE_ZERO, MAYBE_NUMBER, WIDTH, Range, Ranges
-from ...rules import POSITIVE, Rule
+from ...rules import (
+    ABOVE_ZERO,
+    COUNT,
+    FLAG,
+    MAYBE_ABOVE_ZERO,
+    MAYBE_NUMBER,
+    POSITIVE,
+    WIDTH,
+    Range,
+    Ranges,
+    Rule,
+)
 from .._rules import AXIS_RULES, RADIAL_RANGES, RADIAL_TYPE_RULES
 from ._electrons import unknown_elements
 

@@ -40,8 +40,8 @@ class _AttentionSection(t.EmbeddingSection):
     attn: t.Width = Field(default=128, description="Length of the vectors in layers of attention.")
     attn_layer: t.Count = Field(
         default=2,
-        description="Number of layers of attention among the neighbours of an atom. Without any (0) "
-        "a step takes a fraction of the time, often at the same accuracy.",
+        description="Number of layers of attention among the neighbours of an atom. Without any "
+        "(0) a step takes a fraction of the time, often at the same accuracy.",
     )
     attn_dotr: t.Flag = Field(
         default=True,
