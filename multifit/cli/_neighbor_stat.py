@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         lines = [
             f"shortest distance: {whole.distance:.4f} Å, {closest}",
             f'"sel": {list(sel)} leaves a margin of 10 % over the most in {number}',
-            f'"sel": {together} does so for descriptors with slots for all types together (se_atten)',
+            f'"sel": {together} does so for se_atten, which has slots for all types together',
         ]
     lines += filter(None, [guessed(systems), *doubts(systems, found)])
     for line in lines:

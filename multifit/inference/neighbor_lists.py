@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ..batching import partition
 from ..batching.batch import Batcher
 from ..errors import DataError
-from ..neighbors.frame import Frame, frame_of_pairs
+from ..neighbors.frame import Frame, first_type, frame_of_pairs
 from ..neighbors.pairs import ordered
 from ..neighbors.verlet import VerletList
 from .domain import Domain
@@ -105,7 +105,7 @@ class NeighborLists:
             # The same, in the caller's order of atoms.
             self._batcher.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
             raise
-        return Numbered(found, order.edges, atoms)
+        return Numbered(replace(found, first=first_type(s.atype)), order.edges, atoms)
 
     def of_domain(self, d: Domain, size: int) -> Numbered:
         """Return a domain with its pairs, in the order of its parts.
@@ -122,6 +122,7 @@ class NeighborLists:
         pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
         atype = d.atype[numbers]
         found = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms, b.total)
+        found = replace(found, first=first_type(d.atype[: d.nlocal]))
         return Numbered(found, order.edges, numbers)
 
     def _list(self, s: Structure, size: int, skin: float) -> _Kept:

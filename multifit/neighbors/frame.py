@@ -72,8 +72,13 @@ class Frame:
         """Type of the first atom of the whole frame that is not virtual."""
         if self.first is not None:
             return self.first
-        real = self.atype[self.atype >= 0]
-        return int(real[0]) if real.size else 0
+        return first_type(self.atype)
+
+
+def first_type(atype: np.ndarray) -> int:
+    """Return the type of the first atom that is not virtual."""
+    real = atype[atype >= 0]
+    return int(real[0]) if real.size else 0
 
 
 def frame(

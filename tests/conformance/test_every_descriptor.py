@@ -338,9 +338,11 @@ def test_what_is_said_of_it(descriptor: Descriptor) -> None:
 
 
 REFERENCES = sorted(
-    path
-    for name, path in itertools.product(descriptors.available(), sorted(HERE.glob("*.dp")))
-    if path.stem.startswith(f"{name}_")
+    {
+        path
+        for name, path in itertools.product(descriptors.available(), sorted(HERE.glob("*.dp")))
+        if path.stem.startswith(f"{name}_")
+    }
 )
 
 

@@ -38,6 +38,7 @@ from .._planner import NoPlan
 from .._protocol import Pullback
 from . import _parameters as own
 from ._apply import apply
+from ._examples import EXAMPLES
 from ._geometry import geometry
 from ._rules import RANGES, RULES, TYPE_RULES
 from ._types import type_layer
@@ -230,41 +231,7 @@ class SeAtten:
     @classmethod
     def examples(cls) -> Iterator[Self]:
         """Yield small settings for two types, which together use all options."""
-        small: dict[str, Any] = {"ntypes": 2, "axis_neuron": 2, "tebd_dim": 3}
-        yield cls(3.6, 1.5, (70,), neuron=(3, 6), attn_layer=0, set_davg_zero=True, **small)
-        yield cls(3.6, 1.5, (30, 40), neuron=(3, 6), attn=4, set_davg_zero=True, **small)
-        yield cls(
-            *(3.6, 1.5, (70,)),
-            **{**small, "tebd_dim": 2},
-            neuron=(4, 4),
-            tebd_input_mode="strip",
-            resnet_dt=True,
-            type_one_side=True,
-            attn=3,
-            attn_layer=1,
-            attn_dotr=False,
-            exclude_types=((0, 1),),
-            env_protection=0.1,
-            activation_function="gelu",
-            scaling_factor=2.0,
-            normalize=False,
-            trainable_ln=False,
-            ln_eps=1e-3,
-            concat_output_tebd=False,
-            use_tebd_bias=True,
-        )
-        yield cls(
-            *(3.6, 1.5, (70,)),
-            **small,
-            neuron=(3, 3),
-            tebd_input_mode="strip",
-            attn_layer=0,
-            set_davg_zero=True,
-            smooth_type_embedding=False,
-            temperature=0.7,
-            use_econf_tebd=True,
-            type_map=("O", "H"),
-        )
+        yield from (cls(**options) for options in EXAMPLES)
 
     def requires(self) -> Requirements:
         """Return the required neighbours."""

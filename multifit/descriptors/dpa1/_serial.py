@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from ._descriptor import SeAtten
 
 S = TypeVar("S", bound="SeAtten")
+
+log = logging.getLogger(__name__)
+
+#: About models whose empty slots take the type of an atom, which DeePMD-kit has as well.
+AMBIGUOUS = (
+    "the model's energies depend on the order of the atoms, as in DeePMD-kit: empty slots for "
+    "neighbours have a mean that is not 0 and the type of the first atom of the frame; train with "
+    "set_davg_zero true to avoid this"
+)
 
 #: Version of the file format; 3 is a compressed model, 4 one with ``lmax`` > 1.
 VERSION = 2
@@ -163,6 +173,8 @@ def deserialize(cls: type[S], node: dict[str, Any]) -> tuple[S, Tree]:
     params = parameters(config, node)
     if config.set_davg_zero and np.any(params["davg"]):  # its empty slots do count
         config = cls(**{**options, "set_davg_zero": False})
+    if config.is_ambiguous and np.any(params["davg"]):
+        log.warning("%s", AMBIGUOUS)
     return config, params
 
 

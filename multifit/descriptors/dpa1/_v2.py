@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from ...errors import ConfigError
 from ._descriptor import SeAtten
+from ._examples import SMALL
 
 if TYPE_CHECKING:
     from ...sections import DescriptorSection
@@ -46,6 +47,4 @@ class SeAttenV2(SeAtten):
     @classmethod
     def examples(cls) -> Iterator[Self]:
         """Yield small settings for two types."""
-        small: dict[str, Any] = {"ntypes": 2, "axis_neuron": 2, "tebd_dim": 4}
-        yield cls(3.6, 1.5, (70,), neuron=(3, 6), attn_layer=0, **small)
-        yield cls(3.6, 1.5, (70,), neuron=(3, 6), attn=4, attn_layer=1, **small)
+        yield cls(**SMALL, attn_layer=0)

@@ -25,6 +25,12 @@ def data_notes(task: Task) -> Iterator[str]:
     found = [one for _, data in sets for one in data.found]
     if any(system.named for system in systems):
         yield from filter(None, [guessed(systems)])
+    if task.model.descriptor.requires().first:
+        yield (
+            "warning: energies will depend on the order of the atoms, as in DeePMD-kit: with "
+            "set_davg_zero false, empty slots for neighbours have the type of the first atom of a "
+            "frame; set it to true"
+        )
     if not training.found:
         return
     yield from _never_trained(task, training, validation)
