@@ -190,21 +190,21 @@ def frame_of_pairs(
     kinds = atype.astype(np.int16)
     found = _by_type(pairs, kinds, rcut, len(sel), exclude_pairs)
     nearest = np.full((len(sel), len(sel)), np.inf)
-    fullest, dropped, together = [0] * len(sel), 0, 0
+    fullest, together = [0] * len(sel), 0
+    counts, before = {}, sum(one[0].size for one in found.values())
     for b, one in found.items():
-        first, count = _rows(one[0])
+        first, counts[b] = _rows(one[0])
         np.minimum.at(nearest[:, b], kinds[one[0][first]], np.minimum.reduceat(one[3], first))
-        fullest[b] = int(count.max())
-        found[b] = _within(one, count, sel[b])
-        dropped += one[0].size - found[b][0].size
+        fullest[b] = int(counts[b].max())
     if total is not None:
-        before = sum(one[0].size for one in found.values())
         found, together = _within_total(found, natoms, total)
-        dropped += before - sum(one[0].size for one in found.values())
+        counts = {b: _rows(one[0])[1] for b, one in found.items()}
     tables = {}
-    for b, (i, j, rij, _) in found.items():
+    for b, one in found.items():
+        i, j, rij, _ = _within(one, counts[b], sel[b])
         if i.size:
-            tables[b] = PairTable(i, _columns(_rows(i)[1]), j, rij.T)
+            tables[b] = PairTable(i, _columns(np.minimum(counts[b], sel[b])), j, rij.T)
+    dropped = before - sum(table.i.size for table in tables.values())
     nghost = len(atype) - natoms
     return Frame(atype[:natoms], tables, nearest, dropped, tuple(fullest), nghost, together)
 

@@ -61,7 +61,7 @@ def geometry(
     made: Tree = {"empty_row": -mean / deviation, "deviation": deviation}
     if config.is_ambiguous:
         made["first"] = _first(tables)
-    if not tables:
+    if _is_empty(tables):
         return made | dict.fromkeys(("missing", "absent"), xp.ones_like(mean[:, 0]) * config.nnei)
     pairs, columns = join(xp, tables), columns_of(tables)
     rij, mask = pairs["rij"], pairs["mask"]
@@ -91,6 +91,12 @@ def geometry(
         "missing": config.nnei - xp.sum(mask, axis=1),
         "absent": config.nnei - xp.sum(present, axis=1),
     }
+
+
+def _is_empty(tables: Mapping[str, Table]) -> bool:
+    """Return True if there are no slots for pairs; those of an export are not known."""
+    widths = [table["mask"].shape[1] for table in tables.values()]
+    return all(isinstance(n, int) and n == 0 for n in widths)
 
 
 def _first(tables: Mapping[str, Table]) -> Array:
