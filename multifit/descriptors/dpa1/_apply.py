@@ -10,8 +10,10 @@ from ...autodiff import ReverseArithmetic, with_pullback
 from ...backend import Arithmetic
 from ...tree import Tree
 from .._environment import to_vectors
+from . import _series as series
 from ._attention import Slots
-from ._forward import Constants, contract, features
+from ._forward import Constants, contract, features, table_rows
+from ._types import of_atoms, type_table
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -25,34 +27,42 @@ def apply(
     params: Tree,
     counts: Mapping[int, int],
     known: Tree,
+    plan: Tree | None = None,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return D (N, dim_out) and its pullback D̄ → ∂/∂r_ij (N, 3, P).
 
     Parameters
     ----------
     known
-        The result of :func:`._geometry.geometry`.
+        The result of :func:`._geometry.geometry`, or with a plan of :func:`._series.geometry`.
     """
     xp = arithmetic.xp
-    constants = Constants(xp, config, params, counts, known)
-    if constants.pairs is None:
-        d, pull = _alone(xp, config, constants)
+    if plan is not None and "series" in known:
+        d, pull = series.apply(xp, config, params, counts, known, plan)
     else:
-        d, pull = _among(arithmetic, config, params, constants, known)
+        constants = Constants(xp, config, params, counts, known)
+        if constants.pairs is None:
+            d, pull = _alone(xp, config, constants, known)
+        else:
+            d, pull = _among(arithmetic, config, params, constants, known)
     if not config.concat_output_tebd:
         return d, pull
+    rows = table_rows(xp, type_table(xp, config, params), list(counts))
+    own = xp.astype(of_atoms(xp, rows, counts), d.dtype, copy=False)
     width = d.shape[1]
-    return xp.concat([d, constants.own], axis=1), lambda d_bar: pull(d_bar[:, :width])
+    return xp.concat([d, own], axis=1), lambda d_bar: pull(d_bar[:, :width])
 
 
 def _alone(
-    xp: Any, config: SeAtten, constants: Constants
+    xp: Any, config: SeAtten, constants: Constants, known: Tree
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return the descriptors of atoms without neighbours."""
-    n = constants.own.shape[0]
+    n = known["missing"].shape[0]
     empty = constants.empty
     if empty is None:
-        empty = xp.zeros((n, 4, config.neuron[-1]), dtype=constants.own.dtype)
+        empty = prec.cast(
+            xp, xp.zeros((n, 4, config.neuron[-1]), dtype=xp.float64), config.precision
+        )
     return contract(xp, config, empty), lambda d_bar: xp.zeros((n, 3, 0), dtype=xp.float64)
 
 

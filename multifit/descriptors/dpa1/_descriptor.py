@@ -34,9 +34,10 @@ from ...support import ALL
 from ...tree import Tree
 from .. import _statistics as stat
 from .._environment import Environment
-from .._planner import NoPlan
-from .._protocol import Pullback
+from .._planner import INNER, NoPlan
+from .._protocol import Planner, Pullback
 from . import _parameters as own
+from . import _series as series
 from ._apply import apply
 from ._examples import EXAMPLES
 from ._geometry import geometry
@@ -210,6 +211,11 @@ class SeAtten:
         return Network((type_layer(self),))
 
     @cached_property
+    def pairwise(self) -> series.Pairwise:
+        """The settings of se_e2_a with a net for each pair of types, without attention."""
+        return series.pairwise(self)
+
+    @cached_property
     def projections(self) -> tuple[Layer, Layer]:
         """The settings of the first and last layer of attention."""
         width, hidden = self.neuron[-1], self.attn
@@ -236,7 +242,8 @@ class SeAtten:
     def requires(self) -> Requirements:
         """Return the required neighbours."""
         each = (self.nnei,) * self.ntypes
-        return Requirements(self.rcut, each, total=self.nnei, first=self.is_ambiguous)
+        inner = INNER * self.rcut if series.has_series(self) else 0.0
+        return Requirements(self.rcut, each, inner=inner, total=self.nnei, first=self.is_ambiguous)
 
     def init(self, seed: Seed) -> Tree:
         """Return random networks, and neutral statistics (μ = 0, σ = 1)."""
@@ -271,9 +278,11 @@ class SeAtten:
         *,
         enabled: bool = True,
         train: bool = False,
-    ) -> NoPlan:
-        """Return a planner without plans: the net is evaluated at every pair."""
-        return NoPlan()
+    ) -> Planner:
+        """Return the planner of the series, if there are any (``_series.py``)."""
+        if not series.has_series(self):
+            return NoPlan()
+        return series.planner(self, backend, embedding, enabled=enabled, train=train)
 
     def geometry(
         self,
@@ -284,7 +293,9 @@ class SeAtten:
         tables: Mapping[str, Table],
         plan: Tree | None = None,
     ) -> Tree:
-        """Return R̃, switches and unit vectors (``_geometry.py``)."""
+        """Return R̃, switches and unit vectors (``_geometry.py``), or moments of polynomials."""
+        if plan is not None and tables:
+            return series.geometry(xp, self, params, atype, counts, tables, plan)
         return geometry(xp, self, params, atype, counts, tables)
 
     def apply(
@@ -296,7 +307,7 @@ class SeAtten:
         plan: Tree | None = None,
     ) -> tuple[Array, Pullback]:
         """Return D (N, dim_out), and the pullback (``_apply.py``)."""
-        return apply(arithmetic, self, params, counts, geometry)
+        return apply(arithmetic, self, params, counts, geometry, plan)
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file."""

@@ -31,10 +31,13 @@ EXAMPLES: tuple[dict[str, Any], ...] = (
         "concat_output_tebd": False,
         "use_tebd_bias": True,
     },
+    {**SMALL, "attn_layer": 0, "set_davg_zero": True, "resnet_dt": True},
     {
         **SMALL,
         "neuron": (3, 3),
         "tebd_input_mode": "strip",
+        "type_one_side": True,
+        "exclude_types": ((1, 1),),
         "attn_layer": 0,
         "set_davg_zero": True,
         "smooth_type_embedding": False,

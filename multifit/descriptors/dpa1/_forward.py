@@ -43,12 +43,11 @@ class Constants:
     ) -> None:
         self.columns: Spans = spans(widths_of(known))
         table = type_table(xp, config, params)
-        self.own = of_atoms(xp, table_rows(xp, table, list(counts)), counts)
         self.pairs: Array | None = None  #: for each slot, (N, P, …)
         if self.columns:
             each = pair_vectors(xp, config, table, list(counts), list(self.columns))
             if config.strips:
-                each = _types_net(xp, config, params, each)
+                each = types_net(xp, config, params, each)
             self.pairs = of_slots(xp, of_atoms(xp, each, counts), self.columns)
         self.empty: Array | None = None  #: Σ R̃ ⊗ G of empty slots, (N, 4, M)
         if not config.set_davg_zero:
@@ -60,7 +59,7 @@ def table_rows(xp: Any, table: Array, kinds: list[int]) -> Array:
     return xp.stack([table[a, :] for a in kinds], axis=0)
 
 
-def _types_net(xp: Any, config: SeAtten, params: Tree, vectors: Array) -> Array:
+def types_net(xp: Any, config: SeAtten, params: Tree, vectors: Array) -> Array:
     """Return N^t of vectors of pairs of types, (…, M)."""
     flat = xp.reshape(vectors, (-1, vectors.shape[-1]))
     found, _ = apply_network(xp, config.types_network, params["embeddings_strip"]["0"], flat)
@@ -90,7 +89,7 @@ def _of_empty(
             )
         )
         if config.strips:
-            g = g * (1.0 + _types_net(xp, config, params, vectors))
+            g = g * (1.0 + types_net(xp, config, params, vectors))
         else:
             x = xp.concat([s, vectors], axis=1)
             g, _ = apply_network(xp, config.network, params["embeddings"]["0"], x)
