@@ -10,6 +10,7 @@ from ...autodiff import ReverseArithmetic, with_pullback
 from ...backend import Arithmetic
 from ...tree import Tree
 from .._environment import to_vectors
+from . import _fading as fading
 from . import _series as series
 from ._attention import Slots
 from ._forward import Constants, contract, features, table_rows
@@ -41,8 +42,10 @@ def apply(
         d, pull = series.apply(xp, config, params, counts, known, plan)
     else:
         constants = Constants(xp, config, params, counts, known)
-        if constants.pairs is None:
+        if constants.by_type is None:
             d, pull = _alone(xp, config, constants, known)
+        elif plan is not None and "fading" in known:
+            d, pull = _by_series(arithmetic, config, params, constants, known, plan)
         else:
             d, pull = _among(arithmetic, config, params, constants, known)
     if not config.concat_output_tebd:
@@ -92,6 +95,29 @@ def _among(
         wide = known["rows"].dtype
         by = {name: xp.astype(bar, wide, copy=False) for name, bar in zip(names, bars, strict=True)}
         return _by_vectors(xp, known, by)
+
+    return d, pullback
+
+
+def _by_series(
+    arithmetic: Arithmetic,
+    config: SeAtten,
+    params: Tree,
+    constants: Constants,
+    known: Tree,
+    plan: Tree,
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the descriptors of a smooth strip model by series, and the pullback."""
+    xp = arithmetic.xp
+    factors = xp.astype(constants.by_type, xp.float64, copy=False)
+    t, by_geometry = fading.apply(xp, config.pairwise, params, known, plan, factors)
+    if constants.empty is not None:
+        t = t + xp.astype(constants.empty, xp.float64, copy=False)
+    d, pull = with_pullback(arithmetic, lambda a, x: contract(a.xp, config, x), t)
+
+    def pullback(d_bar: Array) -> Array:
+        (bar,) = pull(xp.astype(d_bar, d.dtype, copy=False))
+        return _by_vectors(xp, known, by_geometry(bar))
 
     return d, pullback
 

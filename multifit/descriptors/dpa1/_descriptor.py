@@ -36,6 +36,7 @@ from .. import _statistics as stat
 from .._environment import Environment
 from .._planner import INNER, NoPlan
 from .._protocol import Planner, Pullback
+from . import _fading as fading
 from . import _parameters as own
 from . import _series as series
 from ._apply import apply
@@ -213,7 +214,13 @@ class SeAtten:
     @cached_property
     def pairwise(self) -> series.Pairwise:
         """The settings of se_e2_a with a net for each pair of types, without attention."""
-        return series.pairwise(self)
+        kind = fading.OneNet if fading.is_fading(self) else series.Pairwise
+        return series.pairwise(self, kind)
+
+    @property
+    def has_series(self) -> bool:
+        """True if the embedding net is evaluated by series."""
+        return fading.is_fading(self) or series.has_series(self)
 
     @cached_property
     def projections(self) -> tuple[Layer, Layer]:
@@ -242,7 +249,7 @@ class SeAtten:
     def requires(self) -> Requirements:
         """Return the required neighbours."""
         each = (self.nnei,) * self.ntypes
-        inner = INNER * self.rcut if series.has_series(self) else 0.0
+        inner = INNER * self.rcut if self.has_series else 0.0
         return Requirements(self.rcut, each, inner=inner, total=self.nnei, first=self.is_ambiguous)
 
     def init(self, seed: Seed) -> Tree:
@@ -280,7 +287,7 @@ class SeAtten:
         train: bool = False,
     ) -> Planner:
         """Return the planner of the series, if there are any (``_series.py``)."""
-        if not series.has_series(self):
+        if not self.has_series:
             return NoPlan()
         return series.planner(self, backend, embedding, enabled=enabled, train=train)
 
@@ -294,9 +301,12 @@ class SeAtten:
         plan: Tree | None = None,
     ) -> Tree:
         """Return R̃, switches and unit vectors (``_geometry.py``), or moments of polynomials."""
-        if plan is not None and tables:
+        if plan is not None and tables and not fading.is_fading(self):
             return series.geometry(xp, self, params, atype, counts, tables, plan)
-        return geometry(xp, self, params, atype, counts, tables)
+        made = geometry(xp, self, params, atype, counts, tables)
+        if plan is not None and "rows" in made:
+            made["fading"] = fading.moments(xp, made, tables, plan)
+        return made
 
     def apply(
         self,

@@ -43,12 +43,13 @@ class Constants:
     ) -> None:
         self.columns: Spans = spans(widths_of(known))
         table = type_table(xp, config, params)
-        self.pairs: Array | None = None  #: for each slot, (N, P, …)
+        #: of each type of neighbours: (t_b, t_a), or N^t of it, (N, nb, …)
+        self.by_type: Array | None = None
         if self.columns:
             each = pair_vectors(xp, config, table, list(counts), list(self.columns))
             if config.strips:
                 each = types_net(xp, config, params, each)
-            self.pairs = of_slots(xp, of_atoms(xp, each, counts), self.columns)
+            self.by_type = of_atoms(xp, each, counts)
         self.empty: Array | None = None  #: Σ R̃ ⊗ G of empty slots, (N, 4, M)
         if not config.set_davg_zero:
             self.empty = _of_empty(xp, config, params, counts, known, table)
@@ -126,7 +127,8 @@ def features(
     """Return D without the type embedding (N, M·A), from R̃ (N, 4, P)."""
     xp = arithmetic.xp
     lifted = arithmetic.lift({key: params[key] for key in config.networks})
-    g = embed(xp, config, lifted, rows, slots.switch, xp.lift(constants.pairs))
+    pairs = of_slots(arithmetic.base.xp, constants.by_type, constants.columns)
+    g = embed(xp, config, lifted, rows, slots.switch, xp.lift(pairs))
     for layer in numbered_values(lifted.get("attention", {})):
         g = attend(xp, config, layer, g, slots)
     t = xp.matmul(rows, g)

@@ -9,8 +9,8 @@ The row of a neighbour is then a function of R̃₀ alone for each pair of types
 
 as in se_e2_a, whose series therefore apply: in the first case the embedded types are a bias of the
 first layer, in the second a linear layer is appended. Only pairs of types that occur are evaluated.
-A smooth strip model has rows that depend on the switch as well, and an environment whose mean is
-not 0 has empty slots: these are evaluated at every pair.
+The rows of a smooth strip model depend on the switch as well (:mod:`._fading`). With a mean that
+is not 0 empty slots count, and the net is evaluated at every pair.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ class Pairwise(SeE2A):
         return Network((replace(first, n_in=1, resnet=False), *others))
 
 
-def pairwise(config: SeAtten) -> Pairwise:
+def pairwise(config: SeAtten, kind: type[Pairwise]) -> Pairwise:
     """Return the settings with a net for each pair of types."""
-    return Pairwise(
+    return kind(
         config.rcut,
         config.rcut_smth,
         (config.nnei,) * config.ntypes,
@@ -177,16 +177,15 @@ class PairPlanner(SeriesPlanner):
 
 def planner(
     config: SeAtten, backend: Backend, embedding: str, *, enabled: bool, train: bool
-) -> PairPlanner:
+) -> SeriesPlanner:
     """Return the planner of the series of a se_atten that has them."""
+    from ._fading import OnePlanner, is_fading
+
     own = config.pairwise
     base = series_planner(own, backend, embedding, enabled=enabled, train=train)
-    return PairPlanner(
-        backend,
-        own,
-        wanted=base.wanted,
-        demanded=base.demanded,
-        headroom=base.headroom,
-        step=base.step,
-        whole=config,
-    )
+    same: dict[str, Any] = {
+        name: getattr(base, name) for name in ("wanted", "demanded", "headroom", "step")
+    }
+    if is_fading(config):
+        return OnePlanner(backend, own, **same)
+    return PairPlanner(backend, own, **same, whole=config)
