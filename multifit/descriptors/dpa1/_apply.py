@@ -51,7 +51,7 @@ def apply(
     if not config.concat_output_tebd:
         return d, pull
     rows = table_rows(xp, type_table(xp, config, params), list(counts))
-    own = xp.astype(of_atoms(xp, rows, counts), d.dtype, copy=False)
+    own = xp.astype(of_atoms(xp, rows, known["kind"]), d.dtype, copy=False)
     width = d.shape[1]
     return xp.concat([d, own], axis=1), lambda d_bar: pull(d_bar[:, :width])
 

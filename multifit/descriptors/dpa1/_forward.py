@@ -49,7 +49,7 @@ class Constants:
             each = pair_vectors(xp, config, table, list(counts), list(self.columns))
             if config.strips:
                 each = types_net(xp, config, params, each)
-            self.by_type = of_atoms(xp, each, counts)
+            self.by_type = of_atoms(xp, each, known["kind"])
         self.empty: Array | None = None  #: Σ R̃ ⊗ G of empty slots, (N, 4, M)
         if not config.set_davg_zero:
             self.empty = _of_empty(xp, config, params, counts, known, table)
@@ -86,7 +86,7 @@ def _of_empty(
             first
             if config.type_one_side
             else xp.concat(
-                [first, of_atoms(xp, table_rows(xp, table, list(counts)), counts)], axis=1
+                [first, of_atoms(xp, table_rows(xp, table, list(counts)), known["kind"])], axis=1
             )
         )
         if config.strips:

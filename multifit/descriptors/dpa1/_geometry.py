@@ -15,8 +15,9 @@ key                  shape            what it is
 ``widths.b``         (k,)             the columns of type b; the values are not used
 ==================== ================ ===========================================================
 
-and always ``missing`` (N,), the number of empty slots, ``empty_row`` (N, 4), their R̃, and
-``absent`` (N,), the number of slots that are empty or of excluded pairs.
+and always ``kind`` (N, na), 1 at the place of each atom's type among those present, ``missing``
+(N,), the number of empty slots, ``empty_row`` (N, 4), their R̃, and ``absent`` (N,), the number of
+slots that are empty or of excluded pairs.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ...batching.types import Table
 from ...errors import UnsupportedError
 from ...tree import Tree
 from .._environment import local_frames, switch_and_slope
-from .._tables import columns_of, join, seen
+from .._tables import columns_of, join, kinds_of, seen
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -58,7 +59,11 @@ def geometry(
         As for :meth:`multifit.descriptors.Descriptor.geometry`.
     """
     mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
-    made: Tree = {"empty_row": -mean / deviation, "deviation": deviation}
+    made: Tree = {
+        "empty_row": -mean / deviation,
+        "deviation": deviation,
+        "kind": kinds_of(xp, counts, atype),
+    }
     if config.is_ambiguous:
         made["first"] = _first(tables)
     if _is_empty(tables):

@@ -8,7 +8,7 @@ residual of a layer whose output is as wide as its input, or twice as wide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,13 +63,17 @@ def pair_vectors(
     return xp.concat([theirs, xp.broadcast_to(own, (na, nb, width))], axis=2)
 
 
-def of_atoms(xp: Any, each: Array, counts: Mapping[int, int]) -> Array:
-    """Return (N, …), the rows of the atoms sorted by type, from those of the types, (na, …)."""
-    parts = [
-        xp.broadcast_to(each[k : k + 1, ...], (n, *each.shape[1:]))
-        for k, n in enumerate(counts.values())
-    ]
-    return concat(xp, parts, axis=0)
+def of_atoms(xp: Any, each: Array, kind: Array) -> Array:
+    """Return (N, …), the rows of the atoms, from those of the types present, (na, …).
+
+    Parameters
+    ----------
+    kind
+        1 at the place of each atom's type, (N, na): numbers of atoms are not known in an export.
+    """
+    flat = xp.reshape(each, (each.shape[0], -1))
+    found = xp.matmul(xp.astype(kind, each.dtype, copy=False), flat)
+    return xp.reshape(found, (-1, *each.shape[1:]))
 
 
 def of_slots(xp: Any, each: Array, columns: Spans) -> Array:
