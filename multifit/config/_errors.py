@@ -132,8 +132,8 @@ def _unknown_key(section: str, key: str, loc: _Loc) -> str:
     if there := sorted({p.rpartition(".")[0] for p in _unsupported.KEYS if p.endswith(f".{key}")}):
         return f"is not a known key here: DeePMD-kit has it {_within(there)}; leave it out"
     if len(classes) > 1:
-        own = [cls for cls, kind in zip(classes, types_of(section), strict=False) if kind in loc]
-        classes = own or classes
+        kinds = zip(classes, types_of(section), strict=False)
+        classes = tuple(cls for cls, kind in kinds if kind in loc) or classes
     known = sorted({name for cls in classes for name in cls.model_fields})
     return "is not a known key" + (_near(section, key) or f"; known are {', '.join(known)}")
 

@@ -119,6 +119,45 @@ def test_forces_are_derivatives_away_from_the_cutoff(name: str) -> None:
     same(evaluate(model, params, [system])["force"], want, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"type_one_side": True, "resnet_dt": True},
+        {**SHARP, "tebd_input_mode": "strip"},
+        {**SMOOTH, **COUNTED, "tebd_input_mode": "strip", "exclude_types": ((0, 1),)},
+        {**SMOOTH, "tebd_input_mode": "strip", "precision": "float32"},
+    ],
+)
+def test_without_attention_series_give_the_same(options: dict[str, Any]) -> None:
+    model, system = model_of(small(attn_layer=0, **options)), crystal()
+    params, args = drawn(model), (system.coord, system.atype, system.cell)
+    want = Potential(model, params, embedding="direct").predict(*args)
+    found = Potential(model, params, embedding="spectral")
+    exact = options.get("precision") != "float32"
+    same(found.predict(*args)["energy"], want["energy"], rtol=1e-10 if exact else 1e-6)
+    same(found.predict(*args)["force"], want["force"], rtol=1e-8 if exact else 1e-4)
+
+
+def test_types_of_the_input_that_do_not_occur_cost_nothing() -> None:
+    """With many types there are no series, as each would have columns of its own."""
+    names = tuple(f"X{k}" for k in range(14))
+    model, few = (model_of(small(attn_layer=0, ntypes=n), names[:n]) for n in (14, 2))
+    params, known = mdl.init(model, 1, 2), drawn(few)
+    shared = [(3, 0), (9, 1)]
+    params["descriptor"] = model.descriptor.remap_types(
+        params["descriptor"], few.descriptor, known["descriptor"], shared
+    )
+    params["fitting"]["nets"] = known["fitting"]["nets"]
+    system = crystal()
+    args = (system.coord, np.where(system.atype == 0, 3, 9), system.cell)
+    got = Potential(model, params, embedding="spectral").predict(*args)
+    same(
+        got["energy"],
+        Potential(few, known).predict(system.coord, system.atype, system.cell)["energy"],
+    )
+
+
 # ---- neighbours of all types together
 
 

@@ -142,22 +142,34 @@ def moments(
         From :func:`._geometry.geometry`.
     """
     both = xp.concat([made["rows"], made["rows"] * made["switch"][:, None, :]], axis=1)
-    found: dict[str, dict[str, Tree]] = {}
+    places: dict[str, list[tuple[int, slice]]] = {"near": [], "far": []}
     for b, span in columns_of(tables).items():
         table = tables[str(b)]
         edge = span.start + (table["near"].shape[0] if "near" in table else 0)
-        found[str(b)] = {}
         for zone, start, stop in (("near", span.start, edge), ("far", edge, span.stop)):
-            if isinstance(start, int) and isinstance(stop, int) and start == stop:
-                continue
-            own, here = plan[zone], slice(start, stop)
-            x = 2.0 * (made["rows"][:, 0, here] - own["low"]) / (own["high"] - own["low"]) - 1.0
-            # The columns without a pair have no place in the interval of near pairs.
-            x = x * made["present"][:, here]
-            cheb = chebyshev(xp, x, own["nodes"].shape[0])
-            sums = xp.matmul(both[:, :, here], xp.matrix_transpose(cheb))
-            found[str(b)][zone] = {"cheb": cheb, "sums": sums}
+            if not (isinstance(start, int) and isinstance(stop, int) and start == stop):
+                places[zone].append((b, slice(start, stop)))
+    found: dict[str, dict[str, Tree]] = {}
+    for zone, parts in places.items():
+        if not parts:
+            continue
+        cheb, begin = _polynomials(xp, made, plan[zone], [here for _, here in parts]), 0
+        for b, here in parts:
+            end = begin + (here.stop - here.start)
+            own = cheb[:, :, begin:end]
+            sums = xp.matmul(both[:, :, here], xp.matrix_transpose(own))
+            found.setdefault(str(b), {})[zone] = {"cheb": own, "sums": sums}
+            begin = end
     return found
+
+
+def _polynomials(xp: Any, made: Tree, own: Tree, columns: list[slice]) -> Array:
+    """Return T(x) of some columns of a zone, (N, K, k): in one go, which compiles quickly."""
+    first, present = made["rows"][:, 0, :], made["present"]
+    s, mask = (concat(xp, [x[:, here] for here in columns], axis=1) for x in (first, present))
+    x = 2.0 * (s - own["low"]) / (own["high"] - own["low"]) - 1.0
+    # The columns without a pair have no place in the interval of near pairs.
+    return chebyshev(xp, x * mask, own["nodes"].shape[0])
 
 
 def apply(

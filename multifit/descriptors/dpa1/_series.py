@@ -25,6 +25,7 @@ import numpy as np
 
 from ...backend import Backend
 from ...batching.types import Table
+from ...neighbors.requirements import Requirements
 from ...nn.networks import Layer, Network
 from ...tree import Tree
 from .._planner import SeriesPlanner, series_planner
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 Array = Any
 
-#: Types up to which a plan holds the coefficients of all pairs.
+#: Types up to which there are series: each has a table and moments of its own.
 FEW_TYPES = 12
 
 
@@ -64,6 +65,10 @@ class Pairwise(SeE2A):
     def nnei(self) -> int:
         """Number of neighbour slots of an atom."""
         return self.slots
+
+    def requires(self) -> Requirements:
+        """Return the required neighbours; of many types no series are made."""
+        return replace(super().requires(), mixed_above=FEW_TYPES)
 
     def _network(self, precision: str) -> Network:
         first, *others = (replace(layer, precision=precision) for layer in self.hidden)
