@@ -124,8 +124,6 @@ class SeAtten:
             "type_map": names,
         }
 
-    # ---- what follows from the settings ---------------------------------------------------------
-
     @property
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
@@ -185,8 +183,6 @@ class SeAtten:
         """Names of the parameters that act on pairs."""
         return ("embeddings",) + ("attention",) * bool(self.attn_layer)
 
-    # ---- networks -------------------------------------------------------------------------------
-
     def _network(self, n_in: int) -> Network:
         flags = [self.trainable] * len(self.neuron)
         name, precision = self.activation_function, prec.canonical(self.precision)
@@ -231,8 +227,6 @@ class SeAtten:
             "trainable": self.trainable,
         }
         return Layer(width, 3 * hidden, **same), Layer(hidden, width, **same)
-
-    # ---- the protocol ---------------------------------------------------------------------------
 
     @classmethod
     def section(cls) -> type[DescriptorSection]:
