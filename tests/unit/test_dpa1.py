@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from multifit.descriptors.dpa1._electrons import configurations
 from multifit.errors import ConfigError, FileFormatError, UnsupportedError
 from multifit.fitting import Fitting
 from multifit.inference.potential import Potential
+from multifit.interfaces.export import export_model
 from multifit.neighbors.frame import frame as find_frame
 from multifit.tree import Tree, numbered_values
 
@@ -324,6 +326,13 @@ def test_a_wrong_input_is_refused(keys: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         section(**keys)
     assert says in str(caught.value)
+
+
+def test_formats_of_exports_are_two(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model = model_of(small())
+    with pytest.raises(UnsupportedError, match="cannot be exported as torchscript yet; use pt2 or"):
+        export_model(model, drawn(model), "torchscript", tmp_path / "model.pt")
 
 
 def test_names_that_are_no_elements_have_no_electrons() -> None:

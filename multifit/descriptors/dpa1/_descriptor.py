@@ -75,6 +75,7 @@ class SeAtten:
     aliases: ClassVar[tuple[str, ...]] = ("dpa1",)
     backends: ClassVar[frozenset[str]] = ALL
     kind: ClassVar[str] = "dpa1"  #: the type in model files
+    formats: ClassVar[frozenset[str]] = frozenset({"pt2", "stablehlo"})  #: of exports
 
     rcut: float
     rcut_smth: float
