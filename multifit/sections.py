@@ -15,6 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -269,6 +270,33 @@ Sel: TypeAlias = Annotated[
 ]
 
 
+def _listed(sel: Any) -> Any:
+    return (sel,) if isinstance(sel, int) and not isinstance(sel, bool) else sel
+
+
+class OrNumber:
+    """Marks a list that may also be a single integer, which the JSON schema then knows."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the JSON schema of both forms."""
+        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_SLOTS}, handler(schema)]}
+
+
+#: Of descriptors that do not tell types apart: one number, or several of which the sum counts.
+MixedSel: TypeAlias = Annotated[
+    tuple[Slots, ...] | str,
+    AfterValidator(_sel),
+    BeforeValidator(_listed),
+    OrNumber(),
+    Words(
+        'an integer > 0 and at most 100000, a list of integers ≥ 0, not all 0, or "auto", or '
+        '"auto:F" with a factor F ≥ 1'
+    ),
+]
+
+
 def _batch_size(size: int | tuple[int, ...] | str) -> int | tuple[int, ...] | str:
     if isinstance(size, str) and not re.fullmatch(
         r"auto|(auto|max|filter):0*[1-9][0-9]{0,17}", size
@@ -297,6 +325,8 @@ class DescriptorSection(RuledSection):
     key_aliases: ClassVar[dict[str, str]] = {}
     #: True if the descriptor of an atom without neighbours is 0, at least with ``set_davg_zero``
     can_vanish: ClassVar[bool] = False
+    #: True if the descriptor has one net for all types, and ``sel`` slots for all types together
+    mixed_types: ClassVar[bool] = False
 
     type: str
     sel: Sel = Field(

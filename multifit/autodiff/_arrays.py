@@ -99,19 +99,25 @@ def _padded(xp: Any, g: Array, axis: int, before: int, after: int) -> Array:
 
 def getitem(xp: Any, x: Array, key: Any, /) -> Result:
     """Return a part of x; its cotangent is that of the part with zeros around, without scatter."""
-    shape, spans = tuple(x.shape), []
+    shape = tuple(x.shape)
+    spans: list[tuple[int, int] | None] = []  # None for a whole axis
     whole = _whole_key(key, len(shape))
     part = x[tuple(whole)]
     for k, n in zip([k for k in whole if k is not None], shape, strict=True):
+        if isinstance(k, slice) and k == slice(None):  # an export does not know the length
+            spans.append(None)
+            continue
         start, stop, step = (k % n, k % n + 1, 1) if isinstance(k, int) else k.indices(n)
         if step != 1:
             raise ValueError(f"x[…] in reverse mode takes slices with step 1, not {step}")
         spans.append((start, max(start, stop)))
 
     def rule(g: Array) -> Array:
-        g = xp.reshape(g, tuple(stop - start for start, stop in spans))
-        for axis, ((start, stop), n) in enumerate(zip(spans, shape, strict=True)):
-            g = _padded(xp, g, axis, start, n - stop)
+        known = zip(spans, shape, strict=True)
+        g = xp.reshape(g, tuple(n if span is None else span[1] - span[0] for span, n in known))
+        for axis, (span, n) in enumerate(zip(spans, shape, strict=True)):
+            if span is not None:
+                g = _padded(xp, g, axis, span[0], n - span[1])
         return g
 
     return part, (rule,)

@@ -74,6 +74,7 @@ class Batcher:
     def __post_init__(self) -> None:
         """Start without shapes."""
         self.rcut, self.sel, self._inner = self.needs.rcut, self.needs.sel, self.needs.inner
+        self.total = self.needs.total
         self.shapes = Shapes(self.static_shapes)
 
     def frame(
@@ -86,7 +87,9 @@ class Batcher:
     ) -> Frame:
         """Return a frame with its neighbours, as ``multifit.neighbors.frame.frame`` does."""
         exclude_pairs = self.pair_exclude_types
-        return frm.frame(coord, cell, pbc, atype, self.rcut, self.sel, exclude_pairs, where)
+        return frm.frame(
+            coord, cell, pbc, atype, self.rcut, self.sel, exclude_pairs, where, self.total
+        )
 
     def _room(self, b: int, found: Sequence[Columns], spare: int = 0) -> tuple[int, int]:
         """Return the columns of a table of neighbours of type b: near ones, and others."""
@@ -138,11 +141,15 @@ class Batcher:
         layout, places = atoms.layout, list(atoms.places)
         if ghosts:
             places = [np.append(places[0], len(layout.real) + np.arange(ghosts))]
+        tables = self._tables(frames, atoms.shape, places)
+        if self.needs.first:
+            first = np.array([f.first_type for f in frames])[layout.frame]
+            tables = {b: {**table, "first": first} for b, table in tables.items()}
         batch: Batch = {
             "natoms": atoms.natoms,
             "atype": atoms.atype,
             "centres": atoms.centres,
-            "tables": self._tables(frames, atoms.shape, places),
+            "tables": tables,
         }
         if ghosts:
             batch["ghosts"] = np.zeros(ghosts)
@@ -174,7 +181,7 @@ class Batcher:
             ]
             found = [table.columns(self._inner) for table, _ in some]
             room = self._room(b, found)
-            if any(room):
+            if any(room) or self.needs.first:
                 tables[str(b)] = _table(some, found, shape.natoms, room)
         return tables
 

@@ -138,5 +138,6 @@ def subdomain(frame: Frame, start: int, stop: int) -> Subdomain:
     for b, span in spans.items():
         t = frame.tables[b]
         tables[b] = PairTable(t.i[span] - start, t.col[span], place[t.j[span]], t.rij[span])
-    part = Frame(frame.atype[start:stop], tables, frame.nearest, nghost=len(ghosts))
+    own, first = frame.atype[start:stop], frame.first_type
+    part = Frame(own, tables, frame.nearest, nghost=len(ghosts), first=first)
     return Subdomain(part, ghosts)

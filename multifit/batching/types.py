@@ -31,6 +31,7 @@ class Table(TypedDict):
     index: Array  #: row of the neighbour: below N, or N + row among ``ghosts``, int64, (N, k)
     mask: Array  #: 1 for a pair, 0 for an empty column, (N, k)
     near: Array  #: zeros; the first m of the k columns are those of near pairs, (m,)
+    first: NotRequired[Array]  #: type of the first atom of each centre's frame, int64, (N,)
 
 
 class MixedTable(TypedDict):

@@ -54,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
     for b, name in enumerate(names):
         around = fullest_atom(systems, found, scope, b)
         table.add_row(name, str(whole.fullest[b]), str(sel[b]), around)
+    together = choose_sel([whole.together])[0]
+    if len(names) > 1:
+        table.add_row("all together", str(whole.together), str(together), whole.together_at)
     out = console()
     out.print(table)
     number = f"{counted(total, 'frame')} of {counted(len(systems), 'system')}"
@@ -63,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         lines = [
             f"shortest distance: {whole.distance:.4f} Å, {closest}",
             f'"sel": {list(sel)} leaves a margin of 10 % over the most in {number}',
+            f'"sel": {together} does so for se_atten, which has slots for all types together',
         ]
     lines += filter(None, [guessed(systems), *doubts(systems, found)])
     for line in lines:

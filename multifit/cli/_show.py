@@ -166,7 +166,14 @@ def _size(shown: Shown) -> Lines:
 
     flat = flatten(shown.params)
     names = set(trainable_names(shown.model))
-    nets = {name: x.size for name, x in flat.items() if ".nets." in name or "embeddings" in name}
+    # Statistics of the descriptor have no level below its own.
+    nets = {
+        name: x.size
+        for name, x in flat.items()
+        if ".nets." in name
+        or name in names
+        or (name.startswith("descriptor.") and name.count(".") > 1)
+    }
     trainable = sum(size for name, size in nets.items() if name in names)
     embedding = sum(size for name, size in nets.items() if name.startswith("descriptor."))
     total = sum(nets.values())

@@ -69,6 +69,22 @@ def _number(value: Any) -> float | None:
     return float(value) if 0 < value < 1e18 else None
 
 
+def replace_stripped(draft: Draft) -> None:
+    """Replace ``stripped_type_embedding`` of DPA-1 by ``tebd_input_mode``, over which it prevails.
+
+    Other values than true, false and null are left to the following check.
+    """
+    given = draft.section("model.descriptor")
+    if given is None or given.get("type") != "se_atten":
+        return
+    modes = {True: "strip", False: "concat"}
+    flag = given.get("stripped_type_embedding", 0)
+    if flag is None or isinstance(flag, bool):
+        del given["stripped_type_embedding"]
+        if flag is not None:
+            given["tebd_input_mode"] = modes[flag]
+
+
 def spell_out_types(draft: Draft) -> None:
     """Convert mappings from names of types to values into lists in the order of ``type_map``."""
     for key in OUTPUTS:

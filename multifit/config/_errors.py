@@ -82,7 +82,7 @@ def _problem(loc: _Loc, e: ErrorDetails) -> Problem:
         case "missing":
             return Problem(path, f"is missing, but must be {_words(section, key)}")
         case "extra_forbidden":
-            return Problem(path, _unknown_key(section, key))
+            return Problem(path, _unknown_key(section, key, e["loc"]))
         case "literal_error":
             return Problem(path, _unknown_type(section, e["input"]))
         case "union_tag_invalid":
@@ -113,8 +113,14 @@ def _words(section: str, key: str) -> str:
     )
 
 
-def _unknown_key(section: str, key: str) -> str:
-    """Return the end of the sentence about an unknown key of a section."""
+def _unknown_key(section: str, key: str, loc: _Loc) -> str:
+    """Return the end of the sentence about an unknown key of a section.
+
+    Parameters
+    ----------
+    loc
+        The keys that lead to it, with the type of the section if it has several.
+    """
     classes = sections()[section]
     for cls, kind in zip(classes, types_of(section) if len(classes) > 1 else (), strict=False):
         if key in cls.model_fields:
@@ -125,6 +131,9 @@ def _unknown_key(section: str, key: str) -> str:
         return f"is not a known key here: it belongs {_within(named)}"
     if there := sorted({p.rpartition(".")[0] for p in _unsupported.KEYS if p.endswith(f".{key}")}):
         return f"is not a known key here: DeePMD-kit has it {_within(there)}; leave it out"
+    if len(classes) > 1:
+        kinds = zip(classes, types_of(section), strict=False)
+        classes = tuple(cls for cls, kind in kinds if kind in loc) or classes
     known = sorted({name for cls in classes for name in cls.model_fields})
     return "is not a known key" + (_near(section, key) or f"; known are {', '.join(known)}")
 

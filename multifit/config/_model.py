@@ -86,7 +86,7 @@ class ModelSection(t.Section):
         if self.type_map is not None:
             return len(self.type_map)
         sel = self.descriptor.sel
-        return None if isinstance(sel, str) else len(sel)
+        return None if isinstance(sel, str) or self.descriptor.mixed_types else len(sel)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -131,8 +131,9 @@ def _check_lengths(model: ModelSection) -> None:
         return
     source = "type_map" if model.type_map is not None else "model.descriptor.sel"
     net = model.fitting_net
+    sel = () if model.descriptor.mixed_types else model.descriptor.sel
     for key, given in (
-        ("descriptor.sel", model.descriptor.sel),
+        ("descriptor.sel", sel),
         ("fitting_net.atom_ener", net.atom_ener),
         ("fitting_net.electrons", net.electrons),
         (f"preset_out_bias.{net.var_name}", model.preset),

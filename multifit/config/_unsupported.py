@@ -27,6 +27,7 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "model.sw_rmax": ANYTHING,  # for use_srtab
     "model.srtab_add_bias": ANYTHING,  # for use_srtab
     "model.type_embedding": (),
+    "model.descriptor.lmax": (1,),
     "model.modifier": (None,),
     "model.compress": (),
     "model.spin": (),

@@ -32,7 +32,7 @@ class Environment:
     protection: float = 0.0
 
 
-def _switch(xp: Any, env: Environment, r: Array) -> tuple[Array, Array]:
+def switch_and_slope(xp: Any, env: Environment, r: Array) -> tuple[Array, Array]:
     """Return w(r) and w′(r), both (n, k)."""
     width = env.rcut - env.rcut_smth
     u = (r - env.rcut_smth) / width
@@ -46,7 +46,7 @@ def _switch(xp: Any, env: Environment, r: Array) -> tuple[Array, Array]:
 
 def switch(xp: Any, r: Array, rcut_smth: float, rcut: float) -> Array:
     """Return w(r): 1 up to ``rcut_smth``, 0 from ``rcut`` on (Å), with two smooth derivatives."""
-    return _switch(xp, Environment(rcut, rcut_smth), r)[0]
+    return switch_and_slope(xp, Environment(rcut, rcut_smth), r)[0]
 
 
 def local_frames(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Array, Tree]:
@@ -62,7 +62,7 @@ def local_frames(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Ar
     # An empty slot gets the length 1, so that nothing divides by zero.
     r = xp.sqrt(xp.sum(rij * rij, axis=1) + (1.0 - mask))
     q = 1.0 / (r + env.protection)
-    w, w_slope = _switch(xp, env, r)
+    w, w_slope = switch_and_slope(xp, env, r)
     s = w * q * mask
     slope = (w_slope - w * q) * q * mask
     unit = rij * (1.0 / r)[:, None, :]
@@ -93,5 +93,5 @@ def environment(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Arr
 
 def radial(xp: Any, env: Environment, r: Array) -> Array:
     """Return s(r) for r (n, k) in Å."""
-    w, _ = _switch(xp, env, r)
+    w, _ = switch_and_slope(xp, env, r)
     return w / (r + env.protection)

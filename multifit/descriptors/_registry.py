@@ -190,18 +190,26 @@ def _check_section(
         raise ConfigError("one of its key_aliases is a key of another descriptor")
 
 
-def build(section: DescriptorSection, sel: Iterable[int]) -> Descriptor:
+def build(
+    section: DescriptorSection, sel: Iterable[int], type_map: Sequence[str] = ()
+) -> Descriptor:
     """Return the settings of a section.
 
     Parameters
     ----------
     sel
-        One number for each type; the section may leave it to be determined from the data.
+        One number for each type, or of descriptors that do not tell them apart for all together;
+        the section may leave it to be determined from the data.
+    type_map
+        Names of the types, for descriptors that depend on them.
     """
     cls: Any = get_descriptor(section.type)
     names = [field.name for field in dataclasses.fields(cls)]
     options = {name: getattr(section, name) for name in names if hasattr(section, name)}
     options["sel"] = tuple(sel)
+    if type_map:
+        given = {"ntypes": len(type_map), "type_map": tuple(type_map)}
+        options |= {name: value for name, value in given.items() if name in names}
     if "precision" in options:
         options["precision"] = prec.canonical(options["precision"])
     found: Descriptor = cls(**options)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import array_api_compat.numpy as xp
 import numpy as np
@@ -15,22 +15,53 @@ import numpy as np
 from ..neighbors.frame import Frame
 from ..statistics import Sums, no_sums
 from ..tree import Tree
-from ._environment import environment
-
-if TYPE_CHECKING:
-    from ._radial import RadialDescriptor
+from ._environment import Environment, environment
 
 
-def environment_sums(config: RadialDescriptor, frames: Iterable[Frame]) -> Sums:
+class HasEnvironment(Protocol):
+    """The settings of a descriptor that statistics of the environment depend on."""
+
+    @property
+    def ntypes(self) -> int:
+        """Number of atom types."""
+        ...
+
+    @property
+    def nnei(self) -> int:
+        """Number of neighbour slots of an atom."""
+        ...
+
+    @property
+    def sel(self) -> tuple[int, ...]:
+        """Numbers of slots, as given."""
+        ...
+
+    @property
+    def environment(self) -> Environment:
+        """The radial settings."""
+        ...
+
+    @property
+    def excluded(self) -> frozenset[tuple[int, int]]:
+        """The excluded pairs of types, in both orders."""
+        ...
+
+    @property
+    def set_davg_zero(self) -> bool:
+        """True if the mean is 0."""
+        ...
+
+
+def environment_sums(config: HasEnvironment, frames: Iterable[Frame]) -> Sums:
     """Return the sums of R's radial and angular parts for each centre type, (ntypes, 2).
 
     Empty slots count as zeros, as they do in the model.
     """
-    n = len(config.sel)
+    n = config.ntypes
     sums = no_sums(n, 2)
     for frame in frames:
         atoms = np.bincount(frame.atype[frame.atype >= 0], minlength=n)
-        number = atoms[:, None] * sum(config.sel) * np.array([1.0, 3.0])
+        number = atoms[:, None] * config.nnei * np.array([1.0, 3.0])
         total, squares = np.zeros((n, 2)), np.zeros((n, 2))
         for b, table in frame.tables.items():
             rij, centre = table.rij.T[None, :, :], frame.atype[table.i]
@@ -44,10 +75,10 @@ def environment_sums(config: RadialDescriptor, frames: Iterable[Frame]) -> Sums:
 
 
 def environment_statistics(
-    config: RadialDescriptor, sums: Sums, protect: float = 0.01
+    config: HasEnvironment, sums: Sums, protect: float = 0.01
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return davg and dstd, (ntypes, ntypes, 4): those of the centre for every neighbour type."""
-    n = len(config.sel)
+    n = config.ntypes
     davg = np.zeros((n, n, 4))
     if not config.set_davg_zero:
         davg[:, :, 0] = sums.mean()[:, :1]
@@ -56,7 +87,7 @@ def environment_statistics(
     return davg, np.broadcast_to(dstd[:, None, :], (n, n, 4)).copy()
 
 
-def settings_of(config: RadialDescriptor) -> dict[str, Any]:
+def settings_of(config: HasEnvironment) -> dict[str, Any]:
     """Return the settings that the statistics depend on, as in JSON."""
     return {
         "environment": asdict(config.environment),
@@ -66,7 +97,7 @@ def settings_of(config: RadialDescriptor) -> dict[str, Any]:
     }
 
 
-def nonzero_mean(config: RadialDescriptor, params: Tree) -> int | None:
+def nonzero_mean(config: HasEnvironment, params: Tree) -> int | None:
     """Return the first type with a mean ≠ 0 where the settings require 0, or None."""
     wrong = np.asarray(params["davg"])[:, :, 0].any(axis=1)
     return int(np.argmax(wrong)) if config.set_davg_zero and wrong.any() else None

@@ -251,8 +251,8 @@ def _groups(potentials: Sequence[Potential]) -> list[list[int]]:
     for k, each in enumerate(potentials):
         model, needs = each.model, each.model.descriptor.requires()
         key = (
-            *(needs.rcut, tuple(needs.sel), needs.hops, model.pair_exclude_types, model.type_map),
-            model.fitting.use_aparam_as_mask,
+            *(needs.rcut, tuple(needs.sel), needs.total, needs.hops),
+            *(model.pair_exclude_types, model.type_map, model.fitting.use_aparam_as_mask),
         )
         groups.setdefault(key, []).append(k)
     return list(groups.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from ..batching import partition
 from ..batching.batch import Batcher
 from ..errors import DataError
-from ..neighbors.frame import Frame, frame_of_pairs
+from ..neighbors.frame import Frame, first_type, frame_of_pairs
 from ..neighbors.pairs import ordered
 from ..neighbors.verlet import VerletList
 from .domain import Domain
@@ -105,7 +105,7 @@ class NeighborLists:
             # The same, in the caller's order of atoms.
             self._batcher.frame(s.coord, s.cell, s.pbc, s.atype, s.where)
             raise
-        return Numbered(found, order.edges, atoms)
+        return Numbered(replace(found, first=first_type(s.atype)), order.edges, atoms)
 
     def of_domain(self, d: Domain, size: int) -> Numbered:
         """Return a domain with its pairs, in the order of its parts.
@@ -121,7 +121,8 @@ class NeighborLists:
         b, natoms = self._batcher, len(order.atoms)
         pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
         atype = d.atype[numbers]
-        found = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms)
+        found = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms, b.total)
+        found = replace(found, first=first_type(d.atype[: d.nlocal]))
         return Numbered(found, order.edges, numbers)
 
     def _list(self, s: Structure, size: int, skin: float) -> _Kept:
@@ -131,6 +132,6 @@ class NeighborLists:
             b = self._batcher
             self._own.kept = None  # two lists of a large frame may not fit
             order = partition.spatial_order(s.coord, s.cell, s.pbc, s.atype, size) if size else None
-            made = VerletList(b.rcut, b.sel, b.pair_exclude_types, skin)
+            made = VerletList(b.rcut, b.sel, b.pair_exclude_types, skin, b.total)
             kept = self._own.kept = _Kept(made, s.atype.copy(), size, order)
         return kept

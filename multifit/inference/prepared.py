@@ -8,7 +8,7 @@ ghost may be an image of a local atom, which then needs no exchange of forces.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..batching.batch import Batcher
 from ..batching.shapes import Shape
 from ..errors import DataError
 from ..neighbors.cells import ranges
-from ..neighbors.frame import Frame, frame_of_pairs
+from ..neighbors.frame import Frame, first_type, frame_of_pairs
 from ..neighbors.search import CHUNK, TOO_CLOSE, Measured
 from .parts import Outputs, Part, Result
 from .potential import Potential
@@ -120,6 +120,7 @@ class _Pairs:
     end: np.ndarray  #: image at which it ends, (npairs,)
     i: np.ndarray  #: the centre among the part's atoms, (npairs,), ascending
     j: np.ndarray  #: the neighbour among its atoms and ghosts, (npairs,)
+    first: int  #: type of the first atom of the domain
 
     def frame(self, places: np.ndarray, batcher: Batcher) -> Frame:
         """Return the part with its neighbours.
@@ -131,14 +132,16 @@ class _Pairs:
         batcher
             Says which neighbours are needed.
         """
-        return frame_of_pairs(
+        found = frame_of_pairs(
             self._measured(places),
             self.atype,
             batcher.rcut,
             batcher.sel,
             batcher.pair_exclude_types,
             len(self.atoms),
+            batcher.total,
         )
+        return replace(found, first=self.first)
 
     def _measured(self, places: np.ndarray) -> Iterator[Measured]:
         """Return the vectors of all pairs, some at a time, so that their data fit in the cache."""
@@ -181,7 +184,7 @@ def _part(
     place = np.zeros(len(atype), dtype=np.int32)
     place[numbers] = np.arange(len(numbers), dtype=np.int32)
     i, j = np.take(place, begin), np.take(place, ends)
-    return _Pairs(centres, ghosts, atype[numbers], begin, end, i, j)
+    return _Pairs(centres, ghosts, atype[numbers], begin, end, i, j, first_type(atype))
 
 
 @dataclass(frozen=True)

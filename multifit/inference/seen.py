@@ -115,6 +115,7 @@ class Watch:
     tell: Callable[[str], object] = log.warning
     _worst: dict[Any, tuple[float, str]] = field(default_factory=dict, init=False)
     _most: np.ndarray = field(init=False, repr=False)
+    _together: int = field(default=0, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -163,17 +164,14 @@ class Watch:
         """Return the entry on neighbours that are left out, with the most of each type so far."""
         with self._lock:
             self._most = most = np.maximum(self._most, part.frame.fullest)
-        sel = self.model.descriptor.requires().sel
-        beyond = [
-            f"{n} {name} (sel {limit})"
-            for n, name, limit in zip(most, self.model.type_map, sel, strict=True)
-            if n > limit
-        ]
+            self._together = max(self._together, part.frame.together)
+        needs = self.model.descriptor.requires()
+        beyond = needs.short(most, self._together, self.model.type_map)
         text = (
             f"atoms have up to {', '.join(beyond)} neighbours: the farthest beyond sel are left "
             "out, and predictions are not smooth"
         )
-        return "sel", float(most.sum()), text
+        return "sel", float(most.sum() + self._together), text
 
     def _too_near(self, part: Part, a: int, b: int) -> str:
         """Return the sentence about two types that are too close."""

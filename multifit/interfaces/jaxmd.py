@@ -163,7 +163,8 @@ class _Atoms:
             raise EngineError("the model masks atoms by aparam, which jax-md cannot; use predict")
         self.order = np.argsort(self.atype, kind="stable")
         self.place = np.argsort(self.order, kind="stable")
-        self.sel = model.descriptor.requires().sel
+        needs = model.descriptor.requires()
+        self.sel, self.total = needs.sel, needs.total
         given = parameters(model.fitting, fparam, aparam, 1, n)
         self.fparam, self.aparam = given[0], None if given[1] is None else given[1][0]
 
@@ -199,6 +200,7 @@ class _Atoms:
         types = xp.take(xp.asarray(np.append(self.atype, -1)), xp.where(real, idx, n))
         index = xp.take(xp.asarray(np.append(self.place, 0)), xp.where(real, idx, n))
         sorted_types = self.atype[self.order]
+        within = self._counted(within, types, square, sorted_types)
         found: dict[str, Any] = {
             "natoms": xp.asarray([float(n)]),
             "atype": xp.asarray(sorted_types),
@@ -206,15 +208,25 @@ class _Atoms:
             "tables": {},
         }
         for b in np.unique(self.atype).tolist():
-            seen = np.ones(self.model.ntypes, dtype=bool)
-            for one, two in self.model.pair_exclude_types:
-                if b in (one, two):
-                    seen[two if b == one else one] = False
-            mine = within & (types == b) & xp.asarray(seen[sorted_types])[:, None]
+            mine = within & (types == b)
             found["tables"][str(b)] = self._table(rij, index, square, mine, self.sel[b])
         if self.fparam is not None:
             found["fparam"] = xp.asarray(self.fparam)
         return found
+
+    def _counted(self, within: Array, types: Array, square: Array, own: np.ndarray) -> Array:
+        """Return True for the pairs that count: of types that interact, and the nearest of all."""
+        xp, n = self.backend.xp, self.model.ntypes
+        if self.model.pair_exclude_types:
+            seen = np.ones((n, n + 1), dtype=bool)
+            for a, b in self.model.pair_exclude_types:
+                seen[a, b] = seen[b, a] = False
+            rows = xp.asarray(seen[own])
+            within = within & xp.take_along_axis(rows, xp.where(types < 0, n, types), axis=1)
+        if self.total is None:
+            return within
+        order = xp.argsort(xp.where(within, square, np.inf), axis=1)
+        return within & (xp.argsort(order, axis=1) < self.total)
 
     def _centres(self) -> dict[str, Any]:
         """Return the centres of each type."""

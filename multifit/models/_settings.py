@@ -67,7 +67,9 @@ class Model:
         if f.dim_out > 1:
             widths += f", {f.dim_out} components"
         needs = d.requires()
-        return f"of {' '.join(self.type_map)}, rcut {needs.rcut} Å, sel {list(needs.sel)}, {widths}"
+        return (
+            f"of {' '.join(self.type_map)}, rcut {needs.rcut} Å, sel {list(needs.slots)}, {widths}"
+        )
 
     @property
     def output(self) -> OutputDef:

@@ -59,11 +59,26 @@ class Frame:
     dropped: int = 0  #: pairs left out because of ``sel``
     fullest: tuple[int, ...] = ()  #: the most neighbours of each type around one atom, uncut
     nghost: int = 0  #: ghosts at which pairs may end
+    together: int = 0  #: the most neighbours around one atom, uncut, if there is a limit of them
+    first: int | None = None  #: type of the first atom of the whole, of which this is a part
 
     @property
     def nbytes(self) -> int:
         """Size of the tables in memory, for caches."""
         return sum(array.nbytes for table in self.tables.values() for array in table)
+
+    @property
+    def first_type(self) -> int:
+        """Type of the first atom of the whole frame that is not virtual."""
+        if self.first is not None:
+            return self.first
+        return first_type(self.atype)
+
+
+def first_type(atype: np.ndarray) -> int:
+    """Return the type of the first atom that is not virtual."""
+    real = atype[atype >= 0]
+    return int(real[0]) if real.size else 0
 
 
 def frame(
@@ -75,6 +90,7 @@ def frame(
     sel: Sequence[int],
     exclude_pairs: Sequence[tuple[int, int]] = (),
     where: str = "",
+    total: int | None = None,
 ) -> Frame:
     """Return a frame with its neighbours.
 
@@ -94,6 +110,8 @@ def frame(
         Pairs of types that do not interact.
     where
         Name of the frame in error messages.
+    total
+        Maximum number of neighbours of all types; the nearest are kept.
 
     Raises
     ------
@@ -102,7 +120,7 @@ def frame(
     """
     atype, real, atoms = real_atoms(coord, cell, pbc, atype, where)
     pairs = real_pairs(atoms, search(atoms, rcut, where), real, where)
-    return frame_of_pairs(pairs, atype, rcut, sel, exclude_pairs)
+    return frame_of_pairs(pairs, atype, rcut, sel, exclude_pairs, total=total)
 
 
 def real_atoms(
@@ -145,6 +163,7 @@ def frame_of_pairs(
     sel: Sequence[int],
     exclude_pairs: Sequence[tuple[int, int]] = (),
     natoms: int | None = None,
+    total: int | None = None,
 ) -> Frame:
     """Return the frame of given pairs: those within the cutoff, of which ``sel`` are kept.
 
@@ -164,13 +183,44 @@ def frame_of_pairs(
         Pairs of types that do not interact.
     natoms
         Number of atoms that are not ghosts; all by default.
+    total
+        Maximum number of neighbours of all types; the nearest are kept.
     """
     natoms = len(atype) if natoms is None else natoms
-    ntypes, kinds = len(sel), atype.astype(np.int16)
+    kinds = atype.astype(np.int16)
+    found = _by_type(pairs, kinds, rcut, len(sel), exclude_pairs)
+    nearest = np.full((len(sel), len(sel)), np.inf)
+    fullest, together = [0] * len(sel), 0
+    counts, before = {}, sum(one[0].size for one in found.values())
+    for b, one in found.items():
+        first, counts[b] = _rows(one[0])
+        np.minimum.at(nearest[:, b], kinds[one[0][first]], np.minimum.reduceat(one[3], first))
+        fullest[b] = int(counts[b].max())
+    if total is not None:
+        found, together = _within_total(found, natoms, total)
+        counts = {b: _rows(one[0])[1] for b, one in found.items()}
+    tables = {}
+    for b, one in found.items():
+        i, j, rij, _ = _within(one, counts[b], sel[b])
+        if i.size:
+            tables[b] = PairTable(i, _columns(np.minimum(counts[b], sel[b])), j, rij.T)
+    dropped = before - sum(table.i.size for table in tables.values())
+    nghost = len(atype) - natoms
+    return Frame(atype[:natoms], tables, nearest, dropped, tuple(fullest), nghost, together)
+
+
+def _by_type(
+    pairs: Iterable[Measured],
+    kinds: np.ndarray,
+    rcut: float,
+    ntypes: int,
+    exclude_pairs: Sequence[tuple[int, int]],
+) -> dict[int, _Part]:
+    """Return the pairs within the cutoff that interact, by the type of the neighbour."""
     seen = np.ones((ntypes, ntypes), dtype=bool)
     for a, b in exclude_pairs:
         seen[a, b] = seen[b, a] = False
-    parts: list[list[_Part]] = [[] for _ in sel]
+    parts: list[list[_Part]] = [[] for _ in range(ntypes)]
     for i, j, rij, distance in pairs:
         tj = np.take(kinds, j)
         near = distance < rcut
@@ -181,22 +231,11 @@ def frame_of_pairs(
             if here.size:
                 ci, cj = (np.take(x, here).astype(np.int32) for x in (i, j))
                 parts[b].append((ci, cj, np.take(rij, here, axis=1), np.take(distance, here)))
-    nearest = np.full((ntypes, ntypes), np.inf)
-    tables, fullest, dropped = {}, [0] * ntypes, 0
+    found = {}
     for b in range(ntypes):
         if parts[b]:
-            one, parts[b] = _joined(parts[b]), []
-            first, count = _rows(one[0])
-            shortest = np.minimum.reduceat(one[3], first)
-            np.minimum.at(nearest[:, b], kinds[one[0][first]], shortest)
-            fullest[b] = int(count.max())
-            kept = _within(one, count, sel[b])
-            dropped += one[0].size - kept[0].size
-            if kept[0].size:
-                i, j, rij, _ = kept
-                tables[b] = PairTable(i, _columns(np.minimum(count, sel[b])), j, rij.T)
-    nghost = len(atype) - natoms
-    return Frame(atype[:natoms], tables, nearest, dropped, tuple(fullest), nghost)
+            found[b], parts[b] = _joined(parts[b]), []
+    return found
 
 
 #: i, j, rij (3, n), distance of pairs sorted by i.
@@ -244,6 +283,31 @@ def _within(pairs: _Part, count: np.ndarray, sel: int) -> _Part:
     kept = np.flatnonzero(keep)
     i, j, rij, distance = (np.take(x, kept, axis=-1) for x in pairs)
     return i, j, rij, distance
+
+
+def _within_total(found: dict[int, _Part], natoms: int, total: int) -> tuple[dict[int, _Part], int]:
+    """Return the pairs of each type that are among the ``total`` nearest of their centre.
+
+    The second result is the most neighbours that a centre has, before this cut.
+    """
+    number = np.zeros(natoms, dtype=np.int64)
+    for one in found.values():
+        number += np.bincount(one[0], minlength=natoms)
+    full = number > total
+    if full.any():
+        crowded = {b: np.flatnonzero(full[one[0]]) for b, one in found.items()}
+        centre = np.concatenate([found[b][0][here] for b, here in crowded.items()])
+        distance = np.concatenate([found[b][3][here] for b, here in crowded.items()])
+        order = np.lexsort((distance, centre))
+        beyond = np.zeros(len(order), dtype=bool)
+        beyond[order] = _columns(number[full]) >= total
+        ends = np.cumsum([len(here) for here in crowded.values()])[:-1]
+        for (b, here), lost in zip(crowded.items(), np.split(beyond, ends), strict=True):
+            keep = np.ones(found[b][0].size, dtype=bool)
+            keep[here[lost]] = False
+            i, j, rij, far = (np.compress(keep, x, axis=-1) for x in found[b])
+            found[b] = (i, j, rij, far)
+    return found, int(number.max(initial=0))
 
 
 def _columns(count: np.ndarray) -> np.ndarray:

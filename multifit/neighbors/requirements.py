@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -15,6 +16,10 @@ class Requirements:
         Cutoff in Å.
     sel
         Maximum number of neighbours of each type; the nearest are kept.
+    total
+        Maximum number of neighbours of all types together; None for no such limit.
+    first
+        True if the descriptor depends on the type of the first atom of a frame.
     hops
         Rounds of message passing: a descriptor depends on atoms within ``hops · rcut``.
     inner
@@ -31,6 +36,28 @@ class Requirements:
     inner: float = 0.0
     mixed_above: int | None = None
     two_sided: bool = False
+    total: int | None = None
+    first: bool = False
+
+    @property
+    def slots(self) -> tuple[int, ...]:
+        """``sel`` as in an input: one number if the types are not told apart."""
+        return self.sel if self.total is None else (self.total,)
+
+    def short(self, fullest: Sequence[int], together: int, names: Sequence[str]) -> list[str]:
+        """Return the numbers of neighbours beyond a limit, in words.
+
+        Parameters
+        ----------
+        fullest, together
+            The most neighbours of each type, and of all types, around one atom.
+        names
+            Of the types.
+        """
+        if self.total is not None:
+            return [f"{together} (sel {self.total})"] if together > self.total else []
+        given = zip(fullest, names, self.sel, strict=True)
+        return [f"{most} {name} (sel {slots})" for most, name, slots in given if most > slots]
 
     def mixes(self, number: int) -> bool:
         """Return True if neighbours of this number of types are in one table."""

@@ -81,6 +81,8 @@ class VerletList:
         Pairs of types that do not interact.
     skin
         Distance added to the cutoff in the search, in Å.
+    total
+        Maximum number of neighbours of all types; the nearest are kept.
 
     Examples
     --------
@@ -95,6 +97,7 @@ class VerletList:
     sel: Sequence[int]
     exclude_pairs: Sequence[tuple[int, int]] = ()
     skin: float = 1.0
+    total: int | None = None
     searches: int = field(default=0, init=False)  #: frames for which pairs were searched
     reuses: int = field(default=0, init=False)  #: frames for which the list was reused
     _last: _Search | None = field(default=None, init=False, repr=False)
@@ -125,4 +128,6 @@ class VerletList:
         else:
             self.reuses += 1
         vectors = real_pairs(atoms, pairs, real, where)
-        return frame_of_pairs(vectors, atype, self.rcut, self.sel, self.exclude_pairs)
+        return frame_of_pairs(
+            vectors, atype, self.rcut, self.sel, self.exclude_pairs, total=self.total
+        )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .scan import Scope
 
 #: Changes with the meaning of the stored arrays.
-VERSION = 1
+VERSION = 2
 
 #: Files kept; the oldest are removed.
 FILES = 500

@@ -57,6 +57,8 @@ class SystemSurvey:
         Largest component of a force in each frame in eV/Å, (nframes,), or (0,).
     fparam, aparam
         Lowest and highest value of each component, (2, numb), or (2, 0).
+    together
+        The most neighbours of all types around one atom of each frame, (nframes,).
     """
 
     most: np.ndarray
@@ -67,6 +69,7 @@ class SystemSurvey:
     force: np.ndarray
     fparam: np.ndarray
     aparam: np.ndarray
+    together: np.ndarray
 
     @property
     def nframes(self) -> int:
@@ -154,15 +157,16 @@ def _scan(system: System, scope: Scope, frames: np.ndarray) -> SystemSurvey:
     nearest = np.full((ntypes, ntypes), np.inf)
     place = np.full((ntypes, ntypes), -1, dtype=np.int64)
     most, atoms = np.zeros((2, len(frames), ntypes), dtype=np.int64)
+    together = np.zeros(len(frames), dtype=np.int64)
     real = np.ones((len(frames), system.natoms), dtype=bool)
     for row, index in enumerate(frames):
         given = snapshot(system, int(index), arrays, row, scope.masked)
         one = frame_with_neighbours(
             given.coord, given.cell, given.pbc, given.atype, scope.rcut, (ALL,) * ntypes,
-            scope.exclude, given.where,
+            scope.exclude, given.where, ALL,
         )  # fmt: skip
         real[row] = given.atype >= 0
-        most[row] = one.fullest
+        most[row], together[row] = one.fullest, one.together
         atoms[row] = np.bincount(given.atype[real[row]], minlength=ntypes)
         place = np.where(one.nearest < nearest, index, place)
         nearest = np.minimum(one.nearest, nearest)
@@ -176,7 +180,7 @@ def _scan(system: System, scope: Scope, frames: np.ndarray) -> SystemSurvey:
         aparam = aparam.reshape(real.size, -1)[real.ravel()]
     return SystemSurvey(
         most, atoms, nearest, place, arrays.get("energy", np.zeros(0)), force, fparam,
-        _range(aparam, int(real.sum())),
+        _range(aparam, int(real.sum())), together,
     )  # fmt: skip
 
 
@@ -192,7 +196,7 @@ def _joined(parts: Sequence[SystemSurvey]) -> SystemSurvey:
     """Return the survey of the frames of all parts, in their order."""
     whole = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("most", "atoms", "energy", "force")
+        for name in ("most", "atoms", "energy", "force", "together")
     }
     nearest, place = parts[0].nearest, parts[0].nearest_frame
     for part in parts[1:]:

@@ -33,6 +33,8 @@ class Survey:
         The most neighbours of each type around one atom, (ntypes,).
     fullest_at
         The set and frame with so many, empty for a type that is never a neighbour, (ntypes,).
+    together, together_at
+        The most neighbours of all types around one atom, and the set and frame with so many.
     natoms
         Most atoms of each type in one frame, (ntypes,); 0 for types that do not occur.
     energy_per_atom
@@ -50,6 +52,8 @@ class Survey:
     nearest_at: tuple[tuple[str, ...], ...]
     fullest: tuple[int, ...]
     fullest_at: tuple[str, ...]
+    together: int
+    together_at: str
     natoms: tuple[int, ...]
     energy_per_atom: tuple[float, float] | None
     force: float | None
@@ -99,6 +103,9 @@ def combine(systems: Sequence[System], found: Sequence[SystemSurvey], rcut: floa
         k, index, most = fullest_frame(found, b)
         fullest.append(most)
         places.append(where(systems[k], index) if most else "")
+    peaks = [int(one.together.max(initial=0)) for one in found]
+    crowded = int(np.argmax(peaks))
+    index = int(np.argmax(found[crowded].together))
     energies = [one.energy / one.atoms.sum(axis=1) for one in found if one.energy.size]
     per_atom = np.concatenate(energies) if energies else None
     forces = [float(one.force.max()) for one in found if one.force.size]
@@ -110,6 +117,8 @@ def combine(systems: Sequence[System], found: Sequence[SystemSurvey], rcut: floa
         nearest_at=at,
         fullest=tuple(fullest),
         fullest_at=tuple(places),
+        together=peaks[crowded],
+        together_at=where(systems[crowded], index) if peaks[crowded] else "",
         natoms=tuple(np.max([one.atoms.max(axis=0) for one in found], axis=0).tolist()),
         energy_per_atom=None if per_atom is None else (per_atom.min(), per_atom.max()),
         force=max(forces, default=None),

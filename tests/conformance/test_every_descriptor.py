@@ -250,7 +250,7 @@ def test_its_section_of_an_input_describes_it(descriptor: Descriptor) -> None:
     given = {key: getattr(descriptor, key) for key in known if hasattr(descriptor, key)}
     for name in (descriptor.name, *descriptor.aliases):
         config = parse(_input({**given, "type": name}), "input")
-        assert descriptors.build(config.model.descriptor, (8, 12)) == replace(
+        assert descriptors.build(config.model.descriptor, (8, 12), ["O", "H"]) == replace(
             descriptor,  # type: ignore[type-var]
             sel=(8, 12),
         )
@@ -293,9 +293,11 @@ def test_types_in_another_order_are_the_same_model(descriptor: Descriptor) -> No
     model = _model(descriptor)
     params = _draw(model)
     flipped = tuple((1 - a, 1 - b) for a, b in descriptor.exclude_types)
-    changes: dict[str, Any] = {"sel": descriptor.requires().sel[::-1]}
+    changes: dict[str, Any] = {"sel": descriptor.sel[::-1]}  # type: ignore[attr-defined]
     if "exclude_types" in (field.name for field in fields(descriptor)):  # type: ignore[arg-type]
         changes["exclude_types"] = flipped
+    if hasattr(descriptor, "type_map"):
+        changes["type_map"] = descriptor.type_map[::-1]
     other: Any = replace(descriptor, **changes)  # type: ignore[type-var]
     fresh = other.init(9)
     shared = [(0, 1), (1, 0)]
@@ -316,7 +318,8 @@ def test_types_in_another_order_are_the_same_model(descriptor: Descriptor) -> No
     for name in ("davg", "dstd"):
         if name in params["descriptor"]:
             value = params["descriptor"][name]
-            params["descriptor"][name] = np.repeat(value[:, 1:], 2, axis=1)
+            if value.ndim == 3:
+                params["descriptor"][name] = np.repeat(value[:, 1:], 2, axis=1)
     swapped["descriptor"] = other.remap_types(fresh, descriptor, params["descriptor"], shared)
     system = crystal()
     want = evaluate(model, params, [system])
@@ -335,9 +338,11 @@ def test_what_is_said_of_it(descriptor: Descriptor) -> None:
 
 
 REFERENCES = sorted(
-    path
-    for name, path in itertools.product(descriptors.available(), sorted(HERE.glob("*.dp")))
-    if path.stem.startswith(f"{name}_")
+    {
+        path
+        for name, path in itertools.product(descriptors.available(), sorted(HERE.glob("*.dp")))
+        if path.stem.startswith(f"{name}_")
+    }
 )
 
 

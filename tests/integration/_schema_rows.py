@@ -69,6 +69,13 @@ GRID = DOS | {"model.fitting_net.emin": -4, "model.fitting_net.emax": 4}
 BARE_GRID = GRID | {"training.training_data.systems": "bare_dos"}
 DOS_HUBER = DOS | HUBER
 
+ATTEN = {
+    "model.descriptor": {
+        **{"type": "se_atten", "sel": 40, "rcut": 3.8, "rcut_smth": 1.5, "neuron": [3, 6]},
+        **{"axis_neuron": 2, "attn": 4, "attn_layer": 1, "tebd_dim": 3, "seed": 1},
+    }
+}
+
 DESCRIPTOR = {
     "type": Key("se_e2_r", "error"),
     "sel": Key([3, 5]),
@@ -85,6 +92,22 @@ DESCRIPTOR = {
     "exclude_types": Key([[0, 1]]),
     "env_protection": Key(0.1),
     "set_davg_zero": Key(True),
+    # Of se_atten.
+    "tebd_dim": Key(4, beside=ATTEN),
+    "tebd_input_mode": Key("strip", beside=ATTEN),
+    "smooth_type_embedding": Key(True, beside=ATTEN),
+    "attn": Key(5, beside=ATTEN),
+    "attn_layer": Key(0, beside=ATTEN),
+    "attn_dotr": Key(False, beside=ATTEN),
+    "attn_mask": Key(True, "error", ATTEN),
+    "normalize": Key(False, beside=ATTEN),
+    "scaling_factor": Key(2.0, beside=ATTEN),
+    "temperature": Key(0.3, beside=ATTEN),
+    "trainable_ln": Key(False, "params", ATTEN),
+    "ln_eps": Key(0.1, beside=ATTEN),
+    "concat_output_tebd": Key(False, beside=ATTEN),
+    "use_econf_tebd": Key(True, beside=ATTEN),
+    "use_tebd_bias": Key(True, beside=ATTEN),
 }
 
 FITTING_NET = {

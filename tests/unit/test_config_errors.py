@@ -99,7 +99,7 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{LR}.decay_type", "linear", 'belongs to the type "wsd" of learning_rate'),
     # unknown types
     (f"{D}.type", "se_e2", 'is "se_e2", but must be "se_e2_a"'),
-    (f"{D}.type", "se_atten", "is a DeePMD-kit option that multifit does not have (yet)"),
+    (f"{D}.type", "dpa2", "is a DeePMD-kit option that multifit does not have (yet)"),
     (f"{D}.type", 3, 'is 3, but must be "se_e2_a"'),
     (f"{F}.type", "dipole", "a DeePMD-kit option"),
     (f"{LR}.type", "cos", 'must be "exp" or "cosine" or "wsd" (did you mean \'cosine\'?)'),

@@ -119,6 +119,12 @@ def export_model(
     name, found = exporter(format)
     require_free(target, found.folder, force)
     require_model(model, name)
+    formats = getattr(model.descriptor, "formats", None)
+    if formats is not None and format not in formats:
+        raise UnsupportedError(
+            f"a model with the descriptor {model.descriptor.name} cannot be exported as {format} "
+            f"yet; use {' or '.join(sorted(formats))}, or multifit itself"
+        )
     function = ModelFunction(model, params)
     text = json.dumps(about(function, format, name), indent=2, ensure_ascii=False) + "\n"
     with place(target, found.folder, text) as temporary:

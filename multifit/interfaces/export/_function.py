@@ -52,6 +52,11 @@ class ModelFunction:
                 "a model with tot_ener_zero cannot be exported: it subtracts the mean over all "
                 "atoms of a system, which a domain with ghosts does not know"
             )
+        if self.model.descriptor.requires().first:
+            raise UnsupportedError(
+                "a model whose empty slots have the type of the first atom of a frame cannot be "
+                "exported: a domain does not know it; train with set_davg_zero true"
+            )
         hops = self.model.descriptor.requires().hops
         if hops > 1:
             raise UnsupportedError(

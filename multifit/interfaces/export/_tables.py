@@ -72,7 +72,8 @@ def neighbor_tables(
         ``mask`` (nlocal, sel) of each type with sel > 0, under its number. The nearest neighbours
         are kept, and of two at equal distance, the first.
     """
-    xp, sel, n = arithmetic.xp, model.descriptor.requires().sel, local.shape[0]
+    needs = model.descriptor.requires()
+    xp, sel, n = arithmetic.xp, needs.sel, local.shape[0]
     width, types = sum(sel), model.ntypes
     if not width:
         return {}
@@ -90,6 +91,10 @@ def neighbor_tables(
     known = group < nlocal * types
     tj = xp.where(known, tj, xp.zeros_like(tj))
     kept = xp.logical_and(known, rank < xp.take(integers(xp, sel), tj, axis=0))
+    if needs.total is not None:
+        centre = xp.where(valid, pairs.i, xp.ones_like(pairs.i) * nlocal)
+        among_all = _rank(arithmetic, square, centre, nlocal, n)
+        kept = xp.logical_and(kept, xp.take(among_all, order, axis=0) < needs.total)
     start = integers(xp, [sum(sel[:b]) for b in range(types)])
     slot = i * width + xp.take(start, tj, axis=0) + rank
     slot = xp.where(kept, slot, xp.ones_like(slot) * (nlocal * width))
@@ -102,6 +107,18 @@ def neighbor_tables(
     index = xp.reshape(placed(j), (n, width))
     mask = xp.reshape(placed(xp.astype(kept, rij.dtype)), (n, width))
     return _by_type(xp, sel, vectors, index, mask)
+
+
+def _rank(arithmetic: Arithmetic, square: Array, centre: Array, nlocal: Array, n: int) -> Array:
+    """Return the number of nearer pairs of the same centre, for each pair, (npairs,)."""
+    xp = arithmetic.xp
+    order = xp.argsort(square, stable=True)
+    order = xp.take(order, xp.argsort(xp.take(centre, order, axis=0), stable=True), axis=0)
+    sorted_centres = xp.take(centre, order, axis=0)
+    counts = arithmetic.segment_sum(xp.ones_like(sorted_centres), sorted_centres, n + 1)
+    first = xp.cumulative_sum(counts, axis=0) - counts
+    rank = _counting(xp, sorted_centres) - xp.take(first, sorted_centres, axis=0)
+    return xp.take(rank, xp.argsort(order, stable=True), axis=0)
 
 
 def _by_type(

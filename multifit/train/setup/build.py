@@ -30,12 +30,12 @@ def build_model(
     ConfigError
         If the length of ``sel`` is not the number of types.
     """
-    if len(sel) != len(type_map):
+    if len(sel) != len(type_map) and not config.model.descriptor.mixed_types:
         raise ConfigError(
             f"model.descriptor.sel has {len(sel)} numbers, but there are {len(type_map)} types "
             f"({', '.join(type_map)}); give one for each"
         )
-    descriptor = descriptors.build(config.model.descriptor, sel)
+    descriptor = descriptors.build(config.model.descriptor, sel, type_map)
     fitting = _fitting(config, len(type_map), descriptor.dim_out)
     return mdl.Model(
         type_map=tuple(type_map),
@@ -58,6 +58,7 @@ def _fitting(config: Config, ntypes: int, dim_descrpt: int) -> Fitting:
     options |= {
         "ntypes": ntypes,
         "dim_descrpt": dim_descrpt,
+        "mixed_types": config.model.descriptor.mixed_types,
         "trainable": tuple(flags),
         "precision": prec.canonical(section.precision),
         "atom_ener": energies(section.atom_ener),

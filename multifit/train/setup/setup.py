@@ -144,7 +144,9 @@ def set_up(
         # As in DeePMD-kit of all frames, and excluded pairs count.
         scope = scope_of(config, loss)._replace(exclude=())
         found = look.at(systems, scope)
-        sel = stat.choose_sel(combine(systems, found, scope.rcut).fullest, _sel_factor(sel))
+        whole = combine(systems, found, scope.rcut)
+        most = (whole.together,) if config.model.descriptor.mixed_types else whole.fullest
+        sel = stat.choose_sel(most, _sel_factor(sel))
     model = build_model(config, type_map, tuple(sel), build_grid(config, systems, base))
     dataset = functools.partial(_dataset, model, loss, backend, Pool(budget.caches))
     if given is not None:

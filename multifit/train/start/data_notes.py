@@ -9,6 +9,7 @@ import numpy as np
 from ...console.systems import guessed
 from ...console.words import counted, few
 from ...data import System
+from ...neighbors.requirements import Requirements
 from ...survey import SystemSurvey, combine
 from ...survey.doubts import doubts
 from ..setup.task import Dataset, Task
@@ -24,10 +25,16 @@ def data_notes(task: Task) -> Iterator[str]:
     found = [one for _, data in sets for one in data.found]
     if any(system.named for system in systems):
         yield from filter(None, [guessed(systems)])
+    if task.model.descriptor.requires().first:
+        yield (
+            "warning: energies will depend on the order of the atoms, as in DeePMD-kit: with "
+            "set_davg_zero false, empty slots for neighbours have the type of the first atom of a "
+            "frame; set it to true"
+        )
     if not training.found:
         return
     yield from _never_trained(task, training, validation)
-    yield from _dropped(task.model.descriptor.requires().sel, systems, found)
+    yield from _dropped(task.model.descriptor.requires(), systems, found)
     looked = [(s, one) for s, one in zip(systems, found, strict=True) if one.nframes]
     yield from doubts([s for s, _ in looked], [one for _, one in looked])
 
@@ -79,23 +86,25 @@ def _are(names: Sequence[str]) -> str:
 
 
 def _dropped(
-    sel: Sequence[int], systems: Sequence[System], found: Sequence[SystemSurvey]
+    needs: Requirements, systems: Sequence[System], found: Sequence[SystemSurvey]
 ) -> Iterator[str]:
     """Yield a sentence on neighbours beyond ``sel``, and what would keep them all."""
-    slots = np.asarray(sel)
-    frames = sum(int((one.most > slots).any(axis=1).sum()) for one in found)
+    whole = combine(systems, found, 0.0)
+    if needs.total is None:
+        beyond = [(one.most > np.asarray(needs.sel)).any(axis=1) for one in found]
+        most, places = whole.fullest, whole.fullest_at
+    else:
+        beyond = [one.together > needs.total for one in found]
+        most, places = (whole.together,), (whole.together_at,)
+    frames = sum(int(each.sum()) for each in beyond)
     if not frames:
         return
-    whole = combine(systems, found, 0.0)
-    beyond = [
-        f"{most} {name} (sel {slot}, in {place})"
-        for name, most, slot, place in zip(
-            whole.type_map, whole.fullest, sel, whole.fullest_at, strict=True
-        )
-        if most > slot
-    ]
+    names = [""] if needs.total is not None else [f" {name}" for name in whole.type_map]
+    known = zip(most, names, needs.slots, places, strict=True)
+    texts = [f"{n}{name} (sel {slot}, in {at})" for n, name, slot, at in known if n > slot]
+    kind = " neighbours" * (needs.total is not None)
     yield (
-        f"warning: sel {list(sel)} is too small in {frames:,} of {counted(whole.nframes, 'frame')}:"
-        f" atoms have up to {few(beyond)}; the farthest are left out, and "
-        f"{np.maximum(slots, whole.fullest).tolist()} would keep them all"
+        f"warning: sel {list(needs.slots)} is too small in {frames:,} of "
+        f"{counted(whole.nframes, 'frame')}: atoms have up to {few(texts)}{kind}; the farthest are "
+        f"left out, and {np.maximum(needs.slots, most).tolist()} would keep them all"
     )

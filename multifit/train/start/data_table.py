@@ -10,6 +10,8 @@ import numpy as np
 from ...console.tables import NOTHING, plain_table, short_names
 from ...console.words import counted
 from ...data import System
+from ...neighbors.requirements import Requirements
+from ...survey import SystemSurvey
 from ...survey.doubts import is_short
 from ..setup.task import Dataset, Task
 
@@ -34,7 +36,7 @@ def data_table(task: Task) -> Table | None:
     data = task.data
     if not data.training.found:
         return None
-    sel = task.model.descriptor.requires().sel
+    needs = task.model.descriptor.requires()
     sets = [("training", data.training)]
     if data.validation is not None:
         sets.append(("validation", data.validation))
@@ -55,7 +57,7 @@ def data_table(task: Task) -> Table | None:
     for kind, given in sets:
         number = len(given.source.systems)
         title = f"{kind}:" if len(sets) > 1 else ""
-        for cells in _lines(title, given, names[start : start + number], sel):
+        for cells in _lines(title, given, names[start : start + number], needs):
             table.add_row(*cells)
         table.add_section()
         start += number
@@ -63,27 +65,27 @@ def data_table(task: Task) -> Table | None:
 
 
 def _lines(
-    title: str, data: Dataset, names: Sequence[str], sel: Sequence[int]
+    title: str, data: Dataset, names: Sequence[str], needs: Requirements
 ) -> Iterable[tuple[str, ...]]:
     """Yield the cells of each line of some data, below a title if it is not empty."""
     from rich.markup import escape
 
     systems = data.source.systems
     shown = range(len(systems))
-    chosen = set(shown) if len(systems) <= LINES else _chosen(data, sel)
+    chosen = set(shown) if len(systems) <= LINES else _chosen(data, needs)
     if title:
         yield (title, *[""] * 8)
     for k in shown:
         if k in chosen:
-            yield (escape(names[k]), *_cells(data, k, sel))
+            yield (escape(names[k]), *_cells(data, k, needs))
     if len(chosen) < len(systems):
         rest = len(systems) - len(chosen)
         yield (f"… {counted(rest, 'more system')}", *[""] * 8)
     if len(systems) > 1:
-        yield ("all", *_total(data, sel))
+        yield ("all", *_total(data, needs))
 
 
-def _chosen(data: Dataset, sel: Sequence[int]) -> set[int]:
+def _chosen(data: Dataset, needs: Requirements) -> set[int]:
     """Return the systems that are shown: the first, and those that differ from most."""
     systems = data.source.systems
     usual = max(kinds := [s.labels for s in systems], key=kinds.count)
@@ -93,7 +95,7 @@ def _chosen(data: Dataset, sel: Sequence[int]) -> set[int]:
             not data.probabilities[k]
             or system.labels != usual
             or not system.named
-            or (one.most.max(axis=0) > np.asarray(sel)).any()
+            or _is_crowded(one, needs)
             or is_short(system.type_map, one.nearest).any()
         )
         if unusual and k >= FIRST:
@@ -101,7 +103,7 @@ def _chosen(data: Dataset, sel: Sequence[int]) -> set[int]:
     return set(chosen[:LINES])
 
 
-def _cells(data: Dataset, k: int, sel: Sequence[int]) -> tuple[str, ...]:
+def _cells(data: Dataset, k: int, needs: Requirements) -> tuple[str, ...]:
     """Return the cells of one system, without its name."""
     system, one, size = data.source.systems[k], data.found[k], data.sizes[k]
     probability = data.probabilities[k]
@@ -114,11 +116,11 @@ def _cells(data: Dataset, k: int, sel: Sequence[int]) -> tuple[str, ...]:
         str(size) if drawn else NOTHING,
         f"{probability:.3g}" if drawn else "never",
         _closest(system.type_map, one.nearest),
-        _fullest(system.type_map, one.most.max(axis=0), sel),
+        _fullest(system.type_map, [one], needs),
     )
 
 
-def _total(data: Dataset, sel: Sequence[int]) -> tuple[str, ...]:
+def _total(data: Dataset, needs: Requirements) -> tuple[str, ...]:
     """Return the cells of all systems together."""
     systems, found = data.source.systems, data.found
     names = systems[0].type_map
@@ -130,7 +132,7 @@ def _total(data: Dataset, sel: Sequence[int]) -> tuple[str, ...]:
         "",
         "",
         _closest(names, np.min([one.nearest for one in found], axis=0)),
-        _fullest(names, np.max([one.most.max(axis=0) for one in found], axis=0), sel),
+        _fullest(names, found, needs),
     )
 
 
@@ -163,10 +165,23 @@ def _closest(names: Sequence[str], nearest: np.ndarray) -> str:
     return f"{nearest[a, b]:.3f} {names[a]}-{names[b]}"
 
 
-def _fullest(names: Sequence[str], most: np.ndarray, sel: Sequence[int]) -> str:
-    """Return ``72/92 H``: the most neighbours of the type that comes closest to ``sel``."""
+def _is_crowded(one: SystemSurvey, needs: Requirements) -> bool:
+    """Return True if an atom has more neighbours than count."""
+    if needs.total is not None:
+        return bool((one.together > needs.total).any())
+    return bool((one.most.max(axis=0) > np.asarray(needs.sel)).any())
+
+
+def _fullest(names: Sequence[str], found: Sequence[SystemSurvey], needs: Requirements) -> str:
+    """Return ``72/92 H``: the most neighbours of the type that comes closest to ``sel``.
+
+    ``110/120`` if types are not told apart.
+    """
+    most = np.max([one.most.max(axis=0) for one in found], axis=0)
     if not most.any():
         return NOTHING
+    if needs.total is not None:
+        return f"{max(int(one.together.max()) for one in found)}/{needs.total}"
     # One more slot each, so that sel 0 is no division by it.
-    b = int(np.argmax((most + 1) / (np.asarray(sel) + 1)))
-    return f"{most[b]}/{sel[b]} {names[b]}"
+    b = int(np.argmax((most + 1) / (np.asarray(needs.sel) + 1)))
+    return f"{most[b]}/{needs.sel[b]} {names[b]}"

@@ -129,9 +129,10 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
     if new:
         notes.append(f"new types: {', '.join(new)}")
     notes += _atom_ener_notes(model, theirs, shared) + lost_energies(model, theirs)
-    mine, other = model.descriptor.requires().sel, theirs.descriptor.requires().sel
+    mine, other = model.descriptor.requires().slots, theirs.descriptor.requires().slots
+    told_apart = len(mine) == model.ntypes and len(other) == theirs.ntypes
     # Empty slots count, and the descriptor is divided by Σsel.
-    if sum(mine) != sum(other) or any(mine[k] != other[j] for k, j in shared):
+    if sum(mine) != sum(other) or (told_apart and any(mine[k] != other[j] for k, j in shared)):
         notes.append(
             f"sel is {list(mine)} in the input and {list(other)} in the file: descriptors change "
             "with it, so that the errors are larger at first"

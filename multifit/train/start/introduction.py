@@ -51,7 +51,7 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     version, needs = setup.backend.describe()["version"], model.descriptor.requires()
     yield (
         f"{setup.backend.name} {version}: {count:,} trainable parameters, "
-        f"types {' '.join(model.type_map)}, sel {list(needs.sel)}, "
+        f"types {' '.join(model.type_map)}, sel {list(needs.slots)}, "
         f"rcut {needs.rcut} Å"
     )
     many = setup.processes.size

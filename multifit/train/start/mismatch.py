@@ -20,6 +20,8 @@ BY_TYPE = (
     "atom_exclude_types",
     "pair_exclude_types",
     "descriptor.sel",
+    "descriptor.ntypes",
+    "descriptor.type_map",
     "descriptor.exclude_types",
     "fitting.ntypes",
     "fitting.exclude_types",

@@ -1,0 +1,118 @@
+"""The parameters of se_atten: random ones, names, and those of other types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...nn.networks import Seed, child_seed, init_layer, init_network
+from ...nn.networks import trainable_names as network_names
+from ...precision import numpy_dtype
+from ...tree import Tree, numbered
+
+if TYPE_CHECKING:
+    from ._descriptor import SeAtten
+
+
+def init(config: SeAtten, seed: Seed) -> Tree:
+    """Return random networks, and neutral statistics (μ = 0, σ = 1).
+
+    The seeds of the parts are those of DeePMD-kit's NumPy core.
+    """
+    block = child_seed(seed, 0)
+    params: Tree = {
+        "embeddings": {"0": init_network(config.network, child_seed(block, 0))},
+        "type_embedding": init_network(config.type_network, child_seed(seed, 1)),
+        "davg": np.zeros((config.ntypes, 4)),
+        "dstd": np.ones((config.ntypes, 4)),
+    }
+    if config.strips:
+        params["embeddings_strip"] = {"0": init_network(config.types_network, child_seed(block, 1))}
+    if config.attn_layer:
+        layers = child_seed(block, 2)
+        params["attention"] = numbered(
+            [_init_attention(config, child_seed(layers, k)) for k in range(config.attn_layer)]
+        )
+    return params
+
+
+def _init_attention(config: SeAtten, seed: Seed) -> Tree:
+    into, out = config.projections
+    parts = child_seed(seed, 0)
+    width, dtype = config.neuron[-1], numpy_dtype(config.precision)
+    return {
+        "in_proj": init_layer(into, child_seed(parts, 0)),
+        "out_proj": init_layer(out, child_seed(parts, 1)),
+        "norm": {"w": np.ones(width, dtype=dtype), "b": np.zeros(width, dtype=dtype)},
+    }
+
+
+def trainable_names(config: SeAtten) -> Iterator[str]:
+    """Yield the dotted names of the trainable parameters."""
+    if not config.trainable:
+        return
+    yield from (f"embeddings.0.{name}" for name in network_names(config.network))
+    if config.strips:
+        yield from (f"embeddings_strip.0.{name}" for name in network_names(config.types_network))
+    for k in range(config.attn_layer):
+        parts = ("in_proj", "out_proj") + ("norm",) * config.trainable_ln
+        yield from (f"attention.{k}.{part}.{name}" for part in parts for name in ("w", "b"))
+    yield from (f"type_embedding.{name}" for name in network_names(config.type_network))
+
+
+def remap_types(
+    config: SeAtten, params: Tree, other: SeAtten, known: Tree, shared: Sequence[tuple[int, int]]
+) -> Tree:
+    """Return the networks of another model, with what it knows of the shared types.
+
+    New types keep their embedding and their statistics.
+    """
+    found = {**known, **{name: np.array(params[name]) for name in ("davg", "dstd")}}
+    for here, there in shared:
+        for name in ("davg", "dstd"):
+            found[name][here] = known[name][there]
+    if config.use_econf_tebd:
+        return found
+    mine, theirs = (np.asarray(x["type_embedding"]["layers"]["0"]["w"]) for x in (params, known))
+    rows, old = mine + _residual(config), theirs + _residual(other)
+    for here, there in shared:
+        rows[here] = old[there]
+    layer = {**known["type_embedding"]["layers"]["0"], "w": rows - _residual(config)}
+    return {**found, "type_embedding": {"layers": {"0": layer}}}
+
+
+def _residual(config: SeAtten) -> np.ndarray:
+    """Return what the layer of the type embedding adds to the row of each type."""
+    layer, one = config.type_network.layers[0], np.eye(config.ntypes)
+    added = {"same": one, "double": np.concatenate([one, one], axis=1)}
+    return added.get(layer.residual, np.zeros((config.ntypes, config.tebd_dim)))
+
+
+def describe(config: SeAtten) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) for ``multifit show``."""
+    yield "descriptor", f"{config.name}, {config.dim_out} numbers for each atom, {config.precision}"
+    yield "cut-off", f"{config.rcut:g} Å, smooth from {config.rcut_smth:g} Å"
+    yield "sel", f"{config.nnei}  (the most neighbours that count, of all types)"
+    widths = "-".join(map(str, config.neuron))
+    step = ", resnet_dt" if config.resnet_dt else ""
+    yield (
+        "embedding net",
+        f"{widths} for all types, {config.activation_function}{step}, "
+        f"axis_neuron {config.axis_neuron}",
+    )
+    source = "electron configurations" if config.use_econf_tebd else "types"
+    ends = "the neighbour" if config.type_one_side else "both atoms"
+    how = "a factor from a net of its own" if config.strips else "input of the net"
+    smooth = ", smooth" if config.strips and config.is_smooth else ""
+    output = ", also appended to the descriptor" if config.concat_output_tebd else ""
+    yield (
+        "type embedding",
+        f"{config.tebd_dim} numbers from {source}, of {ends}, {how}{smooth}{output}",
+    )
+    if config.attn_layer:
+        gate = ", gated by angles" if config.attn_dotr else ""
+        fade = ", smooth" if config.is_smooth else ", not smooth at the cut-off"
+        plural = "s" * (config.attn_layer > 1)
+        yield "attention", f"{config.attn_layer} layer{plural} of width {config.attn}{gate}{fade}"

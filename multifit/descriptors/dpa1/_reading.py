@@ -1,0 +1,118 @@
+"""The parameters in a ``descriptor`` section of se_atten or se_atten_v2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import FileFormatError, UnsupportedError
+from ...files import check_version, items, mapping, parameter, required
+from ...nn.activations import is_same
+from ...nn.serial import collection_params, layer_params
+from ...precision import numpy_dtype
+from ...tree import Tree, numbered
+from ._types import LINEAR
+
+if TYPE_CHECKING:
+    from ._descriptor import SeAtten
+
+
+def parameters(config: SeAtten, node: dict[str, Any]) -> Tree:
+    """Return the parameters of a ``descriptor`` section.
+
+    Raises
+    ------
+    FileFormatError
+        If an array is missing or its shape does not match the settings.
+    UnsupportedError
+        If the type embedding is not a single linear layer, or statistics differ between slots.
+    """
+    where = "descriptor"
+    params: Tree = {
+        "embeddings": collection_params(
+            required(node, "embeddings", where), config.network, 1, f"{where}.embeddings"
+        ),
+        "type_embedding": _type_embedding(config, required(node, "type_embedding", where)),
+        **{name: _statistic(config, node, name) for name in ("davg", "dstd")},
+    }
+    if config.strips:
+        name = "embeddings_strip"
+        params[name] = collection_params(
+            required(node, name, where), config.types_network, 1, f"{where}.{name}"
+        )
+    if config.attn_layer:
+        params["attention"] = _attention(config, required(node, "attention_layers", where))
+    return params
+
+
+def _type_embedding(config: SeAtten, value: Any) -> Tree:
+    where = "descriptor.type_embedding"
+    node = mapping(value, where)
+    check_version(node, range(1, 3), where)
+    neuron = items(node.get("neuron", [config.tebd_dim]), f"{where}.neuron")
+    linear = is_same(str(node.get("activation_function", LINEAR)), LINEAR.lower())
+    if neuron != (config.tebd_dim,) or not linear:
+        raise UnsupportedError(
+            "the model's type embedding is not a single linear layer as wide as tebd_dim, as that "
+            "of DeePMD-kit's TensorFlow backend may be; multifit reads models with such a layer"
+        )
+    nets = {"networks": [required(node, "embedding", where)]}
+    return collection_params(nets, config.type_network, 1, where)["0"]  # type: ignore[no-any-return]
+
+
+def _attention(config: SeAtten, value: Any) -> Tree:
+    where = "descriptor.attention_layers"
+    node = mapping(value, where)
+    check_version(node, range(1, 2), where)
+    layers = items(required(node, "attention_layers", where), where)
+    if len(layers) != config.attn_layer:
+        raise FileFormatError(
+            f"{where} holds {len(layers)} layers, but attn_layer is {config.attn_layer}; restore "
+            "the file from a copy"
+        )
+    return numbered([_layer(config, one, f"{where}.{k}") for k, one in enumerate(layers)])
+
+
+def _layer(config: SeAtten, value: Any, where: str) -> Tree:
+    node = mapping(value, where)
+    inner = mapping(required(node, "attention_layer", where), f"{where}.attention_layer")
+    if inner.get("num_heads", 1) != 1 or inner.get("do_mask"):
+        raise UnsupportedError(
+            "the model's attention has several heads or a mask; multifit reads models without"
+        )
+    if inner.get("smooth", config.is_smooth) != config.is_smooth:
+        raise FileFormatError(
+            f"{where}.attention_layer.smooth is {inner['smooth']!r}, but smooth_type_embedding is "
+            f"{config.is_smooth}; restore the file from a copy"
+        )
+    into, out = config.projections
+    norm = mapping(required(node, "attn_layer_norm", where), f"{where}.attn_layer_norm")
+    check_version(norm, range(1, 2), f"{where}.attn_layer_norm")
+    shape, dtype = (config.neuron[-1],), numpy_dtype(config.precision)
+    return {
+        "in_proj": layer_params(required(inner, "in_proj", where), into, f"{where}.in_proj"),
+        "out_proj": layer_params(required(inner, "out_proj", where), out, f"{where}.out_proj"),
+        "norm": {
+            name: parameter(norm, name, shape, f"{where}.attn_layer_norm", dtype)
+            for name in ("w", "b")
+        },
+    }
+
+
+def _statistic(config: SeAtten, node: dict[str, Any], name: str) -> np.ndarray:
+    """Return (ntypes, 4) from a statistic with a row for each slot, (ntypes, sel, 4)."""
+    full = parameter(node, name, (config.ntypes, config.nnei, 4), "descriptor")
+    one = full[:, 0, :]
+    if name == "dstd" and not (one > 0).all():
+        raise FileFormatError(
+            f"descriptor.dstd is {one.min():g} for a type, but must be > 0: the environment is "
+            "divided by it; restore the file from a copy"
+        )
+    alike = one[:, 1:] == (0.0 if name == "davg" else one[:, 1:2])
+    if np.any(full != full[:, :1, :]) or not alike.all():
+        raise UnsupportedError(
+            f"descriptor.{name} differs between slots for neighbours, or between directions; "
+            "multifit reads models whose statistics depend on the type of the centre alone"
+        )
+    return one.copy()

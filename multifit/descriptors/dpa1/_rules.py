@@ -1,0 +1,70 @@
+"""Ranges of the options of se_atten, and relations between them."""
+
+from __future__ import annotations
+
+from ...rules import (
+    ABOVE_ZERO,
+    COUNT,
+    FLAG,
+    MAYBE_ABOVE_ZERO,
+    MAYBE_NUMBER,
+    POSITIVE,
+    WIDTH,
+    Range,
+    Ranges,
+    Rule,
+)
+from .._rules import AXIS_RULES, RADIAL_RANGES, RADIAL_TYPE_RULES
+from ._electrons import unknown_elements
+
+#: The ways in which types enter the embedding net.
+MODES = ("concat", "strip")
+
+RANGES: Ranges = {
+    **RADIAL_RANGES,
+    "ntypes": POSITIVE,
+    "axis_neuron": WIDTH,
+    "tebd_dim": WIDTH,
+    "tebd_input_mode": Range(str, 'one of "concat" and "strip"', choices=MODES),
+    "trainable_ln": FLAG,
+    "ln_eps": MAYBE_ABOVE_ZERO,
+    "attn": WIDTH,
+    "attn_layer": COUNT,
+    "attn_dotr": FLAG,
+    "attn_mask": FLAG,
+    "scaling_factor": ABOVE_ZERO,
+    "normalize": FLAG,
+    "temperature": MAYBE_NUMBER,
+    "smooth_type_embedding": FLAG,
+    "concat_output_tebd": FLAG,
+    "use_econf_tebd": FLAG,
+    "use_tebd_bias": FLAG,
+}
+
+#: Relations that an input and settings have.
+RULES = (
+    *AXIS_RULES,
+    Rule(
+        "attn_mask",
+        lambda o: o.attn_mask,
+        "is true, but must be false: DeePMD-kit refuses it, too, as its meaning changed",
+    ),
+)
+
+#: Relations to the types, which an input checks for all sections together.
+TYPE_RULES = (
+    *RADIAL_TYPE_RULES,
+    Rule(
+        "use_econf_tebd",
+        lambda o: o.use_econf_tebd and len(o.type_map) != o.ntypes,
+        lambda o: f"needs the names of all {o.ntypes} elements in type_map",
+    ),
+    Rule(
+        "use_econf_tebd",
+        lambda o: o.use_econf_tebd and bool(unknown_elements(o.type_map)),
+        lambda o: (
+            "needs the names of elements in type_map, but "
+            f"{unknown_elements(o.type_map)[0]!r} is none"
+        ),
+    ),
+)

@@ -1,0 +1,125 @@
+"""The ``model.descriptor`` sections of se_atten and se_atten_v2."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ... import sections as t
+from ...rules import Rule
+from ._rules import RULES
+
+Mode = Annotated[Literal["concat", "strip"], t.Words('one of "concat" and "strip"')]
+
+
+class _AttentionSection(t.EmbeddingSection):
+    """The keys of both descriptors."""
+
+    can_vanish: ClassVar[bool] = True
+    mixed_types: ClassVar[bool] = True
+    rules: ClassVar[tuple[Rule, ...]] = RULES
+
+    sel: t.MixedSel = Field(
+        default="auto",
+        description="How many neighbours of all types together an atom can have; the farthest "
+        "beyond that are dropped. Of a list, only the sum counts. `auto` counts them in the "
+        "training data, multiplies the largest count by a factor (`auto:F`, 1.1 by default) and "
+        "rounds up to a multiple of 4.",
+    )
+    axis_neuron: t.Positive = Field(
+        default=4,
+        description="How many columns of the embedding enter the second factor of D = TᵀT.",
+    )
+    tebd_dim: t.Width = Field(default=8, description="Length of the embedding of a type.")
+    type_one_side: t.Flag = Field(
+        default=False,
+        description="Whether the embedding depends on the type of the neighbour alone, rather than "
+        "on the types of both atoms.",
+    )
+    attn: t.Width = Field(default=128, description="Length of the vectors in layers of attention.")
+    attn_layer: t.Count = Field(
+        default=2,
+        description="Number of layers of attention among the neighbours of an atom. Without any "
+        "(0) a step takes a fraction of the time, often at the same accuracy.",
+    )
+    attn_dotr: t.Flag = Field(
+        default=True,
+        description="Whether attention between two neighbours is multiplied by the cosine of the "
+        "angle between them.",
+    )
+    attn_mask: t.Flag = Field(default=False, description="Must be false, as in DeePMD-kit.")
+    normalize: t.Flag = Field(
+        default=True, description="Whether the vectors in layers of attention have length 1."
+    )
+    scaling_factor: t.AboveZero = Field(
+        default=1.0,
+        description="Attention is the softmax of products of vectors divided by the root of "
+        "`attn` times this factor.",
+    )
+    temperature: t.MaybeNumber = Field(
+        default=None,
+        description="The factor of these products instead; it multiplies them, in spite of its "
+        "name.",
+    )
+    trainable_ln: t.Flag = Field(
+        default=True, description="Whether training changes the layer norms of attention."
+    )
+    ln_eps: t.MaybeAboveZero = Field(
+        default=None,
+        description="Number added to the variance in layer norms; null is 1e-5.",
+    )
+    concat_output_tebd: t.Flag = Field(
+        default=True,
+        description="Whether the embedded type of an atom is appended to its descriptor.",
+    )
+    use_econf_tebd: t.Flag = Field(
+        default=False,
+        description="Whether types are embedded from the electron configurations of the elements "
+        "in `type_map`.",
+    )
+    use_tebd_bias: t.Flag = Field(
+        default=False, description="Whether the layer that embeds types has a bias."
+    )
+
+    @property
+    def dim_out(self) -> int:
+        """Length of one atom's descriptor."""
+        return self.neuron[-1] * self.axis_neuron + self.tebd_dim * self.concat_output_tebd
+
+    @property
+    def vacuum_is_zero(self) -> bool:
+        """True if the descriptor of an atom without neighbours is 0."""
+        return super().vacuum_is_zero and not self.concat_output_tebd
+
+
+class SeAttenV2Section(_AttentionSection):
+    """The descriptor se_atten_v2: DPA-1 with types embedded by a net of their own, smooth."""
+
+    type: Literal["se_atten_v2"] = Field(description="Kind of descriptor.")
+
+
+class SeAttenSection(_AttentionSection):
+    """The descriptor se_atten (DPA-1): one embedding net for all types, and attention."""
+
+    key_aliases: ClassVar[dict[str, str]] = {"smooth_type_embdding": "smooth_type_embedding"}
+
+    type: Literal["se_atten"] = Field(description="Kind of descriptor.")
+    tebd_input_mode: Mode = Field(
+        default="concat",
+        description="How types enter: `concat` as input of the embedding net, `strip` through a "
+        "net of their own, whose output scales that of the embedding net of the distance.",
+    )
+    smooth_type_embedding: t.Flag = Field(
+        default=False,
+        description="Whether attention, and with `strip` the factor of types, fade out at the "
+        "cut-off. Without, the energy jumps when a neighbour enters or leaves, if there is "
+        "attention.",
+    )
+    set_davg_zero: t.Flag = Field(
+        default=True,
+        description="Whether the mean that the environment is shifted by is set to 0. If false, "
+        "empty slots for neighbours count; unless `strip` is smooth, they then have the type of "
+        "the first atom of the frame, as in DeePMD-kit, so that energies depend on the order of "
+        "the atoms.",
+    )

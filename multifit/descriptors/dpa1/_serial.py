@@ -1,0 +1,217 @@
+"""The descriptors se_atten and se_atten_v2 in the form of DeePMD-kit's model files."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ... import precision as prec
+from ...errors import UnsupportedError
+from ...files import check_version, items, mapping, number, required
+from ...nn.networks import Network
+from ...nn.serial import collection_to_dict, layer_to_dict, network_to_dict
+from ...tree import Tree, numbered_values
+from ._reading import parameters
+from ._types import LINEAR
+
+if TYPE_CHECKING:
+    from ._descriptor import SeAtten
+
+S = TypeVar("S", bound="SeAtten")
+
+log = logging.getLogger(__name__)
+
+#: About models whose empty slots take the type of an atom, which DeePMD-kit has as well.
+AMBIGUOUS = (
+    "the model's energies depend on the order of the atoms, as in DeePMD-kit: empty slots for "
+    "neighbours have a mean that is not 0 and the type of the first atom of the frame; train with "
+    "set_davg_zero true to avoid this"
+)
+
+#: Version of the file format; 3 is a compressed model, 4 one with ``lmax`` > 1.
+VERSION = 2
+
+#: Settings whose names and values are those of files.
+PLAIN = (
+    *("rcut", "rcut_smth", "ntypes", "axis_neuron", "tebd_dim", "set_davg_zero", "attn"),
+    *("attn_layer", "attn_dotr", "activation_function", "resnet_dt", "scaling_factor"),
+    *("normalize", "temperature", "trainable_ln", "type_one_side", "concat_output_tebd"),
+    *("use_econf_tebd", "use_tebd_bias", "env_protection", "trainable"),
+)
+
+#: The same, of se_atten alone.
+MODES = ("tebd_input_mode", "smooth_type_embedding")
+
+
+def serialize(config: SeAtten, params: Tree, type_map: list[str] | None) -> dict[str, Any]:
+    """Return the ``descriptor`` section of a model file."""
+    modes = MODES if config.kind == "dpa1" else ()
+    node = {
+        "@class": "Descriptor",
+        "type": config.kind,
+        "@version": VERSION,
+        **{name: getattr(config, name) for name in (*PLAIN, *modes)},
+        **{name: list(getattr(config, name)) for name in ("sel", "neuron")},
+        "attn_mask": False,
+        "ln_eps": config.epsilon,
+        "type_map": type_map,
+        "precision": prec.canonical(config.precision),
+        "embeddings": _nets(config, config.network, params["embeddings"]),
+        "attention_layers": _attention(config, params),
+        "env_mat": {
+            "rcut": config.rcut,
+            "rcut_smth": config.rcut_smth,
+            "protection": config.env_protection,
+            "use_exp_switch": False,
+        },
+        "type_embedding": _type_embedding(config, params, type_map),
+        "exclude_types": [list(pair) for pair in config.exclude_types],
+        "@variables": {name: _spread(config, params[name]) for name in ("davg", "dstd")},
+        "spin": None,
+    }
+    if config.strips:
+        nets = params["embeddings_strip"]
+        node["embeddings_strip"] = _nets(config, config.types_network, nets)
+    return node
+
+
+def _nets(config: SeAtten, network: Network, nets: Tree) -> dict[str, Any]:
+    """Return a collection of one net."""
+    head = {
+        "neuron": list(config.neuron),
+        "activation_function": config.activation_function,
+        "resnet_dt": config.resnet_dt,
+        "bias": True,
+        "precision": prec.canonical(config.precision),
+    }
+    one = network_to_dict(network, nets["0"], "EmbeddingNetwork", head)
+    return collection_to_dict([one], config.ntypes, 0, "embedding_network")
+
+
+def _type_embedding(config: SeAtten, params: Tree, type_map: list[str] | None) -> dict[str, Any]:
+    head = {
+        "neuron": [config.tebd_dim],
+        "activation_function": LINEAR,
+        "resnet_dt": False,
+        "precision": prec.canonical(config.precision),
+    }
+    given = {**head, "bias": config.use_tebd_bias}
+    net = network_to_dict(config.type_network, params["type_embedding"], "EmbeddingNetwork", given)
+    net["layers"][0]["activation_function"] = LINEAR
+    return {
+        "@class": "TypeEmbedNet",
+        "@version": 2,
+        "ntypes": config.ntypes,
+        **head,
+        "trainable": config.trainable,
+        "padding": True,
+        "use_econf_tebd": config.use_econf_tebd,
+        "use_tebd_bias": config.use_tebd_bias,
+        "type_map": type_map,
+        "embedding": net,
+    }
+
+
+def _attention(config: SeAtten, params: Tree) -> dict[str, Any]:
+    common = {
+        "nnei": config.nnei,
+        "embed_dim": config.neuron[-1],
+        "hidden_dim": config.attn,
+        "dotr": config.attn_dotr,
+        "do_mask": False,
+        "scaling_factor": config.scaling_factor,
+        "normalize": config.normalize,
+        "temperature": config.temperature,
+        "precision": prec.canonical(config.precision),
+    }
+    shared = {**common, "trainable_ln": config.trainable_ln, "ln_eps": config.epsilon}
+    inner = {**common, "num_heads": 1, "bias": True, "smooth": config.is_smooth}
+    into, out = config.projections
+    layers = [
+        {
+            **shared,
+            "attention_layer": {
+                **inner,
+                "in_proj": layer_to_dict(into, layer["in_proj"]),
+                "out_proj": layer_to_dict(out, layer["out_proj"]),
+            },
+            "attn_layer_norm": {
+                "@class": "LayerNorm",
+                "@version": 1,
+                "eps": config.epsilon,
+                "trainable": config.trainable_ln,
+                "precision": common["precision"],
+                "@variables": {name: np.asarray(layer["norm"][name]) for name in ("w", "b")},
+            },
+        }
+        for layer in numbered_values(params.get("attention", {}))
+    ]
+    head = {"@class": "NeighborGatedAttention", "@version": 1, "layer_num": config.attn_layer}
+    return {**head, **shared, "attention_layers": layers}
+
+
+def _spread(config: SeAtten, statistic: np.ndarray) -> np.ndarray:
+    """Return (ntypes, sel, 4) from (ntypes, 4): one row for each slot."""
+    spread = np.repeat(np.asarray(statistic)[:, None, :], config.nnei, axis=1)
+    return spread.astype(prec.numpy_dtype(config.precision))
+
+
+def deserialize(cls: type[S], node: dict[str, Any]) -> tuple[S, Tree]:
+    """Return settings and parameters of a ``descriptor`` section.
+
+    Raises
+    ------
+    FileFormatError
+        If an array is missing or its shape does not match the settings.
+    UnsupportedError
+        If the model is compressed, of a later version, or uses an unsupported option.
+    """
+    options = _options(cls, node)
+    config = cls(**options)
+    params = parameters(config, node)
+    if config.set_davg_zero and np.any(params["davg"]):  # its empty slots do count
+        config = cls(**{**options, "set_davg_zero": False})
+    if config.is_ambiguous and np.any(params["davg"]):
+        log.warning("%s", AMBIGUOUS)
+    return config, params
+
+
+def _options(cls: type[SeAtten], node: dict[str, Any]) -> dict[str, Any]:
+    where = "descriptor"
+    if "compress" in node:
+        raise UnsupportedError("the model is compressed; give the model that it was made from")
+    if node.get("lmax", 1) != 1:
+        raise UnsupportedError(
+            f"the model's descriptor has lmax {node['lmax']!r}; multifit reads models with lmax 1"
+        )
+    version = check_version(node, range(1, VERSION + 1), where)
+    env_mat = mapping(node.get("env_mat", {}), "descriptor.env_mat")
+    if node.get("spin") is not None or env_mat.get("use_exp_switch") or node.get("attn_mask"):
+        raise UnsupportedError(
+            "the model's descriptor uses spin, use_exp_switch or attn_mask, which multifit lacks"
+        )
+    modes = MODES if cls.kind == "dpa1" else ()
+    found = {name: node[name] for name in (*PLAIN, *modes, "ln_eps") if name in node}
+    for name in ("rcut", "rcut_smth"):
+        found[name] = number(required(node, name, where))
+    for name in ("env_protection", "scaling_factor", "temperature", "ln_eps"):
+        if found.get(name) is not None:
+            found[name] = number(found[name])
+    if version == 1 and "use_tebd_bias" not in node:
+        found["use_tebd_bias"] = True
+    stripped = node.get("stripped_type_embedding")
+    if stripped is not None and modes:
+        found["tebd_input_mode"] = "strip" if stripped else "concat"
+    return {
+        **found,
+        "ntypes": required(node, "ntypes", where),
+        "exclude_types": items(node.get("exclude_types", []), f"{where}.exclude_types"),
+        "precision": prec.canonical(node.get("precision", "default")),
+        "type_map": items(node.get("type_map") or [], f"{where}.type_map"),
+        **{
+            name: items(required(node, name, where), f"{where}.{name}")
+            for name in ("sel", "neuron")
+        },
+    }
