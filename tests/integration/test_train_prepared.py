@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,31 @@ def test_what_does_not_fit_is_not_kept(tmp_path: Path) -> None:
 def _tables(found: DeviceBatches) -> int:
     """Return the bytes of the neighbours of a frame."""
     return found.source.load(0, FRAME)[0][0].nbytes
+
+
+def _held(folder: Path, limit: int) -> tuple[int, int]:
+    """Return the bytes that all frames drawn twice leave in memory, and those that are counted."""
+    found = batches(folder, limit=limit)
+    found.draw(0, FRAME)  # what is made once
+    gc.collect()
+    tracemalloc.start()
+    for _ in range(2):
+        for k in range(1, found.source.systems[0].nframes):
+            found.draw(0, np.array([k]))
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return held, found.source.cache.pool.used
+
+
+def test_what_is_held_is_within_ten_percent_of_the_budget(tmp_path: Path) -> None:
+    limit = 800_000
+    write(tmp_path / "data", labelled(24))
+    nothing, none = _held(tmp_path, 0)
+    held, counted = _held(tmp_path, limit)
+    assert none == 0
+    assert 0 < counted <= limit
+    assert held - nothing < 1.1 * counted
 
 
 def test_neighbours_take_the_place_of_batches(tmp_path: Path) -> None:
