@@ -15,13 +15,15 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-#: signal → exit code, for the available signals: Windows has only two. 75 tells queue
-#: systems that the job may be restarted.
+#: The exit code that tells queue systems that the job may be restarted.
+RESTARTABLE = 75
+
+#: signal → exit code, for the available signals: Windows has only two.
 EXIT_CODES = {
     signal.Signals[name]: code
     for name, code in {
-        **{"SIGINT": 130, "SIGTERM": 75, "SIGUSR1": 75},
-        **{"SIGHUP": 75, "SIGXCPU": 75},
+        **{"SIGINT": 130},
+        **dict.fromkeys(("SIGTERM", "SIGUSR1", "SIGHUP", "SIGXCPU"), RESTARTABLE),
     }.items()
     if name in signal.Signals.__members__
 }

@@ -59,6 +59,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="start from a model, matching types by element, and refit the bias of each type",
     )
     parser.add_argument(
+        "--time-limit",
+        type=_duration,
+        metavar="TIME",
+        help="end in time for a queue, with a checkpoint and exit code 75 if steps are left: 45m, "
+        "3h50m, 1-02:00:00 as Slurm writes it, or seconds, since the start of the command",
+    )
+    parser.add_argument(
         "--profile",
         action="store_true",
         help="print the time spent in each part of the run and write the timeline profile.json; "
@@ -71,6 +78,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "instead of all",
     )
     parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
+
+
+def _duration(text: str) -> float:
+    from ..host.durations import as_seconds
+
+    try:
+        return as_seconds(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
@@ -167,4 +183,5 @@ def _train(args: argparse.Namespace, processes: Processes) -> int:
         source=args.input,
         skip_neighbor_stat=args.skip_neighbor_stat,
         processes=processes,
+        time_limit=args.time_limit,
     )

@@ -186,13 +186,20 @@ class TrainingSection(t.Section):
         description="Maximum norm of the gradient; larger gradients are scaled down. 0 or null "
         "disables clipping.",
     )
+    acc_freq: t.Positive = Field(
+        default=1,
+        description="Number of steps whose gradients make one update of the parameters, by their "
+        "mean: N steps train as one with N times the batch size, in the memory of one. "
+        "`numb_steps` and all other numbers of steps count batches, and the learning rate is that "
+        "of the first of the N steps.",
+    )
     enable_ema: t.Flag = Field(
         default=False,
         description="Keep an exponential moving average of the parameters in the checkpoints, and "
         "write it as `model_ema.dp` at the end.",
     )
     ema_decay: t.BelowOne = Field(
-        default=0.999, description="Decay factor of the moving average per step."
+        default=0.999, description="Decay factor of the moving average per update of the parameters."
     )
     change_bias_after_training: t.Flag = Field(
         default=False,

@@ -57,7 +57,6 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "training.profiling": (False,),
     "training.profiling_file": ANYTHING,  # for profiling
     "training.enable_profiler": (False,),
-    "training.acc_freq": (1,),
     "training.zero_stage": (0,),
     "training.neighbor_graph_method": ("auto",),
     "training.enable_compile": (False, True),  # JAX always compiles, PyTorch never
@@ -109,7 +108,6 @@ TEXTS: dict[str, tuple[str, ...]] = {
 
 #: dotted path of a key → what has its effect here
 INSTEAD = {
-    "training.acc_freq": "; raise batch_size instead, for the same gradient",
     "training.mixed_precision": '; set "precision": "bfloat16" or "float16" in descriptor and '
     "fitting_net instead, whose parameters stay in float32",
 }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Callable, Iterator
 
 from ..errors import TrainingError
 
 #: Seconds after which this process ends by force if another has: its framework may wait for ever.
 FORCE = 30.0
+
+#: Seconds in which this process may save its work after the end of another.
+WORK = 600.0
 
 #: Seconds in which this process may fail by itself before the reason of another is told.
 PATIENCE = 1.0
@@ -36,6 +41,7 @@ class End:
         self._told = False
         self._lock, self._news = threading.Lock(), threading.Event()
         self._first_is_gone = threading.Event()
+        self._work = threading.Lock()
 
     def note(self, rank: int, text: str) -> bool:
         """Note that a process has ended, and why if it said so; return False if it is known."""
@@ -86,7 +92,7 @@ class End:
     def _sentence(self) -> str:
         rank, text = next(iter(self._ended.items()))
         if text:
-            return f"process {rank} of {self.size}: {text}"
+            return f"process {rank} of {self.size}: {text}{self.remedy}"
         return (
             f"process {rank} of {self.size} has ended without a word: it was killed, ran out of "
             f"memory or lost its host, which its own log or the queue system tells{self.remedy}"
@@ -95,14 +101,24 @@ class End:
     def _watch(self) -> None:
         """Tell the user, and end this process if it does not end by itself."""
         rank, text = next(iter(self._ended.items()))
-        if not text:
+        if not text and rank == 0:  # nothing is left to do, and JAX would soon abort with a trace
             self.tell()
-            if rank == 0:  # nothing is left to do, and JAX would soon abort with a trace
-                self._force()
+            self._force()
         for seconds, act in ((PATIENCE, self.tell), (FORCE, self._force)):
-            timer = threading.Timer(seconds, act)
+            timer = threading.Timer(seconds, self._after_work, (act,))
             timer.daemon = True
             timer.start()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Within this context, nothing is told and this process is not ended."""
+        with self._work:
+            yield
+
+    def _after_work(self, act: Callable[[], None]) -> None:
+        if self._work.acquire(timeout=WORK):
+            self._work.release()
+        act()
 
     def tell(self) -> None:
         """Print why the run ends, unless it has been said."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import queue
@@ -49,6 +50,10 @@ class Solo:
 
     def remember(self, remedy: str) -> None:
         """Do nothing: there is no process whose end would be told."""
+
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context of no effect."""
+        return contextlib.nullcontext()
 
 
 @final
@@ -128,6 +133,10 @@ class Group:
     def remember(self, remedy: str) -> None:
         """Set what to do if another process ends, in the words of an error."""
         self.end.remedy = remedy
+
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which the end of another process is not told, nor ends this one."""
+        return self.end.held()
 
     def fail(self, text: str) -> bool:
         """Tell the others why this process ends; return True if it has to tell the user.

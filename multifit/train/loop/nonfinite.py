@@ -49,23 +49,26 @@ def raise_nonfinite(saver: Saver, task: Task, work: HostBatch, number: int) -> N
     require_finite(run)
     setup, source = run.setup, task.data.training.source
     one = MetricEvaluator(setup.backend, task.model, task.loss, run.planners[task.name])
-    bad, first = [], ""
+    bad, array = [], ""
     for frame in work.frames:
         alone = source.work(work.system, np.array([frame]))
-        loss = one.metrics(run.params(task), alone, setup.rate.at(number - 1))["rmse"]
+        loss = one.metrics(run.params(task), alone, setup.rate_of(number))["rmse"]
         if not math.isfinite(loss):
-            first = first or _first_array(one.predictions(run.params(task), alone), alone)
+            array = array or _first_array(one.predictions(run.params(task), alone), alone)
             bad.append(where(source.systems[work.system], int(frame)))
     # All processes come here at the same step, as the loss is their mean.
-    bad = [place for places in setup.processes.gather(bad) for place in places]
+    everywhere = setup.processes.gather([bad, array])
+    bad = [place for places, _ in everywhere for place in places]
+    array = next((text for places, text in everywhere if places), "")
     kept = ""
     if run.state.step and setup.processes.rank == 0:
         kept = f"; the state before it is in {saver.save_or_rescue()}"
+    kept = setup.processes.share(kept)  # all wait: launchers kill process 0 if another ends first
     blame = f"in {bad[0]}" if bad else "in no single frame, but in the whole batch"
     others = len(bad) - 1
     more = f" and {others} more frame{'s' * (others > 1)}" if others > 0 else ""
     raise TrainingError(
-        f"the loss is not finite at step {number}, {blame}{more}{first}: check this data, lower "
+        f"the loss is not finite at step {number}, {blame}{more}{array}: check this data, lower "
         f"start_lr or set gradient_max_norm{kept}"
     )
 

@@ -6,69 +6,84 @@ import math
 import time
 
 from ...console.words import counted
+from ...distributed import PeerError
 from ...errors import DataError
-from ...signals import Interrupt
+from ...tree import map_leaves
 from ..profile.recorder import STEP
 from ..report.progress import Display, duration
 from ..start.prepare import LoopObjects
+from ..start.run import Run
 from ..start.saver import Saver
 from .after_step import after_step
+from .broken import raise_unreadable, raise_with_checkpoint, save_before_end
+from .deadline import Ending
 from .health import Health, size_of_forces
 from .interruptible import AbandonedError
-from .nonfinite import raise_nonfinite, require_finite
+from .nonfinite import raise_nonfinite
 from .together import Together, numbers
 
 #: Steps between checks of the series of the embedding nets; a check is cheap.
 SERIES_CHECK = 10
 
 
-def run_steps(loop: LoopObjects, began: float, interrupt: Interrupt) -> int:
-    """Train until the last step, an interrupt or an early stop; return the exit code.
-
-    Parameters
-    ----------
-    began
-        Start time of the command, by :func:`time.monotonic`.
-    interrupt
-        Notes signals within the loop.
+def run_steps(loop: LoopObjects, ending: Ending) -> int:
+    """Train until the last step, an early stop or what ends the run before; return the exit code.
 
     Raises
     ------
     DataError
         If data cannot be read any more; the steps before are then saved.
+    TrainingError
+        If the time limit is too short for a step.
     """
-    run, display, span = loop.run, loop.display, loop.recorder.span
-    after, rate, processes = run.state.step, run.setup.rate, run.setup.processes
+    run, display, deadline = loop.run, loop.display, ending.deadline
+    after, rate = run.state.step, run.setup.rate
     forces = size_of_forces(run) if run.untrained else {}
     health = Health(after, run.setup.numb_steps, rate.warmup_steps, run.untrained, forces)
     together = Together(run)
-    with interrupt:
+    with ending.interrupt:
+        if deadline.is_near():
+            ending.require_progress(0)
         for number in range(after + 1, run.setup.numb_steps + 1):
+            before = time.monotonic()
             try:
-                with span(STEP):
-                    if processes.size > 1:
-                        loop.votes.update(together.votes(interrupt.exit_code is not None))
-                    first = began if number == after + 1 else None
+                with loop.recorder.span(STEP):
+                    if together.several:
+                        loop.votes.update(together.votes(_wants_end(run, ending, number)))
+                    first = deadline.began if number == after + 1 else None
                     stop = _step(loop, together, health, number, first)
             except AbandonedError:
-                return _stop(loop.saver, display, interrupt.exit_code or 0)
-            except DataError as exc:
-                raise _with_checkpoint(exc, loop.saver, after) from exc
-            alone = processes.size == 1 and interrupt.exit_code is not None
+                ending.require_progress(run.state.step - after)
+                return _stop(loop.saver, display, ending)
+            except PeerError:
+                save_before_end(loop)
+                raise
+            deadline.step_took(time.monotonic() - before)
+            alone = not together.several and _wants_end(run, ending, number)
             if together.stopping or alone:
-                return _stop(loop.saver, display, together.exit_code(interrupt))
+                return _stop(loop.saver, display, ending, together)
             if stop:
                 display.say(
                     f"stopping early at step {number}: no better validation error in "
                     f"{run.setup.config.training.early_stopping} validations"
                 )
                 break
-    done = counted(run.state.step - after, "step")
-    display.say(f"trained {done} in {duration(time.monotonic() - began)}")
+    _say_trained(display, run.state.step - after, deadline.began)
+    return 0
+
+
+def _wants_end(run: Run, ending: Ending, number: int) -> bool:
+    """Return True if the run has to stop after a step; with the last one it is complete."""
+    due = ending.code() is not None
+    return due and not (number == run.setup.numb_steps and ending.by_limit)
+
+
+def _say_trained(display: Display, steps: int, began: float) -> None:
+    """Print how long the steps took, and what was compiled."""
+    display.say(f"trained {counted(steps, 'step')} in {duration(time.monotonic() - began)}")
     if display.compiled:
         found = [f"{what} for {counted(n, 'shape')}" for what, n in display.compiled.items()]
         display.say(f"compiled {' and '.join(found)} of batches")
-    return 0
 
 
 def _errors(loop: LoopObjects, task: int, metrics: dict[str, float]) -> dict[str, float]:
@@ -97,7 +112,10 @@ def _step(
     together.before_checkpoint(number)
     stop = False
     if loop.run.setup.processes.rank == 0:  # which alone writes
-        stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+        try:
+            stop = after_step(loop, number, loop.steps[task].task, metrics, lr)
+        except DataError as exc:
+            raise_with_checkpoint(loop, exc)
         if warning := health.update(number, _errors(loop, task, metrics), lr):
             display.say(warning)
     return together.after_checkpoint(number, stop, loop.saver.saved)
@@ -109,20 +127,25 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     with span("wait for the batch"):
         k, prepared, values, drawn = next(loop.inputs)
     step = loop.steps[k]
+    if isinstance(prepared, DataError):
+        raise_unreadable(loop, step, prepared)
     planner = run.planners[step.task.name]
     with span("check the series"):
         plan = planner.plan_for(prepared.work.nearest, lambda: run.numpy_params(step.task))
     prepared = step.batches.renewed(prepared, plan)
     trainable, frozen = step.of(run.trainable), step.of(run.frozen)
     moments = {name: step.of(flat) for name, flat in run.moments.items()}
-    if run.setup.processes.size > 1:
-        values = {**values, **{name: backend.as_input(x) for name, x in loop.votes.items()}}
+    if step.shared:
+        update = number % run.setup.config.training.acc_freq == 0
+        values = {**values, **map_leaves(backend.as_input, loop.votes), "update": update}
     with span("update"):
         with span("launch"):
             trainable, moments, found = step.call(
                 trainable, frozen, moments, prepared.batch, prepared.label, values
             )
         metrics = numbers(run, found, loop.recorder)
+    if metrics.get("data"):  # another process has no batch
+        raise_unreadable(loop, step, None)
     # The old ones are deleted; the new ones are the same if the loss is not finite.
     run.update(trainable, moments)
     if not math.isfinite(metrics["rmse"]):
@@ -133,21 +156,19 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
         with span("check the series"):
             for task in run.setup.tasks:
                 run.planners[task.name].refine(run.numpy_params(task))
-    return k, metrics, run.setup.rate.at(number - 1)
+    return k, metrics, run.setup.rate_of(number)
 
 
-def _stop(saver: Saver, display: Display, code: int) -> int:
-    """Write a checkpoint after a signal, and print how to resume."""
-    if saver.run.setup.processes.rank == 0:
+def _stop(
+    saver: Saver, display: Display, ending: Ending, together: Together | None = None
+) -> int:
+    """Write a checkpoint before the last step, print how to resume, and return the exit code."""
+    code = ending.code() or 0
+    if together is not None and together.several:
+        code = together.exit_code(ending.code())
+    run = saver.run
+    if run.setup.processes.rank == 0:
         path = saver.save_or_rescue()
-        display.say(f"interrupted at step {saver.run.state.step}; continue with --restart {path}")
+        why = ending.deadline.said() if ending.by_limit else "interrupted"
+        display.say(f"{why} at step {run.state.step}; continue with --restart {path}")
     return code
-
-
-def _with_checkpoint(exc: DataError, saver: Saver, after: int) -> DataError:
-    """Return an error in the data that names the checkpoint of the steps before it."""
-    step = saver.run.state.step
-    if step == after or saver.run.setup.processes.rank:  # nothing new, or process 0 saves
-        return exc
-    require_finite(saver.run)
-    return DataError(f"{exc} (step {step} is saved: --restart {saver.save_or_rescue()})")

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ...descriptors import Plan
-from ...signals import Interrupt
 from ..profile.recorder import Recorder
 from ..start.run import Run
 from ..step.shared_step import VOTES
@@ -25,8 +24,13 @@ class Together:
     """
 
     run: Run
-    stopping: bool = False  #: True if one of several processes has got a signal
+    stopping: bool = False  #: True if one of several processes has to stop
     _agreed: dict[str, Plan | None] = field(default_factory=dict)
+
+    @property
+    def several(self) -> bool:
+        """True if the run has several processes."""
+        return self.run.setup.processes.size > 1
 
     def __post_init__(self) -> None:
         """Begin with the plans that all processes have made from the same frames."""
@@ -41,11 +45,12 @@ class Together:
         Parameters
         ----------
         stop
-            True if this process has got a signal to stop.
+            True if this process has got a signal to stop, or its time is over.
         """
         plans = self._plans()
         new = any(plan is not self._agreed[name] for name, plan in plans.items())
-        return {"stop": np.asarray(float(stop)), "plan": np.asarray(float(new))}
+        said = {"stop": float(stop), "plan": float(new), "data": 0.0}
+        return {name: np.asarray(value) for name, value in said.items()}
 
     def after_step(self, metrics: dict[str, float]) -> None:
         """Take over new plans, and note if all stop now, as one has voted for it.
@@ -55,10 +60,10 @@ class Together:
         metrics
             Of the step; the sums of the votes are taken out.
         """
-        stop, plan = (metrics.pop(name, 0.0) for name in VOTES)
-        if plan > 0:
+        votes = {name: metrics.pop(name, 0.0) for name in VOTES}
+        if votes["plan"] > 0:
             self.share_plans()
-        self.stopping = stop > 0
+        self.stopping = votes["stop"] > 0
 
     def share_plans(self) -> None:
         """Extend the plans of all processes to the largest."""
@@ -70,9 +75,9 @@ class Together:
                     planner.restore(states[name])
         self._agreed = self._plans()
 
-    def exit_code(self, interrupt: Interrupt) -> int:
-        """Return the exit code of the signal: that of the first process that has got one."""
-        codes: list[Any] = self.run.setup.processes.gather(interrupt.exit_code)
+    def exit_code(self, mine: int | None) -> int:
+        """Return the exit code of the run: that of the first process that has to stop."""
+        codes: list[Any] = self.run.setup.processes.gather(mine)
         return int(next(code for code in codes if code is not None))
 
     def before_checkpoint(self, number: int) -> None:
@@ -104,13 +109,13 @@ class Together:
         """Return True if several processes have a checkpoint after a step."""
         setup = self.run.setup
         due = number % setup.config.training.save_freq == 0 or number == setup.numb_steps
-        return due and setup.processes.size > 1
+        return due and self.several
 
 
 def numbers(run: Run, found: Mapping[str, Any], recorder: Recorder) -> dict[str, float]:
-    """Return the metrics of a step as numbers; those of several processes are NumPy's already."""
+    """Return the metrics of a step as numbers; those of a shared step are NumPy's already."""
     to_numpy, span = run.setup.backend.to_numpy, recorder.span
-    if run.setup.processes.size > 1:
+    if isinstance(found["rmse"], np.ndarray):
         return {name: float(x) for name, x in found.items()}
     if recorder.on:  # the first read waits for an asynchronous device
         with span("wait for the device"):

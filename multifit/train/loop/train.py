@@ -38,6 +38,7 @@ from ..start.run import Run
 from ..start.same_run import require_same
 from ..start.saver import Saver
 from ..step.measure import LastStep, break_down
+from .deadline import Deadline, Ending
 from .finish import finish
 from .interruptible import call_interruptibly
 from .run import run_steps
@@ -57,6 +58,7 @@ def train(
     source: Path | None = None,
     skip_neighbor_stat: bool = False,
     processes: Processes | None = None,
+    time_limit: float | None = None,
 ) -> int:
     """Train a model and write it; return the exit code.
 
@@ -81,6 +83,9 @@ def train(
     processes
         Those of the run, from :func:`multifit.distributed.join`, of which each calls this function;
         None for this one alone. Process 0 writes all files.
+    time_limit
+        Seconds after ``began`` in which the run ends, with a checkpoint and the exit code 75 if
+        steps are left; None for none.
 
     Raises
     ------
@@ -124,7 +129,9 @@ def train(
         with display:
             if not quiet:  # disp_training is about progress; this is not
                 _introduce(console, setup, [*look.notes(), *notes])
-            code = _do_steps(saver, display, recorder, last, began) if _is_left(run, display) else 0
+            left = _is_left(run, display)
+            limit = Deadline(time_limit if writes else None, began)
+            code = _do_steps(saver, display, recorder, last, limit) if left else 0
         if code == 0 and writes:
             with recorder.span("evaluate and write the model"):
                 finish(saver, console, quiet=quiet, new=new)
@@ -155,20 +162,22 @@ def _introduce(console: Console, setup: Setup, notes: Sequence[str]) -> None:
 
 
 def _do_steps(
-    saver: Saver, display: Display, recorder: Recorder, last: LastStep | None, began: float
+    saver: Saver, display: Display, recorder: Recorder, last: LastStep | None, deadline: Deadline
 ) -> int:
     """Do the steps that are left, and return the exit code."""
-    interrupt, processes = Interrupt(display.quiet), saver.run.setup.processes
-    patient: Callable[..., Any] = functools.partial(call_interruptibly, lambda: interrupt.exit_code)
+    ending, processes = Ending(Interrupt(display.quiet), deadline), saver.run.setup.processes
+    deadline.saving = lambda: saver.slowest
+    patient: Callable[..., Any] = functools.partial(call_interruptibly, lambda: ending.code(True))
     if processes.size > 1:  # the others would wait for a step that is abandoned: all finish it
-        patient = operator.call
+        # They learn that one has to stop during the next step, and do it after that.
+        patient, deadline.ahead = operator.call, 2
     with contextlib.ExitStack() as stack:
         with recorder.span("try to write a checkpoint"):
-            warning = saver.run.try_save() if processes.rank == 0 else ""
+            warning = saver.try_save() if processes.rank == 0 else ""
         if warning:
             display.say(warning)
         loop = prepare(saver, display, recorder, last, stack, patient)
-        return run_steps(loop, began, interrupt)
+        return run_steps(loop, ending)
 
 
 def _look(console: Console, quiet: bool, skip: bool) -> Look:

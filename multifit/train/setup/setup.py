@@ -77,6 +77,11 @@ class Setup:
         }
         return {key: secrets.randbits(31) if x is None else x for key, x in given.items()}
 
+    def rate_of(self, number: int) -> float:
+        """Return the learning rate of a step from 1: the same for all steps of an update."""
+        every = self.config.training.acc_freq
+        return self.rate.at((number - 1) // every * every)
+
     def __post_init__(self) -> None:
         """Raise an error for indistinguishable tasks."""
         names = [task.name for task in self.tasks]

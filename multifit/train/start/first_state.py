@@ -10,6 +10,7 @@ import numpy as np
 from ...distributed import Processes
 from ...tree import Flat, flatten, unflatten
 from .checkpoint import State
+from .state_checks import MOMENTS
 
 #: What State has besides arrays.
 PLAIN = ("step", "series", "best", "stale")
@@ -41,7 +42,7 @@ def first_state(
         groups.setdefault(group, {})[key] = array
     found = State(
         params=unflatten(groups["params"]),
-        moments={m: groups[m] for m in ("m", "v", "ema") if m in groups},
+        moments={m: groups[m] for m in MOMENTS if m in groups},
         sampler=groups.get("sampler", {}),
         validation_sampler=groups.get("validation", {}),
         **plain,

@@ -15,12 +15,13 @@ from ...tree import Flat
 from ..profile.recorder import Recorder
 from ..report.lcurve import LearningCurve, tensorboard
 from ..report.progress import Display
+from ..setup.setup import Setup
 from ..setup.task import Task, by_task
 from ..step.compilations import announced
 from ..step.device_batches import DeviceBatches
 from ..step.measure import LastStep
 from ..step.prefetch import StepInput, prefetch
-from ..step.shared_step import shared_step
+from ..step.shared_step import SharedStep
 from ..step.step import Objective, scalars, train_step
 from ..step.task_sampler import TaskSampler
 from ..validation.full_validation import FullValidation
@@ -40,6 +41,13 @@ class TaskStep:
     call: Callable[..., Any]  #: as :func:`multifit.train.step.step.train_step` returns it
     names: frozenset[str]  #: of the parameters that the task uses
     batches: DeviceBatches
+    #: f(parameters): takes part in a step without a batch; None unless the step is shared.
+    abstain: Callable[[Flat], None] | None = None
+
+    @property
+    def shared(self) -> bool:
+        """True if the gradient of an update is that of several batches."""
+        return self.abstain is not None
 
     def of(self, flat: Flat) -> Flat:
         """Return the parameters of the task out of those of a run."""
@@ -108,10 +116,15 @@ def prepare(
         path, both = run.output / training.disp_file, bool(validators)
         curve = LearningCurve(path, names, both, after, display.warn)
         saver.tables = [curve.file, *(each.file for each in full if each.file is not None)]
-    values = (scalars(setup.adam, setup.rate.at(t - 1), t) for t in itertools.count(after + 1))
+    values = (_scalars(setup, number) for number in itertools.count(after + 1))
     inputs = prefetch([step.batches for step in steps], sampler, values)
     stack.enter_context(contextlib.closing(inputs))
     return LoopObjects(run, display, recorder, steps, inputs, validators, full, curve, saver, board)
+
+
+def _scalars(setup: Setup, number: int) -> dict[str, np.ndarray]:
+    """Return the scalars of a step: its rate, and the corrections of its update."""
+    return scalars(setup.adam, setup.rate_of(number), -(-number // setup.config.training.acc_freq))
 
 
 def prepare_step(
@@ -130,10 +143,11 @@ def prepare_step(
 
     objective = Objective(setup.backend, task.model, task.loss, select)
     options = setup.adam, training.ema_decay if training.enable_ema else None
-    if setup.processes.size > 1:
-        step = shared_step(objective, *options, setup.processes)
-    else:
-        step = train_step(objective, *options)
+    step: Callable[..., Any] = train_step(objective, *options)
+    abstain = None
+    if setup.processes.size > 1 or training.acc_freq > 1:
+        step = SharedStep(objective, *options, setup.processes, training.acc_freq)
+        abstain = step.abstain
     if last is not None:
         step = last.watched(objective, step)
     tell_of_step = functools.partial(tell, task.titled("the training step"))
@@ -141,7 +155,7 @@ def prepare_step(
     names = names_of(setup, task, {**run.frozen, **run.trainable})
     source, planner = task.data.training.source, run.planners[task.name]
     batches = DeviceBatches(source, setup.backend, run.numpy_params(task), planner, recorder)
-    return TaskStep(task, call, frozenset(names), batches)
+    return TaskStep(task, call, frozenset(names), batches, abstain)
 
 
 def prepare_validation(run: Run, seed: int, tell: Tell) -> list[Validator]:

@@ -181,6 +181,8 @@ def initial_moments(setup: Setup, known: Mapping[str, Flat], trainable: Flat) ->
     fresh = {"m": zeros["m"], "v": zeros["v"]}
     if setup.config.training.enable_ema:
         fresh["ema"] = host
+    if setup.config.training.acc_freq > 1:
+        fresh["sum"] = zeros["m"]
     # A parameter that was frozen before has no moments.
     known = {moment: {**flat, **stacked(flat)} for moment, flat in known.items()}
     return {

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,15 @@ class Saver:
     lock: files.Lock | None = None
     tables: Sequence[RowFile] = ()
     saved: Path | None = field(default=None, init=False)  #: the last checkpoint
+    saved_step: int = field(default=0, init=False)  #: its step, or the one the run begins after
+    slowest: float = field(default=0.0, init=False)  #: seconds that a checkpoint took
     _waiting: dict[Path, Content] = field(default_factory=dict, init=False)
     _retry: float | None = field(default=None, init=False)
     _told: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        """Begin after the step of the checkpoint that is continued, if there is one."""
+        self.saved_step = self.run.state.step
 
     @property
     def overdue(self) -> bool:
@@ -64,6 +70,24 @@ class Saver:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 
+    def try_save(self) -> str:
+        """Write a checkpoint on trial before the first step; return a warning, or nothing.
+
+        Raises
+        ------
+        TrainingError
+            If none can be written.
+        """
+        with self._timed():
+            return self.run.try_save()
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Note the time that a checkpoint takes."""
+        before = time.monotonic()
+        yield
+        self.slowest = max(self.slowest, time.monotonic() - before)
+
     def save(self) -> Path | None:
         """Write what waits and a checkpoint of this step; return None if that fails.
 
@@ -74,7 +98,9 @@ class Saver:
         """
         if self.lock is not None:
             self.lock.check()
-        if not self._attempt(self._save):
+        with self._timed():
+            done = self._attempt(self._save)
+        if not done:
             return None
         if self._told:
             self.warn(f"files in {self.run.output} can be written again")
@@ -161,7 +187,7 @@ class Saver:
             table.flush(sync=True)
         run, training = self.run, self.run.setup.config.training
         (run.output / training.save_ckpt).parent.mkdir(parents=True, exist_ok=True)
-        self.saved = run.save()
+        self.saved, self.saved_step = run.save(), run.state.step
         ckpt.prune(run.output, training.save_ckpt, training.max_ckpt_keep)
 
     def _rescue(self) -> None:
@@ -181,7 +207,7 @@ class Saver:
     def _rescued_checkpoint(self, folder: Path) -> Path:
         """Write the checkpoint of this step into another folder, and return its path."""
         path = self.run.write_checkpoint(folder)
-        self.saved = path
+        self.saved, self.saved_step = path, self.run.state.step
         return path
 
     def _refuge(self) -> Path:

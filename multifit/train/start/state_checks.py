@@ -16,8 +16,9 @@ import numpy as np
 from ...errors import FileFormatError
 from ...tree import Flat
 
-#: The moments of the optimizer, and the moving average of the parameters.
-MOMENTS = ("m", "v", "ema")
+#: The moments of the optimizer, the moving average of the parameters, and the sum of gradients since
+#: the last update.
+MOMENTS = ("m", "v", "ema", "sum")
 
 #: The counters of a sampler.
 COUNTERS = ("seed", "step", "given", "nframes")
@@ -33,7 +34,7 @@ def check_moments(path: Path, moments: Mapping[str, Any], params: Flat) -> None:
     path
         The checkpoint.
     moments
-        ``m``, ``v``, ``ema`` → name of a parameter → array.
+        one of :data:`MOMENTS` → name of a parameter → array.
     params
         All parameters of the model, flat.
 

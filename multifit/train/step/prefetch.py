@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from ...errors import DataError
 from ...tree import Tree, map_leaves
 from ..profile.recorder import BATCH
 from .device_batches import DeviceBatch, DeviceBatches
@@ -16,7 +17,7 @@ class StepInput(NamedTuple):
     """The input of a step."""
 
     task: int
-    prepared: DeviceBatch
+    prepared: DeviceBatch | DataError  #: why there is no batch
     scalars: Tree
     sampler: dict[str, Any]  #: the sampler's state after this batch was drawn
 
@@ -39,7 +40,11 @@ def prefetch(
         with span(BATCH):
             with span("draw frames"):
                 task, system, frames = sampler.next()
-            prepared = batches[task].draw(system, frames)
+            prepared: DeviceBatch | DataError
+            try:
+                prepared = batches[task].draw(system, frames)
+            except DataError as exc:
+                prepared = exc
             with span("copy to the device"):
                 values = map_leaves(backend.as_input, next(scalars))
             return StepInput(task, prepared, values, sampler.state())
