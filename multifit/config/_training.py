@@ -199,7 +199,8 @@ class TrainingSection(t.Section):
         "write it as `model_ema.dp` at the end.",
     )
     ema_decay: t.BelowOne = Field(
-        default=0.999, description="Decay factor of the moving average per update of the parameters."
+        default=0.999,
+        description="Decay factor of the moving average per update of the parameters.",
     )
     change_bias_after_training: t.Flag = Field(
         default=False,

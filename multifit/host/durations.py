@@ -74,8 +74,8 @@ def in_words(seconds: float) -> str:
     >>> in_words(13800), in_words(90), in_words(7.25)
     ('3 h 50 min', '1 min 30 s', '7.2 s')
     """
-    if seconds < 60:
-        return f"{seconds:.3g} s" if seconds < 10 and seconds % 1 == 0 else f"{seconds:.2g} s"
+    if seconds < 59.5:
+        return f"{seconds:.2g} s"
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)
     parts = [f"{n} {unit}" for n, unit in ((hours, "h"), (m, "min"), (s, "s")) if n]

@@ -176,6 +176,7 @@ def test_the_end_of_a_process_is_noticed_by_all(
         with pytest.raises(PeerError, match="process 1 of 3 has ended without a word"):
             group.gather(None)
     assert time.monotonic() - began < 10
+    groups[0].end.tell()
     said = capfd.readouterr().err
     assert said.startswith("multifit: error: process 1 of 3 has ended without a word")
     assert said.endswith("; continue with --restart model.ckpt-5.dp\n")

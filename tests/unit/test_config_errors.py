@@ -122,8 +122,8 @@ WRONG: list[tuple[str, object, str]] = [
     # DeePMD-kit's options
     ("model.spin", {}, "a DeePMD-kit option that multifit does not have (yet): leave it out"),
     ("model.bridging_method", "ZBL", 'the key must be "None" or "none" or left out'),
-    (f"{T}.acc_freq", 2, "is 2, a DeePMD-kit option"),
-    (f"{T}.acc_freq", True, "is true, a DeePMD-kit option"),
+    (f"{T}.acc_freq", 0, "is 0, but must be"),
+    (f"{T}.acc_freq", True, "is true, but must be"),
     (f"{T}.profiling", True, "the key must be false or left out"),
     (f"{TD}.batch_size", "mixed:8", "a DeePMD-kit option"),
     (f"{TD}.batch_size", "mix:8", "the frames of a batch come from one system, which may have sev"),

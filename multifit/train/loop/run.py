@@ -159,9 +159,7 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     return k, metrics, run.setup.rate_of(number)
 
 
-def _stop(
-    saver: Saver, display: Display, ending: Ending, together: Together | None = None
-) -> int:
+def _stop(saver: Saver, display: Display, ending: Ending, together: Together | None = None) -> int:
     """Write a checkpoint before the last step, print how to resume, and return the exit code."""
     code = ending.code() or 0
     if together is not None and together.several:

@@ -60,6 +60,11 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
         f"training on {counted(frames, 'frame')} in {counted(len(systems), 'system')}, "
         f"{counted(setup.numb_steps, 'step')}{shared}"
     )
+    every = setup.config.training.acc_freq
+    if every > 1:
+        left = setup.numb_steps % every
+        last = f"; the last {counted(left, 'step')} make none" if left else ""
+        yield f"{every} steps make one update of the parameters (acc_freq){last}"
     yield from missing("", systems, task.loss)
     if data.validation is not None:
         yield from missing("the validation data ", data.validation.source.systems, task.loss)

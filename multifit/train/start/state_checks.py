@@ -16,8 +16,8 @@ import numpy as np
 from ...errors import FileFormatError
 from ...tree import Flat
 
-#: The moments of the optimizer, the moving average of the parameters, and the sum of gradients since
-#: the last update.
+#: The moments of the optimizer, the moving average of the parameters, and the sum of the gradients
+#: since the last update.
 MOMENTS = ("m", "v", "ema", "sum")
 
 #: The counters of a sampler.
