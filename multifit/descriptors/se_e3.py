@@ -38,6 +38,7 @@ from ..backend import Arithmetic, Backend
 from ..batching.types import Table
 from ..errors import UnsupportedError
 from ..neighbors.requirements import Requirements
+from ..nn.groups import net_of
 from ..nn.networks import apply_network
 from ..tree import Tree
 from . import _radial_serial as serial
@@ -218,7 +219,7 @@ class SeE3(RadialDescriptor):
         self, xp: Any, params: Tree, block: _Block, geometry: Tree
     ) -> tuple[Array, Callable[[Array], Array]]:
         """Return the part of D from a block (N, M), and D̄ → the derivatives by x (N, T)."""
-        net = params["embeddings"][str(self.network_index(block.b, block.c))]
+        net = net_of(xp, params["embeddings"], self.network_index(block.b, block.c))
         products = geometry["products"][f"{block.b}-{block.c}"]
         x = prec.cast(xp, products, prec.canonical(self.precision))
         n, size = x.shape

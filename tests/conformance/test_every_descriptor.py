@@ -27,6 +27,7 @@ from multifit.fitting import Fitting
 from multifit.inference.model_file import read_model
 from multifit.inference.potential import Potential
 from multifit.neighbors.frame import Frame
+from multifit.nn.stacking import stacked
 from multifit.support import FEATURES
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 
@@ -335,6 +336,18 @@ def test_what_is_said_of_it(descriptor: Descriptor) -> None:
     assert descriptor.name in lines[0][1]
     assert all(isinstance(text, str) for line in lines for text in line)
     assert FEATURES[f"descriptor {descriptor.name}"].title == f"descriptor {descriptor.name}"
+
+
+def test_nets_of_many_types_may_be_in_one_array(
+    descriptor: Descriptor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run and a prediction keep the parameters of more than FEW nets of a kind together."""
+    model = _model(descriptor)
+    params = _draw(model)
+    want = evaluate(model, params, [crystal()])
+    monkeypatch.setattr("multifit.nn.stacking.FEW", 1)
+    got = evaluate(model, unflatten(stacked(flatten(params))), [crystal()])
+    same(got, want, rtol=1e-11)
 
 
 REFERENCES = sorted(

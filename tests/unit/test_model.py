@@ -338,8 +338,8 @@ def test_a_model_of_another_kind_is_refused() -> None:
     node = mdl.serialize(model, draw(model))
     with pytest.raises(UnsupportedError, match="spin_ener"):
         mdl.deserialize({**node, "type": "spin_ener"})
-    with pytest.raises(UnsupportedError, match="dpa1"):
-        mdl.deserialize({**node, "descriptor": {**node["descriptor"], "type": "dpa1"}})
+    with pytest.raises(UnsupportedError, match="dpa9"):
+        mdl.deserialize({**node, "descriptor": {**node["descriptor"], "type": "dpa9"}})
     with pytest.raises(FileFormatError, match="newer multifit"):
         mdl.deserialize({**node, "@version": 99})
     with pytest.raises(FileFormatError, match="lacks descriptor"):
