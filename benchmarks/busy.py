@@ -83,6 +83,8 @@ def measure(
                 each.load.append(os.getloadavg()[0])
                 with _others(each.others):
                     _train(each, source, interval, limit_s, environment)
+                what = f"{each.backend}, {each.threads} threads beside {each.others} programs"
+                print(f"  round {number + 1}: {what}: {each.cell}", flush=True)
         print(f"round {number + 1}\n{markdown(found)}", flush=True)
     return found
 
