@@ -17,11 +17,13 @@ import multifit
 from multifit import config
 from multifit.backend import get_backend
 from multifit.config import parse
-from multifit.errors import TrainingError
+from multifit.errors import DataError, TrainingError
 from multifit.train import Start, train
 from multifit.train.setup import absurd
 from multifit.train.setup.setup import scaled_rate
 from multifit.train.start.same_run import require_same
+from multifit.train.step.device_batches import DeviceBatches
+from multifit.train.step.task_sampler import TaskSampler
 from multifit.tree import flatten
 
 pytestmark = pytest.mark.usefixtures("torch_is_there")
@@ -194,6 +196,44 @@ def test_numbers_that_are_not_finite_end_all_and_name_the_frame(
         share(tmp_path, parts, tmp_path / "out")
     )
     assert len(list((tmp_path / "out").glob("model.ckpt-*.dp"))) <= 1
+
+
+def test_data_that_one_process_cannot_read_end_all_after_a_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, draw, following = threading.local(), DeviceBatches.draw, TaskSampler.next
+
+    def next_frames(self: Any) -> Any:
+        mine.victim, mine.steps = self._processes.rank == 1, self._step + 1
+        return following(self)
+
+    def unreadable(self: Any, *frames: Any) -> Any:
+        if mine.victim and mine.steps == 5:
+            raise DataError("coord.npy is gone")
+        return draw(self, *frames)
+
+    monkeypatch.setattr(TaskSampler, "next", next_frames)
+    monkeypatch.setattr(DeviceBatches, "draw", unreadable)
+    parts = [given(data, 1, steps=9)] * 2
+    first, _ = share(tmp_path, parts, tmp_path / "out")
+    saved = tmp_path / "out/model.ckpt-4.dp"
+    assert isinstance(first, DataError)
+    assert str(first) == (f"process 1 of 2: coord.npy is gone (step 4 is saved: --restart {saved})")
+    monkeypatch.undo()
+    whole = fit(tmp_path, given(data, 2, steps=9, training__save_freq=4), output=tmp_path / "one")
+    same_models(saved, whole / saved.name)
+
+
+def test_accumulated_gradients_of_two_processes(data: Path, tmp_path: Path) -> None:
+    more = {"learning_rate__decay_steps": 1000}
+    whole = fit(tmp_path, recipe(str(data / "a"), 3, **_sized(4), **more), output=tmp_path / "one")
+    parts = [recipe(str(data / "a"), 6, training__acc_freq=2, **_sized(1), **more)] * 2
+    assert share(tmp_path, parts, tmp_path / "two") == [0, 0]
+    same_models(tmp_path / "two/model.dp", whole / "model.dp")
+
+
+def _sized(frames: int) -> dict[str, Any]:
+    return {"training__training_data__batch_size": frames}
 
 
 def test_an_error_in_the_first_process_ends_the_others(data: Path, tmp_path: Path) -> None:

@@ -69,10 +69,8 @@ class Deadline:
 
     def said(self) -> str:
         """Return the start of the sentence about the end of the run."""
-        now = duration(time.monotonic() - self.began)
-        return (
-            f"the time limit of {in_words(self.limit or 0.0)} is near ({now} have passed): stopped"
-        )
+        spent, limit = duration(time.monotonic() - self.began), in_words(self.limit or 0.0)
+        return f"the time limit of {limit} is near: stopped after {spent}"
 
 
 @dataclass

@@ -63,7 +63,7 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     every = setup.config.training.acc_freq
     if every > 1:
         left = setup.numb_steps % every
-        last = f"; the last {counted(left, 'step')} make none" if left else ""
+        last = f"; without effect: the last {counted(left, 'step')}" if left else ""
         yield f"{every} steps make one update of the parameters (acc_freq){last}"
     yield from missing("", systems, task.loss)
     if data.validation is not None:
