@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class Scope(NamedTuple):
     exclude: tuple[tuple[int, int], ...] = ()  #: pairs of types that do not interact
     masked: bool = False  #: True if ``aparam`` marks real atoms (``use_aparam_as_mask``)
     limit: int | None = None  #: frames of each system, the first ones; None for all
+    part: tuple[int, int] = (0, 1)  #: k and n: the k-th of n parts of these frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,9 @@ def survey_systems(
 
 def frames_of(system: System, scope: Scope) -> np.ndarray:
     """Return the frames of a system that are looked at."""
-    return np.arange(system.nframes if scope.limit is None else min(scope.limit, system.nframes))
+    stop = system.nframes if scope.limit is None else min(scope.limit, system.nframes)
+    k, n = scope.part
+    return np.arange(stop * k // n, stop * (k + 1) // n)
 
 
 def _survey(system: System, scope: Scope, on_frames: Callable[[int], None]) -> SystemSurvey:
@@ -133,7 +136,7 @@ def _survey(system: System, scope: Scope, on_frames: Callable[[int], None]) -> S
         for part in results:
             parts.append(part)
             on_frames(part.nframes)
-    return _joined(parts)
+    return joined(parts)
 
 
 def _in_threads(
@@ -192,7 +195,7 @@ def _range(values: np.ndarray | None, rows: int) -> np.ndarray:
     return np.stack([values.min(axis=0), values.max(axis=0)])
 
 
-def _joined(parts: Sequence[SystemSurvey]) -> SystemSurvey:
+def joined(parts: Sequence[SystemSurvey]) -> SystemSurvey:
     """Return the survey of the frames of all parts, in their order."""
     whole = {
         name: np.concatenate([getattr(part, name) for part in parts])
@@ -204,6 +207,20 @@ def _joined(parts: Sequence[SystemSurvey]) -> SystemSurvey:
         nearest = np.minimum(part.nearest, nearest)
     ranges = {name: joined_ranges([getattr(p, name) for p in parts]) for name in RANGES}
     return replace(parts[0], **whole, **ranges, nearest=nearest, nearest_frame=place)
+
+
+def as_json(one: SystemSurvey) -> dict[str, Any]:
+    """Return a survey as JSON has it, with Infinity."""
+    return {name: [x.dtype.str, x.shape, x.ravel().tolist()] for name, x in vars(one).items()}
+
+
+def from_json(given: Mapping[str, Any]) -> SystemSurvey:
+    """Return the survey from which :func:`as_json` made this."""
+    arrays = {
+        name: np.array(values, dtype=kind).reshape(shape)
+        for name, (kind, shape, values) in given.items()
+    }
+    return SystemSurvey(**arrays)
 
 
 #: Attributes with the lowest and highest values.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ import multifit
 from multifit import config
 from multifit.backend import get_backend
 from multifit.config import parse
+from multifit.data import open_systems
 from multifit.errors import DataError, TrainingError
+from multifit.survey import Scope
 from multifit.train import Start, train
 from multifit.train.setup import absurd
+from multifit.train.setup.look import Look
 from multifit.train.setup.setup import scaled_rate
-from multifit.train.start.same_run import require_same
+from multifit.train.start.same_run import require_same_data, require_same_input
 from multifit.train.step.device_batches import DeviceBatches
 from multifit.train.step.task_sampler import TaskSampler
 from multifit.tree import flatten
@@ -301,20 +306,50 @@ def _put(*path: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_put("backend", "torch 1.0"), "it runs torch 1.0, not torch"),
-        (_put("data", "training", 0, "hash", "0"), "has other coordinates, types or labels"),
-        (_put("data", "training", 1, "frames", 4), "b has 4 frames, not 5"),
-        (_put("data", "training", []), "it found 0 training systems, not 2"),
+        (_put("training", 0, "hash", "0"), "has other coordinates, types or labels"),
+        (_put("training", 1, "frames", 4), "b has 4 frames, not 5"),
+        (_put("training", []), "it found 0 training systems, not 2"),
     ],
 )
-def test_other_data_and_versions_are_named(
-    data: Path, tmp_path: Path, change: Any, words: str
-) -> None:
+def test_other_data_are_named(data: Path, tmp_path: Path, change: Any, words: str) -> None:
     (tmp_path / "input.json").write_text(json.dumps(given(data, 1)))
     setup = loop_setup(tmp_path, Other(change))
     with pytest.raises(TrainingError, match="process 1 differs from process 0: ") as caught:
-        require_same(setup)
+        require_same_data(setup)
     assert words in str(caught.value)
+
+
+def test_another_version_is_named(data: Path) -> None:
+    other: Any = Other(_put("backend", "torch 1.0"))
+    with pytest.raises(TrainingError, match=r"process 1 .*: it runs torch 1\.0, not torch"):
+        require_same_input(parse(given(data, 1)), get_backend("torch"), other)
+
+
+@pytest.mark.parametrize("size", [2, 6])
+def test_each_process_looks_at_its_part_of_the_frames(data: Path, size: int) -> None:
+    paths, scope = [str(data / "a"), str(data / "b")], Scope(2.0, ("energy", "force"))
+    want = Look().at(open_systems(paths), scope)
+    frames = sum(one.nframes for one in want)
+
+    def run(processes: Any) -> tuple[list[Any], int]:
+        done: list[int] = []
+
+        @contextlib.contextmanager
+        def bar(total: int) -> Iterator[Any]:
+            yield done.append
+
+        look = Look(bar=bar, processes=processes)
+        return look.at(open_systems(paths), scope), sum(done)
+
+    found = together(size, run)
+    assert sum(done for _, done in found) == frames
+    assert max(done for _, done in found) <= frames // size + 2
+    for surveys, _ in found:
+        for one, other in zip(surveys, want, strict=True):
+            assert vars(one).keys() == vars(other).keys()
+            for name, x in vars(one).items():
+                assert x.dtype == getattr(other, name).dtype, name
+                assert np.array_equal(x, getattr(other, name)), name
 
 
 def loop_setup(folder: Path, processes: Any) -> Any:

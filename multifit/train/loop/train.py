@@ -35,7 +35,7 @@ from ..start.earlier import keep_earlier
 from ..start.introduction import introduction
 from ..start.prepare import prepare
 from ..start.run import Run
-from ..start.same_run import require_same
+from ..start.same_run import require_same_data, require_same_input
 from ..start.saver import Saver
 from ..step.measure import LastStep, break_down
 from .deadline import Deadline, Ending
@@ -107,9 +107,10 @@ def train(
             require_tensorboard()
     recorder = Recorder() if profile else OFF
     with recorder.span("open the data"):
-        look = _look(console, quiet, skip_neighbor_stat)
+        require_same_input(config, backend, processes)
+        look = _look(console, quiet, skip_neighbor_stat, processes)
         setup = set_up(config, backend, base, look, processes)
-        require_same(setup)
+        require_same_data(setup)
     tell = (lambda _: None) if quiet else functools.partial(say, console)
     new = start.restart is None
     with contextlib.ExitStack() as held:
@@ -180,11 +181,11 @@ def _do_steps(
         return run_steps(loop, ending)
 
 
-def _look(console: Console, quiet: bool, skip: bool) -> Look:
+def _look(console: Console, quiet: bool, skip: bool, processes: Processes) -> Look:
     """Return how all frames are looked at before the run, with a bar on a terminal."""
     limit = FEW if skip else None
     if quiet:
-        return Look(limit=limit)
+        return Look(limit=limit, processes=processes)
 
     @contextlib.contextmanager
     def bar(total: int) -> Iterator[Callable[[int], None]]:
@@ -192,7 +193,7 @@ def _look(console: Console, quiet: bool, skip: bool) -> Look:
         with shown:
             yield lambda done: shown.advance(task, done)
 
-    return Look(functools.partial(say, console), bar, limit)
+    return Look(functools.partial(say, console), bar, limit, processes=processes)
 
 
 def _display(console: Console, run: Run, quiet: bool) -> Display:

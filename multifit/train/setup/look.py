@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from ...config import Config
 from ...console.words import counted
 from ...data import System
+from ...distributed import Processes, Solo
 from ...loss import LossConfig
 from ...survey import Cache, Scope, SystemSurvey, survey_systems
+from ...survey.scan import as_json, frames_of, from_json, joined
 
 #: Atoms in all frames from which on results are kept: looking at them takes some seconds.
 MANY = 200_000
@@ -42,12 +44,15 @@ class Look:
         Frames of each system, the first ones; None for all.
     cache
         Keeps results for later runs if there are many frames.
+    processes
+        Those of the run: each looks at a part of the frames of each system.
     """
 
     say: Callable[[str], None] = lambda text: None
     bar: Bar = no_bar
     limit: int | None = None
     cache: Cache = field(default_factory=Cache)
+    processes: Processes = field(default_factory=Solo)
     _done: dict[tuple[tuple[int, ...], Scope], list[SystemSurvey]] = field(default_factory=dict)
 
     def at(self, systems: Sequence[System], scope: Scope) -> list[SystemSurvey]:
@@ -60,8 +65,26 @@ class Look:
         """
         key = (tuple(map(id, systems)), scope)
         if key not in self._done:
-            self._done[key] = self._look(systems, scope)
+            self._done[key] = self._divided(systems, scope)
         return self._done[key]
+
+    def _divided(self, systems: Sequence[System], scope: Scope) -> list[SystemSurvey]:
+        """Return the survey of all frames, of which each process looks at its part."""
+        rank, size = self.processes.rank, self.processes.size
+        if size == 1:
+            return self._look(systems, scope)
+        sizes = self.processes.gather([[s.nframes, s.natoms, len(s.type_map)] for s in systems])
+        if any(other != sizes[0] for other in sizes):  # reported when all have opened their data
+            return self._look(systems, scope)
+        scope = scope._replace(part=(rank, size))
+        mine = [k for k, system in enumerate(systems) if frames_of(system, scope).size]
+        found = self._look([systems[k] for k in mine], scope)
+        told = [[k, as_json(one)] for k, one in zip(mine, found, strict=True)]
+        parts: list[list[SystemSurvey]] = [[] for _ in systems]
+        for some in self.processes.gather(told):
+            for k, one in some:
+                parts[k].append(from_json(one))
+        return [joined(each) for each in parts]
 
     def notes(self) -> list[str]:
         """Return sentences on what was not looked at, and on the cache."""
@@ -78,7 +101,7 @@ class Look:
         return said + ([self.cache.problem] if self.cache.problem else [])
 
     def _look(self, systems: Sequence[System], scope: Scope) -> list[SystemSurvey]:
-        numbers = [min(s.nframes, scope.limit or s.nframes) for s in systems]
+        numbers = [len(frames_of(s, scope)) for s in systems]
         total = sum(numbers)
         many = sum(n * s.natoms for n, s in zip(numbers, systems, strict=True)) >= MANY
         cache = self.cache if many else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ...backend import Backend
 from ...config import Config
 from ...data import System
+from ...distributed import Processes
 from ...errors import TrainingError
 from ..setup.setup import Setup
 from ..setup.stat_file import LABELS
@@ -14,35 +16,45 @@ from .changes import changes
 from .origin import fingerprint
 
 
-def require_same(setup: Setup) -> None:
-    """Raise unless all processes have the same input, data and versions.
+def require_same_input(config: Config, backend: Backend, processes: Processes) -> None:
+    """Raise unless all processes have the same input and versions.
 
     Raises
     ------
     TrainingError
         Naming the process that differs from process 0, and what is different.
     """
-    if setup.processes.size == 1:
-        return
-    first, *others = setup.processes.gather(_about(setup))
+    if processes.size > 1:
+        version = f"{backend.name} {backend.describe()['version']}"
+        _compare(processes, {"backend": version, "input": _input(config)}, _other_input)
+
+
+def require_same_data(setup: Setup) -> None:
+    """Raise unless all processes have the same data, as :func:`require_same_input` does."""
+    if setup.processes.size > 1:
+        _compare(setup.processes, _data(setup), _other_data)
+
+
+def _compare(
+    processes: Processes,
+    about: Mapping[str, Any],
+    differences: Callable[[Mapping[str, Any], Mapping[str, Any]], Iterator[str]],
+) -> None:
+    first, *others = processes.gather(about)
     for rank, other in enumerate(others, start=1):
-        difference = next(_differences(first, other), None)
+        difference = next(differences(first, other), None)
         if difference is not None:
             raise TrainingError(f"process {rank} differs from process 0: {difference}")
 
 
-def _about(setup: Setup) -> dict[str, Any]:
-    """Return what must be the same in all processes."""
+def _data(setup: Setup) -> dict[str, Any]:
+    """Return a description of all systems."""
     data = {}
     for task in setup.tasks:
         for kind, given in (("training", task.data.training), ("validation", task.data.validation)):
             if given is not None:
                 data[task.titled(kind)] = [_described(x) for x in given.source.systems]
-    return {
-        "backend": f"{setup.backend.name} {setup.backend.describe()['version']}",
-        "input": _input(setup.config),
-        "data": data,
-    }
+    return data
 
 
 def _input(config: Config) -> dict[str, Any]:
@@ -62,7 +74,7 @@ def _described(system: System) -> dict[str, Any]:
     }
 
 
-def _differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+def _other_input(first: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is different in another process, in words that end with the remedy."""
     if first["backend"] != other["backend"]:
         yield (
@@ -73,8 +85,12 @@ def _differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator
         yield f"{change.in_other('in its input')}; start all with the same input"
     if first["input"] != other["input"]:
         yield "its input has other keys; start all with the same input"
-    for kind, systems in first["data"].items():
-        theirs = other["data"].get(kind, [])
+
+
+def _other_data(first: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is different in the data of another process, as :func:`_other_input` does."""
+    for kind, systems in first.items():
+        theirs = other.get(kind, [])
         if len(systems) != len(theirs):
             yield (
                 f"it found {len(theirs)} {kind} systems, not {len(systems)}; let all read the same "
