@@ -46,7 +46,8 @@ def save_before_end(loop: LoopObjects) -> None:
                 loop.display.say(f"warning: {exc}")
                 return
             processes.remember(f"; continue with --restart {path}")
-            loop.display.say(f"step {loop.run.state.step} is saved")
+            # Of its own, as the end may have been told before the checkpoint was complete.
+            loop.display.say(f"step {loop.run.state.step} is saved as {path}")
 
 
 def _is_new(loop: LoopObjects) -> bool:
