@@ -97,7 +97,9 @@ def draw(model: mdl.Model, seed: int = 7) -> Tree:
     params = mdl.init(model, seed, seed + 1)
     n, own = model.ntypes, params["descriptor"]
     if "davg" in own:
-        own["davg"] = rng.normal(scale=0.2, size=own["davg"].shape)
+        mean = rng.normal(scale=0.2, size=own["davg"].shape)
+        zero = getattr(model.descriptor, "set_davg_zero", False)
+        own["davg"] = np.zeros_like(mean) if zero else mean
         own["dstd"] = rng.uniform(0.2, 0.8, size=own["dstd"].shape)
     biases = (n, model.fitting.dim_out)
     params["out_bias"] = rng.normal(size=biases)

@@ -250,6 +250,7 @@ TRAINING = {
     "change_bias_after_training": Key(True, "params"),
     "early_stopping": Key(1, beside=VALID | OFTEN | {"learning_rate.start_lr": 0.5}),
     "memory": Key("3 MB", "said"),
+    "acc_freq": Key(2),
 }
 
 VALIDATING = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,7 +87,9 @@ class Attachment:
         except BaseException as exc:  # ctypes would print it and go on
             if self.ranks.size > 1 and not isinstance(exc, MultifitError):
                 # A defect, which only this process may have met; the others would wait for it.
-                traceback.print_exc()
+                # In one piece: the end of all processes would cut off what follows the first.
+                sys.stderr.write(traceback.format_exc())
+                sys.stderr.flush()
                 self.ranks.abort(1)
             self._error = exc
             self.lmp.force_timeout()
