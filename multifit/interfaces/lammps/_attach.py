@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
