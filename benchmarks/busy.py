@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from .processes import run
+from .studies import trained
 from .tables import table
-from .training import step_times
 
 #: Threads of the run, and other programs that compute all the time, that are compared.
 THREADS, OTHERS = (1, 2), (0, 1, 2)
@@ -109,19 +107,8 @@ def _train(
     shutil.copy(source / "input.json", folder)
     words = ("-m", "multifit", "train", "input.json", "--backend", each.backend)
     command = (sys.executable, *words, "--threads", str(each.threads))
-    outcome = run(command, folder, environment, limit_s)
+    found = trained(
+        each, command, folder, interval=interval, limit_s=limit_s, environment=environment
+    )
     shutil.rmtree(folder)
-    times = step_times(outcome, True, interval)
-    if outcome.failure or not times:
-        each.note = outcome.failure or "its output has no times"
-        print(outcome.tail(), flush=True)
-        return
-    each.step_ms += times
-
-
-def write(found: Sequence[Busy], folder: Path) -> Path:
-    """Write the results as JSON, and return the file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "threads.json"
-    path.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
-    return path
+    each.step_ms += found.step_ms if found else []

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .figures import draw
 from .processes import run
 from .programs import FRAMEWORK, SAME, Peer, environment, installed, peers, versions
 from .results import InferenceCase, Report, TrainingCase, merged, read, usual
+from .studies import write
 from .tables import markdown
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +32,13 @@ FULL |= {"sizes": [24, 192, 1536, 5184, 12288, 41472, 98304]}
 QUICK: dict[str, Any] = {"steps": 12, "interval": 4, "rounds": 1, "seconds": 0.5, "limit": 10.0}
 QUICK |= {"sizes": [24, 192, 768]}
 
+#: Studies that train with one input, and the backends that they compare.
+STUDIES: dict[str, tuple[Any, Collection[str]]] = {
+    "distributed": (distributed, DISTRIBUTED),
+    "threads": (busy, SAME),
+    "elements": (elements, SAME),
+}
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's arguments."""
@@ -40,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="two minutes, to see that everything works")
-    kinds = ("training", "inference", "lammps", "distributed", "threads", "elements")
+    kinds = ("training", "inference", "lammps", *STUDIES)
     add("--only", choices=kinds, help="lammps and those after it: only with this")
     add("--task", choices=("ener", "dos"), default="ener", help="dos: training only")
     add("--systems", nargs="+", type=Path, metavar="DIR", help="data (default: our own)")
@@ -111,12 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         suite = Suite(args, report, backends, found, Path(scratch))
         if args.only == "lammps":
             suite.simulate()
-        if args.only == "distributed":
-            return suite.scale()
-        if args.only == "threads":
-            return suite.share()
-        if args.only == "elements":
-            return suite.diversify()
+        if args.only in STUDIES:
+            return suite.study(args.only)
         if args.only in (None, "training"):
             suite.train()
         if args.only in (None, "inference") and args.task == "ener":
@@ -169,37 +173,20 @@ class Suite:
             systems.write_input(path / "input.json", sections, self.systems, **keys)
         return path
 
-    def scale(self) -> int:
-        """Time training with two processes beside one, and return the exit code."""
-        able = [name for name in self.backends if name in DISTRIBUTED]
-        found = distributed.measure(able, **self._runs())
-        print(f"wrote {distributed.write(found, self.args.output)}")
-        return int(any(each.note for each in found))
-
-    def share(self) -> int:
-        """Time training beside other programs, and return the exit code."""
-        able = [name for name in self.backends if name in SAME]
-        found = busy.measure(able, **self._runs())
-        print(f"wrote {busy.write(found, self.args.output)}")
-        return int(any(each.note for each in found))
-
-    def diversify(self) -> int:
-        """Time training with many types beside two, and return the exit code."""
-        able = [name for name in self.backends if name in SAME]
-        found = elements.measure(able, **self._runs())
-        print(f"wrote {elements.write(found, self.args.output)}")
-        return int(any(each.note for each in found))
-
-    def _runs(self) -> dict[str, Any]:
-        """Return the arguments of studies that train with one input."""
+    def study(self, name: str) -> int:
+        """Carry out a study that trains with one input, and return the exit code."""
+        module, able = STUDIES[name]
         args = self.args
-        return {
-            "source": self.folder(args.precision[0], args.batch_size[0]),
-            "rounds": args.rounds,
-            "interval": args.interval,
-            "limit_s": 120 + 10 * args.steps,
-            "environment": self.environment,
-        }
+        found = module.measure(
+            [each for each in self.backends if each in able],
+            source=self.folder(args.precision[0], args.batch_size[0]),
+            rounds=args.rounds,
+            interval=args.interval,
+            limit_s=120 + 10 * args.steps,
+            environment=self.environment,
+        )
+        print(f"wrote {write(found, args.output / f'{name}.json')}")
+        return int(any(each.note for each in found))
 
     def train(self) -> None:
         """Time training for each precision and batch size."""

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from .processes import run
-from .training import step_times
-
-CHILDREN = Path(__file__).resolve().parent / "children"
+from .studies import CHILDREN, milliseconds, trained
 
 #: Processes that are compared.
 NUMBERS = (1, 2)
-
-#: The line that says how many numbers are summed in each step.
-PARAMETERS = re.compile(r"([\d,]+) trainable parameters")
 
 
 @dataclass
@@ -102,32 +94,18 @@ def _train(
     folder.mkdir()
     shutil.copy(source / "input.json", folder)
     words = ("-m", "multifit", "train", "input.json", "--backend", each.backend)
-    outcome = run(_command(processes, *words), folder, environment, limit_s)
+    command = _command(processes, *words)
+    found = trained(
+        each, command, folder, interval=interval, limit_s=limit_s, environment=environment
+    )
     shutil.rmtree(folder)
-    times = step_times(outcome, True, interval)
-    told = PARAMETERS.search("\n".join(line for _, line in outcome.lines))
-    if outcome.failure or not times or told is None:
-        each.note = outcome.failure or "its output has no times"
-        print(outcome.tail(), flush=True)
-        return
-    each.step_ms.setdefault(processes, []).extend(times)
-    each.parameters = int(told[1].replace(",", ""))
+    if found:
+        each.step_ms.setdefault(processes, []).extend(found.step_ms)
+        each.parameters = found.parameters
 
 
 def _reduce(each: Scaling, source: Path, limit_s: float, environment: Mapping[str, str]) -> None:
     words = (str(CHILDREN / "reduction.py"), each.backend, str(each.parameters))
-    outcome = run(_command(NUMBERS[-1], *words), source, environment, limit_s)
-    times = [line.split()[0] for _, line in outcome.lines if line.endswith(" ms")]
-    if outcome.failure or not times:
-        each.note = outcome.failure or "its output has no times"
-        print(outcome.tail(), flush=True)
-        return
-    each.reduction_ms.append(float(times[-1]))
-
-
-def write(found: Sequence[Scaling], folder: Path) -> Path:
-    """Write the results as JSON, and return the file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "distributed.json"
-    path.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
-    return path
+    command = _command(NUMBERS[-1], *words)
+    took = milliseconds(each, command, source, limit_s=limit_s, environment=environment)
+    each.reduction_ms += [] if took is None else [took]

@@ -8,16 +8,14 @@ import shutil
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from .distributed import CHILDREN, PARAMETERS
-from .processes import run
+from .studies import CHILDREN, milliseconds, trained
 from .systems import types
 from .tables import table
-from .training import FIRST, step_times
 
 #: Types that are compared.
 NUMBERS = (2, 30)
@@ -125,35 +123,19 @@ def _train(
     environment: Mapping[str, str],
 ) -> None:
     words = ("-m", "multifit", "train", "input.json", "--backend", each.backend)
-    outcome = run((sys.executable, *words), folder, environment, limit_s)
+    command = (sys.executable, *words)
+    found = trained(
+        each, command, folder, interval=interval, limit_s=limit_s, environment=environment
+    )
     shutil.rmtree(folder)
-    times = step_times(outcome, True, interval)
-    first = [seconds for seconds, line in outcome.lines if FIRST.search(line)]
-    told = PARAMETERS.search("\n".join(line for _, line in outcome.lines))
-    if outcome.failure or not times or not first or told is None:
-        each.note = outcome.failure or "its output has no times"
-        print(outcome.tail(), flush=True)
-        return
-    each.step_ms.setdefault(ntypes, []).extend(times)
-    each.first_s.setdefault(ntypes, []).append(first[0])
-    each.memory_mb.setdefault(ntypes, []).append(outcome.memory_mb)
-    each.parameters[ntypes] = int(told[1].replace(",", ""))
+    if found:
+        each.step_ms.setdefault(ntypes, []).extend(found.step_ms)
+        each.first_s.setdefault(ntypes, []).append(found.first_s)
+        each.memory_mb.setdefault(ntypes, []).append(found.memory_mb)
+        each.parameters[ntypes] = found.parameters
 
 
 def _update(each: Elements, source: Path, limit_s: float, environment: Mapping[str, str]) -> None:
-    words = (str(CHILDREN / "adam.py"), each.backend, str(each.additional))
-    outcome = run((sys.executable, *words), source, environment, limit_s)
-    times = [line.split()[0] for _, line in outcome.lines if line.endswith(" ms")]
-    if outcome.failure or not times:
-        each.note = outcome.failure or "its output has no times"
-        print(outcome.tail(), flush=True)
-        return
-    each.adam_ms.append(float(times[-1]))
-
-
-def write(found: Sequence[Elements], folder: Path) -> Path:
-    """Write the results as JSON, and return the file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "elements.json"
-    path.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
-    return path
+    command = (sys.executable, str(CHILDREN / "adam.py"), each.backend, str(each.additional))
+    took = milliseconds(each, command, source, limit_s=limit_s, environment=environment)
+    each.adam_ms += [] if took is None else [took]

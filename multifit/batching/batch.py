@@ -21,6 +21,7 @@ from ..neighbors.requirements import Requirements
 from . import mixed
 from .composition import Composition, composition
 from .composition import Layout as Layout
+from .filling import empty_table, fill
 from .mixed import Room
 from .shapes import Shape, Shapes, bucket
 from .types import MIXED, Batch, Centres, MixedTable, Table
@@ -104,10 +105,11 @@ class Batcher:
 
     def reserve(self, frames: Sequence[Frame]) -> None:
         """Make tables slightly wider than these frames need, for static shapes."""
-        for frame in frames:
-            if self.needs.mixes(len(frame.tables)):
-                self._mixed_width(mixed.most_neighbors(frame), spare=SPARE)
-        for b in {b for frame in frames for b in frame.tables}:
+        kinds = {b for frame in frames for b in frame.tables}
+        if self.needs.mixes(len(kinds)):
+            self._mixed_width(max(map(mixed.most_neighbors, frames)), spare=SPARE)
+            return
+        for b in kinds:
             tables = [frame.tables[b] for frame in frames if b in frame.tables]
             self._room(b, [table.columns(self._inner) for table in tables], spare=SPARE)
 
@@ -141,7 +143,7 @@ class Batcher:
         layout, places = atoms.layout, list(atoms.places)
         if ghosts:
             places = [np.append(places[0], len(layout.real) + np.arange(ghosts))]
-        tables = self._tables(frames, atoms.shape, places)
+        tables = self._tables(frames, atoms, places)
         if self.needs.first:
             first = np.array([f.first_type for f in frames])[layout.frame]
             tables = {b: {**table, "first": first} for b, table in tables.items()}
@@ -167,11 +169,11 @@ class Batcher:
         return batch, layout
 
     def _tables(
-        self, frames: Sequence[Frame], shape: Shape, places: Sequence[np.ndarray]
+        self, frames: Sequence[Frame], atoms: Composition, places: Sequence[np.ndarray]
     ) -> dict[str, Any]:
         """Return the table of each type of neighbours, or one of all, under their names."""
         if self.needs.mixes(len({b for frame in frames for b in frame.tables})):
-            return {MIXED: self._mixed_table(frames, shape, places)}
+            return {MIXED: self._mixed_table(frames, atoms, places)}
         tables: dict[str, Any] = {}
         for b in range(len(self.sel)):
             some = [
@@ -182,18 +184,17 @@ class Batcher:
             found = [table.columns(self._inner) for table, _ in some]
             room = self._room(b, found)
             if any(room) or self.needs.first:
-                tables[str(b)] = _table(some, found, shape.natoms, room)
+                tables[str(b)] = _table(some, found, atoms.shape.natoms, room)
         return tables
 
     def _mixed_table(
-        self, frames: Sequence[Frame], shape: Shape, places: Sequence[np.ndarray]
+        self, frames: Sequence[Frame], atoms: Composition, places: Sequence[np.ndarray]
     ) -> MixedTable:
         """Return one table of the neighbours of all types."""
-        kinds = np.repeat(np.arange(len(self.sel)), shape.counts)
+        shape = atoms.shape
         pairs = mixed.pairs_of(frames, places, shape.natoms, len(self.sel))
-        groups = pairs.groups(kinds, self.needs.two_sided)
-        present = sum(n > 0 for n in shape.counts)
-        size = mixed.tile_size(shape.natoms, present ** (1 + self.needs.two_sided))
+        groups = pairs.groups(atoms.atype, self.needs.two_sided)
+        size = mixed.tile_size(shape.natoms, len(atoms.centres) ** (1 + self.needs.two_sided))
         tiles = mixed.tiles_needed(groups, size)
         width = self._mixed_width(pairs.width)
         if self.static_shapes:
@@ -235,18 +236,9 @@ def _table(
     room
         Number of columns for near pairs, and for the others.
     """
-    width = sum(room)
-    rij = np.zeros((n, 3, width))
-    index = np.zeros((n, width), dtype=np.int64)
-    mask = np.zeros((n, width))
+    made = empty_table(n, sum(room))
     for (table, place), found in zip(some, columns, strict=True):
         col = found.col if not room[0] else np.where(found.near, found.col, room[0] + found.col)
-        # One flat index is three times faster than one for each axis.
-        row = np.take(place, table.i) * width
-        flat = row + col
-        index.reshape(-1)[flat] = np.take(place, table.j)
-        mask.reshape(-1)[flat] = 1.0
-        flat += 2 * row
-        for axis, x in enumerate(table.rij.T):
-            rij.reshape(-1)[flat + axis * width] = x
+        fill(made, np.take(place, table.i), col, np.take(place, table.j), table.rij)
+    rij, index, mask = made["rij"], made["index"], made["mask"]
     return {"rij": rij, "index": index, "mask": mask, "near": np.zeros(room[0])}

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..neighbors.cells import ranges
 from ..neighbors.frame import Frame
+from .filling import empty_table, fill
 from .types import MixedTable
 
 #: The least and the most pairs in a tile: small ones repeat their net, large ones are not full.
@@ -94,20 +96,15 @@ def mixed_table(pairs: Pairs, groups: np.ndarray, natoms: int, room: Room) -> Mi
     natoms
         Places for atoms, N.
     """
-    shape = (natoms, room.width)
-    rij = np.zeros((natoms, 3, room.width))
-    rij[pairs.row, :, pairs.column] = pairs.rij
-    found = {"index": pairs.neighbor, "mask": 1.0, "kind": pairs.kind}
-    filled = {key: np.zeros(shape, dtype=np.asarray(x).dtype) for key, x in found.items()}
-    for key, x in found.items():
-        filled[key][pairs.row, pairs.column] = x
-    flat = pairs.row * room.width + pairs.column
+    table = empty_table(natoms, room.width)
+    flat = fill(table, pairs.row, pairs.column, pairs.neighbor, pairs.rij)
+    kind = np.zeros(natoms * room.width, dtype=np.int64)
+    kind[flat] = pairs.kind
     order = np.lexsort((flat, groups))
     counts = np.bincount(groups)
     tiles = -(-counts // room.size)
-    first = (np.cumsum(tiles) - tiles) * room.size  # place of a group's first pair
-    rank = np.arange(order.size) - np.repeat(np.cumsum(counts) - counts, counts)
-    place = first[groups[order]] + rank
+    # The pairs of a group have consecutive places, from that of its first tile on.
+    place = ranges((np.cumsum(tiles) - tiles) * room.size, counts)
     slots = np.zeros(room.tiles * room.size, dtype=np.int64)
     live = np.zeros(slots.size)
     places = np.zeros(natoms * room.width, dtype=np.int64)
@@ -115,11 +112,11 @@ def mixed_table(pairs: Pairs, groups: np.ndarray, natoms: int, room: Room) -> Mi
     own = np.zeros(room.tiles, dtype=np.int64)
     own[: tiles.sum()] = np.repeat(np.arange(tiles.size), tiles)
     return {
-        "rij": rij,
-        **filled,  # type: ignore[typeddict-item]
+        **table,
+        "kind": kind.reshape(natoms, room.width),
         "number": pairs.number.astype(np.float64),
         "groups": own,
         "slots": slots,
         "live": live,
-        "places": places.reshape(shape),
+        "places": places.reshape(natoms, room.width),
     }

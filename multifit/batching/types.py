@@ -24,26 +24,28 @@ class Centres(TypedDict):
     aparam: NotRequired[Array]  #: atomic parameters, (n_a, numb_aparam)
 
 
-class Table(TypedDict):
-    """The neighbours of one type around all atoms, at most k of an atom."""
+class Neighbors(TypedDict):
+    """Neighbours around all atoms, at most k of an atom."""
 
     rij: Array  #: vectors from the centre to the neighbour, Å, (N, 3, k)
     index: Array  #: row of the neighbour: below N, or N + row among ``ghosts``, int64, (N, k)
     mask: Array  #: 1 for a pair, 0 for an empty column, (N, k)
+
+
+class Table(Neighbors):
+    """The neighbours of one type."""
+
     near: Array  #: zeros; the first m of the k columns are those of near pairs, (m,)
     first: NotRequired[Array]  #: type of the first atom of each centre's frame, int64, (N,)
 
 
-class MixedTable(TypedDict):
+class MixedTable(Neighbors):
     """The neighbours of all types around all atoms, and their pairs in tiles.
 
     A tile has r pairs of one group: of one type of neighbours, or of one pair of types. There are
     enough tiles for all groups, so that nets of many types are applied in one batched product.
     """
 
-    rij: Array  #: as in a :class:`Table`
-    index: Array
-    mask: Array
     kind: Array  #: type of the neighbour, 0 for an empty column, int64, (N, k)
     number: Array  #: pairs of each type of neighbours, as floats, (N, ntypes)
     groups: Array  #: group of each tile: a type b, or a · ntypes + b, int64, (tiles,)

@@ -251,7 +251,7 @@ def test_the_table_of_threads_has_medians_and_loads(suite: Any, tmp_path: Path) 
     assert row(text, "jax, `--threads 1`") == ["50 (40–60)", "50 (40–61)", "50 (40–62)"]
     assert row(text, "torch, `--threads 2`") == ["60 (50–80)", "61 (50–80)", "failed (exit code 1)"]
     assert "Load before the runs: 0.2 to 1.5." in text
-    path = busy.write(found, tmp_path)
+    path = suite("studies").write(found, tmp_path / "threads.json")
     assert [busy.Busy(**each) for each in json.loads(path.read_text())] == found
 
 
