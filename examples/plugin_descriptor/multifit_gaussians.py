@@ -31,7 +31,7 @@ class Gaussians(ForwardDescriptor):
         from multifit.sections import DescriptorSection, Positive
 
         class GaussiansSection(DescriptorSection):
-            """How the distances to the neighbours of an atom become numbers: Gaussians."""
+            """The descriptor gaussians: Gaussians of the distances to the neighbours of an atom."""
 
             type: Literal["gaussians"] = Field(description="Kind of descriptor.")
             number: Positive = Field(default=8, description="How many Gaussians there are.")

@@ -108,9 +108,14 @@ def tails(
         As of :func:`values_at_nodes`, as NumPy arrays.
     """
     values = values_at_nodes(np_xp, config, params, own, kinds, neighbours)
-    series = np.abs(own["transform"] @ values)
-    last = series[:, :, -max(2, series.shape[2] // 16) :].max(axis=(2, 3))
-    found: np.ndarray = last / np.maximum(series.max(axis=(2, 3)), 1e-300)
+    return tail_of(own["transform"] @ values)
+
+
+def tail_of(series: np.ndarray) -> np.ndarray:
+    """Return the size of the last coefficients relative to the largest, (…), for (…, K, M)."""
+    size = np.abs(series)
+    last = size[..., -max(2, size.shape[-2] // 16) :, :].max(axis=(-2, -1))
+    found: np.ndarray = last / np.maximum(size.max(axis=(-2, -1)), 1e-300)
     return found
 
 

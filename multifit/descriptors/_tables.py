@@ -195,7 +195,10 @@ def padded(xp: Any, block: Block, x: Array) -> Array:
 
 
 def spread(xp: Any, kind: Array, each: Array) -> Array:
-    """Return (N, c, M) from (na, c, M): a product, whose derivative needs no scattering."""
+    """Return (N, …) from (na, …): a product, whose derivative needs no scattering.
+
+    Numbers of atoms are not known in an export, so that nothing can be repeated.
+    """
     flat = xp.matmul(xp.astype(kind, each.dtype, copy=False), xp.reshape(each, (each.shape[0], -1)))
     return xp.reshape(flat, (-1, *each.shape[1:]))
 

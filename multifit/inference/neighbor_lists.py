@@ -120,9 +120,9 @@ class NeighborLists:
         numbers = np.concatenate([order.atoms, ghosts])
         b, natoms = self._batcher, len(order.atoms)
         pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
-        atype = d.atype[numbers]
-        found = frame_of_pairs(pairs, atype, b.rcut, b.sel, b.pair_exclude_types, natoms, b.total)
-        found = replace(found, first=first_type(d.atype[: d.nlocal]))
+        first = first_type(d.atype[: d.nlocal])
+        limits = b.rcut, b.sel, b.pair_exclude_types
+        found = frame_of_pairs(pairs, d.atype[numbers], *limits, natoms, b.total, first)
         return Numbered(found, order.edges, numbers)
 
     def _list(self, s: Structure, size: int, skin: float) -> _Kept:

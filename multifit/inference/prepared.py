@@ -8,7 +8,7 @@ ghost may be an image of a local atom, which then needs no exchange of forces.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -132,7 +132,7 @@ class _Pairs:
         batcher
             Says which neighbours are needed.
         """
-        found = frame_of_pairs(
+        return frame_of_pairs(
             self._measured(places),
             self.atype,
             batcher.rcut,
@@ -140,8 +140,8 @@ class _Pairs:
             batcher.pair_exclude_types,
             len(self.atoms),
             batcher.total,
+            self.first,
         )
-        return replace(found, first=self.first)
 
     def _measured(self, places: np.ndarray) -> Iterator[Measured]:
         """Return the vectors of all pairs, some at a time, so that their data fit in the cache."""

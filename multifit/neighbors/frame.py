@@ -164,6 +164,7 @@ def frame_of_pairs(
     exclude_pairs: Sequence[tuple[int, int]] = (),
     natoms: int | None = None,
     total: int | None = None,
+    first: int | None = None,
 ) -> Frame:
     """Return the frame of given pairs: those within the cutoff, of which ``sel`` are kept.
 
@@ -185,6 +186,8 @@ def frame_of_pairs(
         Number of atoms that are not ghosts; all by default.
     total
         Maximum number of neighbours of all types; the nearest are kept.
+    first
+        Type of the first atom of the whole, if this is a part of it.
     """
     natoms = len(atype) if natoms is None else natoms
     kinds = atype.astype(np.int16)
@@ -193,8 +196,8 @@ def frame_of_pairs(
     fullest, together = [0] * len(sel), 0
     counts, before = {}, sum(one[0].size for one in found.values())
     for b, one in found.items():
-        first, counts[b] = _rows(one[0])
-        np.minimum.at(nearest[:, b], kinds[one[0][first]], np.minimum.reduceat(one[3], first))
+        begin, counts[b] = _rows(one[0])
+        np.minimum.at(nearest[:, b], kinds[one[0][begin]], np.minimum.reduceat(one[3], begin))
         fullest[b] = int(counts[b].max())
     if total is not None:
         found, together = _within_total(found, natoms, total)
@@ -206,7 +209,7 @@ def frame_of_pairs(
             tables[b] = PairTable(i, _columns(np.minimum(counts[b], sel[b])), j, rij.T)
     dropped = before - sum(table.i.size for table in tables.values())
     nghost = len(atype) - natoms
-    return Frame(atype[:natoms], tables, nearest, dropped, tuple(fullest), nghost, together)
+    return Frame(atype[:natoms], tables, nearest, dropped, tuple(fullest), nghost, together, first)
 
 
 def _by_type(

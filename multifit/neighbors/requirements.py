@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Requirements:
@@ -43,6 +45,16 @@ class Requirements:
     def slots(self) -> tuple[int, ...]:
         """``sel`` as in an input: one number if the types are not told apart."""
         return self.sel if self.total is None else (self.total,)
+
+    def counted(self, most: np.ndarray, together: np.ndarray) -> np.ndarray:
+        """Return the numbers of neighbours that ``slots`` limit, (…, slots).
+
+        Parameters
+        ----------
+        most, together
+            The most neighbours of each type, (…, ntypes), and of all types, (…).
+        """
+        return most if self.total is None else together[..., None]
 
     def short(self, fullest: Sequence[int], together: int, names: Sequence[str]) -> list[str]:
         """Return the numbers of neighbours beyond a limit, in words.

@@ -182,12 +182,8 @@ def _forces(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iterato
 
     Weak forces are no sign of wrong units: frames may be relaxed.
     """
-    bonds = _bonds(systems[0].type_map)
-    strong = []
-    for k, one in enumerate(found):
-        distant = bool((one.nearest > CLOSE * bonds).all())
-        if one.force.size and distant and np.median(one.force) > STRONG:
-            strong.append(k)
+    distant = _distant(systems[0].type_map, found)
+    strong = [k for k in distant if np.median(found[k].force) > STRONG]
     if not strong:
         return
     k = max(strong, key=lambda k: float(np.median(found[k].force)))
@@ -199,21 +195,24 @@ def _forces(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iterato
     )
 
 
+def _distant(names: Sequence[str], found: Sequence[SystemSurvey]) -> list[int]:
+    """Return the systems with forces in which no atoms are close."""
+    bonds = CLOSE * _bonds(names)
+    return [k for k, one in enumerate(found) if one.force.size and (one.nearest > bonds).all()]
+
+
 def _single_forces(systems: Sequence[System], found: Sequence[SystemSurvey]) -> Iterator[str]:
     """Yield a warning about frames with forces that no other frame has.
 
     The squares of a few such forces outweigh the loss of all other frames.
     """
-    having = [k for k, one in enumerate(found) if one.force.size]
-    if not having:
+    forces = np.concatenate([one.force for one in found])
+    if not forces.size:
         return
-    usual = float(np.median(np.concatenate([found[k].force for k in having])))
-    bonds = _bonds(systems[0].type_map)
+    usual = float(np.median(forces))
     limit, count, worst = max(ABSURD, TIMES * usual), 0, (0.0, 0, 0)
-    for k in having:
+    for k in _distant(systems[0].type_map, found):
         one = found[k]
-        if not (one.nearest > CLOSE * bonds).all():
-            continue
         frame = int(one.force.argmax())
         count += int((one.force > limit).sum())
         worst = max(worst, (float(one.force[frame]), k, frame))

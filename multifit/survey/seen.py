@@ -100,12 +100,10 @@ def combine(systems: Sequence[System], found: Sequence[SystemSurvey], rcut: floa
     )
     fullest, places = [], []
     for b in range(ntypes):
-        k, index, most = fullest_frame(found, b)
+        k, index, most = fullest_frame([one.most[:, b] for one in found])
         fullest.append(most)
         places.append(where(systems[k], index) if most else "")
-    peaks = [int(one.together.max(initial=0)) for one in found]
-    crowded = int(np.argmax(peaks))
-    index = int(np.argmax(found[crowded].together))
+    crowded, index, together = fullest_frame([one.together for one in found])
     energies = [one.energy / one.atoms.sum(axis=1) for one in found if one.energy.size]
     per_atom = np.concatenate(energies) if energies else None
     forces = [float(one.force.max()) for one in found if one.force.size]
@@ -117,8 +115,8 @@ def combine(systems: Sequence[System], found: Sequence[SystemSurvey], rcut: floa
         nearest_at=at,
         fullest=tuple(fullest),
         fullest_at=tuple(places),
-        together=peaks[crowded],
-        together_at=where(systems[crowded], index) if peaks[crowded] else "",
+        together=together,
+        together_at=where(systems[crowded], index) if together else "",
         natoms=tuple(np.max([one.atoms.max(axis=0) for one in found], axis=0).tolist()),
         energy_per_atom=None if per_atom is None else (per_atom.min(), per_atom.max()),
         force=max(forces, default=None),
@@ -127,11 +125,17 @@ def combine(systems: Sequence[System], found: Sequence[SystemSurvey], rcut: floa
     )
 
 
-def fullest_frame(found: Sequence[SystemSurvey], b: int) -> tuple[int, int, int]:
-    """Return the system and frame in which an atom has the most neighbours of a type, and them."""
-    peaks = [int(one.most[:, b].max()) for one in found]
+def fullest_frame(most: Sequence[np.ndarray]) -> tuple[int, int, int]:
+    """Return the system and frame in which an atom has the most neighbours, and their number.
+
+    Parameters
+    ----------
+    most
+        The most neighbours around one atom of each frame, (nframes,) for each system.
+    """
+    peaks = [int(each.max()) for each in most]
     k = int(np.argmax(peaks))
-    return k, int(np.argmax(found[k].most[:, b])), peaks[k]
+    return k, int(np.argmax(most[k])), peaks[k]
 
 
 def _same_size(ranges: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -161,7 +165,7 @@ def fullest_atom(
     systems: Sequence[System], found: Sequence[SystemSurvey], scope: Scope, b: int
 ) -> str:
     """Return the atom with the most neighbours of a type in words; empty if none has any."""
-    k, index, most = fullest_frame(found, b)
+    k, index, most = fullest_frame([one.most[:, b] for one in found])
     if not most:
         return ""
     real, kinds, pairs, place = _pairs(systems[k], index, scope)

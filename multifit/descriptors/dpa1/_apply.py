@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from ... import precision as prec
 from ...autodiff import ReverseArithmetic, with_pullback
 from ...backend import Arithmetic
+from ...nn.groups import picked
 from ...tree import Tree
 from .._environment import to_vectors
+from .._tables import spread
 from . import _fading as fading
 from . import _series as series
 from ._attention import Slots
-from ._forward import Constants, contract, features, table_rows
-from ._types import of_atoms, type_table
+from ._forward import Constants, contract, features
+from ._types import type_table
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -38,10 +40,11 @@ def apply(
         The result of :func:`._geometry.geometry`, or with a plan of :func:`._series.geometry`.
     """
     xp = arithmetic.xp
+    table = type_table(xp, config, params)
     if plan is not None and "series" in known:
-        d, pull = series.apply(xp, config, params, counts, known, plan)
+        d, pull = series.apply(xp, config, params, counts, known, plan, table)
     else:
-        constants = Constants(xp, config, params, counts, known)
+        constants = Constants(xp, config, params, counts, known, table)
         if constants.by_type is None:
             d, pull = _alone(xp, config, constants, known)
         elif plan is not None and "fading" in known:
@@ -50,8 +53,8 @@ def apply(
             d, pull = _among(arithmetic, config, params, constants, known)
     if not config.concat_output_tebd:
         return d, pull
-    rows = table_rows(xp, type_table(xp, config, params), list(counts))
-    own = xp.astype(of_atoms(xp, rows, known["kind"]), d.dtype, copy=False)
+    rows = picked(xp, table, list(counts))
+    own = xp.astype(spread(xp, known["kind"], rows), d.dtype, copy=False)
     width = d.shape[1]
     return xp.concat([d, own], axis=1), lambda d_bar: pull(d_bar[:, :width])
 

@@ -33,7 +33,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...autodiff import constant
-from ...nn.attention import layer_norm
+from ...nn.attention import layer_norm, softmax
 from ...nn.networks import apply_layer
 from ...tree import Tree
 
@@ -109,5 +109,4 @@ def _smooth(xp: Any, logits: Array, slots: Slots) -> Array:
 def _sharp(xp: Any, logits: Array, slots: Slots) -> Array:
     here = slots.present[:, None, :]
     logits = logits * here - (1.0 - here) * NEVER
-    e = xp.exp(logits - xp.max(constant(logits), axis=2, keepdims=True))
-    return e / xp.sum(e, axis=2, keepdims=True) * (slots.present[:, :, None] * here)
+    return softmax(xp, logits, axis=2) * (slots.present[:, :, None] * here)

@@ -174,7 +174,7 @@ class SeAtten:
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """What the rows of neighbours depend on besides R̃: the ``switch`` and ``unit`` vectors."""
+        """The inputs of the rows of neighbours besides R̃: of ``switch`` and ``unit`` vectors."""
         by_switch = self.is_smooth and (self.strips or self.attn_layer > 0)
         by_unit = self.attn_dotr and self.attn_layer > 0
         return ("switch",) * by_switch + ("unit",) * by_unit

@@ -31,10 +31,10 @@ from ...batching.types import Table
 from ...nn.networks import Network, apply_network
 from ...tree import Tree
 from .._chebyshev import chebyshev
-from .._coefficients import KNOWN, in_double
+from .._coefficients import KNOWN, in_double, tail_of
 from .._planner import INNER, MARGIN, SeriesPlanner
 from .._protocol import Plan
-from .._tables import columns_of, concat
+from .._tables import ZONES, blocks, concat
 from ._series import Pairwise, statistics
 
 if TYPE_CHECKING:
@@ -112,9 +112,8 @@ class OnePlanner(SeriesPlanner):
     def _tail(self, params: Tree, zone: str, count: int) -> float:
         """Return the largest last coefficients of the net, relative to its largest."""
         basis = {zone: self._host(zone, count)}
-        series = np.abs(coefficients(np_xp, self.config, params["descriptor"], basis, zone)[0])
-        last = series[-max(2, count // 16) :].max()
-        return float(last / max(series.max(), 1e-300))
+        series, _ = coefficients(np_xp, self.config, params["descriptor"], basis, zone)
+        return float(tail_of(series))
 
 
 def coefficients(
@@ -142,13 +141,10 @@ def moments(
         From :func:`._geometry.geometry`.
     """
     both = xp.concat([made["rows"], made["rows"] * made["switch"][:, None, :]], axis=1)
-    places: dict[str, list[tuple[int, slice]]] = {"near": [], "far": []}
-    for b, span in columns_of(tables).items():
-        table = tables[str(b)]
-        edge = span.start + (table["near"].shape[0] if "near" in table else 0)
-        for zone, start, stop in (("near", span.start, edge), ("far", edge, span.stop)):
-            if not (isinstance(start, int) and isinstance(stop, int) and start == stop):
-                places[zone].append((b, slice(start, stop)))
+    places: dict[str, list[tuple[int, slice]]] = {zone: [] for zone in ZONES}
+    for block in blocks(tables, alone=True):
+        if block.width:
+            places[block.zone].append((block.neighbours[0], slice(*block.columns[0])))
     found: dict[str, dict[str, Tree]] = {}
     for zone, parts in places.items():
         if not parts:
@@ -188,7 +184,7 @@ def apply(
     entries = [
         (k, zone, known["fading"][str(b)][zone])
         for k, b in enumerate(kinds)
-        for zone in ("near", "far")
+        for zone in ZONES
         if zone in known["fading"][str(b)]
     ]
     zones = sorted({zone for _, zone, _ in entries})

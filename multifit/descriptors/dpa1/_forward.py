@@ -22,11 +22,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ... import precision as prec
+from ...nn.groups import picked
 from ...nn.networks import apply_network
 from ...tree import Tree, numbered_values
-from .._tables import Spans, spans, widths_of
+from .._tables import Spans, spans, spread, widths_of
 from ._attention import Slots, attend, attend_alone
-from ._types import of_atoms, of_slots, pair_vectors, type_table
+from ._types import of_slots, pair_vectors
 
 if TYPE_CHECKING:
     from ...autodiff import ReverseArithmetic
@@ -39,25 +40,25 @@ class Constants:
     """Everything that does not depend on positions: vectors of types, and empty slots."""
 
     def __init__(
-        self, xp: Any, config: SeAtten, params: Tree, counts: Mapping[int, int], known: Tree
+        self,
+        xp: Any,
+        config: SeAtten,
+        params: Tree,
+        counts: Mapping[int, int],
+        known: Tree,
+        table: Array,
     ) -> None:
         self.columns: Spans = spans(widths_of(known))
-        table = type_table(xp, config, params)
         #: of each type of neighbours: (t_b, t_a), or N^t of it, (N, nb, …)
         self.by_type: Array | None = None
         if self.columns:
             each = pair_vectors(xp, config, table, list(counts), list(self.columns))
             if config.strips:
                 each = types_net(xp, config, params, each)
-            self.by_type = of_atoms(xp, each, known["kind"])
+            self.by_type = spread(xp, known["kind"], each)
         self.empty: Array | None = None  #: Σ R̃ ⊗ G of empty slots, (N, 4, M)
         if not config.set_davg_zero:
             self.empty = _of_empty(xp, config, params, counts, known, table)
-
-
-def table_rows(xp: Any, table: Array, kinds: list[int]) -> Array:
-    """Return some rows of a table, (n, c)."""
-    return xp.stack([table[a, :] for a in kinds], axis=0)
 
 
 def types_net(xp: Any, config: SeAtten, params: Tree, vectors: Array) -> Array:
@@ -82,13 +83,10 @@ def _of_empty(
         g, _ = apply_network(xp, config.network, params["embeddings"]["0"], s)
     if config.is_ambiguous:
         first = xp.take(table, known["first"], axis=0)
-        vectors = (
-            first
-            if config.type_one_side
-            else xp.concat(
-                [first, of_atoms(xp, table_rows(xp, table, list(counts)), known["kind"])], axis=1
-            )
-        )
+        vectors = first
+        if not config.type_one_side:
+            own = spread(xp, known["kind"], picked(xp, table, list(counts)))
+            vectors = xp.concat([first, own], axis=1)
         if config.strips:
             g = g * (1.0 + types_net(xp, config, params, vectors))
         else:

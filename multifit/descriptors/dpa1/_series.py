@@ -30,6 +30,7 @@ from ...nn.networks import Layer, Network
 from ...tree import Tree
 from .._planner import SeriesPlanner, series_planner
 from .._protocol import Plan
+from .._tables import widths_of
 from ..se_e2_a import SeE2A
 from ..se_e2_a._apply import apply as apply_series
 from ..se_e2_a._geometry import geometry as series_geometry
@@ -106,12 +107,23 @@ def statistics(xp: Any, params: Tree) -> Tree:
 
 
 def nets_of_pairs(
-    xp: Any, config: SeAtten, params: Tree, centres: Sequence[int], neighbours: Sequence[int]
+    xp: Any,
+    config: SeAtten,
+    params: Tree,
+    table: Array,
+    centres: Sequence[int],
+    neighbours: Sequence[int],
 ) -> Tree:
-    """Return the parameters of se_e2_a with nets for these pairs of types."""
+    """Return the parameters of se_e2_a with nets for these pairs of types.
+
+    Parameters
+    ----------
+    table
+        From :func:`._types.type_table`.
+    """
     own = config.pairwise
     kinds = centres[:1] if config.type_one_side else centres
-    vectors = pair_vectors(xp, config, type_table(xp, config, params), kinds, neighbours)
+    vectors = pair_vectors(xp, config, table, kinds, neighbours)
     layers = params["embeddings"]["0"]["layers"]
     flat = xp.reshape(vectors, (-1, vectors.shape[-1]))
     nets: Tree = {}
@@ -145,10 +157,16 @@ def geometry(
 
 
 def apply(
-    xp: Any, config: SeAtten, params: Tree, counts: Mapping[int, int], known: Tree, plan: Tree
+    xp: Any,
+    config: SeAtten,
+    params: Tree,
+    counts: Mapping[int, int],
+    known: Tree,
+    plan: Tree,
+    table: Array,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return D without the type embedding (N, M·A), and its pullback."""
-    nets = nets_of_pairs(xp, config, params, list(counts), sorted(map(int, known["widths"])))
+    nets = nets_of_pairs(xp, config, params, table, list(counts), list(widths_of(known)))
     return apply_series(xp, config.pairwise, nets, counts, known, plan)
 
 
@@ -164,7 +182,9 @@ class PairPlanner(SeriesPlanner):
         return self.whole
 
     def _nets(self, params: Tree, kinds: Sequence[int]) -> Tree:
-        return {"descriptor": nets_of_pairs(np_xp, self._of, params["descriptor"], kinds, kinds)}
+        own = params["descriptor"]
+        table = type_table(np_xp, self._of, own)
+        return {"descriptor": nets_of_pairs(np_xp, self._of, own, table, kinds, kinds)}
 
     def refine(self, params: Tree) -> None:
         """Add coefficients if the nets of types that were encountered need them."""

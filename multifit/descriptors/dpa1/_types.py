@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import precision as prec
+from ...nn.groups import picked
 from ...nn.networks import Layer, apply_layer
 from ...tree import Tree
 from .._tables import Spans, concat
@@ -55,25 +56,12 @@ def pair_vectors(
 ) -> Array:
     """Return (t_b, t_a), or t_b alone with ``type_one_side``, (na, nb, width)."""
     na, nb, width = len(centres), len(neighbours), table.shape[1]
-    theirs = xp.stack([table[b, :] for b in neighbours], axis=0)[None, :, :]
+    theirs = picked(xp, table, neighbours)[None, :, :]
     theirs = xp.broadcast_to(theirs, (na, nb, width))
     if config.type_one_side:
         return theirs
-    own = xp.stack([table[a, :] for a in centres], axis=0)[:, None, :]
+    own = picked(xp, table, centres)[:, None, :]
     return xp.concat([theirs, xp.broadcast_to(own, (na, nb, width))], axis=2)
-
-
-def of_atoms(xp: Any, each: Array, kind: Array) -> Array:
-    """Return (N, …), the rows of the atoms, from those of the types present, (na, …).
-
-    Parameters
-    ----------
-    kind
-        1 at the place of each atom's type, (N, na): numbers of atoms are not known in an export.
-    """
-    flat = xp.reshape(each, (each.shape[0], -1))
-    found = xp.matmul(xp.astype(kind, each.dtype, copy=False), flat)
-    return xp.reshape(found, (-1, *each.shape[1:]))
 
 
 def of_slots(xp: Any, each: Array, columns: Spans) -> Array:

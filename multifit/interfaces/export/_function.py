@@ -78,7 +78,7 @@ class ModelFunction:
 
     @cached_property
     def outputs(self) -> tuple[Argument, ...]:
-        """What the model predicts, with derivatives that need no request."""
+        """The outputs of the model, with derivatives that need no request."""
         variables = self.model.output.variables.values()
         return tuple(self._argument(variable) for variable in variables if not variable.on_request)
 

@@ -82,18 +82,16 @@ def neighbor_tables(
     nlocal = size(xp, local)
     tj = xp.take(atype, pairs.j, axis=0)
     group = xp.where(valid, pairs.i * types + tj, xp.ones_like(tj) * (nlocal * types))
-    order = xp.argsort(square, stable=True)
-    order = xp.take(order, xp.argsort(xp.take(group, order, axis=0), stable=True), axis=0)
-    group, i, j, tj = (xp.take(x, order, axis=0) for x in (group, pairs.i, pairs.j, tj))
-    counts = arithmetic.segment_sum(xp.ones_like(group), group, n * types + 1)
-    first = xp.cumulative_sum(counts, axis=0) - counts
-    rank = _counting(xp, group) - xp.take(first, group, axis=0)
+    by_distance = xp.argsort(square, stable=True)
+    order, group, rank = _ranked(arithmetic, by_distance, group, n * types + 1)
+    i, j, tj = (xp.take(x, order, axis=0) for x in (pairs.i, pairs.j, tj))
     known = group < nlocal * types
     tj = xp.where(known, tj, xp.zeros_like(tj))
     kept = xp.logical_and(known, rank < xp.take(integers(xp, sel), tj, axis=0))
     if needs.total is not None:
         centre = xp.where(valid, pairs.i, xp.ones_like(pairs.i) * nlocal)
-        among_all = _rank(arithmetic, square, centre, nlocal, n)
+        by_centre, _, among_all = _ranked(arithmetic, by_distance, centre, n + 1)
+        among_all = xp.take(among_all, xp.argsort(by_centre, stable=True), axis=0)
         kept = xp.logical_and(kept, xp.take(among_all, order, axis=0) < needs.total)
     start = integers(xp, [sum(sel[:b]) for b in range(types)])
     slot = i * width + xp.take(start, tj, axis=0) + rank
@@ -109,16 +107,25 @@ def neighbor_tables(
     return _by_type(xp, sel, vectors, index, mask)
 
 
-def _rank(arithmetic: Arithmetic, square: Array, centre: Array, nlocal: Array, n: int) -> Array:
-    """Return the number of nearer pairs of the same centre, for each pair, (npairs,)."""
+def _ranked(
+    arithmetic: Arithmetic, by_distance: Array, key: Array, number: Any
+) -> tuple[Array, Array, Array]:
+    """Return the order of pairs by key and distance, and in it the keys and the ranks within each.
+
+    Parameters
+    ----------
+    by_distance
+        The order of the pairs by distance, (npairs,).
+    key
+        Of each pair, below ``number``, (npairs,).
+    """
     xp = arithmetic.xp
-    order = xp.argsort(square, stable=True)
-    order = xp.take(order, xp.argsort(xp.take(centre, order, axis=0), stable=True), axis=0)
-    sorted_centres = xp.take(centre, order, axis=0)
-    counts = arithmetic.segment_sum(xp.ones_like(sorted_centres), sorted_centres, n + 1)
+    sorted_keys = xp.argsort(xp.take(key, by_distance, axis=0), stable=True)
+    order = xp.take(by_distance, sorted_keys, axis=0)
+    key = xp.take(key, order, axis=0)
+    counts = arithmetic.segment_sum(xp.ones_like(key), key, number)
     first = xp.cumulative_sum(counts, axis=0) - counts
-    rank = _counting(xp, sorted_centres) - xp.take(first, sorted_centres, axis=0)
-    return xp.take(rank, xp.argsort(order, stable=True), axis=0)
+    return order, key, _counting(xp, key) - xp.take(first, key, axis=0)
 
 
 def _by_type(

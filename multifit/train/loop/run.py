@@ -54,7 +54,7 @@ def run_steps(loop: LoopObjects, ending: Ending) -> int:
                     stop = _step(loop, together, health, number, first)
             except AbandonedError:
                 ending.require_progress(run.state.step - after)
-                return _stop(loop.saver, display, ending)
+                return _stop(loop.saver, display, ending, together)
             except PeerError:
                 save_before_end(loop)
                 raise
@@ -159,11 +159,9 @@ def _advance(loop: LoopObjects, number: int) -> tuple[int, dict[str, float], flo
     return k, metrics, run.setup.rate_of(number)
 
 
-def _stop(saver: Saver, display: Display, ending: Ending, together: Together | None = None) -> int:
+def _stop(saver: Saver, display: Display, ending: Ending, together: Together) -> int:
     """Write a checkpoint before the last step, print how to resume, and return the exit code."""
-    code = ending.code() or 0
-    if together is not None and together.several:
-        code = together.exit_code(ending.code())
+    code = together.exit_code(ending.code())
     run = saver.run
     if run.setup.processes.rank == 0:
         path = saver.save_or_rescue()

@@ -89,16 +89,15 @@ def _dropped(
     needs: Requirements, systems: Sequence[System], found: Sequence[SystemSurvey]
 ) -> Iterator[str]:
     """Yield a sentence on neighbours beyond ``sel``, and what would keep them all."""
-    whole = combine(systems, found, 0.0)
-    if needs.total is None:
-        beyond = [(one.most > np.asarray(needs.sel)).any(axis=1) for one in found]
-        most, places = whole.fullest, whole.fullest_at
-    else:
-        beyond = [one.together > needs.total for one in found]
-        most, places = (whole.together,), (whole.together_at,)
+    slots = np.asarray(needs.slots)
+    beyond = [(needs.counted(one.most, one.together) > slots).any(axis=1) for one in found]
     frames = sum(int(each.sum()) for each in beyond)
     if not frames:
         return
+    whole = combine(systems, found, 0.0)
+    most, places = whole.fullest, whole.fullest_at
+    if needs.total is not None:
+        most, places = (whole.together,), (whole.together_at,)
     names = [""] if needs.total is not None else [f" {name}" for name in whole.type_map]
     known = zip(most, names, needs.slots, places, strict=True)
     texts = [f"{n}{name} (sel {slot}, in {at})" for n, name, slot, at in known if n > slot]

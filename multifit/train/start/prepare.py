@@ -143,11 +143,13 @@ def prepare_step(
 
     objective = Objective(setup.backend, task.model, task.loss, select)
     options = setup.adam, training.ema_decay if training.enable_ema else None
-    step: Callable[..., Any] = train_step(objective, *options)
+    step: Callable[..., Any]
     abstain = None
     if setup.processes.size > 1 or training.acc_freq > 1:
         step = SharedStep(objective, *options, setup.processes, training.acc_freq)
         abstain = step.abstain
+    else:
+        step = train_step(objective, *options)
     if last is not None:
         step = last.watched(objective, step)
     tell_of_step = functools.partial(tell, task.titled("the training step"))
