@@ -227,6 +227,11 @@ def stack(arrays: Sequence[Array], /, *, axis: int = 0) -> Array:
     return tf.stack(list(arrays), axis)
 
 
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Array, ...]:
+    """Return the parts along an axis."""
+    return tuple(tf.unstack(x, axis=axis))
+
+
 def broadcast_to(x: Array, /, shape: Shape) -> Array:
     """Return x repeated to a larger shape."""
     return tf.broadcast_to(x, _shape(shape))

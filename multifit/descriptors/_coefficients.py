@@ -165,6 +165,9 @@ def of_groups(
         Types of the centres.
     """
     order, found = list(series_kinds(config, kinds)), []
+    if all(group.single for group in atoms.members):
+        parts = [dict(zip(order, xp.unstack(x), strict=True)) for x in arrays]
+        return [(parts[0][a], parts[1][a]) for group in atoms.members for a in group.kinds]
     for group in atoms.members:
         index = [order.index(kind) for kind in group.kinds]
         value, slope = (picked(xp, x, index) for x in arrays)

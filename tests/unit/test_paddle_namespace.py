@@ -75,6 +75,7 @@ SMOOTH: dict[str, Function] = {
     "broadcast_to": lambda xp, x: xp.broadcast_to(x[:1, :], (3, 4)) * x,
     "concat": lambda xp, x: xp.concat([x, x[:, :2] * x[:, 2:]], axis=-1),
     "stack": lambda xp, x: xp.stack([x, x * x], axis=1),
+    "unstack": lambda xp, x: xp.unstack(x)[0] * xp.unstack(x)[-1],
     "flip": lambda xp, x: xp.flip(x, axis=1) * x,
     "flip, all axes": lambda xp, x: xp.flip(x) * x,
     "take": lambda xp, x: xp.take(x, xp.asarray(INDEX), axis=0),

@@ -146,6 +146,7 @@ def _shapes() -> Iterator[Example]:
     yield Example("concat, default", lambda xp, x, y: xp.concat((x, y)), (X, Y), True)
     yield Example("concat, flat", lambda xp, x, y: xp.concat([x, y[0, :]], axis=None), (X, Y), True)
     yield Example("stack", lambda xp, x, y: xp.stack([x, y], axis=1), (X, Y), True)
+    yield Example("unstack", lambda xp, x, y: xp.unstack(x)[0] * xp.unstack(y)[-1], (X, Y), True)
     yield Example("broadcast_to", _call("broadcast_to", (4, 2, 3)), (X,), True)
     yield Example("flip", _call("flip"), (CUBE,), True)
     yield Example("flip, an axis", _call("flip", axis=-2), (CUBE,), True)
