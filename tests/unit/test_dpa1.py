@@ -17,7 +17,7 @@ from multifit import descriptors
 from multifit import models as mdl
 from multifit.config import parse
 from multifit.descriptors.dpa1 import SeAtten, SeAttenV2
-from multifit.descriptors.dpa1._electrons import configurations
+from multifit.descriptors._electrons import configurations
 from multifit.errors import ConfigError, FileFormatError, UnsupportedError
 from multifit.fitting import Fitting
 from multifit.inference.potential import Potential

@@ -12,11 +12,11 @@ from ...nn.groups import picked
 from ...tree import Tree
 from .._environment import to_vectors
 from .._tables import spread
+from .._types import type_table
 from . import _fading as fading
 from . import _series as series
 from ._attention import Slots
 from ._forward import Constants, contract, features
-from ._types import type_table
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten

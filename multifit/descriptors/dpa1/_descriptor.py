@@ -36,6 +36,7 @@ from .. import _statistics as stat
 from .._environment import Environment
 from .._planner import INNER, NoPlan
 from .._protocol import Planner, Pullback
+from .._types import type_layer
 from . import _fading as fading
 from . import _parameters as own
 from . import _series as series
@@ -43,7 +44,6 @@ from ._apply import apply
 from ._examples import EXAMPLES
 from ._geometry import geometry
 from ._rules import RANGES, RULES, TYPE_RULES
-from ._types import type_layer
 
 if TYPE_CHECKING:
     from ...neighbors.frame import Frame

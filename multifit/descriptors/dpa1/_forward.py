@@ -26,8 +26,8 @@ from ...nn.groups import picked
 from ...nn.networks import apply_network
 from ...tree import Tree, numbered_values
 from .._tables import Spans, spans, spread, widths_of
+from .._types import of_slots, pair_vectors
 from ._attention import Slots, attend, attend_alone
-from ._types import of_slots, pair_vectors
 
 if TYPE_CHECKING:
     from ...autodiff import ReverseArithmetic
@@ -52,7 +52,7 @@ class Constants:
         #: of each type of neighbours: (t_b, t_a), or N^t of it, (N, nb, …)
         self.by_type: Array | None = None
         if self.columns:
-            each = pair_vectors(xp, config, table, list(counts), list(self.columns))
+            each = pair_vectors(xp, table, list(counts), list(self.columns), config.type_one_side)
             if config.strips:
                 each = types_net(xp, config, params, each)
             self.by_type = spread(xp, known["kind"], each)

@@ -11,6 +11,7 @@ from ...nn.networks import Seed, child_seed, init_layer, init_network
 from ...nn.networks import trainable_names as network_names
 from ...precision import numpy_dtype
 from ...tree import Tree, numbered
+from .._types import remapped
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -73,21 +74,8 @@ def remap_types(
     for here, there in shared:
         for name in ("davg", "dstd"):
             found[name][here] = known[name][there]
-    if config.use_econf_tebd:
-        return found
-    mine, theirs = (np.asarray(x["type_embedding"]["layers"]["0"]["w"]) for x in (params, known))
-    rows, old = mine + _residual(config), theirs + _residual(other)
-    for here, there in shared:
-        rows[here] = old[there]
-    layer = {**known["type_embedding"]["layers"]["0"], "w": rows - _residual(config)}
-    return {**found, "type_embedding": {"layers": {"0": layer}}}
-
-
-def _residual(config: SeAtten) -> np.ndarray:
-    """Return what the layer of the type embedding adds to the row of each type."""
-    layer, one = config.type_network.layers[0], np.eye(config.ntypes)
-    added = {"same": one, "double": np.concatenate([one, one], axis=1)}
-    return added.get(layer.residual, np.zeros((config.ntypes, config.tebd_dim)))
+    embedding = remapped(config, params["type_embedding"], other, known["type_embedding"], shared)
+    return {**found, "type_embedding": embedding}
 
 
 def describe(config: SeAtten) -> Iterator[tuple[str, str]]:

@@ -8,11 +8,10 @@ import numpy as np
 
 from ...errors import FileFormatError, UnsupportedError
 from ...files import check_version, items, mapping, parameter, required
-from ...nn.activations import is_same
 from ...nn.serial import collection_params, layer_params
 from ...precision import numpy_dtype
 from ...tree import Tree, numbered
-from ._types import LINEAR
+from .._types_serial import types_params
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -33,7 +32,9 @@ def parameters(config: SeAtten, node: dict[str, Any]) -> Tree:
         "embeddings": collection_params(
             required(node, "embeddings", where), config.network, 1, f"{where}.embeddings"
         ),
-        "type_embedding": _type_embedding(config, required(node, "type_embedding", where)),
+        "type_embedding": types_params(
+            config, required(node, "type_embedding", where), f"{where}.type_embedding"
+        ),
         **{name: _statistic(config, node, name) for name in ("davg", "dstd")},
     }
     if config.strips:
@@ -44,21 +45,6 @@ def parameters(config: SeAtten, node: dict[str, Any]) -> Tree:
     if config.attn_layer:
         params["attention"] = _attention(config, required(node, "attention_layers", where))
     return params
-
-
-def _type_embedding(config: SeAtten, value: Any) -> Tree:
-    where = "descriptor.type_embedding"
-    node = mapping(value, where)
-    check_version(node, range(1, 3), where)
-    neuron = items(node.get("neuron", [config.tebd_dim]), f"{where}.neuron")
-    linear = is_same(str(node.get("activation_function", LINEAR)), LINEAR.lower())
-    if neuron != (config.tebd_dim,) or not linear:
-        raise UnsupportedError(
-            "the model's type embedding is not a single linear layer as wide as tebd_dim, as that "
-            "of DeePMD-kit's TensorFlow backend may be; multifit reads models with such a layer"
-        )
-    nets = {"networks": [required(node, "embedding", where)]}
-    return collection_params(nets, config.type_network, 1, where)["0"]  # type: ignore[no-any-return]
 
 
 def _attention(config: SeAtten, value: Any) -> Tree:

@@ -14,8 +14,8 @@ from ...rules import (
     Ranges,
     Rule,
 )
+from .._electrons import unknown_elements
 from .._rules import AXIS_RULES, RADIAL_RANGES, RADIAL_TYPE_RULES
-from ._electrons import unknown_elements
 
 #: The ways in which types enter the embedding net.
 MODES = ("concat", "strip")

@@ -13,8 +13,8 @@ from ...files import check_version, items, mapping, number, required
 from ...nn.networks import Network
 from ...nn.serial import collection_to_dict, layer_to_dict, network_to_dict
 from ...tree import Tree, numbered_values
+from .._types_serial import types_to_dict
 from ._reading import parameters
-from ._types import LINEAR
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -66,7 +66,7 @@ def serialize(config: SeAtten, params: Tree, type_map: list[str] | None) -> dict
             "protection": config.env_protection,
             "use_exp_switch": False,
         },
-        "type_embedding": _type_embedding(config, params, type_map),
+        "type_embedding": types_to_dict(config, params["type_embedding"], type_map),
         "exclude_types": [list(pair) for pair in config.exclude_types],
         "@variables": {name: _spread(config, params[name]) for name in ("davg", "dstd")},
         "spin": None,
@@ -88,30 +88,6 @@ def _nets(config: SeAtten, network: Network, nets: Tree) -> dict[str, Any]:
     }
     one = network_to_dict(network, nets["0"], "EmbeddingNetwork", head)
     return collection_to_dict([one], config.ntypes, 0, "embedding_network")
-
-
-def _type_embedding(config: SeAtten, params: Tree, type_map: list[str] | None) -> dict[str, Any]:
-    head = {
-        "neuron": [config.tebd_dim],
-        "activation_function": LINEAR,
-        "resnet_dt": False,
-        "precision": prec.canonical(config.precision),
-    }
-    given = {**head, "bias": config.use_tebd_bias}
-    net = network_to_dict(config.type_network, params["type_embedding"], "EmbeddingNetwork", given)
-    net["layers"][0]["activation_function"] = LINEAR
-    return {
-        "@class": "TypeEmbedNet",
-        "@version": 2,
-        "ntypes": config.ntypes,
-        **head,
-        "trainable": config.trainable,
-        "padding": True,
-        "use_econf_tebd": config.use_econf_tebd,
-        "use_tebd_bias": config.use_tebd_bias,
-        "type_map": type_map,
-        "embedding": net,
-    }
 
 
 def _attention(config: SeAtten, params: Tree) -> dict[str, Any]:

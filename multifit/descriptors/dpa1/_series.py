@@ -31,11 +31,11 @@ from ...tree import Tree
 from .._planner import SeriesPlanner, series_planner
 from .._protocol import Plan
 from .._tables import widths_of
+from .._types import pair_vectors, type_table
 from ..se_e2_a import SeE2A
 from ..se_e2_a._apply import apply as apply_series
 from ..se_e2_a._geometry import geometry as series_geometry
 from ._forward import types_net
-from ._types import pair_vectors, type_table
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -123,7 +123,7 @@ def nets_of_pairs(
     """
     own = config.pairwise
     kinds = centres[:1] if config.type_one_side else centres
-    vectors = pair_vectors(xp, config, table, kinds, neighbours)
+    vectors = pair_vectors(xp, table, kinds, neighbours, config.type_one_side)
     layers = params["embeddings"]["0"]["layers"]
     flat = xp.reshape(vectors, (-1, vectors.shape[-1]))
     nets: Tree = {}

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...errors import ConfigError
+from ..errors import ConfigError
 
 _ELEMENTS = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se "
