@@ -18,13 +18,13 @@ import numpy as np
 from ..neighbors import frame as frm
 from ..neighbors.frame import Columns, Frame, PairTable
 from ..neighbors.requirements import Requirements
-from . import mixed
+from . import mixed, ordered
 from .composition import Composition, composition
 from .composition import Layout as Layout
 from .filling import empty_table, fill
 from .mixed import Room
 from .shapes import Shape, Shapes, bucket
-from .types import MIXED, Batch, Centres, MixedTable, Table
+from .types import MIXED, ORDERED, Batch, Centres, MixedTable, OrderedTable, Table
 
 #: Columns added to tables beyond the need of the frames seen, so that other frames fit too.
 SPARE = 2
@@ -70,6 +70,7 @@ class Batcher:
     _widths: dict[tuple[int, bool], int] = field(default_factory=dict)
     _width: int = 0  #: of the table of all types of neighbours
     _tiles: dict[Shape, int] = field(default_factory=dict)
+    _shells: list[int] = field(default_factory=list)  #: widths of shells of an ordered table
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +107,12 @@ class Batcher:
     def reserve(self, frames: Sequence[Frame]) -> None:
         """Make tables slightly wider than these frames need, for static shapes."""
         kinds = {b for frame in frames for b in frame.tables}
+        if self.needs.ordered:
+            places = [np.arange(len(frame.atype) + frame.nghost) for frame in frames]
+            for frame, place in zip(frames, places, strict=True):
+                pairs = ordered.ordered_pairs([frame], [place], len(frame.atype), len(self.sel))
+                self._ordered_widths(pairs, spare=SPARE)
+            return
         if self.needs.mixes(len(kinds)):
             self._mixed_width(max(map(mixed.most_neighbors, frames)), spare=SPARE)
             return
@@ -172,6 +179,8 @@ class Batcher:
         self, frames: Sequence[Frame], atoms: Composition, places: Sequence[np.ndarray]
     ) -> dict[str, Any]:
         """Return the table of each type of neighbours, or one of all, under their names."""
+        if self.needs.ordered:
+            return {ORDERED: self._ordered_table(frames, atoms, places)}
         if self.needs.mixes(len({b for frame in frames for b in frame.tables})):
             return {MIXED: self._mixed_table(frames, atoms, places)}
         tables: dict[str, Any] = {}
@@ -202,6 +211,34 @@ class Batcher:
                 known = self._tiles.get(shape, 0)
                 tiles = self._tiles[shape] = known if tiles <= known else bucket(tiles + SPARE)
         return mixed.mixed_table(pairs, groups, shape.natoms, Room(width, tiles, size))
+
+    def _ordered_table(
+        self, frames: Sequence[Frame], atoms: Composition, places: Sequence[np.ndarray]
+    ) -> OrderedTable:
+        """Return one table of the neighbours of all types, the nearest first."""
+        natoms = atoms.shape.natoms
+        pairs = ordered.ordered_pairs(frames, places, natoms, len(self.sel))
+        width, shells = self._ordered_widths(pairs)
+        return ordered.ordered_table(pairs, natoms, width, shells)
+
+    def _ordered_widths(self, pairs: mixed.Pairs | None, spare: int = 0) -> tuple[int, list[int]]:
+        """Return the columns of a table in the order of distance, and of its shells; at least 1."""
+        shells = self.needs.shells
+        found = [max(m, 1) for m in ordered.shell_widths(pairs, shells)]
+        need = max(1, pairs.width if pairs is not None else 0)
+        if not self.static_shapes:
+            return need, found
+        with self._lock:
+            known = self._shells or [0] * len(shells)
+            rounded = [-(-(m + spare // 2) // ordered.STEP) * ordered.STEP for m in found]
+            self._shells = [
+                max(was, min(m, most))
+                for was, m, (_, most) in zip(known, rounded, shells, strict=True)
+            ]
+            if need > self._width:
+                self._width = min(bucket(need + spare), self.total or need)
+            self._width = max([self._width, *self._shells])
+            return self._width, list(self._shells)
 
     def _mixed_width(self, need: int, spare: int = 0) -> int:
         """Return the columns of a table of all types of neighbours."""

@@ -54,6 +54,17 @@ class MixedTable(Neighbors):
     places: Array  #: place of each pair among those of all tiles, 0 if empty, int64, (N, k)
 
 
+class OrderedTable(Neighbors):
+    """The neighbours of all types around all atoms, the nearest first."""
+
+    kind: Array  #: type of the neighbour, 0 for an empty column, int64, (N, k)
+    #: number of each shell → zeros; all neighbours within it are in the first m columns, (m,)
+    shells: dict[str, Array]
+
+
+#: Key of an :class:`OrderedTable` among the tables of a batch, then the only one.
+ORDERED = "ordered"
+
 #: Key of a :class:`MixedTable` among the tables of a batch, then the only one.
 MIXED = "mixed"
 

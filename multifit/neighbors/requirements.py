@@ -22,6 +22,12 @@ class Requirements:
         Maximum number of neighbours of all types together; None for no such limit.
     first
         True if the descriptor depends on the type of the first atom of a frame.
+    ordered
+        True for one table of the neighbours of all types in the order of distance; this needs
+        ``total``.
+    shells
+        (cutoff in Å, maximum number) of neighbours within shorter cutoffs, of which a table in
+        the order of distance tells the number of columns.
     hops
         Rounds of message passing: a descriptor depends on atoms within ``hops · rcut``.
     inner
@@ -40,6 +46,8 @@ class Requirements:
     two_sided: bool = False
     total: int | None = None
     first: bool = False
+    ordered: bool = False
+    shells: tuple[tuple[float, int], ...] = ()
 
     @property
     def slots(self) -> tuple[int, ...]:
