@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
@@ -284,6 +285,12 @@ class OrNumber:
         return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_SLOTS}, handler(schema)]}
 
 
+def _one_sel(sel: int | str) -> int | str:
+    if isinstance(sel, str):
+        _sel(sel)
+    return sel
+
+
 #: Of descriptors that do not tell types apart: one number, or several of which the sum counts.
 MixedSel: TypeAlias = Annotated[
     tuple[Slots, ...] | str,
@@ -294,6 +301,14 @@ MixedSel: TypeAlias = Annotated[
         'an integer > 0 and at most 100000, a list of integers ≥ 0, not all 0, or "auto", or '
         '"auto:F" with a factor F ≥ 1'
     ),
+]
+
+
+#: Of one cutoff of several: one number for all types together.
+OneSel: TypeAlias = Annotated[
+    Annotated[int, Gt(0), Le(MAX_SLOTS)] | str,
+    AfterValidator(_one_sel),
+    Words('an integer > 0 and at most 100000, or "auto", or "auto:F" with a factor F ≥ 1'),
 ]
 
 
@@ -318,17 +333,57 @@ BatchSize: TypeAlias = Annotated[
 # ---- descriptors --------------------------------------------------------------------------------
 
 
-class DescriptorSection(RuledSection):
-    """The keys of ``model.descriptor`` that every descriptor has."""
+class AnyDescriptorSection(RuledSection):
+    """What a section ``model.descriptor`` has for every descriptor.
+
+    There are ``rcut``, the cutoff in Å, ``trainable`` and ``seed``, as keys or properties.
+    """
 
     #: other name of a key → the key
     key_aliases: ClassVar[dict[str, str]] = {}
+    #: the same for keys of sections inside this one
+    inner_aliases: ClassVar[dict[str, dict[str, str]]] = {}
     #: True if the descriptor of an atom without neighbours is 0, at least with ``set_davg_zero``
     can_vanish: ClassVar[bool] = False
-    #: True if the descriptor has one net for all types, and ``sel`` slots for all types together
+    #: True if the descriptor has one net for all types, and slots for all types together
     mixed_types: ClassVar[bool] = False
 
     type: str
+
+    @property
+    def numbers(self) -> Sequence[int | str] | str:
+        """Numbers of neighbours: for each type or cutoff, or a rule to count them in the data."""
+        raise NotImplementedError(f"{type(self).__name__} has no numbers of neighbours")
+
+    @property
+    def shells(self) -> tuple[float, ...]:
+        """Cutoffs in Å shorter than ``rcut`` that have numbers of neighbours of their own."""
+        return ()
+
+    def options(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """Return the settings of the descriptor.
+
+        Parameters
+        ----------
+        numbers
+            Of neighbours, all known.
+        """
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    @property
+    def vacuum_is_zero(self) -> bool:
+        """True if the descriptor of an atom without neighbours is 0."""
+        return self.can_vanish and bool(getattr(self, "set_davg_zero", True))
+
+    @property
+    def dim_out(self) -> int:
+        """Length of one atom's descriptor."""
+        raise NotImplementedError(f"{type(self).__name__} has no dim_out")
+
+
+class DescriptorSection(AnyDescriptorSection):
+    """The keys of ``model.descriptor`` of descriptors with one cutoff."""
+
     sel: Sel = Field(
         default="auto",
         description="How many neighbours of each type an atom can have; the farthest beyond that "
@@ -345,14 +400,13 @@ class DescriptorSection(RuledSection):
     )
 
     @property
-    def vacuum_is_zero(self) -> bool:
-        """True if the descriptor of an atom without neighbours is 0."""
-        return self.can_vanish and bool(getattr(self, "set_davg_zero", True))
+    def numbers(self) -> Sequence[int | str] | str:
+        """``sel``."""
+        return self.sel
 
-    @property
-    def dim_out(self) -> int:
-        """Length of one atom's descriptor."""
-        raise NotImplementedError(f"{type(self).__name__} has no dim_out")
+    def options(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """Return the settings of the descriptor."""
+        return {**super().options(numbers), "sel": tuple(numbers)}
 
 
 class EmbeddingSection(DescriptorSection):

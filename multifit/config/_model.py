@@ -85,7 +85,7 @@ class ModelSection(t.Section):
         """Number of types, if given by ``type_map`` or ``sel``."""
         if self.type_map is not None:
             return len(self.type_map)
-        sel = self.descriptor.sel
+        sel = self.descriptor.numbers
         return None if isinstance(sel, str) or self.descriptor.mixed_types else len(sel)
 
     @model_validator(mode="after")
@@ -131,7 +131,7 @@ def _check_lengths(model: ModelSection) -> None:
         return
     source = "type_map" if model.type_map is not None else "model.descriptor.sel"
     net = model.fitting_net
-    sel = () if model.descriptor.mixed_types else model.descriptor.sel
+    sel = () if model.descriptor.mixed_types else model.descriptor.numbers
     for key, given in (
         ("descriptor.sel", sel),
         ("fitting_net.atom_ener", net.atom_ener),

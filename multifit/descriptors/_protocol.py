@@ -15,7 +15,7 @@ from ..tree import Tree
 
 if TYPE_CHECKING:
     from ..neighbors.frame import Frame
-    from ..sections import DescriptorSection
+    from ..sections import AnyDescriptorSection
     from ..statistics import Sums
 
 Array = Any
@@ -132,7 +132,7 @@ class Descriptor(Protocol):
         ...
 
     @classmethod
-    def section(cls) -> type[DescriptorSection]:
+    def section(cls) -> type[AnyDescriptorSection]:
         """Return the pydantic class of ``model.descriptor`` for this type."""
         ...
 

@@ -21,7 +21,7 @@ from ..tree import Tree
 from ._protocol import Descriptor
 
 if TYPE_CHECKING:
-    from ..sections import DescriptorSection
+    from ..sections import AnyDescriptorSection
 
 ENTRY_POINTS = "multifit.descriptors"
 
@@ -149,7 +149,7 @@ def aliases() -> dict[str, str]:
     return {alias: name for name, found in available().items() for alias in found.aliases}
 
 
-def sections() -> tuple[type[DescriptorSection], ...]:
+def sections() -> tuple[type[AnyDescriptorSection], ...]:
     """Return the classes of ``model.descriptor``, one for each descriptor.
 
     One that does not fit the class of its descriptor is left out and logged.
@@ -159,7 +159,7 @@ def sections() -> tuple[type[DescriptorSection], ...]:
     ConfigError
         If there is none: the installation is incomplete.
     """
-    found: list[type[DescriptorSection]] = []
+    found: list[type[AnyDescriptorSection]] = []
     for name, each in available().items():
         try:
             section = each.section()
@@ -175,11 +175,11 @@ def sections() -> tuple[type[DescriptorSection], ...]:
 
 def _check_section(
     descriptor: type[Descriptor],
-    section: type[DescriptorSection],
-    others: Sequence[type[DescriptorSection]],
+    section: type[AnyDescriptorSection],
+    others: Sequence[type[AnyDescriptorSection]],
 ) -> None:
     """Raise ConfigError for a section that would break an input, or whose keys have no effect."""
-    keys = set(section.model_fields)
+    keys = _keys(section)
     if typing.get_args(section.model_fields["type"].annotation) != (descriptor.name,):
         raise ConfigError(f"its type must be Literal[{descriptor.name!r}]")
     used = {field.name for field in dataclasses.fields(descriptor)} | {"type", "seed"}  # type: ignore[arg-type]
@@ -190,26 +190,35 @@ def _check_section(
         raise ConfigError("one of its key_aliases is a key of another descriptor")
 
 
+def _keys(section: Any) -> set[str]:
+    """Return the keys of a section, and those of sections inside it instead of their names."""
+    found: set[str] = set()
+    for name, field in section.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        found |= {name} if inner is None else _keys(field.annotation)
+    return found
+
+
 def build(
-    section: DescriptorSection, sel: Iterable[int], type_map: Sequence[str] = ()
+    section: AnyDescriptorSection, sel: Iterable[int], type_map: Sequence[str] = ()
 ) -> Descriptor:
     """Return the settings of a section.
 
     Parameters
     ----------
     sel
-        One number for each type, or of descriptors that do not tell them apart for all together;
-        the section may leave it to be determined from the data.
+        One number for each type, or of descriptors that do not tell them apart for all together
+        within each of their cutoffs; the section may leave it to be determined from the data.
     type_map
         Names of the types, for descriptors that depend on them.
     """
     cls: Any = get_descriptor(section.type)
     names = [field.name for field in dataclasses.fields(cls)]
-    options = {name: getattr(section, name) for name in names if hasattr(section, name)}
-    options["sel"] = tuple(sel)
+    given = section.options(tuple(sel))
+    options = {name: given[name] for name in names if name in given}
     if type_map:
-        given = {"ntypes": len(type_map), "type_map": tuple(type_map)}
-        options |= {name: value for name, value in given.items() if name in names}
+        of_types = {"ntypes": len(type_map), "type_map": tuple(type_map)}
+        options |= {name: value for name, value in of_types.items() if name in names}
     if "precision" in options:
         options["precision"] = prec.canonical(options["precision"])
     found: Descriptor = cls(**options)

@@ -144,7 +144,7 @@ def set_up(
     held_out = [] if given is None else _open(given, type_map, base)
     loss = with_frame_weights(build_loss(config, rate.start_lr), [*systems, *held_out])
     look = Look() if look is None else look
-    sel = config.model.descriptor.sel
+    sel = config.model.descriptor.numbers
     if isinstance(sel, str):
         # As in DeePMD-kit of all frames, and excluded pairs count.
         scope = scope_of(config, loss)._replace(exclude=())
