@@ -174,6 +174,16 @@ class Reverse:
             return self._record(WHOLE["astype"], x, dtype, copy=copy)
         return self.lift(self.xp.astype(x, dtype, copy=copy))
 
+    def elementwise(self, function: Callable[..., Any], x: Any, /) -> Any:
+        """Return y of a function of single elements that gives (y, slope) for (xp, x).
+
+        ``slope()`` is its derivative, computed only if it is needed.
+        """
+        value, slope = function(self.xp, self._value(x))
+        if not isinstance(x, Node):
+            return value
+        return Node(self, value, [(x, lambda g: g * slope())] if x.active else ())
+
     def take(self, x: Any, indices: Array, /, *, axis: int = 0) -> Any:
         """Return elements along an axis at non-negative indices; the rule is a segment sum."""
         if not isinstance(x, Node):

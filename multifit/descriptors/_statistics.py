@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import array_api_compat.numpy as xp
 import numpy as np
 
+from ..errors import FileFormatError, UnsupportedError
+from ..files import parameter
 from ..neighbors.frame import Frame
 from ..statistics import Sums, no_sums
 from ..tree import Tree
@@ -101,3 +103,31 @@ def nonzero_mean(config: HasEnvironment, params: Tree) -> int | None:
     """Return the first type with a mean ≠ 0 where the settings require 0, or None."""
     wrong = np.asarray(params["davg"])[:, :, 0].any(axis=1)
     return int(np.argmax(wrong)) if config.set_davg_zero and wrong.any() else None
+
+
+def one_for_all_slots(
+    node: dict[str, Any], name: str, ntypes: int, slots: int, where: str
+) -> np.ndarray:
+    """Return (ntypes, 4) from a statistic with a row for each slot, (ntypes, slots, 4).
+
+    Parameters
+    ----------
+    node
+        The section of a model file with the statistic, ``davg`` or ``dstd``.
+    where
+        Name of the section in messages.
+    """
+    full = parameter(node, name, (ntypes, slots, 4), where)
+    one = full[:, 0, :]
+    if name == "dstd" and not (one > 0).all():
+        raise FileFormatError(
+            f"{where}.dstd is {one.min():g} for a type, but must be > 0: the environment is "
+            "divided by it; restore the file from a copy"
+        )
+    alike = one[:, 1:] == (0.0 if name == "davg" else one[:, 1:2])
+    if np.any(full != full[:, :1, :]) or not alike.all():
+        raise UnsupportedError(
+            f"{where}.{name} differs between slots for neighbours, or between directions; "
+            "multifit reads models whose statistics depend on the type of the centre alone"
+        )
+    return one.copy()

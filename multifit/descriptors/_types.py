@@ -16,8 +16,9 @@ import numpy as np
 from .. import precision as prec
 from ..nn.groups import picked
 from ..nn.networks import Layer, apply_layer
+from ..rules import Rule
 from ..tree import Tree
-from ._electrons import WIDTH, configurations
+from ._electrons import WIDTH, configurations, unknown_elements
 from ._tables import Spans, concat
 
 Array = Any
@@ -54,6 +55,23 @@ class EmbedsTypes(Protocol):
     def trainable(self) -> bool:
         """True if training changes the layer."""
 
+
+#: Relations of the options to the types, which an input checks for all sections together.
+TYPE_EMBEDDING_RULES = (
+    Rule(
+        "use_econf_tebd",
+        lambda o: o.use_econf_tebd and len(o.type_map) != o.ntypes,
+        lambda o: f"needs the names of all {o.ntypes} elements in type_map",
+    ),
+    Rule(
+        "use_econf_tebd",
+        lambda o: o.use_econf_tebd and bool(unknown_elements(o.type_map)),
+        lambda o: (
+            "needs the names of elements in type_map, but "
+            f"{unknown_elements(o.type_map)[0]!r} is none"
+        ),
+    ),
+)
 
 #: The activation function of the layer, as spelled in files.
 LINEAR = "Linear"

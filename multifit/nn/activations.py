@@ -26,6 +26,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from ..autodiff import Reverse
 from ..errors import ConfigError, did_you_mean
 
 Array = Any  #: an array of whichever framework runs
@@ -177,6 +178,12 @@ def activation(name: str) -> Activation:
         f"unknown activation function {name!r}{did_you_mean(key, NAMES)}; "
         f"known are {', '.join(NAMES)}"
     )
+
+
+def activated(xp: Any, name: str, x: Array) -> Array:
+    """Return φ(x); in reverse mode its rule is φ′ as given here."""
+    act = activation(name)
+    return xp.elementwise(act, x) if isinstance(xp, Reverse) else act(xp, x)[0]
 
 
 def is_same(one: str, other: str) -> bool:

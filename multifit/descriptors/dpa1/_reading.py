@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...errors import FileFormatError, UnsupportedError
 from ...files import check_version, items, mapping, parameter, required
 from ...nn.serial import collection_params, layer_params
 from ...precision import numpy_dtype
 from ...tree import Tree, numbered
+from .._statistics import one_for_all_slots
 from .._types_serial import types_params
 
 if TYPE_CHECKING:
@@ -35,7 +34,10 @@ def parameters(config: SeAtten, node: dict[str, Any]) -> Tree:
         "type_embedding": types_params(
             config, required(node, "type_embedding", where), f"{where}.type_embedding"
         ),
-        **{name: _statistic(config, node, name) for name in ("davg", "dstd")},
+        **{
+            name: one_for_all_slots(node, name, config.ntypes, config.nnei, where)
+            for name in ("davg", "dstd")
+        },
     }
     if config.strips:
         name = "embeddings_strip"
@@ -84,21 +86,3 @@ def _layer(config: SeAtten, value: Any, where: str) -> Tree:
             for name in ("w", "b")
         },
     }
-
-
-def _statistic(config: SeAtten, node: dict[str, Any], name: str) -> np.ndarray:
-    """Return (ntypes, 4) from a statistic with a row for each slot, (ntypes, sel, 4)."""
-    full = parameter(node, name, (config.ntypes, config.nnei, 4), "descriptor")
-    one = full[:, 0, :]
-    if name == "dstd" and not (one > 0).all():
-        raise FileFormatError(
-            f"descriptor.dstd is {one.min():g} for a type, but must be > 0: the environment is "
-            "divided by it; restore the file from a copy"
-        )
-    alike = one[:, 1:] == (0.0 if name == "davg" else one[:, 1:2])
-    if np.any(full != full[:, :1, :]) or not alike.all():
-        raise UnsupportedError(
-            f"descriptor.{name} differs between slots for neighbours, or between directions; "
-            "multifit reads models whose statistics depend on the type of the centre alone"
-        )
-    return one.copy()

@@ -14,8 +14,8 @@ from ...rules import (
     Ranges,
     Rule,
 )
-from .._electrons import unknown_elements
 from .._rules import AXIS_RULES, RADIAL_RANGES, RADIAL_TYPE_RULES
+from .._types import TYPE_EMBEDDING_RULES
 
 #: The ways in which types enter the embedding net.
 MODES = ("concat", "strip")
@@ -54,17 +54,5 @@ RULES = (
 #: Relations to the types, which an input checks for all sections together.
 TYPE_RULES = (
     *RADIAL_TYPE_RULES,
-    Rule(
-        "use_econf_tebd",
-        lambda o: o.use_econf_tebd and len(o.type_map) != o.ntypes,
-        lambda o: f"needs the names of all {o.ntypes} elements in type_map",
-    ),
-    Rule(
-        "use_econf_tebd",
-        lambda o: o.use_econf_tebd and bool(unknown_elements(o.type_map)),
-        lambda o: (
-            "needs the names of elements in type_map, but "
-            f"{unknown_elements(o.type_map)[0]!r} is none"
-        ),
-    ),
+    *TYPE_EMBEDDING_RULES,
 )
