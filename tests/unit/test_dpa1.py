@@ -16,8 +16,8 @@ from _compare import same
 from multifit import descriptors
 from multifit import models as mdl
 from multifit.config import parse
-from multifit.descriptors.dpa1 import SeAtten, SeAttenV2
 from multifit.descriptors._electrons import configurations
+from multifit.descriptors.dpa1 import SeAtten, SeAttenV2
 from multifit.errors import ConfigError, FileFormatError, UnsupportedError
 from multifit.fitting import Fitting
 from multifit.inference.potential import Potential
