@@ -360,6 +360,10 @@ class AnyDescriptorSection(RuledSection):
         """Cutoffs in Å shorter than ``rcut`` that have numbers of neighbours of their own."""
         return ()
 
+    def with_numbers(self, script: dict[str, Any], numbers: Sequence[int]) -> None:
+        """Put numbers of neighbours into this section as a dict, for model files."""
+        raise NotImplementedError(f"{type(self).__name__} has no numbers of neighbours")
+
     def options(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Return the settings of the descriptor.
 
@@ -403,6 +407,10 @@ class DescriptorSection(AnyDescriptorSection):
     def numbers(self) -> Sequence[int | str] | str:
         """``sel``."""
         return self.sel
+
+    def with_numbers(self, script: dict[str, Any], numbers: Sequence[int]) -> None:
+        """Put numbers of neighbours into this section as a dict, for model files."""
+        script["sel"] = list(numbers)
 
     def options(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Return the settings of the descriptor."""

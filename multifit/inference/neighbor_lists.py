@@ -120,6 +120,9 @@ class NeighborLists:
         numbers = np.concatenate([order.atoms, ghosts])
         b, natoms = self._batcher, len(order.atoms)
         pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
+        if b.needs.hops > 1:  # ghosts have neighbours and features, too
+            natoms, order = len(numbers), partition.Order(numbers, np.array([0, len(numbers)]))
+            pairs = ordered(d.pairs, numbers, natoms, len(d.atype))
         first = first_type(d.atype[: d.nlocal])
         limits = b.rcut, b.sel, b.pair_exclude_types
         found = frame_of_pairs(pairs, d.atype[numbers], *limits, natoms, b.total, first)

@@ -12,6 +12,7 @@ import numpy as np
 from ..batching import partition
 from ..batching.batch import Layout
 from ..batching.shapes import Shape
+from ..batching.types import Centres
 from ..neighbors.frame import Frame
 from ..tree import Tree
 
@@ -52,6 +53,7 @@ class Part:
     aparam: np.ndarray | None  #: of its atoms, (n, numb_aparam)
     result: Result
     where: str = ""  #: name of the structure in messages
+    own: np.ndarray | None = None  #: True for atoms whose outputs count, (n,); None for all
 
 
 class InParts(Protocol):
@@ -83,14 +85,30 @@ class Divided:
     aparam: np.ndarray | None  #: of all atoms of the structure or domain, (natoms, numb_aparam)
     result: Result
     where: str = ""  #: name of the structure in messages
+    nlocal: int | None = None  #: with message passing, the atoms of the frame that are not ghosts
 
     @property
     def frames(self) -> list[Frame]:
         """The frame."""
         return [self.frame]
 
+    def _whole(self) -> Part:
+        """Return a domain as one part, whose ghosts have neighbours and features, too."""
+        n = len(self.numbers)
+        own = np.arange(n) < (self.nlocal or 0)
+        aparam = self.aparam
+        if aparam is not None:  # ghosts have no output that could depend on it
+            aparam = np.zeros((n, aparam.shape[1]))
+            aparam[own] = np.asarray(self.aparam)[self.numbers[own]]
+        return Part(
+            self.frame, self.numbers, None, self.fparam, aparam, self.result, self.where, own
+        )
+
     def parts(self) -> Iterator[Part]:
         """Return the parts in turn; an empty one if there are no atoms."""
+        if self.nlocal is not None:
+            yield self._whole()
+            return
         for start, stop in pairwise(self.edges.tolist()):
             if start == stop and len(self.frame.atype):
                 continue
@@ -105,6 +123,17 @@ class Divided:
         spans = list(pairwise(self.edges.tolist()))
         counts = [np.bincount(self.frame.atype[a:b], minlength=ntypes) for a, b in spans]
         return [Shape(1, tuple(np.max(counts, axis=0).tolist()))] * len(spans)
+
+
+def of_own(centres: dict[str, Centres], own: np.ndarray) -> dict[str, Centres]:
+    """Return the centres of a batch, of which only some count; ``own`` is 1 or 0, (N,)."""
+    found: dict[str, Centres] = {}
+    start = 0
+    for a, centre in centres.items():
+        stop = start + len(centre["mask"])
+        found[a] = {**centre, "mask": centre["mask"] * own[start:stop]}
+        start = stop
+    return found
 
 
 @dataclass(frozen=True)

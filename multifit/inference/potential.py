@@ -310,7 +310,8 @@ class Potential:
             Vectors r_j − r_i in Å, (npairs, 3).
         i, j
             Centres below ``nlocal`` and neighbours below nall, (npairs,), integers from 0. Periodic
-            images need no ghosts: a pair may end at a local atom, or at its own centre.
+            images need no ghosts: a pair may end at a local atom, or at its own centre. If the
+            descriptor passes messages, the pairs of ghosts are needed, too.
         atype
             Types or element symbols of the local atoms and then of the ghosts, (nall,); −1 is a
             virtual atom.
@@ -339,7 +340,7 @@ class Potential:
             If a shape, index or type does not fit, a vector is zero or not finite (which pair), or
             the halo is too small.
         UnsupportedError
-            If the model subtracts a mean over all atoms (``tot_ener_zero``) or passes messages.
+            If the model subtracts a mean over all atoms (``tot_ener_zero``).
 
         Examples
         --------

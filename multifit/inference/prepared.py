@@ -17,7 +17,7 @@ import numpy as np
 from ..batching import partition
 from ..batching.batch import Batcher
 from ..batching.shapes import Shape
-from ..errors import DataError
+from ..errors import DataError, UnsupportedError
 from ..neighbors.cells import ranges
 from ..neighbors.frame import Frame, first_type, frame_of_pairs
 from ..neighbors.search import CHUNK, TOO_CLOSE, Measured
@@ -45,6 +45,11 @@ class PreparedDomain:
         Number of local atoms.
     coord
         Places of the images now, Å, (nimages, 3).
+
+    Raises
+    ------
+    UnsupportedError
+        If messages would have to pass from atoms of other domains.
     """
 
     def __init__(
@@ -59,7 +64,15 @@ class PreparedDomain:
     ) -> None:
         self._potential, self._atype, self._nlocal = potential, atype, nlocal
         local = atype[:nlocal]
-        size = potential.runner.at_once
+        hops = potential.model.descriptor.requires().hops
+        if hops > 1 and len(atype) > nlocal:
+            raise UnsupportedError(
+                f"the descriptor {potential.model.descriptor.name} passes messages over {hops} "
+                "hops, so that atoms of other processes would need features; run the simulation on "
+                "one process"
+            )
+        # A message from any atom of a part may come from any other part.
+        size = potential.runner.at_once if hops == 1 else max(nlocal, 1)
         order = partition.spatial_order(coord[:nlocal], None, [False] * 3, local, size)
         counts = np.bincount(i, minlength=nlocal)
         first = np.cumsum(counts) - counts

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from threading import Lock
 
 import numpy as np
@@ -27,8 +27,9 @@ from ..neighbors.frame import Frame
 from ..tree import Tree, map_leaves
 from .domain import Domain
 from .evaluator import Evaluator, Parameters
+from .grouping import Grouping, plan_batches
 from .neighbor_lists import NeighborLists, Neighbors
-from .parts import OF_GHOSTS, Divided, InParts, Outputs, Part, Result, Started
+from .parts import OF_GHOSTS, Divided, InParts, Outputs, Part, Result, Started, of_own
 from .request import Request as Request
 from .seen import Watch
 from .structure import Structure
@@ -131,12 +132,15 @@ class Runner:
         DataError
             If two atoms of a pair are at the same place.
         UnsupportedError
-            If energies depend on more than the neighbours of local atoms: on a mean over all atoms,
-            or on neighbours of neighbours.
+            If energies depend on a mean over all atoms.
         """
         result = Result(domain.nlocal, domain.nghost)
         found = (self.neighbors if neighbors is None else neighbors).of_domain(domain, self.at_once)
-        return self.run_divided(Divided(*found, domain.fparam, domain.aparam, result), wanted)
+        divided = Divided(*found, domain.fparam, domain.aparam, result)
+        if self._hops > 1:
+            local = int((domain.atype[: domain.nlocal] >= 0).sum())
+            divided = replace(divided, nlocal=local)
+        return self.run_divided(divided, wanted)
 
     def run_divided(self, divided: InParts, wanted: Request) -> Outputs:
         """Return the outputs for a domain that is already divided; errors as :meth:`run_domain`."""
@@ -144,11 +148,6 @@ class Runner:
             raise UnsupportedError(
                 "tot_ener_zero subtracts the mean over all atoms of a system, which a domain with "
                 "ghosts does not know; use predict"
-            )
-        if self._hops > 1:
-            raise UnsupportedError(
-                f"the descriptor passes messages over {self._hops} hops, but pairs of a domain can "
-                "be evaluated over one only; use predict"
             )
         self._evaluate(self._batches_of_parts(divided), wanted)
         return divided.result.outputs
@@ -216,16 +215,19 @@ class Runner:
             aparam or None,
             0 if ghosts is None else self._ghost_places(len(ghosts)),
         )
-        batch = self._on_device(host, layout)
+        own = parts[0].own
+        if own is not None:
+            host["centres"] = of_own(host["centres"], layout.spread([own.astype(np.float64)]))
+        batch = self._on_device(host, None if own is not None else layout)
         nearest = functools.reduce(np.minimum, [part.frame.nearest for part in parts])
         what = "atom_virial" if wanted.atom_virial else ""
         if ghosts is not None and self.model.fitting.tot_ener_zero:
             what = "unbalanced"
         return Started(parts, batch, layout, self.evaluator.start(batch, nearest, params, what))
 
-    def _on_device(self, host: Batch, layout: Layout) -> Tree:
-        """Return a batch as arrays of the backend; those of the same atoms are copied once."""
-        if any("aparam" in centre for centre in host["centres"].values()):
+    def _on_device(self, host: Batch, layout: Layout | None) -> Tree:
+        """Return a batch as arrays of the backend; those of the same layout are copied once."""
+        if layout is None or any("aparam" in centre for centre in host["centres"].values()):
             return map_leaves(self.backend.as_input, host)
         known, own = self._atoms, ("natoms", "atype", "centres")
         if known is None or known[0] is not layout:
@@ -250,7 +252,10 @@ class Runner:
                 if per_frame:
                     part.result.add(key, row)
                     continue
-                part.result.add_atoms(key, row[: len(part.atoms)], part.atoms)
+                atoms = part.atoms
+                if part.own is not None and key not in OF_GHOSTS:
+                    row, atoms = row[: len(part.own)][part.own], atoms[part.own]
+                part.result.add_atoms(key, row[: len(atoms)], atoms)
                 if part.ghosts is not None and key in OF_GHOSTS:
                     outside = x[places : places + len(part.ghosts)]
                     part.result.add_atoms(key, outside, part.ghosts)
@@ -291,56 +296,9 @@ def _whole(s: Structure, frame: Frame, result: Result) -> Part:
     return Part(frame, np.arange(len(s.atype)), None, s.fparam, s.aparam, result, s.where)
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """The grouping of structures for evaluation."""
-
-    groups: list[list[int]]  #: structures evaluated together, small ones first
-    divided: list[int]  #: structures evaluated in parts
-
-
-def plan_batches(structures: Sequence[Structure], limit: int, divide: bool = True) -> Grouping:
-    """Return the plan for structures, with at most ``limit`` atoms evaluated at once.
-
-    Parameters
-    ----------
-    divide
-        False if none may be divided, and those of one batch must have equal numbers of atoms.
-    """
-    sizes = [int((s.atype >= 0).sum()) for s in structures]
-    large = [k for k, n in enumerate(sizes) if n > limit and divide]
-    small = sorted(set(range(len(sizes))).difference(large))
-    kinds = [0 if divide else len(structures[k].atype) for k in small]
-    groups = group_by_size([sizes[k] for k in small], limit, kinds)
-    return Grouping([[small[k] for k in group] for group in groups], large)
-
-
 def default_at_once(backend: Backend) -> int:
     """Return the default number of atoms evaluated at once."""
     return ATOMS_AT_ONCE if backend.on_cpu else ON_DEVICES
-
-
-def group_by_size(sizes: Sequence[int], limit: int, kinds: Sequence[int]) -> list[list[int]]:
-    """Return the structures of each batch: of similar size, as many as fit.
-
-    Parameters
-    ----------
-    sizes
-        Atoms of each structure.
-    limit
-        Maximum number of atoms in a batch, unless one structure alone has more.
-    kinds
-        Only structures of the same kind are batched.
-    """
-    groups: list[list[int]] = []
-    total = 0
-    for k in sorted(range(len(sizes)), key=lambda k: (kinds[k], sizes[k])):
-        if not groups or total + sizes[k] > limit or kinds[groups[-1][-1]] != kinds[k]:
-            groups.append([])
-            total = 0
-        groups[-1].append(k)
-        total += max(sizes[k], 1)
-    return groups
 
 
 def _need(structures: Sequence[Structure], ntypes: int) -> Shape:

@@ -67,6 +67,15 @@ class Frame:
         """Size of the tables in memory, for caches."""
         return sum(array.nbytes for table in self.tables.values() for array in table)
 
+    def most_within(self, radius: float) -> int:
+        """Return the most neighbours nearer than a radius in Å around one atom."""
+        number = np.zeros(len(self.atype), dtype=np.int64)
+        for table in self.tables.values():
+            x, y, z = table.rij.T
+            near = x * x + y * y + z * z < radius * radius
+            number += np.bincount(table.i[near], minlength=len(number))
+        return int(number.max(initial=0))
+
     @property
     def first_type(self) -> int:
         """Type of the first atom of the whole frame that is not virtual."""

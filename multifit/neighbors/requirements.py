@@ -51,18 +51,25 @@ class Requirements:
 
     @property
     def slots(self) -> tuple[int, ...]:
-        """``sel`` as in an input: one number if the types are not told apart."""
-        return self.sel if self.total is None else (self.total,)
+        """``sel`` as in an input: a number for each cutoff if the types are not told apart."""
+        return self.sel if self.total is None else (self.total, *(most for _, most in self.shells))
 
-    def counted(self, most: np.ndarray, together: np.ndarray) -> np.ndarray:
+    def counted(
+        self, most: np.ndarray, together: np.ndarray, inner: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return the numbers of neighbours that ``slots`` limit, (…, slots).
 
         Parameters
         ----------
         most, together
             The most neighbours of each type, (…, ntypes), and of all types, (…).
+        inner
+            The most neighbours of all types within each shell, (…, shells); none by default.
         """
-        return most if self.total is None else together[..., None]
+        if self.total is None:
+            return most
+        whole = together[..., None]
+        return whole if not self.shells else np.concatenate([whole, inner], axis=-1)
 
     def short(self, fullest: Sequence[int], together: int, names: Sequence[str]) -> list[str]:
         """Return the numbers of neighbours beyond a limit, in words.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .scan import Scope
 
 #: Changes with the meaning of the stored arrays.
-VERSION = 2
+VERSION = 3
 
 #: Files kept; the oldest are removed.
 FILES = 500

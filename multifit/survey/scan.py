@@ -35,6 +35,7 @@ class Scope(NamedTuple):
     masked: bool = False  #: True if ``aparam`` marks real atoms (``use_aparam_as_mask``)
     limit: int | None = None  #: frames of each system, the first ones; None for all
     part: tuple[int, int] = (0, 1)  #: k and n: the k-th of n parts of these frames
+    shells: tuple[float, ...] = ()  #: shorter cutoffs in Å, within which neighbours are counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,8 @@ class SystemSurvey:
         Lowest and highest value of each component, (2, numb), or (2, 0).
     together
         The most neighbours of all types around one atom of each frame, (nframes,).
+    inner
+        The same within each of the shorter cutoffs, (nframes, shells).
     """
 
     most: np.ndarray
@@ -71,6 +74,7 @@ class SystemSurvey:
     fparam: np.ndarray
     aparam: np.ndarray
     together: np.ndarray
+    inner: np.ndarray
 
     @property
     def nframes(self) -> int:
@@ -161,6 +165,7 @@ def _scan(system: System, scope: Scope, frames: np.ndarray) -> SystemSurvey:
     place = np.full((ntypes, ntypes), -1, dtype=np.int64)
     most, atoms = np.zeros((2, len(frames), ntypes), dtype=np.int64)
     together = np.zeros(len(frames), dtype=np.int64)
+    inner = np.zeros((len(frames), len(scope.shells)), dtype=np.int64)
     real = np.ones((len(frames), system.natoms), dtype=bool)
     for row, index in enumerate(frames):
         given = snapshot(system, int(index), arrays, row, scope.masked)
@@ -170,6 +175,7 @@ def _scan(system: System, scope: Scope, frames: np.ndarray) -> SystemSurvey:
         )  # fmt: skip
         real[row] = given.atype >= 0
         most[row], together[row] = one.fullest, one.together
+        inner[row] = [one.most_within(radius) for radius in scope.shells]
         atoms[row] = np.bincount(given.atype[real[row]], minlength=ntypes)
         place = np.where(one.nearest < nearest, index, place)
         nearest = np.minimum(one.nearest, nearest)
@@ -183,7 +189,7 @@ def _scan(system: System, scope: Scope, frames: np.ndarray) -> SystemSurvey:
         aparam = aparam.reshape(real.size, -1)[real.ravel()]
     return SystemSurvey(
         most, atoms, nearest, place, arrays.get("energy", np.zeros(0)), force, fparam,
-        _range(aparam, int(real.sum())), together,
+        _range(aparam, int(real.sum())), together, inner,
     )  # fmt: skip
 
 
@@ -199,7 +205,7 @@ def joined(parts: Sequence[SystemSurvey]) -> SystemSurvey:
     """Return the survey of the frames of all parts, in their order."""
     whole = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("most", "atoms", "energy", "force", "together")
+        for name in ("most", "atoms", "energy", "force", "together", "inner")
     }
     nearest, place = parts[0].nearest, parts[0].nearest_frame
     for part in parts[1:]:

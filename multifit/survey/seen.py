@@ -35,6 +35,8 @@ class Survey:
         The set and frame with so many, empty for a type that is never a neighbour, (ntypes,).
     together, together_at
         The most neighbours of all types around one atom, and the set and frame with so many.
+    inner, inner_at
+        The same within each of the shorter cutoffs, (shells,).
     natoms
         Most atoms of each type in one frame, (ntypes,); 0 for types that do not occur.
     energy_per_atom
@@ -54,6 +56,8 @@ class Survey:
     fullest_at: tuple[str, ...]
     together: int
     together_at: str
+    inner: tuple[int, ...]
+    inner_at: tuple[str, ...]
     natoms: tuple[int, ...]
     energy_per_atom: tuple[float, float] | None
     force: float | None
@@ -98,12 +102,9 @@ def combine(systems: Sequence[System], found: Sequence[SystemSurvey], rcut: floa
         )
         for a, row in enumerate(which.tolist())
     )
-    fullest, places = [], []
-    for b in range(ntypes):
-        k, index, most = fullest_frame([one.most[:, b] for one in found])
-        fullest.append(most)
-        places.append(where(systems[k], index) if most else "")
-    crowded, index, together = fullest_frame([one.together for one in found])
+    fullest, places = _peaks(systems, [one.most for one in found])
+    (together,), (crowded,) = _peaks(systems, [one.together[:, None] for one in found])
+    inner, crowds = _peaks(systems, [one.inner for one in found])
     energies = [one.energy / one.atoms.sum(axis=1) for one in found if one.energy.size]
     per_atom = np.concatenate(energies) if energies else None
     forces = [float(one.force.max()) for one in found if one.force.size]
@@ -113,15 +114,34 @@ def combine(systems: Sequence[System], found: Sequence[SystemSurvey], rcut: floa
         nframes=sum(one.nframes for one in found),
         nearest=nearest,
         nearest_at=at,
-        fullest=tuple(fullest),
-        fullest_at=tuple(places),
+        fullest=fullest,
+        fullest_at=places,
         together=together,
-        together_at=where(systems[crowded], index) if together else "",
+        together_at=crowded,
+        inner=inner,
+        inner_at=crowds,
         natoms=tuple(np.max([one.atoms.max(axis=0) for one in found], axis=0).tolist()),
         energy_per_atom=None if per_atom is None else (per_atom.min(), per_atom.max()),
         force=max(forces, default=None),
         fparam=joined_ranges(_same_size([one.fparam for one in found])),
         aparam=joined_ranges(_same_size([one.aparam for one in found])),
+    )
+
+
+def _peaks(
+    systems: Sequence[System], most: Sequence[np.ndarray]
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the largest number of each column, and the set and frame with it, empty for 0.
+
+    Parameters
+    ----------
+    most
+        Numbers of each frame, (nframes, columns) for each system.
+    """
+    columns = [fullest_frame([one[:, k] for one in most]) for k in range(most[0].shape[1])]
+    return (
+        tuple(number for _, _, number in columns),
+        tuple(where(systems[k], index) if number else "" for k, index, number in columns),
     )
 
 

@@ -16,7 +16,7 @@ from _compare import same
 from multifit import models as mdl
 from multifit.autodiff import ReverseArithmetic
 from multifit.descriptors import ForwardDescriptor, Pairs
-from multifit.errors import FileFormatError, TrainingError
+from multifit.errors import DataError, FileFormatError, TrainingError
 from multifit.fitting import Fitting
 from multifit.inference.potential import Potential
 from multifit.tree import Tree, flatten
@@ -89,6 +89,40 @@ def test_messages_keep_a_frame_whole() -> None:
         Potential(MODEL, PARAMS).predict(*args),
         rtol=1e-12,
     )
+
+
+@pytest.mark.parametrize("ghosts", [False, True], ids=["images", "ghosts"])
+def test_messages_reach_the_pairs_of_an_engine(ghosts: bool) -> None:
+    """Pairs may end at the atoms themselves, or at ghosts that have pairs of their own."""
+    system, potential = SYSTEMS["crystal"], Potential(MODEL, PARAMS)
+    assert system.cell is not None
+    want = potential.predict(system.coord, system.atype, system.cell)
+    n, reach = len(system.atype), potential.halo
+    cells = np.indices((7, 7, 7)).reshape(3, -1).T - 3
+    cells = cells[np.argsort(np.abs(cells).sum(axis=1), kind="stable")]
+    places = (system.coord + (cells @ system.cell)[:, None, :]).reshape(-1, 3)
+    owner = np.tile(np.arange(n), len(cells))
+    far = np.linalg.norm(places[:, None, :] - system.coord, axis=-1).min(axis=1) < reach
+    places, owner = places[far], owner[far]  # the atoms themselves come first
+    rij = places - places[:, None, :]
+    near = np.linalg.norm(rij, axis=-1) < attention.RCUT
+    near[np.diag_indices(len(places))] = False
+    i, j = np.nonzero(near if ghosts else near[:n])
+    ends = j if ghosts else owner[j]
+    kinds = system.atype[owner if ghosts else owner[:n]]
+    got = potential.evaluate_pairs(rij[i, j], i, ends, kinds, n, halo=reach)
+    force = np.zeros((n, 3))
+    np.add.at(force, owner[: len(got["force"])], got["force"])
+    same(got["energy"], want["energy"][0], rtol=1e-12)
+    same(got["atom_energy"], want["atom_energy"][0], rtol=1e-12)
+    same(force, want["force"][0], rtol=1e-10)
+    same(got["virial"], want["virial"][0], rtol=1e-10)
+
+
+def test_ghosts_need_pairs_of_their_own() -> None:
+    given = (np.eye(3)[:2], [0, 1], [1, 2], [0, 1, 0], 2)
+    with pytest.raises(DataError, match="but no pair starts at a ghost; list the pairs of all gho"):
+        Potential(MODEL, PARAMS).evaluate_pairs(*given)
 
 
 def test_an_atom_without_neighbours_has_an_energy_and_no_force() -> None:

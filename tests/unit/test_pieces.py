@@ -21,8 +21,8 @@ from multifit.descriptors.se_e2_a import SeE2A
 from multifit.dos import Grid, even_grid
 from multifit.errors import DataError, UnsupportedError
 from multifit.inference import neighbor_lists, runner
+from multifit.inference.grouping import group_by_size
 from multifit.inference.potential import Potential
-from multifit.inference.runner import group_by_size
 
 EXACT = 1e-12
 

@@ -188,6 +188,10 @@ class Dpa3Section(t.AnyDescriptorSection):
         """``e_sel`` and ``a_sel``."""
         return (self.repflow.e_sel, self.repflow.a_sel)
 
+    def with_numbers(self, script: dict[str, Any], numbers: Sequence[int]) -> None:
+        """Put numbers of neighbours into this section as a dict, for model files."""
+        script["repflow"] |= dict(zip(("e_sel", "a_sel"), numbers, strict=True))
+
     def options(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Return the settings of the descriptor."""
         repflow = {name: getattr(self.repflow, name) for name in RepflowSection.model_fields}

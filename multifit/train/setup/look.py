@@ -132,4 +132,5 @@ def scope_of(config: Config, loss: LossConfig) -> Scope:
         labels=tuple(labels),
         exclude=tuple(model.pair_exclude_types),
         masked=fitting.use_aparam_as_mask,
+        shells=model.descriptor.shells,
     )

@@ -144,15 +144,8 @@ def set_up(
     held_out = [] if given is None else _open(given, type_map, base)
     loss = with_frame_weights(build_loss(config, rate.start_lr), [*systems, *held_out])
     look = Look() if look is None else look
-    sel = config.model.descriptor.numbers
-    if isinstance(sel, str):
-        # As in DeePMD-kit of all frames, and excluded pairs count.
-        scope = scope_of(config, loss)._replace(exclude=())
-        found = look.at(systems, scope)
-        whole = combine(systems, found, scope.rcut)
-        most = (whole.together,) if config.model.descriptor.mixed_types else whole.fullest
-        sel = stat.choose_sel(most, _sel_factor(sel))
-    model = build_model(config, type_map, tuple(sel), build_grid(config, systems, base))
+    sel = _numbers(config, loss, systems, look)
+    model = build_model(config, type_map, sel, build_grid(config, systems, base))
     dataset = functools.partial(_dataset, model, loss, backend, Pool(budget.caches))
     if given is not None:
         of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
@@ -165,6 +158,25 @@ def set_up(
     task = Task("", model, loss, TaskData(first, second))
     adam = build_optimizer(config)
     return Setup(config, backend, (task,), adam, rate, steps, budget, processes=processes)
+
+
+def _numbers(
+    config: Config, loss: LossConfig, systems: Sequence[System], look: Look
+) -> tuple[int, ...]:
+    """Return the numbers of neighbours that the descriptor takes, counted in the data if asked."""
+    section = config.model.descriptor
+    given, mixed = section.numbers, section.mixed_types
+    if not isinstance(given, str) and not any(isinstance(n, str) for n in given):
+        return tuple(given)
+    # As in DeePMD-kit of all frames, and excluded pairs count.
+    scope = scope_of(config, loss)._replace(exclude=())
+    whole = combine(systems, look.at(systems, scope), scope.rcut)
+    most = (whole.together, *whole.inner) if mixed else whole.fullest
+    rules = [given] * len(most) if isinstance(given, str) else given
+    return tuple(
+        stat.choose_sel([n], _sel_factor(rule))[0] if isinstance(rule, str) else rule
+        for rule, n in zip(rules, most, strict=True)
+    )
 
 
 def scaled_rate(config: Config, processes: int) -> dict[str, Any]:

@@ -90,15 +90,19 @@ def _dropped(
 ) -> Iterator[str]:
     """Yield a sentence on neighbours beyond ``sel``, and what would keep them all."""
     slots = np.asarray(needs.slots)
-    beyond = [(needs.counted(one.most, one.together) > slots).any(axis=1) for one in found]
+    counts = [needs.counted(one.most, one.together, one.inner) for one in found]
+    beyond = [(each > slots).any(axis=1) for each in counts]
     frames = sum(int(each.sum()) for each in beyond)
     if not frames:
         return
     whole = combine(systems, found, 0.0)
     most, places = whole.fullest, whole.fullest_at
     if needs.total is not None:
-        most, places = (whole.together,), (whole.together_at,)
-    names = [""] if needs.total is not None else [f" {name}" for name in whole.type_map]
+        most = (whole.together, *whole.inner)
+        places = (whole.together_at, *whole.inner_at)
+    names = [f" {name}" for name in whole.type_map]
+    if needs.total is not None:
+        names = ["", *(f" within {radius:g} Å" for radius, _ in needs.shells)]
     known = zip(most, names, needs.slots, places, strict=True)
     texts = [f"{n}{name} (sel {slot}, in {at})" for n, name, slot, at in known if n > slot]
     kind = " neighbours" * (needs.total is not None)

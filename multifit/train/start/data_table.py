@@ -167,7 +167,7 @@ def _closest(names: Sequence[str], nearest: np.ndarray) -> str:
 
 def _is_crowded(one: SystemSurvey, needs: Requirements) -> bool:
     """Return True if an atom has more neighbours than count."""
-    return bool((needs.counted(one.most, one.together) > np.asarray(needs.slots)).any())
+    return bool((needs.counted(one.most, one.together, one.inner) > np.asarray(needs.slots)).any())
 
 
 def _fullest(names: Sequence[str], found: Sequence[SystemSurvey], needs: Requirements) -> str:

@@ -130,7 +130,7 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
         notes.append(f"new types: {', '.join(new)}")
     notes += _atom_ener_notes(model, theirs, shared) + lost_energies(model, theirs)
     mine, other = model.descriptor.requires().slots, theirs.descriptor.requires().slots
-    told_apart = len(mine) == model.ntypes and len(other) == theirs.ntypes
+    told_apart = model.descriptor.requires().total is None
     # Empty slots count, and the descriptor is divided by Σsel.
     if sum(mine) != sum(other) or (told_apart and any(mine[k] != other[j] for k, j in shared)):
         notes.append(

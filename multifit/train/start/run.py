@@ -82,7 +82,8 @@ class Run:
     def content(self, task: Task, params: Tree) -> dict[str, Any]:
         """Return the content of a model file of a task."""
         script = without_folders(self.setup.config.model.model_dump(mode="json"))
-        script["descriptor"]["sel"] = list(task.model.descriptor.requires().slots)
+        numbers = task.model.descriptor.requires().slots
+        self.setup.config.model.descriptor.with_numbers(script["descriptor"], numbers)
         del script["embedding"]  # the evaluation method is not part of the model
         script["type_map"] = list(task.model.type_map)
         content = ckpt.model_content(
