@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import descriptors
 from ..outputs import DEFAULT
-from ._descriptor import KEY_ALIASES
+from ._descriptor import INNER_ALIASES, KEY_ALIASES
 from ._draft import Draft
 
 _DATA = {"auto_prob_style": "auto_prob", "sys_weights": "sys_probs", "sys_prob": "sys_probs"}
@@ -12,6 +12,7 @@ _DATA = {"auto_prob_style": "auto_prob", "sys_weights": "sys_probs", "sys_prob":
 #: section → {other name: key}
 ALIASES: dict[str, dict[str, str]] = {
     "model.descriptor": KEY_ALIASES,
+    **INNER_ALIASES,
     "model.fitting_net": {"n_neuron": "neuron"},
     "training": {
         "stop_batch": "numb_steps",

@@ -138,10 +138,12 @@ def _walk(
     path: str, classes: tuple[type[t.Section], ...]
 ) -> Iterator[tuple[str, tuple[type[t.Section], ...]]]:
     yield path, classes
-    for name, field in classes[0].model_fields.items():
-        inner = tuple(_sections_in(field.annotation))
+    found: dict[str, dict[type[t.Section], None]] = {}
+    for name, field in (item for cls in classes for item in cls.model_fields.items()):
+        found.setdefault(name, {}).update(dict.fromkeys(_sections_in(field.annotation)))
+    for name, inner in found.items():
         if inner:
-            yield from _walk(f"{path}.{name}".lstrip("."), inner)
+            yield from _walk(f"{path}.{name}".lstrip("."), tuple(inner))
 
 
 def _sections_in(annotation: Any) -> Iterator[type[t.Section]]:

@@ -21,3 +21,10 @@ DescriptorSection: Any = (
 
 #: other name of a key → the key
 KEY_ALIASES = {alias: key for cls in _CLASSES for alias, key in cls.key_aliases.items()}
+
+#: section inside it → {other name of a key: key}
+INNER_ALIASES = {
+    f"model.descriptor.{name}": dict(names)
+    for cls in _CLASSES
+    for name, names in cls.inner_aliases.items()
+}

@@ -283,7 +283,7 @@ def _input(section: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("kind, wrong", [("rcut", -1.0), ("rcut", "6"), ("sel", -2)])
+@pytest.mark.parametrize(("kind", "wrong"), [("rcut", -1.0), ("rcut", "6"), ("sel", -2)])
 def test_an_option_out_of_range_is_refused_in_python_too(
     descriptor: Descriptor, kind: str, wrong: Any
 ) -> None:

@@ -61,6 +61,8 @@ class Dpa3:
         Number of atom types.
     type_map
         Names of the elements, of which only ``use_econf_tebd`` makes use.
+    skip_stat
+        True sets ``fix_stat_std`` to 0.3, as in old inputs.
     optim_update, use_loc_mapping
         Ways of computing the same in DeePMD-kit; without effect here.
     """
@@ -113,6 +115,9 @@ class Dpa3:
         """Refuse options out of range, and those that do not go together."""
         if not self.use_econf_tebd:
             object.__setattr__(self, "type_map", ())
+        if self.skip_stat is True:
+            object.__setattr__(self, "fix_stat_std", SKIPPED)
+            object.__setattr__(self, "skip_stat", False)
         require(self, RANGES, (*RULES, *TYPE_RULES))
         activation(self.activation_function)
         prec.canonical(self.precision)
@@ -146,11 +151,6 @@ class Dpa3:
     def set_davg_zero(self) -> bool:
         """True: the environment is not shifted."""
         return True
-
-    @property
-    def fixed_std(self) -> float:
-        """The σ of the environment; 0 if it is computed from the data."""
-        return SKIPPED if self.skip_stat else self.fix_stat_std
 
     @property
     def e_norm(self) -> float:
@@ -205,18 +205,18 @@ class Dpa3:
 
     def sums(self, frames: Sequence[Frame]) -> Sums:
         """Return the sums of R's radial and angular parts, (ntypes, 2), if σ is computed."""
-        return no_sums(0) if self.fixed_std else stat.environment_sums(self, frames)
+        return no_sums(0) if self.fix_stat_std else stat.environment_sums(self, frames)
 
     def statistics(self, sums: Sums, protect: float) -> dict[str, np.ndarray]:
-        """Return ``davg`` and ``dstd``, (ntypes, 4), unless σ is a constant."""
-        if self.fixed_std:
-            return {}
+        """Return ``davg`` and ``dstd``, (ntypes, 4), from the sums unless σ is a constant."""
+        if self.fix_stat_std:
+            return own.constants(self)
         davg, dstd = stat.environment_statistics(self, sums, protect)
         return {"davg": davg[:, 0, :], "dstd": dstd[:, 0, :]}
 
     def statistics_settings(self) -> dict[str, Any]:
         """Return the settings that statistics depend on."""
-        return {"fixed": self.fixed_std} if self.fixed_std else stat.settings_of(self)
+        return {"fixed": self.fix_stat_std} if self.fix_stat_std else stat.settings_of(self)
 
     def nonzero_mean(self, params: Tree) -> int | None:
         """Return None: no setting requires a mean of 0."""

@@ -37,9 +37,14 @@ def init(config: Dpa3, seed: Seed) -> Tree:
         "layers": numbered(
             [_init_layer(config, child_seed(layers, k)) for k in range(config.nlayers)]
         ),
-        "davg": np.zeros((config.ntypes, 4)),
-        "dstd": np.full((config.ntypes, 4), config.fixed_std or 1.0),
+        **constants(config),
     }
+
+
+def constants(config: Dpa3) -> dict[str, np.ndarray]:
+    """Return the statistics if they are not computed from data, (ntypes, 4)."""
+    shape = (config.ntypes, 4)
+    return {"davg": np.zeros(shape), "dstd": np.full(shape, config.fix_stat_std or 1.0)}
 
 
 def _init_layer(config: Dpa3, seed: Seed) -> Tree:

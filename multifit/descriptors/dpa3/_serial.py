@@ -46,7 +46,7 @@ OF_LAYERS = (
 
 def serialize(config: Dpa3, params: Tree, type_map: list[str] | None) -> dict[str, Any]:
     """Return the ``descriptor`` section of a model file."""
-    args = {name: getattr(config, name) for name in REPFLOW} | {"fix_stat_std": config.fixed_std}
+    args = {name: getattr(config, name) for name in REPFLOW}
     return {
         "@class": "Descriptor",
         "type": config.name,
