@@ -347,6 +347,8 @@ class AnyDescriptorSection(RuledSection):
     can_vanish: ClassVar[bool] = False
     #: True if the descriptor has one net for all types, and slots for all types together
     mixed_types: ClassVar[bool] = False
+    #: keys that only say how something is computed, with the names of sections inside this one
+    without_effect: ClassVar[tuple[str, ...]] = ()
 
     type: str
 

@@ -65,6 +65,10 @@ def _notes(config: Config, processes: int) -> Iterator[str]:
             "model.fitting_net.dim_case_embd has no effect in a run that starts from nothing: "
             "there is one task, and its inputs are 0"
         )
+    own = [f"model.descriptor.{key}" for key in config.model.descriptor.without_effect]
+    inert = [key for key in own if _is_given(config, key)]
+    if inert:
+        yield f"{_have_no_effect(inert)} in multifit, which computes the same in its own way"
     rate = config.learning_rate
     if "warmup_start_factor" in rate.model_fields_set and not (
         rate.warmup_steps or rate.warmup_ratio

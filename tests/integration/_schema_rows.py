@@ -76,6 +76,46 @@ ATTEN = {
     }
 }
 
+REPFLOW: dict[str, Any] = {
+    **{"e_rcut": 3.8, "e_rcut_smth": 1.5, "e_sel": 40, "a_rcut": 3.2, "a_rcut_smth": 1.2},
+    **{"a_sel": 20, "n_dim": 6, "e_dim": 4, "a_dim": 4, "nlayers": 2, "axis_neuron": 2},
+}
+DPA3 = {"model.descriptor": {"type": "dpa3", "repflow": REPFLOW, "seed": 1}}
+SMOOTH = DPA3 | {"model.descriptor.repflow.smooth_edge_update": True}
+DYNAMIC = SMOOTH | {"model.descriptor.repflow.use_dynamic_sel": True}
+COMPRESSED = DPA3 | {"model.descriptor.repflow.a_compress_rate": 1}
+
+OF_REPFLOW = {
+    "n_dim": Key(8, beside=DPA3),
+    "e_dim": Key(5, beside=DPA3),
+    "a_dim": Key(6, beside=DPA3),
+    "nlayers": Key(1, beside=DPA3),
+    "e_rcut": Key(3.6, beside=DPA3),
+    "e_rcut_smth": Key(2.5, beside=DPA3),
+    "e_sel": Key(30, beside=DPA3),
+    "a_rcut": Key(2.9, beside=DPA3),
+    "a_rcut_smth": Key(2.0, beside=DPA3),
+    "a_sel": Key(15, beside=DPA3),
+    "a_compress_rate": Key(1, beside=DPA3),
+    "a_compress_e_rate": Key(2, beside=COMPRESSED),
+    "a_compress_use_split": Key(True, beside=COMPRESSED),
+    "n_multi_edge_message": Key(2, beside=DPA3),
+    "axis_neuron": Key(3, beside=DPA3),
+    "update_angle": Key(False, beside=DPA3),
+    "update_style": Key("res_avg", beside=DPA3),
+    "update_residual": Key(0.2, beside=DPA3),
+    "update_residual_init": Key("norm", beside=DPA3),
+    "fix_stat_std": Key(0.0, beside=DPA3),
+    "skip_stat": Key(True, beside=DPA3 | {"model.descriptor.repflow.fix_stat_std": 0.2}),
+    "optim_update": Key(False, "note", DPA3),
+    "smooth_edge_update": Key(True, beside=DPA3),
+    "edge_init_use_dist": Key(True, beside=DPA3),
+    "use_exp_switch": Key(True, beside=DPA3),
+    "use_dynamic_sel": Key(True, beside=SMOOTH),
+    "sel_reduce_factor": Key(5.0, beside=DYNAMIC),
+    "sequential_update": Key(True, beside=DPA3),
+}
+
 DESCRIPTOR = {
     "type": Key("se_e2_r", "error"),
     "sel": Key([3, 5]),
@@ -108,6 +148,7 @@ DESCRIPTOR = {
     "concat_output_tebd": Key(False, beside=ATTEN),
     "use_econf_tebd": Key(True, beside=ATTEN),
     "use_tebd_bias": Key(True, beside=ATTEN),
+    "use_loc_mapping": Key(False, "note", DPA3),
 }
 
 FITTING_NET = {
@@ -269,6 +310,7 @@ SECTIONS: dict[str, Mapping[str, Key]] = {
     "": {"backend": Key("numpy", "command")},
     "model": MODEL,
     "model.descriptor": DESCRIPTOR,
+    "model.descriptor.repflow": OF_REPFLOW,
     "model.fitting_net": FITTING_NET,
     "learning_rate": LEARNING_RATE,
     "loss": LOSS,

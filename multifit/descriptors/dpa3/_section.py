@@ -123,6 +123,7 @@ class Dpa3Section(t.AnyDescriptorSection):
     """The descriptor dpa3 (DPA-3): messages between atoms, pairs and angles."""
 
     mixed_types: ClassVar[bool] = True
+    without_effect: ClassVar[tuple[str, ...]] = ("repflow.optim_update", "use_loc_mapping")
     inner_aliases: ClassVar[dict[str, dict[str, str]]] = {
         "repflow": {"edge_use_dist": "edge_init_use_dist", "use_env_envelope": "use_exp_switch"}
     }
