@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat.numpy as xp
 import numpy as np
 
 from multifit.errors import UnsupportedError
 
+from . import _namespace as xp
 from ._blas import blas_threads, limit_blas
 
 Array = np.ndarray

@@ -39,14 +39,15 @@ def multifit(backend, model, options):
 
 def products(backend, model, options, coord, cell, types):
     """Return a function that computes the products of matrices of a prediction on NumPy alone."""
-    import array_api_compat.numpy as xp
+    from multifit.backend import get_backend
 
     predict, device = multifit(backend, model, options)
+    xp = get_backend(backend).xp
     product, factors = xp.matmul, []
 
-    def recorded(a, b):
+    def recorded(a, b, **more):
         factors.append((a, b))
-        return product(a, b)
+        return product(a, b, **more)
 
     predict(coord, cell, types)  # the first call also computes the coefficients of series
     xp.matmul = recorded

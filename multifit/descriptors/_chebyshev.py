@@ -97,6 +97,8 @@ def chebyshev(xp: Any, x: Array, count: int) -> Array:
     The terms are computed one by one, in small arrays that stay in the cache, and joined at the
     end: building them in blocks takes fewer operations, but up to five times as long.
     """
+    if isinstance(x, np.ndarray):
+        return _in_place([x], [count])[0]
     found, twice = [xp.ones_like(x), x], 2.0 * x
     while len(found) < count:
         following = twice * found[-1]
@@ -111,6 +113,8 @@ def side_by_side(xp: Any, x: Sequence[Array], counts: Sequence[int]) -> list[Arr
     Columns are computed together, so that few atoms cost few calls; those with more terms than
     others continue alone.
     """
+    if x and isinstance(x[0], np.ndarray):
+        return _in_place(x, counts)
     known = all(isinstance(n, int) for part in x for n in part.shape)  # unknown in an export
     if len(x) < 2 or not known or x[0].shape[0] * sum(part.shape[1] for part in x) > TOGETHER:
         return [chebyshev(xp, part, count) for part, count in zip(x, counts, strict=True)]
@@ -134,4 +138,32 @@ def side_by_side(xp: Any, x: Sequence[Array], counts: Sequence[int]) -> list[Arr
                 found[k], start = whole[:, :, start:stop], stop
         before, last, twice = (each[:, start:] for each in (before, last, twice))
         terms, number, done = [], count, [whole[:, :, start:]]
+    return [found[k] for k in range(len(x))]
+
+
+def _in_place(x: Sequence[np.ndarray], counts: Sequence[int]) -> list[np.ndarray]:
+    """Return :func:`side_by_side` for NumPy, whose terms can be written where they belong.
+
+    The terms are rows of one array (K, n, k), and the results views of it.
+    """
+    order = sorted(range(len(x)), key=lambda k: counts[k], reverse=True)  # what continues is first
+    last = np.concatenate([x[k] for k in order], axis=1) if len(x) > 1 else x[0]
+    twice, terms, number = last + last, np.empty((0, *last.shape)), 0
+    found: dict[int, np.ndarray] = {}
+    while order:
+        count, width = counts[order[-1]], sum(x[k].shape[1] for k in order)
+        before, terms = terms, np.empty((max(count, 2), len(last), width), dtype=last.dtype)
+        if number:
+            terms[:number] = before[:, :, :width]
+        else:
+            terms[0], terms[1], number = 1.0, last, 2
+        part = twice[:, :width]
+        for new in range(number, count):
+            np.multiply(part, terms[new - 1], out=terms[new])
+            terms[new] -= terms[new - 2]
+        number, stop = count, width
+        while order and counts[order[-1]] == count:
+            k = order.pop()
+            start = stop - x[k].shape[1]
+            found[k], stop = terms[:count, :, start:stop].transpose(1, 0, 2), start
     return [found[k] for k in range(len(x))]

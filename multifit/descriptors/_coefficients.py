@@ -15,7 +15,7 @@ import numpy as np
 from ..nn.groups import Groups, groups, net_of, nets_of, picked
 from ..nn.networks import Network, apply_network
 from ..tree import Tree, map_leaves
-from ._tables import ZONES, Block
+from ._tables import ZONES, Block, concat
 
 if TYPE_CHECKING:
     from ._radial import RadialDescriptor
@@ -135,17 +135,76 @@ def block_series(
     """
     kinds = series_kinds(config, kinds)
     if KNOWN in plan:
-        known = plan[KNOWN][block.zone]
-        found = [
-            of_pairs_of_types(xp, known[key], kinds, block.neighbours) for key in ("value", "slope")
-        ]
-    else:
-        own = plan[block.zone]
-        g = values_at_nodes(xp, config, params, own, kinds, block.neighbours)
-        c = xp.matmul(own["transform"], g)
-        found = [c, xp.matmul(own["derivative"], c)]
+        both = _known(xp, config, plan, kinds, [block])
+        return both[:, 0, :, :], both[:, 1, :, :]
+    own = plan[block.zone]
+    g = values_at_nodes(xp, config, params, own, kinds, block.neighbours)
+    c = xp.matmul(own["transform"], g)
+    found = (c, xp.matmul(own["derivative"], c))
     value, slope = (xp.reshape(x, (len(kinds), -1, x.shape[3])) for x in found)
     return value, slope
+
+
+def _known(
+    xp: Any, config: RadialDescriptor, plan: Tree, kinds: Sequence[int], found: Sequence[Block]
+) -> Array:
+    """Return C and D C of some blocks from a plan that has those of all, (na, 2, ΣK, M).
+
+    That of all blocks is returned without a copy.
+    """
+    terms = {zone: plan[zone]["nodes"].shape[0] for zone in ZONES}
+    first, total = {}, 0
+    for b, sel in enumerate(config.sel):
+        for zone in ZONES if sel else ():
+            first[zone, b] = total
+            total += terms[zone]
+    edges: list[tuple[int, int]] = []
+    for block in found:
+        for b in block.neighbours:
+            start = first[block.zone, b]
+            if edges and edges[-1][1] == start:
+                start = edges.pop()[0]
+            edges.append((start, first[block.zone, b] + terms[block.zone]))
+    own = picked(xp, plan[KNOWN]["series"], kinds)
+    if edges == [(0, total)]:
+        return own
+    return concat(xp, [own[:, :, start:stop, :] for start, stop in edges], axis=2)
+
+
+def all_series(
+    xp: Any,
+    config: RadialDescriptor,
+    params: Tree,
+    plan: Tree,
+    atoms: Groups,
+    kinds: Sequence[int],
+    found: Sequence[Block],
+) -> list[tuple[Array, Array]]:
+    """Return C, ([types,] K, M), and C above D C, ([types,] 2K, M), of each group of atoms.
+
+    Parameters
+    ----------
+    params, plan, kinds
+        As for :func:`block_series`.
+    atoms
+        From :func:`series_atoms`.
+    found
+        Blocks, whose coefficients follow one another in K.
+    """
+    if KNOWN not in plan:
+        each = [block_series(xp, config, params, plan, kinds, block) for block in found]
+        c, slope = (concat(xp, list(x), axis=1) for x in zip(*each, strict=True))
+        own = of_groups(xp, config, atoms, kinds, (c, slope))
+        return [(value, xp.concat((value, by_x), axis=-2)) for value, by_x in own]
+    order = list(series_kinds(config, kinds))
+    every = _known(xp, config, plan, order, found)
+    nets = []
+    for group in atoms.members:
+        both = picked(xp, every, [order.index(kind) for kind in group.kinds])
+        both = both[0, ...] if group.single else both
+        joined = xp.reshape(both, (*both.shape[:-3], -1, both.shape[-1]))
+        nets.append((both[..., 0, :, :], joined))
+    return nets
 
 
 def of_groups(
@@ -194,17 +253,13 @@ def with_coefficients(config: RadialDescriptor, params: Tree, plan: Tree) -> Tre
         Nested NumPy arrays.
     """
     kinds = series_kinds(config, range(config.ntypes))
-    neighbours = [b for b, sel in enumerate(config.sel) if sel]
-    known: dict[str, Tree] = {}
-    for zone in ZONES:
-        made = block_series(np_xp, config, params, plan, kinds, Block(zone, tuple(neighbours), ()))
-        known[zone] = {}
-        for key, x in zip(("value", "slope"), made, strict=True):
-            part = x.reshape(len(kinds), len(neighbours), -1, x.shape[2])
-            full = np.zeros((len(kinds), config.ntypes, *part.shape[2:]))
-            full[:, neighbours] = part
-            known[zone][key] = full
-    return {**plan, KNOWN: known}
+    each = [
+        block_series(np_xp, config, params, plan, kinds, Block(zone, (b,), ()))
+        for b, sel in enumerate(config.sel)
+        for zone in (ZONES if sel else ())
+    ]
+    both = [np.concatenate(x, axis=1) for x in zip(*each, strict=True)]
+    return {**plan, KNOWN: {"series": np.stack(both, axis=1)}}
 
 
 def of_empty_slots(

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..tree import Tree
 
 Array = Any
@@ -40,8 +42,8 @@ def switch_and_slope(xp: Any, env: Environment, r: Array) -> tuple[Array, Array]
     u = xp.minimum(xp.maximum(u, zero), one)
     u2 = u * u
     w = 1.0 - u2 * u * (10.0 - 15.0 * u + 6.0 * u2)
-    slope = (-30.0 / width) * u2 * (1.0 - u) * (1.0 - u)
-    return w, slope
+    rise = u * (1.0 - u)
+    return w, (-30.0 / width) * (rise * rise)
 
 
 def switch(xp: Any, r: Array, rcut_smth: float, rcut: float) -> Array:
@@ -60,22 +62,32 @@ def local_frames(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Ar
         1.0 for a pair and 0.0 for an empty slot, (n, k); R is zero in an empty slot.
     """
     # An empty slot gets the length 1, so that nothing divides by zero.
-    r = xp.sqrt(xp.sum(rij * rij, axis=1) + (1.0 - mask))
-    q = 1.0 / (r + env.protection)
+    r = xp.sqrt(inner(xp, rij, rij) + (1.0 - mask))
+    inverse = 1.0 / r
+    q = 1.0 / (r + env.protection) if env.protection else inverse
     w, w_slope = switch_and_slope(xp, env, r)
-    s = w * q * mask
-    slope = (w_slope - w * q) * q * mask
-    unit = rij * (1.0 / r)[:, None, :]
-    x = unit * (r * q)[:, None, :]
-    rows = xp.concat([s[:, None, :], s[:, None, :] * x], axis=1)
-    factors = {"unit": unit, "scale": s * q, "slope": slope, "turn": r * q * (slope - s * q)}
-    return rows, factors
+    wq, q_there = w * q, q * mask
+    s, slope = w * q_there, (w_slope - wq) * q_there
+    unit, scale = rij * inverse[:, None, :], s * q
+    turn, across = slope - scale, s
+    if env.protection:
+        turn, across = r * q * turn, s * (r * q)
+    rows = xp.concat([s[:, None, :], unit * across[:, None, :]], axis=1)
+    return rows, {"unit": unit, "scale": scale, "slope": slope, "turn": turn}
+
+
+def inner(xp: Any, a: Array, b: Array) -> Array:
+    """Return Σ_c a_c b_c (n, k), for (n, c, k)."""
+    if isinstance(a, np.ndarray):  # in one pass; sums over short axes are slow
+        found: Array = np.einsum("nck,nck->nk", a, b)
+        return found
+    return xp.sum(a * b, axis=1)
 
 
 def to_vectors(xp: Any, factors: Tree, s_bar: Array, v_bar: Array) -> Array:
     """Return ∂/∂r (n, 3, k) from the derivatives by R₀ (n, k) and by its other rows (n, 3, k)."""
     unit = factors["unit"]
-    along = s_bar * factors["slope"] + xp.sum(v_bar * unit, axis=1) * factors["turn"]
+    along = s_bar * factors["slope"] + inner(xp, v_bar, unit) * factors["turn"]
     return v_bar * factors["scale"][:, None, :] + unit * along[:, None, :]
 
 

@@ -153,6 +153,9 @@ class SeriesPlanner:
         self.nearest = np.full((len(self.config.sel),) * 2, np.inf)
         #: μ and σ of R₀, (ntypes, ntypes), if intervals are common to all types of centres.
         self._scaling: tuple[np.ndarray, np.ndarray] | None = None
+        needs = self.config.requires()
+        #: Says if neighbours of so many types are in one table; False if there are too few types.
+        self._mixes = needs.mixes if needs.mixes(len(self.config.sel)) else None
         self._renew()
 
     @property
@@ -240,8 +243,9 @@ class SeriesPlanner:
         return self._are_mixed(nearest) or not (nearest < self.nearest).any()
 
     def _are_mixed(self, nearest: np.ndarray) -> bool:
-        kinds = int(np.isfinite(nearest).any(axis=0).sum())
-        return self.config.requires().mixes(kinds)
+        if self._mixes is None:
+            return False
+        return self._mixes(int(np.isfinite(nearest).any(axis=0).sum()))
 
     def include(self, nearest: np.ndarray) -> None:
         """Extend the intervals to pairs of these distances in Å, (ntypes, ntypes), and closer ones.

@@ -45,4 +45,5 @@ def check_request(
         )
     if not (math.isfinite(request.skin) and request.skin >= 0):
         raise DataError(f"skin is {request.skin}, but must be a finite number of Å ≥ 0")
-    require_all(Asked(hessian=request.hessian), backend)
+    if request.hessian:  # the only row of the table that a request can ask for
+        require_all(Asked(hessian=True), backend)

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..backend import Arithmetic
 from ..batching.types import Batch
 from ..tree import Tree
@@ -103,6 +105,8 @@ def _flat(xp: Any, index: Array) -> Array:
 
 def _pairs_last(xp: Any, g: Array) -> Array:
     """Return (n·k, 3) from (n, 3, k)."""
+    if isinstance(g, np.ndarray):  # its sums go column by column
+        return g.transpose((1, 0, 2)).reshape((3, -1)).T
     return xp.reshape(xp.matrix_transpose(g), (-1, 3))
 
 

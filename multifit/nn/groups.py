@@ -53,6 +53,11 @@ class Groups:
     members: tuple[Group, ...]
     places: tuple[int, ...] | None  #: of the atoms among the rows of all groups; None if equal
 
+    @property
+    def in_order(self) -> bool:
+        """True if the rows of all groups, one after the other, are the atoms."""
+        return self.places is None and all(each.single for each in self.members)
+
     def gather(self, xp: Any, x: Array) -> list[Array]:
         """Return the rows of each group: (n, …) of a single type, else (types, n, …)."""
         if len(self.members) == 1 and self.members[0].single:

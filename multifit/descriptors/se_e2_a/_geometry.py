@@ -112,7 +112,7 @@ def geometry(
     made |= more
     if basis is None:
         return made | {"deviation": by_columns(xp, atoms.deviation, columns)}
-    return made | _series(xp, config, made["rows"], s, tables, basis, atoms)
+    return made | _series(xp, config, params, made["rows"], s, tables, basis, atoms)
 
 
 def _pairs(
@@ -140,6 +140,7 @@ def _pairs(
 def _series(
     xp: Any,
     config: RadialDescriptor,
+    params: Tree,
     rows: Array,
     s: Array,
     tables: Mapping[str, Table],
@@ -149,7 +150,7 @@ def _series(
     """Return the part for series."""
     joined, found = [], blocks(tables)
     present = [zone for zone in ZONES if any(block.zone == zone for block in found)]
-    zones = {zone: _interval(xp, basis[zone], atoms) for zone in present}
+    zones = {zone: _interval(xp, basis[zone], params, atoms) for zone in present}
     intervals = [zones[block.zone].of(xp, block) for block in found]
     pairs = _in_blocks(xp, found, intervals, rows, s, tables)
     counts = [basis[block.zone]["nodes"].shape[0] for block, _, _ in pairs]
@@ -179,15 +180,17 @@ def _series(
     return made
 
 
-def _interval(xp: Any, own: Tree, atoms: _Atoms) -> _Interval:
-    """Return the intervals of a zone for all types of neighbours."""
-    start, reach = (
-        xp.take(own[key], atoms.types, axis=0)[:, :, None] for key in ("start", "reach")
-    )
+def _interval(xp: Any, own: Tree, params: Tree, atoms: _Atoms) -> _Interval:
+    """Return the intervals of a zone for all types of neighbours.
+
+    They are computed for types, which are fewer than atoms, and then taken for all atoms at once.
+    """
+    start, reach, each = own["start"][:, :, None], own["reach"][:, :, None], 1.0 / params["dstd"]
     stretch = 2.0 / (reach - start)
-    by_x = xp.broadcast_to(stretch, atoms.deviation.shape)
-    both = xp.stack([1.0 / atoms.deviation, by_x], axis=3)
-    return _Interval(start, stretch, xp.reshape(both, (*both.shape[:2], 8, 1)))
+    by_x = stretch + xp.zeros_like(each)
+    both = xp.reshape(xp.stack([each, by_x], axis=3), (*each.shape[:2], 8))
+    packed = xp.take(xp.concat([start, stretch, both], axis=2), atoms.types, axis=0)
+    return _Interval(packed[:, :, :1], packed[:, :, 1:2], packed[:, :, 2:, None])
 
 
 def _in_blocks(

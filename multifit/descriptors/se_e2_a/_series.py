@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ...nn.groups import Groups
 from ...tree import Tree
-from .._coefficients import block_series, in_double, of_empty_slots, of_groups, series_atoms
+from .._coefficients import all_series, in_double, of_empty_slots, series_atoms
+from .._environment import inner
 from .._tables import Block, concat, series_entries, spread, widths_of
 
 if TYPE_CHECKING:
@@ -39,32 +43,41 @@ def series(
     found = series_entries(geometry)
     atoms = series_atoms(config, counts, geometry["kind"].shape[0])
     nets: list[tuple[Array, Array]] = []
-    parts = []
+    total = []
     if found:
-        kinds = list(counts)
-        each = [block_series(xp, config, params, basis, kinds, block) for block, _ in found]
-        c, slope = (concat(xp, list(x), axis=1) for x in zip(*each, strict=True))
-        nets = of_groups(xp, config, atoms, kinds, (c, slope))
-        for g, (c, _) in enumerate(nets):
-            t = xp.matmul(geometry["moments"][str(g)], c)
-            parts.append(xp.reshape(t, (*t.shape[:-2], -1, 4, t.shape[-1])))
-        total = [atoms.flat(xp, parts)]
-    else:
-        total = []
+        kinds, present = list(counts), [block for block, _ in found]
+        nets = all_series(xp, config, params, basis, atoms, kinds, present)
+        moments = [geometry["moments"][str(g)] for g in range(len(nets))]
+        values = [c for c, _ in nets]
+        total.append(_products(xp, atoms, moments, values, (4, values[0].shape[-1])))
     empty = _of_absent(xp, config, params, counts, geometry)
     if empty is not None:
         total.append(empty)
     t = total[0] if len(total) == 1 else total[0] + total[1]
 
     def pullback(bar: Array) -> Bars:
-        bars = []
-        for both, own in zip(nets, atoms.gather(xp, bar), strict=True):
-            joined = xp.matrix_transpose(xp.concat(both, axis=-2))
-            rows = xp.matmul(xp.reshape(own, (*own.shape[:-3], -1, own.shape[-1])), joined)
-            bars.append(xp.reshape(rows, (*own.shape[:-2], 8, joined.shape[-1] // 2)))
-        return _rows_bar(xp, basis, geometry, found, atoms.flat(xp, bars))
+        rows = [xp.reshape(x, (*x.shape[:-3], -1, x.shape[-1])) for x in atoms.gather(xp, bar)]
+        joined = [xp.matrix_transpose(both) for _, both in nets]
+        shape = (8, joined[0].shape[-1] // 2)
+        return _rows_bar(xp, basis, geometry, found, _products(xp, atoms, rows, joined, shape))
 
     return t, pullback
+
+
+def _products(
+    xp: Any, atoms: Groups, left: Sequence[Array], right: Sequence[Array], shape: tuple[int, int]
+) -> Array:
+    """Return (N, *shape): the rows of each group of atoms multiplied by its own matrix."""
+    if atoms.in_order and len(left) > 1 and isinstance(left[0], np.ndarray):
+        # NumPy writes the parts where they belong; joining them would be another pass.
+        out = np.empty((sum(map(len, left)), right[0].shape[-1]), dtype=left[0].dtype)
+        start = 0
+        for x, y in zip(left, right, strict=True):
+            xp.matmul(x, y, out=out[start : start + len(x)])
+            start += len(x)
+        return out.reshape((-1, *shape))
+    parts = [xp.matmul(x, y) for x, y in zip(left, right, strict=True)]
+    return atoms.flat(xp, [xp.reshape(x, (*x.shape[:-2], -1, *shape)) for x in parts])
 
 
 def _of_absent(
@@ -104,7 +117,7 @@ def _rows_bar(
         joined = xp.take(joined, geometry["places"], axis=2)
     joined = xp.reshape(joined, (n, 4, 2, -1))
     by_rows, by_x = joined[:, :, 0, :], joined[:, :, 1, :]
-    return by_rows[:, 0, :] + xp.sum(geometry["rows"] * by_x, axis=1), by_rows[:, 1:, :]
+    return by_rows[:, 0, :] + inner(xp, geometry["rows"], by_x), by_rows[:, 1:, :]
 
 
 def _is_wide(x: Array) -> bool:
