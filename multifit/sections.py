@@ -314,7 +314,7 @@ OneSel: TypeAlias = Annotated[
 
 def _batch_size(size: int | tuple[int, ...] | str) -> int | tuple[int, ...] | str:
     if isinstance(size, str) and not re.fullmatch(
-        r"auto|(auto|max|filter):0*[1-9][0-9]{0,17}", size
+        r"auto|(auto|max|filter):0*[1-9][0-9]{0,17}|mixed:0*[1-9][0-9]{0,5}", size
     ):
         raise ValueError("unknown rule")
     return size
@@ -324,8 +324,8 @@ BatchSize: TypeAlias = Annotated[
     Annotated[int, Gt(0), Lt(TOO_LARGE)] | Annotated[tuple[Positive, ...], MinLen(1)] | str,
     AfterValidator(_batch_size),
     Words(
-        'an integer > 0, a list of them (one per system), or "auto", "auto:N", "max:N" or '
-        '"filter:N" with an integer N > 0'
+        'an integer > 0, a list of them (one per system), or "auto", "auto:N", "max:N", '
+        '"filter:N" or "mixed:N" with an integer N > 0'
     ),
 ]
 

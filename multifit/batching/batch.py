@@ -8,7 +8,7 @@ product.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple
@@ -119,6 +119,22 @@ class Batcher:
         for b in kinds:
             tables = [frame.tables[b] for frame in frames if b in frame.tables]
             self._room(b, [table.columns(self._inner) for table in tables], spare=SPARE)
+
+    def state(self) -> dict[str, Any]:
+        """Return the widths of tables so far, for resuming a run: lists of numbers."""
+        with self._lock:
+            widths = [[b, int(near), width] for (b, near), width in sorted(self._widths.items())]
+            return {"widths": widths, "width": self._width} if self.static_shapes else {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Make tables at least as wide as in a :meth:`state`: sums then round in the same way."""
+        if not (self.static_shapes and state):
+            return
+        with self._lock:
+            for b, near, width in state["widths"]:
+                key = int(b), bool(near)
+                self._widths[key] = max(self._widths.get(key, 0), min(int(width), self.sel[key[0]]))
+            self._width = max(self._width, min(int(state["width"]), sum(self.sel)))
 
     def assemble(
         self,

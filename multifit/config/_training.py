@@ -86,7 +86,9 @@ class _DataSection(t.Section):
         default="auto",
         description="Number of frames per batch: one number, one per system, or a rule. `auto:N` "
         "is the smallest number of frames with at least N atoms (`auto`: 32). `max:N` is the "
-        "largest with at most N atoms; `filter:N` also excludes systems of more than N atoms.",
+        "largest with at most N atoms; `filter:N` also excludes systems of more than N atoms. With "
+        "`mixed:N` each of N frames is drawn from a system by its probability, among systems that "
+        "have the same labels.",
     )
     auto_prob: AutoProb = Field(
         default="prob_sys_size",

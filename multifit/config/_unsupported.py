@@ -101,8 +101,8 @@ TYPES = {
 
 #: dotted path of a key → beginnings of texts that have a meaning in DeePMD-kit
 TEXTS: dict[str, tuple[str, ...]] = {
-    "training.training_data.batch_size": ("mixed:", "mix:"),
-    "training.validation_data.batch_size": ("mixed:", "mix:"),
+    "training.training_data.batch_size": ("mix:",),
+    "training.validation_data.batch_size": ("mix:",),
     "validating.validation_metric": ("S:", "s:"),
 }
 
@@ -153,10 +153,7 @@ def is_foreign_text(path: str, value: object) -> bool:
 def advice(path: str, value: object) -> str:
     """Return what there is instead of a text that only DeePMD-kit accepts, or nothing."""
     if is_foreign_text(path, value) and path.endswith("batch_size"):
-        return (
-            "; the frames of a batch come from one system, which may have several compositions "
-            "if it is of mixed_type (real_atom_types.npy)"
-        )
+        return "; 'mixed:N' draws each of N frames from any of the systems"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._batches import batch_sizes as batch_sizes
+from ._batches import mixed_size as mixed_size
 from ._batches import system_probabilities as system_probabilities
 from ._digest import add_arrays as add_arrays
 from ._energies import DOS_LABELS as DOS_LABELS
@@ -16,6 +17,9 @@ from ._open import open_systems as open_systems
 from ._parameters import parameters as parameters
 from ._reading import NAMES as NAMES
 from ._reading import Reading as Reading
+from ._sampler import Draws as Draws
+from ._sampler import MixedSampler as MixedSampler
+from ._sampler import Picks as Picks
 from ._sampler import Sampler as Sampler
 from ._snapshot import Snapshot as Snapshot
 from ._snapshot import real_types as real_types

@@ -46,7 +46,9 @@ def batch_sizes(
         A number; a list with one number per system; ``"auto"`` (= ``"auto:32"``) or ``"auto:N"``
         for the smallest number of frames that together have at least N atoms; ``"max:N"`` for the
         largest number that together have at most N atoms (at least one frame); ``"filter:N"`` for
-        the same, and 0 (never drawn) for systems with more than N atoms.
+        the same, and 0 (never drawn) for systems with more than N atoms. With ``"mixed:N"`` a
+        batch has N frames of all systems (:class:`MixedSampler`); the sizes are then those of
+        batches for statistics.
     where
         Section of the input with the rule, for errors.
 
@@ -84,12 +86,14 @@ def _by_rule(natoms: list[int], spec: str) -> list[int]:
     rule, _, text = spec.partition(":")
     if rule == "auto" and not text:
         text = str(AUTO)
-    if rule not in ("auto", "max", "filter") or not text.isdecimal() or int(text) < 1:
+    if rule not in ("auto", "max", "filter", "mixed") or not text.isdecimal() or int(text) < 1:
         raise ConfigError(
             f"batch_size {spec!r} is not understood; give a number, a list of numbers, "
-            "'auto', 'auto:N', 'max:N' or 'filter:N'"
+            "'auto', 'auto:N', 'max:N', 'filter:N' or 'mixed:N'"
         )
     limit = int(text)
+    if rule == "mixed":
+        return [limit] * len(natoms)
     if rule == "auto":
         return [-(-limit // atoms) for atoms in natoms]
     sizes = [max(1, limit // atoms) for atoms in natoms]
@@ -100,6 +104,12 @@ def _by_rule(natoms: list[int], spec: str) -> list[int]:
             f"batch_size {spec!r} leaves no system: the smallest has {min(natoms)} atoms"
         )
     return [size if atoms <= limit else 0 for size, atoms in zip(sizes, natoms, strict=True)]
+
+
+def mixed_size(spec: int | Sequence[int] | str) -> int:
+    """Return N of ``"mixed:N"``, the frames of a batch from all systems; 0 for other rules."""
+    rule, _, text = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    return int(text) if rule == "mixed" else 0
 
 
 def numbers_of_batches(systems: Sequence[System], sizes: Sequence[int]) -> Array:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol, TypeAlias, final
 
 import numpy as np
 
 from ..errors import DataError
 from ._stored import Array
 from ._system import System
+
+#: The frames of a batch: some of one system, or of several.
+Picks: TypeAlias = tuple[tuple[int, Array], ...]
+
+
+class Draws(Protocol):
+    """The frames of each step in turn."""
+
+    def picks(self) -> Picks:
+        """Return the frames of the next step, in the order in which they are drawn."""
+
+    def state(self) -> dict[str, Array]:
+        """Return the counters that :meth:`restore` needs, as named arrays."""
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Continue exactly from the state of a sampler with the same seed."""
 
 
 @final
@@ -62,15 +78,38 @@ class Sampler:
         draw = np.random.default_rng([self._seed, 0, self._step]).random() * self._bounds[-1]
         system = int(np.searchsorted(self._bounds, draw, side="right"))
         self._step += 1
+        return system, self._following(system, self._sizes[system])
+
+    def picks(self) -> Picks:
+        """Return the system and the frames of the next step."""
+        return (self.next(),)
+
+    def next_mixed(self, number: int, labels: Array) -> Picks:
+        """Return so many frames, each of a system drawn by its probability, one by one.
+
+        The first draws from all systems, the others from those whose ``labels`` (nsystems,) are
+        equal to its own: each frame still comes from a system with that system's probability.
+        """
+        draws = np.random.default_rng([self._seed, 3, self._step]).random(number)
+        self._step += 1
+        chances, chosen = np.diff(self._bounds, prepend=0.0), []
+        bounds = self._bounds
+        for draw in draws:
+            chosen.append(int(np.searchsorted(bounds, draw * bounds[-1], side="right")))
+            if len(chosen) == 1:
+                bounds = np.cumsum(np.where(labels == labels[chosen[0]], chances, 0.0))
+        return tuple((system, self._following(system, 1)) for system in chosen)
+
+    def _following(self, system: int, missing: int) -> Array:
+        """Return the next frames of a system, so many."""
         parts = []
-        missing = self._sizes[system]
         while missing > 0:
             epoch, place = divmod(int(self._given[system]), int(self._nframes[system]))
             part = self._order(system, epoch)[place : place + missing]
             parts.append(part)
             missing -= part.size
             self._given[system] += part.size
-        return system, np.concatenate(parts)
+        return np.concatenate(parts)
 
     def state(self) -> dict[str, Array]:
         """Return the counters that :meth:`restore` needs, as named arrays."""
@@ -110,6 +149,49 @@ class Sampler:
             known = epoch, rng.permutation(self._nframes[system])
             self._orders[system] = known
         return known[1]
+
+
+@final
+class MixedSampler:
+    """Draw a number of frames for each step, each from a system drawn by its probability.
+
+    The frames of a batch have the same labels, so that a term of the loss is of all of them or of
+    none. Everything else is as with :class:`Sampler`, whose state this one has.
+
+    Parameters
+    ----------
+    systems, probabilities, seed
+        As for :class:`Sampler`.
+    number
+        Frames of a batch.
+    labels
+        Those that count.
+    """
+
+    def __init__(
+        self,
+        systems: Sequence[System],
+        number: int,
+        probabilities: Array,
+        seed: int,
+        labels: Iterable[str] = (),
+    ) -> None:
+        self._sampler = Sampler(systems, [1] * len(systems), probabilities, seed)
+        self._number = number
+        kinds = [system.labels.intersection(labels) for system in systems]
+        self._labels = np.array([kinds.index(kind) for kind in kinds])
+
+    def picks(self) -> Picks:
+        """Return the frames of the next step, one by one."""
+        return self._sampler.next_mixed(self._number, self._labels)
+
+    def state(self) -> dict[str, Array]:
+        """Return the counters that :meth:`restore` needs, as named arrays."""
+        return self._sampler.state()
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Continue exactly from the state of a sampler with the same seed."""
+        self._sampler.restore(state)
 
 
 def _systems(nframes: Array) -> str:

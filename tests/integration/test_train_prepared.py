@@ -71,40 +71,40 @@ def batches(folder: Path, backend: str = "numpy", limit: int | None = None) -> D
 def test_a_frame_is_prepared_once(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
     found = batches(tmp_path)
-    first = found.draw(0, FRAME)
+    first = found.draw(((0, FRAME),))
     assert "geometry" in first.batch
-    assert found.draw(0, FRAME) is first
-    assert found.draw(0, np.array([1])) is not first
+    assert found.draw(((0, FRAME),)) is first
+    assert found.draw(((0, np.array([1])),)) is not first
     # Batches of several frames hardly come again.
     both = np.array([0, 1])
-    assert found.draw(0, both) is not found.draw(0, both)
+    assert found.draw(((0, both),)) is not found.draw(((0, both),))
 
 
 def test_a_series_that_grows_makes_kept_batches_anew(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
     found = batches(tmp_path)
-    first = found.draw(0, FRAME)
+    first = found.draw(((0, FRAME),))
     found.planner.include(np.full((2, 2), 0.5))
     assert first.plan is not found.planner.plan
-    second = found.draw(0, FRAME)
+    second = found.draw(((0, FRAME),))
     assert second is not first
     assert second.plan is found.planner.plan
     assert second.batch["plan"] is found.planner.plan.device
     # The one that was drawn before is made anew when it is used.
     assert found.renewed(first, found.planner.plan).plan is found.planner.plan
     used = found.source.cache.pool.used
-    assert found.draw(0, FRAME).plan is found.planner.plan
+    assert found.draw(((0, FRAME),)).plan is found.planner.plan
     assert found.source.cache.pool.used == used
 
 
 def test_what_does_not_fit_is_not_kept(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
     whole = batches(tmp_path)
-    one, tables = device_batches._nbytes(whole.draw(0, FRAME)), _tables(whole)
+    one, tables = device_batches._nbytes(whole.draw(((0, FRAME),))), _tables(whole)
     found = batches(tmp_path, limit=one + 4 * tables)
-    first = found.draw(0, FRAME)
-    assert found.draw(0, np.array([1])) is not found.draw(0, np.array([1]))
-    assert found.draw(0, FRAME) is first
+    first = found.draw(((0, FRAME),))
+    assert found.draw(((0, np.array([1])),)) is not found.draw(((0, np.array([1])),))
+    assert found.draw(((0, FRAME),)) is first
     # The other frames keep their neighbours, which cost more time for their memory.
     assert found.source.cache.pool.used == one + 3 * tables
 
@@ -117,12 +117,12 @@ def _tables(found: DeviceBatches) -> int:
 def _held(folder: Path, limit: int) -> tuple[int, int]:
     """Return the bytes that all frames drawn twice leave in memory, and those that are counted."""
     found = batches(folder, limit=limit)
-    found.draw(0, FRAME)  # what is made once
+    found.draw(((0, FRAME),))  # what is made once
     gc.collect()
     tracemalloc.start()
     for _ in range(2):
         for k in range(1, found.source.systems[0].nframes):
-            found.draw(0, np.array([k]))
+            found.draw(((0, np.array([k])),))
     gc.collect()
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -142,13 +142,13 @@ def test_what_is_held_is_within_ten_percent_of_the_budget(tmp_path: Path) -> Non
 def test_neighbours_take_the_place_of_batches(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(4))
     whole = batches(tmp_path)
-    one, tables = device_batches._nbytes(whole.draw(0, FRAME)), _tables(whole)
+    one, tables = device_batches._nbytes(whole.draw(((0, FRAME),))), _tables(whole)
     found = batches(tmp_path, limit=one + 2 * tables)
     pool = found.source.cache.pool
     assert pool.used == 4 * tables  # the statistics have seen all frames
-    first = found.draw(0, FRAME)
+    first = found.draw(((0, FRAME),))
     assert pool.used <= one + 2 * tables
-    assert found.draw(0, FRAME) is not first
+    assert found.draw(((0, FRAME),)) is not first
 
 
 @pytest.mark.parametrize("backend", TRAINABLE[:2])
@@ -168,7 +168,7 @@ def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -
     found = batches(tmp_path)
     planner = found.planner
     planner.nearest = np.full((2, 2), 3.0)  # as if only pairs farther apart had been seen
-    drawn = found.draw(0, FRAME)
+    drawn = found.draw(((0, FRAME),))
     assert not drawn.ready
     assert found.source.cache.batch((0, 0)) is None
     basis = planner.plan_for(drawn.work.nearest, lambda: found.params)
@@ -176,17 +176,17 @@ def test_pairs_outside_of_the_intervals_wait_for_these_to_grow(tmp_path: Path) -
     assert now.ready
     assert now.plan is basis
     assert (planner.nearest < 3.0).all()
-    assert found.draw(0, FRAME) is now
+    assert found.draw(((0, FRAME),)) is now
 
 
 def test_a_batch_that_has_become_too_large_makes_way(tmp_path: Path) -> None:
     write(tmp_path / "data", labelled(1))
-    one = device_batches._nbytes(batches(tmp_path).draw(0, FRAME))
+    one = device_batches._nbytes(batches(tmp_path).draw(((0, FRAME),)))
     found = batches(tmp_path, limit=one)
-    first = found.draw(0, FRAME)
-    assert found.draw(0, FRAME) is first
+    first = found.draw(((0, FRAME),))
+    assert found.draw(((0, FRAME),)) is first
     planner = found.planner
     planner.restore({"nearest": planner.nearest, "counts": {"near": 264, "far": 264}})
-    assert found.draw(0, FRAME) is not first
+    assert found.draw(((0, FRAME),)) is not first
     assert found.source.cache.batch((0, 0)) is None
     assert found.source.cache.pool.used == 0

@@ -420,8 +420,14 @@ ALTERED: dict[str, tuple[Callable[[Any], None], str]] = {
         _set("sampler", "@variables", "given", value=np.ones(3, np.int64)),
         "another number of systems",
     ),
-    "series of text": (_set("series", value={"nearest": "near"}), "whose series is not one"),
-    "series of nothing": (_set("series", value={"counts": {}}), "whose series is not one"),
+    "series of text": (
+        _set("series", value={"nearest": "near"}),
+        "whose series or tables are not those",
+    ),
+    "series of nothing": (
+        _set("series", value={"counts": {}}),
+        "whose series or tables are not those",
+    ),
 }
 
 

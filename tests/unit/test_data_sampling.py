@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from multifit.data import Sampler, System, batch_sizes, open_systems, system_probabilities
+from multifit.data import (
+    MixedSampler,
+    Sampler,
+    System,
+    batch_sizes,
+    open_systems,
+    system_probabilities,
+)
 from multifit.errors import ConfigError, DataError
 
 
@@ -44,6 +52,7 @@ def fails(*parts: str) -> pytest.RaisesExc:
         ("max:21", [10, 1, 1]),
         ("filter:21", [10, 1, 0]),
         ("filter:50", [13, 2, 1]),
+        ("mixed:5", [5, 5, 1]),
     ],
 )
 def test_batch_sizes(systems: list[System], spec: int | list[int] | str, want: list[int]) -> None:
@@ -222,3 +231,43 @@ def test_a_state_of_other_data(systems: list[System]) -> None:
 def test_lengths_must_agree(systems: list[System]) -> None:
     with pytest.raises(ValueError, match="differ in length"):
         Sampler(systems, [1, 1], np.array([0.5, 0.5]), seed=0)
+
+
+def drawn(sampler: MixedSampler, steps: int) -> list[list[tuple[int, int]]]:
+    """Return system and frame of each frame of some batches."""
+    return [[(k, int(frame)) for k, (frame,) in sampler.picks()] for _ in range(steps)]
+
+
+def test_frames_of_a_mixed_batch_come_from_all_systems(systems: list[System]) -> None:
+    chances = np.array([0.5, 0.3, 0.2])
+    batches = drawn(MixedSampler(systems, 5, chances, 3), 2000)
+    assert {len(batch) for batch in batches} == {5}
+    shares = np.bincount([k for batch in batches for k, _ in batch]) / 10_000
+    np.testing.assert_allclose(shares, chances, atol=0.02)
+    # Each frame of a system once before any comes again.
+    first = [frame for batch in batches for k, frame in batch if k == 0][:13]
+    assert sorted(first) == list(range(13))
+
+
+def test_frames_of_a_mixed_batch_have_the_same_labels(systems: list[System]) -> None:
+    chances = np.array([0.5, 0.3, 0.2])
+    some = [replace(s, labels=frozenset(x)) for s, x in zip(systems, LABELS, strict=True)]
+    batches = drawn(MixedSampler(some, 4, chances, 3, ("energy", "force")), 2000)
+    kinds = [{k for k, _ in batch} for batch in batches]
+    assert all(kind <= {0, 2} or kind == {1} for kind in kinds)
+    assert {0, 2} in kinds
+    shares = np.bincount([k for batch in batches for k, _ in batch]) / 8000
+    np.testing.assert_allclose(shares, chances, atol=0.03)
+
+
+#: "virial" is not a label that counts.
+LABELS = (("energy", "force"), ("energy",), ("energy", "force", "virial"))
+
+
+def test_a_mixed_sampler_goes_on(systems: list[System]) -> None:
+    whole = drawn(MixedSampler(systems, 3, np.ones(3), 7), 20)
+    first = MixedSampler(systems, 3, np.ones(3), 7)
+    assert drawn(first, 8) == whole[:8]
+    second = MixedSampler(systems, 3, np.ones(3), 1)
+    second.restore(first.state())
+    assert drawn(second, 12) == whole[8:]

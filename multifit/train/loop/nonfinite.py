@@ -50,12 +50,12 @@ def raise_nonfinite(saver: Saver, task: Task, work: HostBatch, number: int) -> N
     setup, source = run.setup, task.data.training.source
     one = MetricEvaluator(setup.backend, task.model, task.loss, run.planners[task.name])
     bad, array = [], ""
-    for frame in work.frames:
-        alone = source.work(work.system, np.array([frame]))
+    for system, frame in ((k, frame) for k, frames in work.picks for frame in frames):
+        alone = source.work(((system, np.array([frame])),))
         loss = one.metrics(run.params(task), alone, setup.rate_of(number))["rmse"]
         if not math.isfinite(loss):
             array = array or _first_array(one.predictions(run.params(task), alone), alone)
-            bad.append(where(source.systems[work.system], int(frame)))
+            bad.append(where(source.systems[system], int(frame)))
     # All processes come here at the same step, as the loss is their mean.
     everywhere = setup.processes.gather([bad, array])
     bad = [place for places, _ in everywhere for place in places]

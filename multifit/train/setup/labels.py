@@ -116,9 +116,7 @@ def _ending(systems: Sequence[System]) -> str:
 
 def as_batch(
     loss: LossConfig,
-    system: System,
-    frames: np.ndarray,
-    arrays: Mapping[str, np.ndarray],
+    given: Sequence[tuple[System, Mapping[str, np.ndarray]]],
     ready: Sequence[Frame],
     layout: Layout,
 ) -> dict[str, np.ndarray]:
@@ -126,30 +124,33 @@ def as_batch(
 
     Parameters
     ----------
-    frames
-        Indices of frames of the system, (n,).
-    arrays
-        Arrays of the system for them.
+    given
+        Systems with the same labels, and the arrays of each for its frames.
     ready, layout
         The frames in the form of the batch, and the places of their atoms.
     """
-    nframes, label = len(frames), {}
-    real = np.stack([frame.atype >= 0 for frame in ready])
+    label = {}
     for key in loss.labels:
-        kind, axes = loss.kind(key), loss.axes(key, system.natoms)
-        label[f"find_{key}"] = np.asarray(float(key in arrays))
-        if key not in arrays:
+        kind, there = loss.kind(key), all(key in arrays for _, arrays in given)
+        label[f"find_{key}"] = np.asarray(float(there))
+        if not there:
             rows = len(layout.frame) if kind.per_atom else layout.nframes
-            label[key] = np.full((rows, *axes), kind.default)
+            label[key] = np.full((rows, *loss.axes(key, given[0][0].natoms)), kind.default)
             continue
-        if not kind.per_atom:
-            label[key] = layout.padded(arrays[key].reshape(nframes, *axes))
-            continue
-        values = arrays[key].reshape(nframes, system.natoms, *axes)
+        values = [
+            value for system, arrays in given for value in _by_frame(loss, system, key, arrays[key])
+        ]
         if "3natoms" in kind.shape:  # its last axis includes columns of virtual atoms
-            values = values * np.repeat(real, 3, axis=1)[:, None, None, :]
-        label[key] = layout.spread(list(values))
+            real = [np.repeat(frame.atype >= 0, 3) for frame in ready]
+            values = [x * columns for x, columns in zip(values, real, strict=True)]
+        label[key] = layout.spread(values) if kind.per_atom else layout.padded(np.stack(values))
     return label
+
+
+def _by_frame(loss: LossConfig, system: System, key: str, array: np.ndarray) -> np.ndarray:
+    """Return a label of some frames of a system with an axis for each, (nframes, [natoms,] …)."""
+    atoms = (system.natoms,) if loss.kind(key).per_atom else ()
+    return array.reshape(len(array), *atoms, *loss.axes(key, system.natoms))
 
 
 def check_weights(

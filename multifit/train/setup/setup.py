@@ -18,9 +18,10 @@ from ...backend import Backend
 from ...batching.batch import Batcher
 from ...batching.shapes import MOST
 from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
-from ...data import System, batch_sizes, open_systems, system_probabilities
+from ...data import System, batch_sizes, mixed_size, open_systems, system_probabilities
 from ...descriptors import Planner
 from ...distributed import Processes, Solo
+from ...errors import ConfigError
 from ...evaluation.labels import require_comparable
 from ...loss import LossConfig
 from ...optim.adam import Adam
@@ -137,7 +138,8 @@ def set_up(
         check_types(config, type_map)
     sizes = batch_sizes(systems, section.batch_size, TRAINING_DATA)
     processes = processes or Solo()
-    together = [size * processes.size for size in sizes]
+    mixed = mixed_size(section.batch_size)
+    together = [(mixed or size) * processes.size for size in sizes]
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, together)
     rate = learning_rate(scaled_rate(config, processes.size), steps)
     second, given = None, training.validation_data
@@ -235,11 +237,25 @@ def _dataset(
     batcher = Batcher(needs, model.pair_exclude_types, backend.static_shapes)
     source = Source(systems, batcher, model, loss, FrameCache(pool))
     source.check_atoms()
-    source.plan(sizes, most)
     rule, given = section.auto_prob, section.sys_probs
     together = [size * processes for size in sizes]  # one step of all is one batch
     probabilities = system_probabilities(systems, together, rule, given, f"training.{kind}_data")
-    return Dataset(source, sizes, probabilities.tolist(), getattr(section, "numb_btch", 1))
+    mixed, number = mixed_size(section.batch_size), getattr(section, "numb_btch", 1)
+    if mixed:
+        _check_mixed(kind, loss)
+        source.plan_mixed(mixed, probabilities.tolist(), most)
+    else:
+        source.plan(sizes, most)
+    return Dataset(source, sizes, probabilities.tolist(), number, mixed=mixed)
+
+
+def _check_mixed(kind: str, loss: LossConfig) -> None:
+    """Raise ConfigError if frames with different numbers of atoms cannot be in one batch."""
+    if loss.needs_hessian:
+        raise ConfigError(
+            f"training.{kind}_data.batch_size 'mixed:N' does not go together with Hessians: the "
+            "frames of their batches have the same number of atoms; give a number"
+        )
 
 
 def _check(kind: str, systems: Sequence[System], model: mdl.Model, loss: LossConfig) -> None:

@@ -12,7 +12,7 @@ from ... import models as mdl
 from ...batching.batch import Batcher
 from ...batching.shapes import MOST, Shape
 from ...batching.types import Batch
-from ...data import System, parameters, real_types, snapshot, where
+from ...data import MixedSampler, Picks, System, parameters, real_types, snapshot, where
 from ...errors import DataError
 from ...evaluation import labels
 from ...loss import LossConfig
@@ -20,6 +20,9 @@ from ...neighbors.frame import Frame
 from ..profile.recorder import OFF, Recorder
 from .frame_cache import FrameCache
 from .labels import as_batch, check_weights
+
+#: Batches of all systems that are drawn to choose shapes.
+DRAWN = 200
 
 #: Frames whose atom types are read at once.
 FRAMES = 1024
@@ -31,8 +34,7 @@ class HostBatch:
 
     batch: Batch
     label: dict[str, Any]
-    system: int
-    frames: np.ndarray
+    picks: Picks  #: systems and frames in it
     nearest: np.ndarray  #: smallest distance of each pair of types in Å, (ntypes, ntypes)
 
 
@@ -81,6 +83,22 @@ class Source:
         drawn = [(s, size) for s, size in zip(self.systems, sizes, strict=True) if size]
         needs = [room(system, size, self.model.ntypes) for system, size in drawn]
         self.batcher.shapes.plan(needs, [s.nframes / size for s, size in drawn], most)
+
+    def plan_mixed(self, number: int, probabilities: Sequence[float], most: int = MOST) -> None:
+        """Choose shapes as :meth:`plan` does, for batches of all systems.
+
+        The compositions of so many frames are too many to list: some are drawn, and one shape
+        holds any.
+        """
+        chances = np.asarray(probabilities)
+        counts = np.zeros((len(chances), self.model.ntypes), dtype=np.int64)
+        for k in np.flatnonzero(chances).tolist():
+            counts[k] = room(self.systems[k], 1, self.model.ntypes).counts
+        sampler = MixedSampler(self.systems, number, chances, 0, self.loss.labels)
+        drawn = [[system for system, _ in sampler.picks()] for _ in range(DRAWN)]
+        needs = [Shape(number, tuple(counts[k].sum(axis=0).tolist())) for k in drawn]
+        largest = Shape(number, tuple((number * counts.max(axis=0)).tolist()))
+        self.batcher.shapes.plan([*needs, largest], [1.0] * len(needs) + [0.0], most)
 
     def check_atoms(self) -> None:
         """Raise DataError for a frame without a real atom: values per atom are undefined."""
@@ -132,17 +150,22 @@ class Source:
         check_weights(self.systems[system], frames, arrays, ready)
         return ready, arrays
 
-    def work(self, system: int, frames: np.ndarray, recorder: Recorder = OFF) -> HostBatch:
-        """Return the batch of some frames of a system."""
-        ready, arrays = self.load(system, frames, recorder=recorder)
+    def work(self, picks: Picks, recorder: Recorder = OFF) -> HostBatch:
+        """Return the batch of some frames of a system, or of several with the same labels."""
+        ready: list[Frame] = []
+        given: list[tuple[System, dict[str, np.ndarray]]] = []
+        for system, frames in picks:
+            found, arrays = self.load(system, frames, recorder=recorder)
+            ready += found
+            given.append((self.systems[system], arrays))
         with recorder.span("make tables"):
-            batch, layout = self.batcher.assemble(ready, arrays.get("fparam"), arrays.get("aparam"))
+            batch, layout = self.batcher.assemble(ready, *_parameters([x for _, x in given]))
         if self.loss.needs_hessian:
-            batch["directions"] = mdl.directions(self.systems[system].natoms)
+            batch["directions"] = mdl.directions(given[0][0].natoms)
         with recorder.span("arrange labels"):
-            label = as_batch(self.loss, self.systems[system], frames, arrays, ready, layout)
+            label = as_batch(self.loss, given, ready, layout)
         nearest = np.min([frame.nearest for frame in ready], axis=0)
-        return HostBatch(batch, label, system, frames, nearest)
+        return HostBatch(batch, label, picks, nearest)
 
     def first_frames(self, sizes: Sequence[int], nbatch: int) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (system, frames) of the first batches of each system, for statistics."""
@@ -158,6 +181,15 @@ class Source:
         every = max(1, -(-total // limit))
         chosen = [(k, np.arange(0, s.nframes, every)) for k, s in enumerate(self.systems)]
         return [(k, frames) for k, frames in chosen if frames.size]
+
+
+def _parameters(
+    arrays: Sequence[dict[str, np.ndarray]],
+) -> tuple[np.ndarray | None, list[np.ndarray] | None]:
+    """Return ``fparam`` (nframes, n) and ``aparam``, (natoms, n) of each frame, if there are."""
+    fparam = [each["fparam"] for each in arrays if "fparam" in each]
+    aparam = [x for each in arrays if "aparam" in each for x in each["aparam"]]
+    return np.concatenate(fparam) if fparam else None, aparam or None
 
 
 def room(system: System, size: int, ntypes: int) -> Shape:

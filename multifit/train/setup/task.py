@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ... import models as mdl
-from ...data import Sampler
+from ...data import Draws, MixedSampler, Sampler
 from ...loss import LossConfig
 from ...survey import SystemSurvey
 from ...tree import Tree, at, untie
@@ -30,11 +30,15 @@ class Dataset:
     probabilities: Sequence[float]  #: of each system
     numb_btch: int = 1  #: batches of one validation
     found: Sequence[SystemSurvey] = ()  #: what each system holds
+    mixed: int = 0  #: frames in a batch of all systems; 0 if a batch is of one
 
-    def sampler(self, seed: int, processes: int = 1) -> Sampler:
+    def sampler(self, seed: int, processes: int = 1) -> Draws:
         """Return a sampler that begins, of the frames of all processes together."""
-        sizes = [size * processes for size in self.sizes]
-        return Sampler(self.source.systems, sizes, np.asarray(self.probabilities), seed)
+        systems, chances = self.source.systems, np.asarray(self.probabilities)
+        if self.mixed:
+            labels = self.source.loss.labels
+            return MixedSampler(systems, self.mixed * processes, chances, seed, labels)
+        return Sampler(systems, [size * processes for size in self.sizes], chances, seed)
 
 
 @dataclass(frozen=True)

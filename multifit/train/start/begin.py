@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...batching.batch import Batcher
 from ...descriptors import Planner
 from ...errors import FileFormatError
 from ...tree import Tree, tie
@@ -53,10 +54,12 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     trainable, frozen = split_parameters(setup, state.params)
     moments = initial_moments(setup, state.moments, trainable)
     planners, series = {}, by_task(setup.tasks, state.series)
+    tables = by_task(setup.tasks, state.tables)
     for task in setup.tasks:
         planner = survey(setup, task)
         if series[task.name]:
             _restore(planner, series[task.name], start)
+        _restore(task.data.training.source.batcher, tables[task.name], start)
         planner.refine(task.parameters(state.params, setup.aliases))
         planners[task.name] = planner
     fresh = start == Start()
@@ -90,14 +93,14 @@ def _origin(setup: Setup, start: Start, state: ckpt.State) -> Origin:
     return new_origin(setup, {how: path for how, path in given.items() if path is not None})
 
 
-def _restore(planner: Planner, state: Tree, start: Start) -> None:
-    """Continue with the plan of a checkpoint."""
+def _restore(what: Planner | Batcher, state: Tree, start: Start) -> None:
+    """Continue with the plan, or the widths of tables, of a checkpoint."""
     try:
-        planner.restore(state)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
+        what.restore(state)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as exc:
         raise FileFormatError(
-            f"{start.restart} holds the state of a training, whose series is not one of the "
-            f"descriptor ({exc}); {ADVICE}"
+            f"{start.restart} holds the state of a training, whose series or tables are not those "
+            f"of the descriptor ({exc}); {ADVICE}"
         ) from exc
 
 

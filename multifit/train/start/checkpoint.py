@@ -32,6 +32,7 @@ class State:
     sampler: dict[str, np.ndarray] = field(default_factory=dict)
     validation_sampler: dict[str, np.ndarray] = field(default_factory=dict)
     series: dict[str, Any] = field(default_factory=dict)  #: state of the descriptor's basis
+    tables: dict[str, Any] = field(default_factory=dict)  #: widths of tables, if they are fixed
     best: float | None = None  #: the lowest validation error so far
     stale: int = 0  #: validations since then
     input: dict[str, Any] = field(default_factory=dict)  #: all sections, with defaults
@@ -78,6 +79,7 @@ def checkpoint_content(content: dict[str, Any], state: State) -> dict[str, Any]:
         "sampler": {"@variables": state.sampler},
         "validation_sampler": {"@variables": state.validation_sampler},
         "series": state.series,
+        "tables": state.tables,
         "optimizer": {name: {"@variables": flat} for name, flat in state.moments.items()},
     }
     return {**content, "training": training}
@@ -109,6 +111,7 @@ def read(path: Path) -> tuple[mdl.Model, State, dict[str, Any]]:
             sampler=dict(training["sampler"]["@variables"]),
             validation_sampler=dict(training["validation_sampler"]["@variables"]),
             series=dict(training["series"]),
+            tables=dict(training.get("tables", {})),
             best=error_or_none(path, "best", training["best"]),
             stale=count(path, "stale", training["stale"]),
             input=plain(path, "input", training.get("input", {})),

@@ -113,7 +113,7 @@ def _cells(data: Dataset, k: int, needs: Requirements) -> tuple[str, ...]:
         _span(one.atoms.sum(axis=1)),
         _elements(system.type_map, one.atoms.max(axis=0)),
         _labels([system]),
-        str(size) if drawn else NOTHING,
+        ("mixed" if data.mixed else str(size)) if drawn else NOTHING,
         f"{probability:.3g}" if drawn else "never",
         _closest(system.type_map, one.nearest),
         _fullest(system.type_map, [one], needs),

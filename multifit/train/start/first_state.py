@@ -13,7 +13,7 @@ from .checkpoint import State
 from .state_checks import MOMENTS
 
 #: What State has besides arrays.
-PLAIN = ("step", "series", "best", "stale")
+PLAIN = ("step", "series", "tables", "best", "stale")
 
 #: What separates the name of a group of arrays from the name of an array in it.
 _BAR = "|"

@@ -60,6 +60,11 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
         f"training on {counted(frames, 'frame')} in {counted(len(systems), 'system')}, "
         f"{counted(setup.numb_steps, 'step')}{shared}"
     )
+    if data.training.mixed:
+        number = counted(data.training.mixed * many, "frame")
+        alike = len({s.labels.intersection(task.loss.labels) for s in systems}) > 1
+        among = " among those with the same labels" if alike else ""
+        yield f"each of the {number} of a batch is drawn from a system by its probability{among}"
     every = setup.config.training.acc_freq
     if every > 1:
         left = setup.numb_steps % every

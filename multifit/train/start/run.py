@@ -144,6 +144,7 @@ class Run:
         prefix, state = Path(self.setup.config.training.save_ckpt).name, self.state
         state.moments = {key: self.to_numpy(flat) for key, flat in self.moments.items()}
         state.series = nested({key: each.state() for key, each in self.planners.items()})
+        state.tables = nested({task.name: task.data.training.source.batcher.state()})
         content = self.content(task, self.numpy_params(task))
         return folder / file_name(prefix, state.step), ckpt.checkpoint_content(content, state)
 

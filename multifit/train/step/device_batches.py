@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import array_api_compat.numpy as xp
-import numpy as np
 
 from ... import models as mdl
 from ...backend import Backend
 from ...batching.types import Batch, map_arrays
+from ...data import Picks
 from ...descriptors import Plan, Planner
 from ...tree import Tree, map_leaves, walk
 from ..profile.recorder import OFF, Recorder
@@ -48,11 +48,12 @@ class DeviceBatches:
     planner: Planner
     recorder: Recorder = OFF
 
-    def draw(self, system: int, frames: np.ndarray) -> DeviceBatch:
-        """Return the batch of some frames of a system, for the current plan."""
-        known = self.source.cache.batch((system, int(frames[0]))) if len(frames) == 1 else None
+    def draw(self, picks: Picks) -> DeviceBatch:
+        """Return the batch of some frames, for the current plan."""
+        alone = _alone(picks)
+        known = None if alone is None else self.source.cache.batch(alone)
         if known is None:
-            return self._made(self.source.work(system, frames, self.recorder))
+            return self._made(self.source.work(picks, self.recorder))
         return self.renewed(known, self.planner.plan)
 
     def renewed(self, prepared: DeviceBatch, plan: Plan | None) -> DeviceBatch:
@@ -64,9 +65,9 @@ class DeviceBatches:
     def _made(self, work: HostBatch) -> DeviceBatch:
         """Return the batch on the device, and keep it if it has one frame."""
         made = self._prepare(work)
-        if made.ready and len(work.frames) == 1:
-            key = work.system, int(work.frames[0])
-            self.source.cache.keep_batch(key, made, _nbytes(made))
+        alone = _alone(work.picks)
+        if made.ready and alone is not None:
+            self.source.cache.keep_batch(alone, made, _nbytes(made))
         return made
 
     def _prepare(self, work: HostBatch) -> DeviceBatch:
@@ -86,6 +87,12 @@ class DeviceBatches:
         if plan is not None:
             batch["plan"] = plan.device
         return DeviceBatch(work, batch, label, plan)
+
+
+def _alone(picks: Picks) -> tuple[int, int] | None:
+    """Return the system and the frame of a batch of one frame; None for other batches."""
+    (system, frames), *others = picks
+    return None if others or len(frames) > 1 else (system, int(frames[0]))
 
 
 def _nbytes(prepared: DeviceBatch) -> int:

@@ -39,10 +39,10 @@ def prefetch(
     def draw() -> StepInput:
         with span(BATCH):
             with span("draw frames"):
-                task, system, frames = sampler.next()
+                task, picks = sampler.next()
             prepared: DeviceBatch | DataError
             try:
-                prepared = batches[task].draw(system, frames)
+                prepared = batches[task].draw(picks)
             except DataError as exc:
                 prepared = exc
             with span("copy to the device"):

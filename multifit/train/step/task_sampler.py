@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...data import Picks
 from ...distributed import Processes, Solo
 from ..setup.task import Task, by_task, nested
 
@@ -15,8 +16,7 @@ class Draw(NamedTuple):
     """The frames of one step."""
 
     task: int
-    system: int
-    frames: np.ndarray
+    picks: Picks
 
 
 class TaskSampler:
@@ -45,11 +45,7 @@ class TaskSampler:
             draw = np.random.default_rng([self._seed, 2, self._step]).random() * self._bounds[-1]
             k = int(np.searchsorted(self._bounds, draw, side="right"))
         self._step += 1
-        system, frames = self._samplers[k].next()
-        # Each process takes its share of one batch: the order does not depend on their number.
-        own = len(frames) // self._processes.size
-        start = own * self._processes.rank
-        return Draw(k, system, frames[start : start + own])
+        return Draw(k, _share(self._samplers[k].picks(), self._processes))
 
     def state(self) -> dict[str, Any]:
         """Return the state for :meth:`restore`."""
@@ -63,3 +59,16 @@ class TaskSampler:
             sampler.restore(known[task.name])
         first = known[self._tasks[0].name]
         self._seed, self._step = int(first["seed"]), sum(int(x["step"]) for x in known.values())
+
+
+def _share(picks: Picks, processes: Processes) -> Picks:
+    """Return the share that this process has of the frames of one batch, by system.
+
+    The order of frames does not depend on the number of processes.
+    """
+    systems = np.repeat([system for system, _ in picks], [len(frames) for _, frames in picks])
+    frames = np.concatenate([frames for _, frames in picks])
+    own = len(frames) // processes.size
+    mine = slice(own * processes.rank, own * (processes.rank + 1))
+    systems, frames = systems[mine], frames[mine]
+    return tuple((int(k), frames[systems == k]) for k in np.unique(systems))
