@@ -107,10 +107,15 @@ def predictions(
         True to predict Hessians too, if the system has labels of them.
     """
     chosen = np.arange(system.nframes) if frames is None else np.asarray(frames, dtype=np.int64)
-    size = max(1, potential.runner.at_once // max(system.natoms, 1))
+    size = at_once(potential, system)
     for start in range(0, len(chosen), size):
         chunk = _predict(potential, system, chosen[start : start + size], hessian)
         yield _weighted(potential.model, system, chunk) if coefficients else chunk
+
+
+def at_once(potential: Potential, system: System) -> int:
+    """Return the number of frames of a system that are evaluated at once."""
+    return max(1, potential.runner.at_once // max(system.natoms, 1))
 
 
 def _weighted(model: Model, system: System, chunk: Chunk) -> Chunk:

@@ -13,7 +13,8 @@ import pytest
 from _water import fit, labelled, put, recipe, write
 from rich.console import Console
 
-from multifit.errors import DataError, FileFormatError
+from multifit.errors import DataError, FileFormatError, TrainingError
+from multifit.train.validation import full_validation
 from multifit.train.validation.full_validation import COLUMNS
 
 FRAMES = labelled(3)
@@ -93,6 +94,35 @@ def test_a_metric_without_labels_is_refused_before_the_first_step(
         fit(data, put(settings, {"loss.start_pref_v": 1}), output=tmp_path)
     assert not (tmp_path / "lcurve.out").exists()
     assert not (tmp_path / "val.log").exists()
+
+
+def test_a_validation_that_must_fail_does_so_before_the_first_step(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    def fails(potential: Any, system: Any, frames: np.ndarray, **_: Any) -> Any:
+        looked.append((system.name, len(frames)))
+        raise DataError("valid/set.000/force.npy, frame 2: cannot be read")
+
+    monkeypatch.setattr(full_validation, "compare", fails)
+    with pytest.raises(DataError, match=r"force\.npy, frame 2"):
+        fit(data, given(), output=tmp_path)
+    assert looked == [("valid", 3)]
+    lines = (tmp_path / "lcurve.out").read_text().splitlines()
+    assert all(line.startswith("#") for line in lines)
+    # A run without a full validation does not try one.
+    fit(data, given(full_val_start=100, steps=2), output=tmp_path / "without")
+    assert len(looked) == 1
+
+
+def test_a_table_that_cannot_be_written_is_told_before_the_first_step(
+    data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "val.log").mkdir()
+    with pytest.raises(TrainingError, match=r"validating\.full_val_file.*val\.log"):
+        fit(data, given(), output=tmp_path)
+    assert not (tmp_path / "lcurve.out").exists()
 
 
 def test_errors_without_labels_are_nan(data: Path, tmp_path: Path) -> None:

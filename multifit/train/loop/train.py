@@ -178,6 +178,9 @@ def _do_steps(
         if warning:
             display.say(warning)
         loop = prepare(saver, display, recorder, last, stack, patient)
+        with recorder.span("try a full validation"):
+            for full in loop.full:
+                full.rehearse(saver.run.numpy_params(full.task))
         return run_steps(loop, ending)
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from ...data import System
 from ...errors import DataError
 from ...evaluation.metrics import Errors
-from ...evaluation.predictions import compare
+from ...evaluation.predictions import at_once, compare, first_frames
 from ...inference.potential import Potential
 from ...outputs import OUTPUTS, quantities
 from ...tree import Tree
@@ -139,6 +141,38 @@ class FullValidation:
         # The last model is the final one, and therefore always compared.
         return wanted and (step % self._settings.validation_freq == 0 or step == steps)
 
+    def rehearse(self, params: Tree) -> None:
+        """Evaluate the first frames of each system as a validation of this run will, if any.
+
+        Whatever fails then fails before the first step. They are as many as are evaluated at once,
+        so that nothing is compiled for them alone; nothing is written.
+
+        Parameters
+        ----------
+        params
+            Nested, as NumPy arrays.
+        """
+        if not self.due(self.setup.numb_steps):
+            return
+        potential = self._with(params)
+        for system in self._systems:
+            frames = first_frames(system, at_once(potential, system))
+            self._compare(potential, system, frames)
+
+    def _with(self, params: Tree) -> Potential:
+        """Return the model with these parameters, nested NumPy arrays."""
+        if self._potential is None:
+            embedding = self.setup.config.model.embedding
+            backend = self.setup.backend
+            self._potential = Potential(self.task.model, params, backend, embedding=embedding)
+        self._potential.set_params(params)
+        return self._potential
+
+    def _compare(
+        self, potential: Potential, system: System, frames: np.ndarray | None = None
+    ) -> Errors:
+        return compare(potential, system, frames, coefficients=self.task.loss.coefficients)
+
     def run(self, step: int, params: Tree, content: dict[str, Any], models: ModelFiles) -> str:
         """Evaluate a model, keep it if it is among the best, and return a message.
 
@@ -152,17 +186,8 @@ class FullValidation:
             Writes the file, and removes those that are no longer among the best.
         """
         assert self.file is not None
-        if self._potential is None:
-            self._potential = Potential(
-                self.task.model,
-                params,
-                self.setup.backend,
-                embedding=self.setup.config.model.embedding,
-            )
-        self._potential.set_params(params)
-        weighted = self.task.loss.coefficients
-        each = (compare(self._potential, x, coefficients=weighted) for x in self._systems)
-        errors = sum(each, Errors())
+        potential = self._with(params)
+        errors = sum((self._compare(potential, x) for x in self._systems), Errors())
         row = f"{step:6d} " + " ".join(f"{x:12.6e}" for x in _numbers(errors))
         self.file.add(row + "\n")
         metric, value = self._settings.validation_metric, self._value(row)

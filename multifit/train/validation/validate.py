@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...backend import Backend, get_backend
-from ...data import Sampler
+from ...data import Draws
 from ...descriptors import Planner
 from ...loss import LossConfig, compute_loss
 from ...tree import Tree, map_leaves
@@ -77,7 +77,7 @@ class Validator:
     task: Task
     evaluator: MetricEvaluator
     data: Dataset
-    sampler: Sampler
+    sampler: Draws
 
     def batch_metrics(self, params: Tree, lr: float) -> dict[str, float]:
         """Return the mean metrics of the next ``numb_btch`` batches.
@@ -88,13 +88,13 @@ class Validator:
             Nested, arrays of the backend.
         """
         source, number = self.data.source, self.data.numb_btch
-        works = [source.work(*self.sampler.next()) for _ in range(number)]
+        works = [source.work(self.sampler.picks()) for _ in range(number)]
         return self._mean(params, works, lr)
 
     def score(self, params: Tree) -> float:
         """Return √loss with the prefactors' limits, over a fixed set of frames."""
         works = [
-            self.data.source.work(k, frames)
+            self.data.source.work(((k, frames),))
             for k, chosen in self.data.source.spread_frames(FRAMES)
             for frames in _batches(chosen, self.data.sizes[k])
         ]
