@@ -69,13 +69,22 @@ def open_systems(
             f"{places[0].name} is no such file; leave keys out: the files in folders have fixed "
             "names"
         )
-    contents = [each for found in places for each in _read(found, names_in_data)]
+    parts = [_read(found, names_in_data) for found in places]
+    contents = [each for part in parts for each in part]
+    where = [
+        f"{found.path.resolve()}#{found.group}#{k}"
+        for found, part in zip(places, parts, strict=True)
+        for k in range(len(part))
+    ]
     if type_map is None:
         for each in contents:
             if each.source:
                 check_species(each, tuple(names_in_data.species.values()))
     names = union_of_elements(contents) if type_map is None else tuple(type_map)
-    systems = [make_system(each, names) for each in contents]
+    systems = [
+        replace(make_system(each, names), place=place)
+        for each, place in zip(contents, where, strict=True)
+    ]
     for key in require:
         for system in systems:
             if key not in system.labels:

@@ -49,6 +49,8 @@ class System:
         Names of numbers in a file of atoms that are not read → the label that they may be, or "".
     named
         True if the system names its elements; otherwise its numbers are those of the model.
+    place
+        Where it is on disk, links resolved: the same for a system that is listed twice.
     """
 
     name: str
@@ -64,6 +66,7 @@ class System:
     energies: Array | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
     named: bool = True
+    place: str = ""
 
     @property
     def set_lengths(self) -> tuple[int, ...]:

@@ -131,6 +131,25 @@ def test_systems_that_are_never_drawn(tmp_path: Path, changes: dict[str, Any], r
     assert "never" in line
 
 
+def test_systems_that_are_listed_twice(tmp_path: Path) -> None:
+    write(tmp_path / "one", labelled(3))
+    write(tmp_path / "two", labelled(3))
+    (tmp_path / "link").symlink_to("one")
+    given = recipe(["one", "two", "link"])
+    assert notes(tmp_path, given)[0] == (
+        "warning: link is in training.training_data.systems more than once: its frames count as "
+        "often; list each system once, and give it a larger share by sys_probs"
+    )
+    assert [line[:2] for line in shown(tmp_path, given) if "(again)" in line] == [
+        ["link", "(again)"]
+    ]
+    held_out = {"training__validation_data": {"systems": ["two"]}}
+    assert notes(tmp_path, recipe(["one", "two"], **held_out))[0] == (
+        "warning: two is training data and validation data: its errors do not show how well other "
+        "frames are predicted"
+    )
+
+
 def test_what_is_never_drawn_is_not_in_the_final_table(tmp_path: Path) -> None:
     for name in ("one", "two"):
         write(tmp_path / name, labelled(3))

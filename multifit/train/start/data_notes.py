@@ -20,7 +20,10 @@ def data_notes(task: Task) -> Iterator[str]:
     training, validation = task.data.training, task.data.validation
     sets = [("training", training)] + ([("validation", validation)] if validation else [])
     for kind, data in sets:
+        yield from _repeated(kind, data.source.systems)
         yield from _never_drawn(kind, data)
+    if validation is not None:
+        yield from _held_in(training.source.systems, validation.source.systems)
     systems = [system for _, data in sets for system in data.source.systems]
     found = [one for _, data in sets for one in data.found]
     if any(system.named for system in systems):
@@ -37,6 +40,38 @@ def data_notes(task: Task) -> Iterator[str]:
     yield from _dropped(task.model.descriptor.requires(), systems, found)
     looked = [(s, one) for s, one in zip(systems, found, strict=True) if one.nframes]
     yield from doubts([s for s, _ in looked], [one for _, one in looked])
+
+
+def again(systems: Sequence[System]) -> list[bool]:
+    """Return for each system whether it was listed before, possibly under another name."""
+    found, seen = [], set[str]()
+    for system in systems:
+        found.append(bool(system.place) and system.place in seen)
+        seen.add(system.place)
+    return found
+
+
+def _repeated(kind: str, systems: Sequence[System]) -> Iterator[str]:
+    """Yield a sentence on systems that are listed more than once."""
+    twice = [s.name for s, known in zip(systems, again(systems), strict=True) if known]
+    if twice:
+        yield (
+            f"warning: {few(twice)} {_are(twice)} in training.{kind}_data.systems more than once: "
+            f"{'its' if len(twice) == 1 else 'their'} frames count as often; list each system "
+            "once, and give it a larger share by sys_probs"
+        )
+
+
+def _held_in(training: Sequence[System], validation: Sequence[System]) -> Iterator[str]:
+    """Yield a sentence on systems that are training data and validation data."""
+    known = {system.place for system in training} - {""}
+    both = [system.name for system in validation if system.place in known]
+    if both:
+        yield (
+            f"warning: {few(both)} {_are(both)} training data and validation data: "
+            f"{'its' if len(both) == 1 else 'their'} errors do not show how well other frames are "
+            "predicted"
+        )
 
 
 def _never_drawn(kind: str, data: Dataset) -> Iterator[str]:

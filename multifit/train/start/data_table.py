@@ -14,6 +14,7 @@ from ...neighbors.requirements import Requirements
 from ...survey import SystemSurvey
 from ...survey.doubts import is_short
 from ..setup.task import Dataset, Task
+from .data_notes import again
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,9 +76,11 @@ def _lines(
     chosen = set(shown) if len(systems) <= LINES else _chosen(data, needs)
     if title:
         yield (title, *[""] * 8)
+    known = again(systems)
     for k in shown:
         if k in chosen:
-            yield (escape(names[k]), *_cells(data, k, needs))
+            name = f"{names[k]} (again)" if known[k] else names[k]
+            yield (escape(name), *_cells(data, k, needs))
     if len(chosen) < len(systems):
         rest = len(systems) - len(chosen)
         yield (f"… {counted(rest, 'more system')}", *[""] * 8)
@@ -88,6 +91,7 @@ def _lines(
 def _chosen(data: Dataset, needs: Requirements) -> set[int]:
     """Return the systems that are shown: the first, and those that differ from most."""
     systems = data.source.systems
+    known = again(systems)
     usual = max(kinds := [s.labels for s in systems], key=kinds.count)
     chosen = list(range(FIRST))
     for k, (system, one) in enumerate(zip(systems, data.found, strict=True)):
@@ -95,6 +99,7 @@ def _chosen(data: Dataset, needs: Requirements) -> set[int]:
             not data.probabilities[k]
             or system.labels != usual
             or not system.named
+            or known[k]
             or _is_crowded(one, needs)
             or is_short(system.type_map, one.nearest).any()
         )
