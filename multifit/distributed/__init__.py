@@ -7,6 +7,8 @@ to process 0, which is the same for all frameworks and needs nothing but Python.
 
 from __future__ import annotations
 
+from ._arrays import as_json as as_json
+from ._arrays import from_json as from_json
 from ._end import PeerError as PeerError
 from ._group import Group as Group
 from ._group import Processes as Processes

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data import System, parameters, snapshot
+from ..distributed import as_json, from_json
 from ..host import cores
 from ..neighbors.frame import frame as frame_with_neighbours
 from .cache import Cache
@@ -215,18 +216,14 @@ def joined(parts: Sequence[SystemSurvey]) -> SystemSurvey:
     return replace(parts[0], **whole, **ranges, nearest=nearest, nearest_frame=place)
 
 
-def as_json(one: SystemSurvey) -> dict[str, Any]:
-    """Return a survey as JSON has it, with Infinity."""
-    return {name: [x.dtype.str, x.shape, x.ravel().tolist()] for name, x in vars(one).items()}
+def as_message(one: SystemSurvey) -> dict[str, Any]:
+    """Return a survey as JSON has it."""
+    return {name: as_json(x) for name, x in vars(one).items()}
 
 
-def from_json(given: Mapping[str, Any]) -> SystemSurvey:
-    """Return the survey from which :func:`as_json` made this."""
-    arrays = {
-        name: np.array(values, dtype=kind).reshape(shape)
-        for name, (kind, shape, values) in given.items()
-    }
-    return SystemSurvey(**arrays)
+def from_message(given: Mapping[str, Any]) -> SystemSurvey:
+    """Return the survey from which :func:`as_message` made this."""
+    return SystemSurvey(**{name: from_json(x) for name, x in given.items()})
 
 
 #: Attributes with the lowest and highest values.

@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 
 
+#: Seconds for the slowest thread: on a busy machine others may have the cores for long.
+PATIENCE = 300
+
+
 class Meeting:
     """What the threads of a run have in common.
 
@@ -27,9 +31,9 @@ class Meeting:
     def exchange(self, rank: int, value: Any) -> list[Any]:
         """Return the values of all threads."""
         self.given[rank] = value
-        self.barrier.wait(60)
+        self.barrier.wait(PATIENCE)
         found = list(self.given)
-        self.barrier.wait(60)
+        self.barrier.wait(PATIENCE)
         return found
 
 
@@ -77,5 +81,5 @@ def together(size: int, run: Callable[[Any], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(2 * PATIENCE)
     return found

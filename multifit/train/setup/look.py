@@ -12,7 +12,7 @@ from ...data import System
 from ...distributed import Processes, Solo
 from ...loss import LossConfig
 from ...survey import Cache, Scope, SystemSurvey, survey_systems
-from ...survey.scan import as_json, frames_of, from_json, joined
+from ...survey.scan import as_message, frames_of, from_message, joined
 
 #: Atoms in all frames from which on results are kept: looking at them takes some seconds.
 MANY = 200_000
@@ -79,11 +79,11 @@ class Look:
         scope = scope._replace(part=(rank, size))
         mine = [k for k, system in enumerate(systems) if frames_of(system, scope).size]
         found = self._look([systems[k] for k in mine], scope)
-        told = [[k, as_json(one)] for k, one in zip(mine, found, strict=True)]
+        told = [[k, as_message(one)] for k, one in zip(mine, found, strict=True)]
         parts: list[list[SystemSurvey]] = [[] for _ in systems]
         for some in self.processes.gather(told):
             for k, one in some:
-                parts[k].append(from_json(one))
+                parts[k].append(from_message(one))
         return [joined(each) for each in parts]
 
     def notes(self) -> list[str]:

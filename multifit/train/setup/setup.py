@@ -20,7 +20,7 @@ from ...batching.shapes import MOST
 from ...config import Config, TrainingDataSection, ValidationDataSection, check_types
 from ...data import System, batch_sizes, mixed_size, open_systems, system_probabilities
 from ...descriptors import Planner
-from ...distributed import Processes, Solo
+from ...distributed import Processes, Solo, as_json, from_json
 from ...errors import ConfigError
 from ...evaluation.labels import require_comparable
 from ...loss import LossConfig
@@ -33,6 +33,7 @@ from .dos_grid import build_grid
 from .frame_cache import FrameCache
 from .labels import check_labels
 from .look import Look, scope_of
+from .parts import own_part
 from .pool import Pool
 from .source import Source
 from .task import Dataset, Task, TaskData
@@ -271,22 +272,27 @@ def _steps_of_epochs(epochs: float, systems: Sequence[System], sizes: Sequence[i
 
 
 def survey(setup: Setup, task: Task) -> Planner:
-    """Return the planner of a task's descriptor, with a plan that covers the training data."""
+    """Return the planner of a task's descriptor, with a plan that covers the training data.
+
+    Each process of the run reads its part of the first frames, and all learn the same from them.
+    """
     source, sizes = task.data.training.source, task.data.training.sizes
-    ntypes = task.model.ntypes
-    section = setup.config.model
+    section, ntypes = setup.config.model, task.model.ntypes
     # Systems that are never drawn do not count.
     drawn = zip(task.data.training.found, sizes, strict=False)
     nearest = [np.full((ntypes, ntypes), np.inf), *(one.nearest for one, size in drawn if size)]
-    for k, frames in source.first_frames(sizes, section.data_stat_nbatch):
+    pieces = source.first_frames(sizes, section.data_stat_nbatch)
+    for k, frames in own_part(pieces, setup.processes):
         ready, _ = source.load(k, frames)
         source.batcher.reserve(ready)
         nearest += [frame.nearest for frame in ready]
-    enabled = not task.loss.needs_hessian
     planner = task.model.descriptor.planner(
-        setup.backend, section.embedding, enabled=enabled, train=True
+        setup.backend, section.embedding, enabled=not task.loss.needs_hessian, train=True
     )
-    new = [each for each in nearest if not planner.covers(each)]
-    if new:
-        planner.include(np.min(new, axis=0))
+    closest = np.min([nearest[0], *(x for x in nearest if not planner.covers(x))], axis=0)
+    for widths, other in setup.processes.gather([source.batcher.state(), as_json(closest)]):
+        source.batcher.restore(widths)
+        closest = np.minimum(closest, from_json(other))
+    if np.isfinite(closest).any():
+        planner.include(closest)
     return planner

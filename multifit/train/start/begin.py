@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,9 @@ from .restart import restart
 from .run import Run, initial_moments, split_parameters
 from .state_checks import ADVICE
 
+#: Names of parameters and their values.
+Statistics = Mapping[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Start:
@@ -46,7 +51,10 @@ class Start:
 def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     """Return the run at its first step, and messages about it."""
     check_memory(setup)
-    state, notes = first_state(setup.processes, lambda: _state(setup, start, output))
+    found, notes = _all_statistics(setup, start, output)
+    make = functools.partial(_state, setup, start, output, found)
+    state, more = first_state(setup.processes, make)
+    notes += more
     for task in setup.tasks:
         notes += _bias_note(setup, task)
     origin = _origin(setup, start, state)
@@ -67,13 +75,21 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
     return run, notes
 
 
-def _state(setup: Setup, start: Start, output: Path) -> tuple[ckpt.State, list[str]]:
-    """Return the first state of a run, and messages about it."""
+def _state(
+    setup: Setup, start: Start, output: Path, statistics: Mapping[str, Statistics]
+) -> tuple[ckpt.State, list[str]]:
+    """Return the first state of a run, and messages about it.
+
+    Parameters
+    ----------
+    statistics
+        Of each task, by its name.
+    """
     if start.restart is not None:
         return restart(setup, ckpt.find(start.restart, output))
     found, notes = {}, []
     for task in setup.tasks:
-        found[task.name], more = _parameters(setup, task, start, output)
+        found[task.name], more = _parameters(setup, task, start, statistics.get(task.name, {}))
         notes += more
     return ckpt.State(tie(nested(found), setup.aliases)), notes
 
@@ -104,15 +120,16 @@ def _restore(what: Planner | Batcher, state: Tree, start: Start) -> None:
         ) from exc
 
 
-def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[Tree, list[str]]:
+def _parameters(
+    setup: Setup, task: Task, start: Start, statistics: Statistics
+) -> tuple[Tree, list[str]]:
     """Return the first parameters of a task's model, and messages about them."""
     if start.init_model is not None:
         params, more = init_model(task.model, start.init_model)
         return params, [f"starting from the parameters of {start.init_model}", *more]
-    found, notes = _statistics(setup, task, output)
-    params = init_params(setup, task, found)
+    params = init_params(setup, task, statistics)
     if start.finetune is None:
-        return params, notes
+        return params, []
     params, more = finetune(task.model, params, start.finetune)
     why = why_no_bias(task)
     if why:
@@ -122,16 +139,36 @@ def _parameters(setup: Setup, task: Task, start: Start, output: Path) -> tuple[T
     else:
         params["out_bias"] = fitted_bias(setup, task, params)
         what = f"{task.model.output.title} per type fitted to the data"
-    return params, [*notes, f"fine-tuning {start.finetune}, {what}", *more]
+    return params, [f"fine-tuning {start.finetune}, {what}", *more]
 
 
-def _statistics(setup: Setup, task: Task, output: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return the statistics of the training data, and their origin if from elsewhere."""
-    given = setup.config.training.stat_file
-    stored = StatFile(None if given is None else output / given, setup, task)
-    found = stored.read()
-    if found is not None:
-        return found, [f"statistics read from {stored.path}"]
+def _all_statistics(
+    setup: Setup, start: Start, output: Path
+) -> tuple[dict[str, Statistics], list[str]]:
+    """Return the statistics of each task if the run needs them, and messages about them.
+
+    What process 0 is told to start from counts, as it makes the first state.
+    """
+    found: dict[str, Statistics] = {}
+    notes: list[str] = []
+    if setup.processes.share(start.restart is None and start.init_model is None):
+        for task in setup.tasks:
+            found[task.name], more = _statistics(setup, task, output)
+            notes += more
+    return found, notes
+
+
+def _statistics(setup: Setup, task: Task, output: Path) -> tuple[Statistics, list[str]]:
+    """Return the statistics of the training data, and their origin if from elsewhere.
+
+    If they are from elsewhere, process 0 alone has them.
+    """
+    given, processes = setup.config.training.stat_file, setup.processes
+    path = None if given is None or processes.rank else output / given
+    stored = StatFile(path, setup, task)
+    known = stored.read()
+    if processes.share(known is not None):
+        return known or {}, [f"statistics read from {stored.path}"]
     found = collect_statistics(setup, task)
     stored.write(found)
     return found, []
