@@ -16,8 +16,8 @@ from ._group import Solo as Solo
 from ._join import free_port as free_port
 from ._join import has_joined as has_joined
 from ._join import join as join
+from ._join import local_rank as local_rank
 from ._launch import Launch as Launch
 from ._launch import detect as detect
-from ._launch import local_rank as local_rank
 from ._meet import LOOPBACK as LOOPBACK
 from ._meet import RefusedError as RefusedError

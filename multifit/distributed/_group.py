@@ -28,6 +28,7 @@ class Solo:
     """A run of one process, with the methods of :class:`Group`."""
 
     rank, size = 0, 1
+    mates = 1  #: processes of the run on this host
 
     def gather(self, value: Any) -> list[Any]:
         """Return the value."""
@@ -71,7 +72,9 @@ class Group:
 
     def __init__(self, launch: Launch, connections: Mapping[int, Connection]) -> None:
         self.rank, self.size, self.by = launch.rank, launch.size, launch.by
-        self.local_rank, self.host = launch.local_rank, launch.host
+        self.local_rank, self.host = launch.local_rank or 0, launch.host
+        self.mates = launch.size  #: processes of the run on this host, after :meth:`find_mates`
+        self._knows_local_rank = launch.local_rank is not None
         self.address = launch.host if launch.rank == 0 else connections[0].address
         self._connections = dict(connections)
         self._inbox: dict[int, queue.SimpleQueue[bytes]] = {}
@@ -80,6 +83,19 @@ class Group:
         for rank, connection in self._connections.items():
             self._inbox[rank] = queue.SimpleQueue()
             connection.listen(self._taker(rank), self._closer(rank))
+
+    def find_mates(self, host: str) -> None:
+        """Learn how many processes share a host, and the number of this one among them.
+
+        Parameters
+        ----------
+        host
+            What tells this host from others, :func:`multifit.host.identity.identity`.
+        """
+        hosts = self.gather(host)
+        self.mates = hosts.count(host)
+        if not self._knows_local_rank:
+            self.local_rank = hosts[: self.rank].count(host)
 
     def start(self, backend: Distributes) -> None:
         """Start the engine of a backend, which sums arrays."""

@@ -6,8 +6,9 @@ import os
 import socket
 
 from ..errors import ConfigError
+from ..host.identity import identity
 from ._group import Group, Processes, Solo
-from ._launch import detect
+from ._launch import detect, launched_rank
 from ._meet import meet
 
 #: The variable with the seconds to wait for all processes, and its default.
@@ -39,8 +40,19 @@ def join() -> Processes:
     launch = detect()
     if launch is None:
         return Solo()
-    _FOUND.append(Group(launch, meet(launch, _timeout())))
-    return _FOUND[-1]
+    group = Group(launch, meet(launch, _timeout()))
+    group.find_mates(identity())
+    _FOUND.append(group)
+    return group
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of its host, 0 if it is the only one.
+
+    Before :func:`join`, and in commands that run as one process, it is what a launcher tells.
+    ``MULTIFIT_RANK`` alone does not tell it, as it counts the processes of all hosts.
+    """
+    return _FOUND[-1].local_rank if _FOUND else launched_rank()
 
 
 def _timeout() -> float:

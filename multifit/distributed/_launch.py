@@ -30,7 +30,7 @@ class Launch:
 
     rank: int
     size: int
-    local_rank: int  #: among the processes of its host
+    local_rank: int | None  #: among the processes of its host; None if the launcher tells nothing
     host: str  #: address of process 0
     ports: tuple[int, ...]  #: ports on which process 0 may be found
     job: str  #: text that all processes of the run have in common
@@ -142,18 +142,18 @@ def detect(env: Environment | None = None) -> Launch | None:
     return None
 
 
-def local_rank(env: Environment | None = None) -> int:
-    """Return the number of this process among those of its host, 0 if it is the only one."""
+def launched_rank(env: Environment | None = None) -> int:
+    """Return the number of this process on its host as a launcher tells it, else 0."""
     env = os.environ if env is None else env
     known = next((each for each in LAUNCHERS if each.rank in env and each.size in env), None)
-    text = env.get(RANK if known is None else known.local_rank, "")
+    text = "" if known is None else env.get(known.local_rank, "")
     return int(text) if text.isdecimal() else 0
 
 
 def _of_launcher(each: Launcher, env: Environment) -> Launch | None:
     """Return what the variables of a launcher tell."""
     rank, size = _place(env, each.rank, each.size, each.title)
-    local = _number(env, each.local_rank, 0, each.title) if each.local_rank in env else rank
+    local = _local_rank(each, env)
     host = each.host(env)
     if not host:
         raise ConfigError(
@@ -183,8 +183,13 @@ def _own(env: Environment) -> Launch | None:
     rank, size = _place(env, *names, by)
     if size == 1:
         return None
-    local = rank if known is None else _number(env, known.local_rank, 0, by)
+    local = None if known is None else _local_rank(known, env)
     return Launch(rank, size, local, host.strip("[]"), (int(port),), f"{address} {size}", by)
+
+
+def _local_rank(each: Launcher, env: Environment) -> int | None:
+    """Return the number of this process on its host, None if the launcher does not tell it."""
+    return _number(env, each.local_rank, 0, each.title) if each.local_rank in env else None
 
 
 def _of_tensorflow(text: str) -> Launch | None:

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..errors import BusyError, FileFormatError
+from ..host.identity import boot
 from ._processes import is_running, started
 
 #: Seconds between two signs of life, and without one after which a lock is abandoned. File systems
@@ -231,9 +232,8 @@ class Lock:
 
 def _machine() -> dict[str, str]:
     """Return what identifies the numbering of processes that this one is part of."""
-    found = {"host": platform.node(), "boot": "", "processes": ""}
+    found = {"host": platform.node(), "boot": boot(), "processes": ""}
     with contextlib.suppress(OSError):  # Linux only
-        found["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         found["processes"] = os.readlink("/proc/self/ns/pid")  # containers have their own
     return found
 

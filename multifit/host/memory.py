@@ -32,7 +32,9 @@ class Limit(NamedTuple):
     reason: str  #: for messages
 
 
-def available(root: Path | None = None, environ: Mapping[str, str] | None = None) -> Limit:
+def available(
+    root: Path | None = None, environ: Mapping[str, str] | None = None, mates: int = 1
+) -> Limit:
     """Return the smallest of the limits that the machine, the job and the shell set.
 
     The user's own, :func:`wanted`, is not among them.
@@ -43,11 +45,25 @@ def available(root: Path | None = None, environ: Mapping[str, str] | None = None
         The folder that stands for ``/``.
     environ
         The environment variables.
+    mates
+        Number of processes of the run on this host, this one included: each gets its share of what
+        machine and job leave. The limits of the shell are those of each process.
     """
     root = cgroups.ROOT if root is None else root
     environ = os.environ if environ is None else environ
-    limits = [_free(root), *_groups(root), *_shell(root), *_slurm(root, environ)]
+    shared = [_shared(limit, mates) for limit in (_free(root), *_groups(root))]
+    limits = [*shared, *_shell(root), *_slurm(root, environ, mates)]
     return min(limits, key=lambda limit: limit.nbytes)
+
+
+def _shared(limit: Limit, mates: int) -> Limit:
+    """Return the share of one of the processes on a host."""
+    return Limit(limit.nbytes // mates, shared(limit.reason, mates))
+
+
+def shared(reason: str, mates: int) -> str:
+    """Return the reason of a limit that processes on a host share."""
+    return reason if mates == 1 else f"{reason}, shared by {mates} processes of this host"
 
 
 def wanted(environ: Mapping[str, str] | None = None) -> int | None:
@@ -125,7 +141,7 @@ def _shell(root: Path) -> Iterator[Limit]:
             yield Limit(max(0, limit - taken), command)
 
 
-def _slurm(root: Path, environ: Mapping[str, str]) -> Iterator[Limit]:
+def _slurm(root: Path, environ: Mapping[str, str], mates: int) -> Iterator[Limit]:
     """Yield what the request of a Slurm job leaves: not every cluster enforces it by a group."""
     node = _number(environ, "SLURM_MEM_PER_NODE")
     core, cores = _number(environ, "SLURM_MEM_PER_CPU"), _number(environ, "SLURM_CPUS_ON_NODE")
@@ -133,7 +149,7 @@ def _slurm(root: Path, environ: Mapping[str, str]) -> Iterator[Limit]:
     for megabytes, name in ((node, "NODE"), (core * cores, "CPU")):
         if megabytes:  # 0 is all memory of the node
             reason = f"request of the job, SLURM_MEM_PER_{name}"
-            yield Limit(max(0, (megabytes << 20) - taken), reason)
+            yield Limit(max(0, (megabytes << 20) // mates - taken), shared(reason, mates))
 
 
 def _number(environ: Mapping[str, str], name: str) -> int:

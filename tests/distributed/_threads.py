@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-
 #: Seconds for the slowest thread: on a busy machine others may have the cores for long.
 PATIENCE = 300
 
@@ -42,6 +41,7 @@ class Thread:
 
     def __init__(self, meeting: Meeting, rank: int) -> None:
         self.meeting, self.rank, self.size = meeting, rank, meeting.size
+        self.mates = meeting.size
         self.remedy = ""
         self.sums = 0
 

@@ -18,6 +18,7 @@ from multifit.distributed import Group, Launch, PeerError, RefusedError, detect,
 from multifit.distributed import _end as end
 from multifit.distributed import _meet as meet
 from multifit.distributed._join import join
+from multifit.distributed._launch import launched_rank
 from multifit.errors import ConfigError, TrainingError
 
 SLURM = {
@@ -49,14 +50,14 @@ OURS = {"MULTIFIT_COORDINATOR": "[::1]:29500", "MULTIFIT_RANK": "1", "MULTIFIT_S
         (TORCHRUN | SLURM, 1, 2, 1, "node1", "torchrun"),
         (OPEN_MPI, 1, 2, 1, "127.0.0.1", "mpirun (Open MPI)"),
         (MPICH, 1, 2, 1, "127.0.0.1", "mpiexec (MPICH)"),
-        (PADDLE, 1, 2, 1, "10.0.0.1", "paddle.distributed.launch"),
+        (PADDLE, 1, 2, None, "10.0.0.1", "paddle.distributed.launch"),
         ({"TF_CONFIG": json.dumps(WORKERS)}, 2, 3, 1, "a", "TF_CONFIG"),
-        (OURS, 1, 2, 1, "::1", "the environment"),
+        (OURS, 1, 2, None, "::1", "the environment"),
         (MPICH | {"MULTIFIT_COORDINATOR": "node7:99"}, 1, 2, 1, "node7", "mpiexec (MPICH)"),
     ],
 )
 def test_the_environment_tells_the_number_of_processes(
-    env: dict[str, str], rank: int, size: int, local: int, host: str, by: str
+    env: dict[str, str], rank: int, size: int, local: int | None, host: str, by: str
 ) -> None:
     found = detect(env)
     assert found is not None
@@ -163,6 +164,23 @@ def test_values_are_exchanged(groups: list[Group]) -> None:
         for name, array in arrays.items():
             np.testing.assert_array_equal(same[name], array)
             assert same[name].dtype == array.dtype
+
+
+def test_processes_of_one_host_find_their_mates(groups: list[Group]) -> None:
+    hosts = ("a", "b", "b")
+    for group in groups[1:]:  # no launcher tells their numbers
+        group._knows_local_rank = False
+    in_threads([lambda g=g: g.find_mates(hosts[g.rank]) for g in groups])  # type: ignore[misc]
+    assert [(group.mates, group.local_rank) for group in groups] == [(1, 0), (2, 0), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("env", "rank"),
+    [(OURS, 0), ({"MULTIFIT_RANK": "3"}, 0), (MPICH, 1), (SLURM, 1), ({}, 0), (PADDLE, 0)],
+)
+def test_the_number_on_a_host_before_the_processes_have_met(env: dict[str, str], rank: int) -> None:
+    # The number among all processes is not that among those of a host.
+    assert launched_rank(env) == rank
 
 
 def test_the_end_of_a_process_is_noticed_by_all(

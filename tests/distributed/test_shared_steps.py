@@ -281,7 +281,7 @@ def test_another_input_is_named(
 class Other:
     """Processes of which the second one says what it is told to say."""
 
-    rank, size = 0, 2
+    rank, size, mates = 0, 2, 2
 
     def __init__(self, change: Any) -> None:
         self.change = change

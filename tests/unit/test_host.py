@@ -162,6 +162,18 @@ def test_limits_of_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert memory.available(root, {}) == (1_000_000, "ulimit -d")
 
 
+def test_processes_of_a_host_share_its_memory(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemAvailable: 9000 kB\n")
+    (tmp_path / "proc/self/status").write_text("VmRSS: 1024 kB\n")
+    reason = "free memory, shared by 3 processes of this host"
+    assert memory.available(tmp_path, {}, 3) == (3000 << 10, reason)
+    # Of a request for the node each process has a share, less what it has taken itself.
+    asked = memory.available(tmp_path, {"SLURM_MEM_PER_NODE": "6"}, 3)
+    assert asked.nbytes == 1 << 20
+    assert asked.reason.startswith("request of the job, SLURM_MEM_PER_NODE, shared by 3")
+
+
 def test_requests_of_slurm(tmp_path: Path) -> None:
     root = tree(tmp_path, FREE | {"proc/self/status": "VmRSS: 1024 kB\n"})
     per_node = memory.available(root, {"SLURM_MEM_PER_NODE": "3"})

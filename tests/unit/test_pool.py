@@ -62,12 +62,26 @@ def test_the_memory_of_a_run(
 ) -> None:
     from multifit.host import memory
 
-    monkeypatch.setattr(memory, "available", lambda: memory.Limit(int(free), "free memory"))
+    limit = memory.Limit(int(free), "free memory")
+    monkeypatch.setattr(memory, "available", lambda mates: limit)
     monkeypatch.delenv(memory.VARIABLE, raising=False)
     if variable is not None:
         monkeypatch.setenv(memory.VARIABLE, variable)
     found = find_budget(given)
     assert (found.caches, found.reason) == (caches, reason)
+
+
+def test_processes_of_a_host_share_the_size_that_the_user_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from multifit.host import memory
+
+    monkeypatch.delenv(memory.VARIABLE, raising=False)
+    free = memory.Limit(10**9, "free memory")
+    monkeypatch.setattr(memory, "available", lambda mates: free)
+    found = find_budget("600 MB", 3)
+    reason = "training.memory, shared by 3 processes of this host"
+    assert found == Budget(200_000_000, 200_000_000, reason)
 
 
 def test_the_line_about_the_memory_of_a_run() -> None:

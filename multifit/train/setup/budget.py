@@ -18,12 +18,12 @@ PART, GIVEN_PART = 8, 2
 
 @dataclass(frozen=True)
 class Budget:
-    """The memory of a run in bytes.
+    """The memory of a process of a run in bytes.
 
     Attributes
     ----------
     available
-        What the run may take besides what the process has.
+        What it may take besides what it has.
     caches
         What caches may keep of it.
     reason
@@ -44,24 +44,30 @@ class Budget:
         )
 
 
-def find_budget(given: float | str | None) -> Budget:
-    """Return the memory of a run.
+def find_budget(given: float | str | None, mates: int = 1) -> Budget:
+    """Return the memory of a run's process.
 
     Parameters
     ----------
     given
         The size in ``training.memory``, if there is one. The variable
         :data:`multifit.host.memory.VARIABLE` counts as well.
+    mates
+        Number of processes of the run on this host, which share its memory and these sizes.
 
     Raises
     ------
     ConfigError
         If the variable is no size.
     """
-    limit = memory.available()
+    limit = memory.available(mates=mates)
     size = None if given is None else as_bytes(given)
     named = ((size, "training.memory"), (memory.wanted(), memory.VARIABLE))
-    users = [memory.Limit(nbytes, name) for nbytes, name in named if nbytes is not None]
+    users = [
+        memory.Limit(nbytes // mates, memory.shared(name, mates))
+        for nbytes, name in named
+        if nbytes is not None
+    ]
     if not users:
         return Budget(limit.nbytes, min(CACHES, limit.nbytes // PART), limit.reason)
     own = min(users, key=lambda each: each.nbytes)

@@ -100,7 +100,7 @@ def check_memory(setup: Setup) -> None:
     A GPU has separate memory, and reports its own errors.
     """
     for task in setup.tasks:
-        check_parameters(task.model, memory.available().nbytes)
+        check_parameters(task.model, memory.available(mates=setup.processes.mates).nbytes)
     if not setup.backend.on_cpu:
         return
     for task in setup.tasks:

@@ -132,13 +132,13 @@ def set_up(
         If settings and data do not fit together.
     """
     training, section = config.training, config.training.training_data
-    budget = find_budget(training.memory)
+    processes = processes or Solo()
+    budget = find_budget(training.memory, processes.mates)
     systems = _open(section, config.model.type_map, base)
     type_map = config.model.type_map or systems[0].type_map
     if config.model.ntypes is None:
         check_types(config, type_map)
     sizes = batch_sizes(systems, section.batch_size, TRAINING_DATA)
-    processes = processes or Solo()
     mixed = mixed_size(section.batch_size)
     together = [(mixed or size) * processes.size for size in sizes]
     steps = training.numb_steps or _steps_of_epochs(training.numb_epoch or 0.0, systems, together)
