@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from multifit.errors import FileFormatError
 
@@ -18,11 +18,13 @@ from ._processes import is_running
 _ONE_WRITER = threading.Lock()  # two threads have one process id, hence one temporary name
 _LEFTOVER = re.compile(r"(.+)\.tmp\.(\d{1,10})", re.S)
 _OURS = re.compile(r".+\.(?:dp|h5|hdf5|json|yaml|yml)", re.I | re.S)
+#: Bytes that are compared at once: a piece stays in the cache of the processor.
+COMPARED = 2**18
 # Some network file systems cannot flush a folder; the file itself is on disk anyway.
 _NO_FOLDER_FLUSH = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, *content: bytes) -> None:
     """Replace the file by one with this content, which is on disk when the call returns.
 
     The content goes to ``<name>.tmp.<process id>`` in the same folder, is flushed, read back and
@@ -33,7 +35,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     path
         The file to replace or create; its folder must exist.
     content
-        All its bytes.
+        All its bytes, in pieces that follow one another: joining large ones would copy them.
     """
     target = _target(path)
     temporary = _temporary(target)
@@ -54,7 +56,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     _flush_folder(target)
 
 
-def try_file(path: Path, content: bytes = b".") -> None:
+def try_file(path: Path, *content: bytes) -> None:
     """Raise unless :func:`write_atomically` could write a file; nothing is left on the disk.
 
     To be called before work that takes long, so that it does not fail at its end. The content goes
@@ -71,7 +73,7 @@ def try_file(path: Path, content: bytes = b".") -> None:
         try:
             temporary.unlink(missing_ok=True)
             with temporary.open("xb") as file:
-                file.write(content)
+                file.writelines(content or (b".",))
         except OSError as error:
             raise FileFormatError(
                 f"{path} cannot be written ({error.strerror or error}); check the name, the free "
@@ -115,19 +117,29 @@ def _mode(target: Path) -> int | None:
     return target.stat().st_mode & 0o777 if target.exists() else None
 
 
-def _write_verified(temporary: Path, content: bytes, mode: int | None) -> None:
+def _write_verified(temporary: Path, content: Sequence[bytes], mode: int | None) -> None:
     """Write a new file, wait until it is on disk and compare what it reads back."""
     temporary.unlink(missing_ok=True)  # from a dead process that had our process id
     with temporary.open("xb") as file:
         if mode is not None:
             temporary.chmod(mode)
-        file.write(content)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
     with temporary.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").digest()
-    if digest != hashlib.sha256(content).digest():
-        raise OSError(errno.EIO, "the disk returns other bytes than were written")
+        # Comparing takes a tenth of the time of a checksum, and pieces of the memory of a copy.
+        same = all(_is_next(file, piece) for piece in content)
+        if not same or file.read(1):
+            raise OSError(errno.EIO, "the disk returns other bytes than were written")
+
+
+def _is_next(file: BinaryIO, content: bytes) -> bool:
+    """Return True if these bytes come next in a file."""
+    starts = range(0, len(content), COMPARED)
+    return all(
+        file.read(min(COMPARED, len(content) - start)) == content[start : start + COMPARED]
+        for start in starts
+    )
 
 
 def _flush_folder(target: Path) -> None:

@@ -14,9 +14,9 @@ from multifit.files._atomic import try_file, write_atomically
 
 
 class Format(NamedTuple):
-    """A conversion of a nested dict to bytes of a file and back; ``limit`` is in bytes."""
+    """A conversion of a nested dict to the pieces of a file and back; ``limit`` is in bytes."""
 
-    encode: Callable[[dict[str, Any]], bytes]
+    encode: Callable[[dict[str, Any]], tuple[bytes, ...]]
     decode: Callable[[bytes, Path], dict[str, Any]]
     limit: int
 
@@ -79,7 +79,7 @@ def write(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
         If ``data`` holds something that no format supports.
     """
     path = Path(path)
-    write_atomically(path, _format_of(path).encode(data))
+    write_atomically(path, *_format_of(path).encode(data))
 
 
 def try_write(path: str | os.PathLike[str], data: dict[str, Any]) -> int:
@@ -94,8 +94,8 @@ def try_write(path: str | os.PathLike[str], data: dict[str, Any]) -> int:
     """
     path = Path(path)
     content = _format_of(path).encode(data)
-    try_file(path, content)
-    return len(content)
+    try_file(path, *content)
+    return sum(map(len, content))
 
 
 def _format_of(path: Path) -> Format:

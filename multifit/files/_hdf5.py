@@ -17,7 +17,7 @@ import numpy as np
 
 from multifit.errors import FileFormatError
 from multifit.files import _json
-from multifit.files._integrity import MARK, seal, unseal
+from multifit.files._integrity import MARK, seal, verified
 from multifit.files._tree import DTYPES, IS_VARIABLE, Array, attach, detach
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_JSON = 32 * 2**20  # bytes; a model of 100 element types has about 1 MB
+#: Bytes by which a file in memory grows: each time it may be copied.
+BLOCK = 2**24
 _NAME = re.compile(r"/?([A-Za-z_]\w*)", re.ASCII)
 
 
-def encode(data: dict[str, Any]) -> bytes:
-    """Return the dict as a sealed HDF5 file; the same dict always gives the same bytes."""
+def encode(data: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Return the dict as an HDF5 file and its seal; the same dict always gives the same bytes."""
     import h5py
 
     arrays: list[Array] = []
@@ -48,32 +50,32 @@ def encode(data: dict[str, Any]) -> bytes:
     # In memory, so that the file on disk is written by one plain, checkable write. The name is
     # never a file; it differs between threads because HDF5 opens a name only once.
     name = f"multifit-{id(arrays):x}"
-    with h5py.File(name, "w", driver="core", backing_store=False, block_size=2**20) as file:
+    with h5py.File(name, "w", driver="core", backing_store=False, block_size=BLOCK) as file:
         for number, array in enumerate(arrays):
             file.create_dataset(f"variable_{number:04d}", data=array)
         file.attrs["json"] = text
         file.attrs[MARK] = 1
         file.flush()
         image: bytes = file.id.get_file_image()
-    return seal(image)
+    return image, seal(image)
 
 
 def decode(content: bytes, path: Path) -> dict[str, Any]:
     """Return the dict of such a file, verified if it is sealed."""
-    image = unseal(content, path)
-    if not image.startswith(SIGNATURE):
+    size = verified(content, path)
+    if not content.startswith(SIGNATURE):
         raise FileFormatError(f"{path} is not an HDF5 file; check that it is a .dp model")
     import h5py
 
     restore = "restore it from a copy, or use the previous checkpoint"
     try:
-        opened = h5py.File(h5py.h5f.open_file_image(image))
+        opened = h5py.File(h5py.h5f.open_file_image(content))  # HDF5 ignores the seal
     # HDF5's message only says that it has no file.
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise FileFormatError(f"{path} is truncated or damaged: {restore}") from error
     try:
         with opened as file:
-            return _model(file, path, len(image))
+            return _model(file, path, size)
     except FileFormatError:
         raise
     except MemoryError as error:

@@ -20,12 +20,14 @@ MARK = "multifit_sha256_trailer"
 
 
 def seal(content: bytes) -> bytes:
-    """Return the content with its seal appended."""
-    return content + MAGIC + hashlib.sha256(content).digest()
+    """Return the seal of the content, which is to follow it in the file."""
+    return MAGIC + hashlib.sha256(content).digest()
 
 
-def unseal(content: bytes, path: Path) -> bytes:
-    """Return the content without its seal, verified, or unchanged if it never had one.
+def verified(content: bytes, path: Path) -> int:
+    """Return the number of bytes before the seal, verified, or of all if there never was one.
+
+    Nothing is copied: a checkpoint may be large.
 
     Parameters
     ----------
@@ -34,17 +36,17 @@ def unseal(content: bytes, path: Path) -> bytes:
     path
         Their origin, for the error.
     """
-    body, trailer = content[:-LENGTH], content[-LENGTH:]
-    if trailer.startswith(MAGIC):
-        if hashlib.sha256(body).digest() != trailer[len(MAGIC) :]:
+    size = max(len(content) - LENGTH, 0)
+    if content[size:].startswith(MAGIC):
+        if hashlib.sha256(memoryview(content)[:size]).digest() != content[size + len(MAGIC) :]:
             raise FileFormatError(
                 f"{path} is damaged (its checksum does not match): restore it from a copy, or use "
                 "the previous checkpoint"
             )
-        return body
+        return size
     if MARK.encode() in content:
         raise FileFormatError(
             f"{path} is truncated or damaged (its checksum is missing): restore it from a copy, or "
             "use the previous checkpoint"
         )
-    return content
+    return len(content)

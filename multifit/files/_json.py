@@ -13,10 +13,10 @@ from multifit.files._text import array_from_text, array_to_text
 from multifit.files._tree import attach, detach
 
 
-def encode(data: dict[str, Any]) -> bytes:
+def encode(data: dict[str, Any]) -> tuple[bytes]:
     """Return the dict as one JSON document of ASCII characters; infinities in arrays are quoted."""
     tree = detach(data, lambda array: array_to_text(array, quote=True))
-    return dump(tree).encode("ascii") + b"\n"
+    return (dump(tree).encode("ascii") + b"\n",)
 
 
 def decode(content: bytes, path: Path) -> dict[str, Any]:

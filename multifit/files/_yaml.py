@@ -12,7 +12,7 @@ from multifit.files._text import array_from_text, array_to_text
 from multifit.files._tree import MAX_DEPTH, attach, detach
 
 
-def encode(data: dict[str, Any]) -> bytes:
+def encode(data: dict[str, Any]) -> tuple[bytes]:
     """Return the dict as YAML text of ASCII characters, in the order of its keys."""
     yaml = _yaml()
 
@@ -24,7 +24,7 @@ def encode(data: dict[str, Any]) -> bytes:
 
     tree = detach(data, lambda array: array_to_text(array, quote=False))
     text: str = yaml.dump(tree, Dumper=Dumper, sort_keys=False, default_flow_style=None)
-    return text.encode("ascii")
+    return (text.encode("ascii"),)
 
 
 def decode(content: bytes, path: Path) -> dict[str, Any]:

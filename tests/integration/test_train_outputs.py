@@ -141,6 +141,12 @@ def test_what_an_earlier_run_left_is_kept(place: Path) -> None:
     said = text.getvalue()
     assert "an earlier run left lcurve.out, model_best.dp, val.log and 3 checkpoints in" in said
     assert f"the model of an earlier run is kept as {out}/model.dp.old" in said
+    text = io.StringIO()
+    fit(place, put(given, {"training.seed": 6}), console=Console(file=text, width=300))
+    for name, content in before.items():  # the older copies stay
+        assert (out / f"{name}.old").read_bytes() == content, name
+        assert (out / f"{name}.old2").exists(), name
+    assert "names, or a number after it where older files have that name" in text.getvalue()
 
 
 def test_a_curve_with_other_columns_is_said(place: Path) -> None:

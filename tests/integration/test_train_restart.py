@@ -163,9 +163,43 @@ def test_a_restart_from_further_back_leaves_no_step_twice(whole: Path, tmp_path:
     out = killed(whole, tmp_path / "out", 15)
     killed(whole, out, 5)
     given = recipe(steps=STEPS, **OPTIONS)
-    fit(whole, given, output=out, restart=out / "model.ckpt-5.dp")
+    before, text = (out / "lcurve.out").read_text(), io.StringIO()
+    console = Console(file=text, width=300)
+    fit(whole, given, output=out, restart=out / "model.ckpt-5.dp", console=console)
     assert (out / "lcurve.out").read_text() == (whole / "out/lcurve.out").read_text()
     assert (out / "model.ckpt-15.dp.old").exists()
+    assert "1 later checkpoint (step 15) will be kept with .old added to the name" in (
+        text.getvalue()
+    )
+    assert _rows(out / "lcurve.out.old") == _whole_rows_after(before, 5)
+    assert f"{out}/lcurve.out after step 5: kept in lcurve.out.old" in text.getvalue()
+
+
+def _whole_rows_after(text: str, step: int) -> list[str]:
+    """Return the rows after a step of the file of a killed run, whose last one is torn."""
+    rows = [line for line in text.splitlines()[:-1] if not line.startswith("#")]
+    return [row for row in rows if int(row.split()[0]) > step]
+
+
+def _rows(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if not line.startswith("#")]
+
+
+def test_dropped_rows_never_replace_an_older_copy(whole: Path, tmp_path: Path) -> None:
+    given = recipe(steps=STEPS, **OPTIONS)
+    out = killed(whole, tmp_path / "out", 15)
+    (out / "lcurve.out.old").write_text("of another run\n")
+    later: list[str] = []
+    for _ in range(2):
+        killed(whole, out, 5)
+        later += _whole_rows_after((out / "lcurve.out").read_text(), 5)
+        fit(whole, given, output=out, restart=out / "model.ckpt-5.dp")
+    assert (out / "lcurve.out.old").read_text() == "of another run\n"
+    assert _rows(out / "lcurve.out.old2") == later
+    assert sorted(path.name for path in out.glob("model.ckpt-15.dp.old*")) == [
+        "model.ckpt-15.dp.old",
+        "model.ckpt-15.dp.old2",
+    ]
 
 
 def test_a_longer_run_goes_on_where_the_shorter_one_ended(whole: Path, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ...console.words import counted
 from ...errors import FileFormatError, TrainingError
 from ...files._atomic import write_atomically
+from ..setup.old_names import old_name
 
 Tell = Callable[[str], object]
 
@@ -29,7 +31,8 @@ class RowFile:
     columns
         Number of words of a row.
     after
-        Rows of an earlier run up to this step are kept; 0 starts a new file.
+        Rows of an earlier run up to this step are kept, and later ones added to a file whose name
+        ends in ``.old``; 0 starts a new file.
     tell
         Called with one sentence if something happens to the file.
     """
@@ -197,14 +200,36 @@ def is_row(line: str, columns: int) -> bool:
 
 
 def _rows_until(path: Path, head: str, columns: int, step: int, tell: Tell) -> list[str]:
-    """Return the rows of an earlier run up to a step, without torn ones."""
+    """Return the rows of an earlier run up to a step, without torn ones; put later ones aside."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines[:1] != head.splitlines(keepends=True)[:1]:
-        old = path.with_name(path.name + ".old")
+        old = old_name(path)
         path.replace(old)
         tell(f"{path} has other columns than this run, and is kept as {old.name}")
         return []
     whole = [line for line in lines if line.endswith("\n") and is_row(line, columns)]
+    later = [line for line in whole if int(line.split()[0]) > step]
+    if later:
+        old = _put_aside(path, head, step, later)
+        tell(f"{counted(len(later), 'row')} of {path} after step {step}: kept in {old.name}")
     return [line for line in whole if int(line.split()[0]) <= step]
+
+
+def _put_aside(path: Path, head: str, step: int, rows: Sequence[str]) -> Path:
+    """Add rows to a file of dropped rows, and return it: whose columns they are, else a new one."""
+    first = head.partition("\n")[0]
+    old = old_name(path, lambda found: _first_line(found) == first)
+    is_new = not old.exists()
+    with old.open("a", encoding="utf-8", newline="\n") as file:
+        note = f"# after step {step}, dropped by a restart\n"
+        file.write("".join([head if is_new else "", note, *rows]))
+        file.flush()
+        os.fsync(file.fileno())
+    return old
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().rstrip("\n")

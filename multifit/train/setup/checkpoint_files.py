@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from .old_names import old_name
+
 
 def file_name(prefix: str, step: int) -> str:
     """Return a checkpoint's file name."""
@@ -33,4 +35,4 @@ def set_aside(folder: Path, prefix: str, step: int) -> None:
     """
     for later, path in existing(folder, prefix):
         if later > step:
-            path.replace(path.with_name(path.name + ".old"))
+            path.replace(old_name(path))

@@ -86,7 +86,7 @@ def _state(
         Of each task, by its name.
     """
     if start.restart is not None:
-        return restart(setup, ckpt.find(start.restart, output))
+        return restart(setup, ckpt.find(start.restart, output), output)
     found, notes = {}, []
     for task in setup.tasks:
         found[task.name], more = _parameters(setup, task, start, statistics.get(task.name, {}))

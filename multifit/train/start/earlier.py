@@ -9,22 +9,20 @@ from pathlib import Path
 from ...console.words import counted
 from ...errors import TrainingError
 from ..setup.checkpoint_files import existing
+from ..setup.old_names import OLD, old_name
 from ..setup.outputs import BEST_CKPT, BEST_MODEL, best_folder
 from ..setup.setup import Setup
 
-#: Added to names.
-OLD = ".old"
-
 
 def keep(path: Path) -> Path | None:
-    """Add ``.old`` to the name of a file, and return its new path; None if there is no file.
+    """Put a file aside, and return its new path; None if there is no file.
 
     A link stays, and its target is renamed: the new file goes to the same disk.
     """
     if not path.is_file():
         return None
     target = Path(os.path.realpath(path))
-    old, link = target.with_name(target.name + OLD), path.is_symlink()
+    old, link = old_name(target), path.is_symlink()
     try:
         target.replace(old)
     except OSError as exc:
@@ -50,15 +48,23 @@ def keep_earlier(setup: Setup, output: Path) -> list[str]:
             single.append(task.file(output / config.validating.full_val_file))
         if config.validating.full_validation and config.validating.save_best:
             series.append((folder, str(task.file(Path(BEST_CKPT)))))
-    kept = [path.name for path in single if keep(path) is not None]
+    old = {path: keep(path) for path in single}
+    kept = [path.name for path, new in old.items() if new is not None]
     checkpoints = [path for place, prefix in series for _, path in existing(place, prefix)]
-    for path in checkpoints:
-        keep(path)
-    return [_said(output, kept, len(checkpoints))] if kept or checkpoints else []
+    new = [*old.values(), *(keep(path) for path in checkpoints)]
+    numbered = any(path is not None and not path.name.endswith(OLD) for path in new)
+    return [_said(output, kept, len(checkpoints), numbered)] if kept or checkpoints else []
 
 
-def _said(output: Path, kept: Sequence[str], checkpoints: int) -> str:
-    """Return the message about renamed files."""
+def _said(output: Path, kept: Sequence[str], checkpoints: int, numbered: bool) -> str:
+    """Return the message about renamed files.
+
+    Parameters
+    ----------
+    numbered
+        True if older files have some of the names, so that a number was added.
+    """
     parts = [*kept, *([counted(checkpoints, "checkpoint")] if checkpoints else [])]
     listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-    return f"an earlier run left {listed} in {output}: kept with {OLD} added to their names"
+    number = ", or a number after it where older files have that name" if numbered else ""
+    return f"an earlier run left {listed} in {output}: kept with {OLD} added to their names{number}"

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ... import models as mdl
+from ...console.words import counted
 from ...errors import FileFormatError, TrainingError
 from ...inference.provenance import without_folders
+from ..setup.checkpoint_files import existing
 from ..setup.dos_grid import lost_energies
+from ..setup.old_names import OLD
 from ..setup.setup import Setup
 from . import changes
 from . import checkpoint as ckpt
@@ -20,13 +23,15 @@ from .mismatch import require_same
 from .origin import run_input
 
 
-def restart(setup: Setup, paths: Sequence[Path]) -> tuple[ckpt.State, list[str]]:
+def restart(setup: Setup, paths: Sequence[Path], output: Path) -> tuple[ckpt.State, list[str]]:
     """Return the state of a checkpoint, and the differences from the run that wrote it.
 
     Parameters
     ----------
     paths
         The first one counts that is not damaged.
+    output
+        The folder of the run.
     """
     (task,) = setup.tasks  # a file holds one model
     path, theirs, state, warnings = _first_good(paths)
@@ -36,6 +41,7 @@ def restart(setup: Setup, paths: Sequence[Path]) -> tuple[ckpt.State, list[str]]
     notes = [*warnings, f"continuing {path} from step {state.step}"]
     if state.step >= setup.numb_steps:
         notes.append(f"nothing is left to train: the run has {setup.numb_steps} steps")
+    notes += _later(setup, output, state.step)
     systems = task.data.training.source.systems
     nframes = np.array([system.nframes for system in systems], dtype=np.int64)
     state.sampler, warning = changes.other_frames(state.sampler, nframes)
@@ -68,6 +74,18 @@ def _first_good(paths: Sequence[Path]) -> tuple[Path, mdl.Model, ckpt.State, lis
             [f"warning: {_fault(exc)}; the checkpoint before it is tried" for exc in errors],
         )
     raise errors[0]
+
+
+def _later(setup: Setup, output: Path, step: int) -> list[str]:
+    """Return a message about later checkpoints, which the first one of this run puts aside."""
+    found = [each for each, _ in existing(output, setup.config.training.save_ckpt) if each > step]
+    if not found:
+        return []
+    steps = f"step{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
+    return [
+        f"{counted(len(found), 'later checkpoint')} ({steps}) will be kept with {OLD} added to "
+        f"{'the name' if len(found) == 1 else 'their names'}"
+    ]
 
 
 def _fault(exc: FileFormatError) -> str:
