@@ -123,7 +123,8 @@ def _write_verified(temporary: Path, content: Sequence[bytes], mode: int | None)
     with temporary.open("xb") as file:
         if mode is not None:
             temporary.chmod(mode)
-        file.writelines(content)
+        for piece in content:
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
     with temporary.open("rb") as file:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_JSON = 32 * 2**20  # bytes; a model of 100 element types has about 1 MB
-#: Bytes by which a file in memory grows: each time it may be copied.
-BLOCK = 2**24
+#: Bytes by which a file in memory grows, small and large ones: each time it may be copied.
+BLOCK, MOST_BLOCK = 2**20, 2**24
 _NAME = re.compile(r"/?([A-Za-z_]\w*)", re.ASCII)
 
 
@@ -50,7 +50,8 @@ def encode(data: dict[str, Any]) -> tuple[bytes, bytes]:
     # In memory, so that the file on disk is written by one plain, checkable write. The name is
     # never a file; it differs between threads because HDF5 opens a name only once.
     name = f"multifit-{id(arrays):x}"
-    with h5py.File(name, "w", driver="core", backing_store=False, block_size=BLOCK) as file:
+    block = min(max(sum(array.nbytes for array in arrays), BLOCK), MOST_BLOCK)
+    with h5py.File(name, "w", driver="core", backing_store=False, block_size=block) as file:
         for number, array in enumerate(arrays):
             file.create_dataset(f"variable_{number:04d}", data=array)
         file.attrs["json"] = text

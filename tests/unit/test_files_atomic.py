@@ -35,7 +35,9 @@ def model(value: float) -> dict[str, Any]:
 
 def test_kill_during_writing_leaves_a_complete_file(tmp_path: Path) -> None:
     path, rng, last = tmp_path / "model.dp", random.Random(3), 0
-    for _ in range(10):
+    for number in range(40):  # on a busy machine the first ones may write once only
+        if number >= 10 and last > 1:
+            break
         command = [sys.executable, "-c", WRITER, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
