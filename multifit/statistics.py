@@ -7,7 +7,7 @@ Source: the definitions of DeePMD-kit's NumPy core (semantics, not code).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,20 @@ class Sums:
 def no_sums(*shape: int) -> Sums:
     """Return empty sums."""
     return Sums(np.zeros(shape), np.zeros(shape), np.zeros(shape))
+
+
+def arrays_of(sums: Any) -> list[np.ndarray]:
+    """Return the arrays of sums, or of a tuple of sums, as descriptors of several parts have."""
+    if isinstance(sums, tuple):
+        return [array for part in sums for array in arrays_of(part)]
+    return [sums.number, sums.total, sums.squares]
+
+
+def sums_like(sums: Any, arrays: Iterator[np.ndarray]) -> Any:
+    """Return sums of the same kind as others, with arrays as of :func:`arrays_of`."""
+    if isinstance(sums, tuple):
+        return type(sums)(sums_like(part, arrays) for part in sums)
+    return Sums(next(arrays), next(arrays), next(arrays))
 
 
 def parameter_sums(values: np.ndarray, n: int) -> Sums:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from .task import Task
 #: What the statistics take from frames of a system: arrays whose first axis are the frames.
 Sample = dict[str, np.ndarray]
 
-#: The fields of :class:`multifit.statistics.Sums`, which a sample holds for each frame.
-SUMS = ("number", "total", "squares")
+#: Names of the arrays of the descriptor's sums, which a sample holds for each frame.
+SUMS = "sums{}"
 
 
 def init_params(setup: Setup, task: Task, found: Mapping[str, np.ndarray]) -> Tree:
@@ -57,13 +58,7 @@ def collect_statistics(setup: Setup, task: Task) -> dict[str, np.ndarray]:
     pieces = list(source.first_frames(task.data.training.sizes, section.data_stat_nbatch))
     mine = [(k, _sample(task, k, frames)) for k, frames in own_part(pieces, setup.processes)]
     samples = _together(setup.processes, mine)
-    sums = model.descriptor.sums(())
-    for sample in samples:
-        of_system = model.descriptor.sums(())
-        for each in zip(*(sample[name] for name in SUMS), strict=True):
-            of_system = of_system + stat.Sums(*each)
-        sums = sums + of_system
-    found = model.descriptor.statistics(sums, protect)
+    found = model.descriptor.statistics(_sums(model, samples), protect)
     found["out_bias"] = _output_bias(model, samples)
     for kind, number in model.fitting.parameters.items():
         total = stat.no_sums(number)
@@ -74,13 +69,26 @@ def collect_statistics(setup: Setup, task: Task) -> dict[str, np.ndarray]:
     return found
 
 
+def _sums(model: mdl.Model, samples: Sequence[Sample]) -> Any:
+    """Return the descriptor's sums of all frames, added up system by system."""
+    nothing = model.descriptor.sums(())
+    sums, number = nothing, len(stat.arrays_of(nothing))
+    for sample in samples:
+        of_system = nothing
+        for arrays in zip(*(sample[SUMS.format(k)] for k in range(number)), strict=True):
+            of_system = of_system + stat.sums_like(nothing, iter(arrays))
+        sums = sums + of_system
+    return sums
+
+
 def _sample(task: Task, k: int, frames: np.ndarray) -> Sample:
     """Return what the statistics take from some frames of a system."""
     model, source = task.model, task.data.training.source
     ready, arrays = source.load(k, frames, [model.output.label])
     refuse_absurd(task, source.systems[k], frames, arrays)
-    sums = [model.descriptor.sums([frame]) for frame in ready]
-    sample = {name: np.stack([getattr(one, name) for one in sums]) for name in SUMS}
+    of_frames = [stat.arrays_of(model.descriptor.sums([frame])) for frame in ready]
+    columns = zip(*of_frames, strict=True)
+    sample = {SUMS.format(k): np.stack(column) for k, column in enumerate(columns)}
     sample |= {kind: arrays[kind] for kind in model.fitting.parameters}
     return sample | _bias_sample(task, np.stack([frame.atype for frame in ready]), arrays)
 
