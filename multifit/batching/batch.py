@@ -124,7 +124,8 @@ class Batcher:
         """Return the widths of tables so far, for resuming a run: lists of numbers."""
         with self._lock:
             widths = [[b, int(near), width] for (b, near), width in sorted(self._widths.items())]
-            return {"widths": widths, "width": self._width} if self.static_shapes else {}
+            found = {"widths": widths, "width": self._width, "shells": list(self._shells)}
+            return found if self.static_shapes else {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Make tables at least as wide as in a :meth:`state`: sums then round in the same way."""
@@ -134,7 +135,15 @@ class Batcher:
             for b, near, width in state["widths"]:
                 key = int(b), bool(near)
                 self._widths[key] = max(self._widths.get(key, 0), min(int(width), self.sel[key[0]]))
-            self._width = max(self._width, min(int(state["width"]), sum(self.sel)))
+            self._width = max(self._width, min(int(state["width"]), self.total or sum(self.sel)))
+            known = self._shells or [0] * len(self.needs.shells)
+            if state["shells"]:
+                self._shells = [
+                    max(was, min(int(m), most))
+                    for was, m, (_, most) in zip(
+                        known, state["shells"], self.needs.shells, strict=True
+                    )
+                ]
 
     def assemble(
         self,
