@@ -356,7 +356,7 @@ def test_more_training_data_are_another_run(whole: Path, tmp_path: Path) -> None
         "systems with [5, 4] frames now: this is no longer the same run, and its epochs begin anew"
     ) in text
     assert 'training.training_data.systems "data" → ["data", "valid"]' in text
-    assert text.count("warning") == 1
+    assert text.count("warning") == 2  # and that they hold the validation data
     state = files.read(out / "model.ckpt-20.dp")["training"]["sampler"]["@variables"]
     assert (state["step"], state["seed"], state["given"].sum()) == (20, 3, 20)
     # It can be repeated, whatever the seed in the input says.
