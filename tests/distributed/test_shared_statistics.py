@@ -100,7 +100,7 @@ def test_tables_of_all_processes_get_the_same_room(tmp_path: Path) -> None:
         batcher = ready.tasks[0].data.training.source.batcher
         batcher.static_shapes = True
         survey(ready, ready.tasks[0])
-        return sorted(batcher.room()[1])
+        return sorted(batcher.state()["widths"])
 
     alone = run(None)
     assert alone
