@@ -15,7 +15,7 @@ from typing import Any
 
 from multifit.support import DISTRIBUTED
 
-from . import busy, distributed, elements, inference, lammps, machine, systems, training
+from . import busy, distributed, elements, examples, inference, lammps, machine, systems, training
 from .document import write_docs
 from .figures import draw
 from .processes import run
@@ -48,10 +48,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--quick", action="store_true", help="two minutes, to see that everything works")
-    kinds = ("training", "inference", "lammps", *STUDIES)
+    kinds = ("training", "inference", "lammps", "examples", *STUDIES)
     add("--only", choices=kinds, help="lammps and those after it: only with this")
     add("--task", choices=("ener", "dos"), default="ener", help="dos: training only")
     add("--systems", nargs="+", type=Path, metavar="DIR", help="data (default: our own)")
+    add("--folder", type=Path, metavar="DIR", help="inputs with their data, for examples")
     add("--model", type=Path, help="for inference (default: the one that training leaves)")
     add("--backends", nargs="+", choices=("numpy", *SAME), default=["numpy", *SAME])
     add("--peers", nargs="*", choices=list(FRAMEWORK), help="default: all with an interpreter")
@@ -88,6 +89,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for path in [*files, *([args.model] if args.model else [])]:
         if not path.is_file():
             made.error(f"there is no {path}")
+    if args.only == "examples" and not (args.folder and args.folder.is_dir()):
+        made.error("--only examples needs --folder: one with training inputs and their data")
     args.sizes = sorted(args.sizes)
     args.batch_size = sorted(args.batch_size)
     return args
@@ -116,6 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for note in report.notes:
         print(f"left out: {note}")
     with tempfile.TemporaryDirectory() as scratch:
+        if args.only == "examples":
+            return run_examples(args, backends, found, Path(scratch))
         suite = Suite(args, report, backends, found, Path(scratch))
         if args.only == "lammps":
             suite.simulate()
@@ -127,6 +132,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             suite.predict()
     print(f"\n{markdown(report)}\nin {args.output}: report.md, results.json, figures")
     return 0
+
+
+def run_examples(
+    args: argparse.Namespace, backends: Sequence[str], found: Sequence[Peer], scratch: Path
+) -> int:
+    """Run every input of the folder, and return the exit code: 1 if one fails without a reason."""
+    programs = training.trainers([name for name in backends if name in SAME], found)
+    made: list[examples.Example] = []
+    for example in examples.measure(
+        args.folder, programs, scratch=scratch, environment=environment(args.device)
+    ):
+        made.append(example)
+        path = write(made, args.output / "examples.json")
+    if not made:
+        raise SystemExit(f"there is no training input in {args.folder}")
+    print(f"\n{examples.markdown(made)}\nwrote {path}")
+    return int(any(each.outcome.startswith("failed") for each in made))
 
 
 def described(argv: Sequence[str]) -> str:

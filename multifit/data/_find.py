@@ -11,6 +11,7 @@ from typing import Literal
 from ..errors import DataError
 from ._ase_files import ENDINGS
 from ._hdf5 import find_groups, is_hdf5
+from ._lmdb import is_lmdb
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -33,7 +34,7 @@ class Location:
 
     name: str
     path: Path
-    kind: Literal["folder", "hdf5", "atoms"]
+    kind: Literal["folder", "hdf5", "lmdb", "atoms"]
     group: str = ""
 
 
@@ -53,9 +54,9 @@ def find_systems(
     """Return the paths of all systems at or below the given ones, in a fixed order.
 
     A folder is searched with all its subfolders, alone or in a list: each one
-    that contains a ``type.raw`` is a system. So is each such group of an HDF5 file (``data.hdf5``
-    or ``data.hdf5#/group``), and each file of atoms (``.xyz``, ``.extxyz``, ``.traj``, ``.db`` or
-    ``.json`` of ASE), if named itself.
+    that contains a ``type.raw`` is a system, or an LMDB file if it contains a ``data.mdb``. So is
+    each such group of an HDF5 file (``data.hdf5`` or ``data.hdf5#/group``), and each file of atoms
+    (``.xyz``, ``.extxyz``, ``.traj``, ``.db`` or ``.json`` of ASE), if named itself.
 
     Parameters
     ----------
@@ -82,9 +83,11 @@ def _find_one(entry: str, base: Path | None, patterns: Sequence[str] | None) -> 
     if "#" in entry and not any(map(os.path.exists, _candidates(entry, base))):
         file, _, group = entry.partition("#")
     path = _locate(file, entry, base)
+    if is_lmdb(path):
+        return [Location(entry, path, "lmdb")]
     if path.is_dir():
         systems = [
-            Location(os.path.join(entry, inner) if inner else entry, path / inner, "folder")
+            _below(entry, path, inner)
             for inner in (_folders(path, entry) if patterns is None else _matching(path, patterns))
         ]
         if not systems and patterns is not None:
@@ -99,7 +102,7 @@ def _find_one(entry: str, base: Path | None, patterns: Sequence[str] | None) -> 
         systems = [Location(f"{file}#{name.rstrip('/')}", path, "hdf5", name) for name in groups]
     else:
         raise DataError(
-            f"{entry} is neither a folder, nor an HDF5 file, nor a file of atoms "
+            f"{entry} is neither a folder, nor an HDF5 or LMDB file, nor a file of atoms "
             f"(*{', *'.join(ENDINGS)})"
         )
     if not systems:
@@ -108,6 +111,17 @@ def _find_one(entry: str, base: Path | None, patterns: Sequence[str] | None) -> 
             "(name HDF5 files and files of atoms, such as .xyz, themselves)"
         )
     return systems
+
+
+def _below(entry: str, root: Path, inner: str) -> Location:
+    """Return the system in a folder below another."""
+    path = root / inner
+    kind: Literal["lmdb", "folder"] = "lmdb" if is_lmdb(path) else "folder"
+    return Location(os.path.join(entry, inner) if inner else entry, path, kind)
+
+
+def _is_system(folder: Path) -> bool:
+    return (folder / "type.raw").is_file() or is_lmdb(folder)
 
 
 def _candidates(entry: str, base: Path | None) -> list[Path]:
@@ -142,7 +156,7 @@ def _matching(root: Path, patterns: Sequence[str]) -> list[str]:
     found: set[str] = set()
     for pattern in patterns:
         try:
-            folders = [path for path in root.rglob(pattern) if (path / "type.raw").is_file()]
+            folders = [path for path in root.rglob(pattern) if _is_system(path)]
         except (ValueError, NotImplementedError) as exc:
             raise DataError(
                 f"rglob_patterns has {pattern!r}, which is no pattern of folders below another "
@@ -166,7 +180,7 @@ def _folders(root: Path, entry: str) -> list[str]:
         found += [
             os.path.relpath(os.path.join(folder, name), root)
             for name in inner
-            if os.path.isfile(os.path.join(folder, name, "type.raw"))
+            if _is_system(Path(folder, name))
         ]
         inner[:] = [name for name in inner if not name.startswith("set.")]
-    return sorted(found) + ([""] if (root / "type.raw").is_file() else [])
+    return sorted(found) + ([""] if _is_system(root) else [])

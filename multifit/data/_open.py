@@ -16,6 +16,7 @@ from ._find import Location, Paths, find
 from ._folder import DiskFolder
 from ._hdf5 import HdfFolder
 from ._labels import LABELS
+from ._lmdb import read_lmdb
 from ._reading import Reading
 from ._system import System, make_system
 
@@ -99,11 +100,18 @@ def open_systems(
 def _read(found: Location, reading: Reading) -> list[Contents]:
     match found.kind:
         case "folder":
-            contents = read_contents(DiskFolder(found.name, found.path))
+            contents = [read_contents(DiskFolder(found.name, found.path))]
         case "hdf5":
-            contents = read_contents(HdfFolder(found.name, found.path, found.group))
+            contents = [read_contents(HdfFolder(found.name, found.path, found.group))]
+        case "lmdb":
+            contents = read_lmdb(found.name, found.path)
         case "atoms":
             return read_file(found.name, found.path, reading)
+    return [_renamed(each, reading) for each in contents]
+
+
+def _renamed(contents: Contents, reading: Reading) -> Contents:
+    """Return contents with the elements of its species."""
     if contents.elements is None or not reading.species:
-        return [contents]
-    return [replace(contents, elements=tuple(map(reading.element, contents.elements)))]
+        return contents
+    return replace(contents, elements=tuple(map(reading.element, contents.elements)))

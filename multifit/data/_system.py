@@ -98,9 +98,9 @@ class System:
             own = read_types(each, rows, self.natoms)
             # Checked when the system was opened; the file may have been replaced since.
             if own.max() >= self.numbering.size - 1 or (self.numbering[own] < -1).any():
+                place = each.where if each.types is None else each.types.where
                 raise DataError(
-                    f"{each.where}/real_atom_types.npy changed while it was in use and has other "
-                    "types now; start again"
+                    f"{place} changed while it was in use and has other types now; start again"
                 )
             result[places] = self.numbering[own]
         return result
