@@ -314,7 +314,7 @@ OneSel: TypeAlias = Annotated[
 
 def _batch_size(size: int | tuple[int, ...] | str) -> int | tuple[int, ...] | str:
     if isinstance(size, str) and not re.fullmatch(
-        r"auto|(auto|max|filter):0*[1-9][0-9]{0,17}|mixed:0*[1-9][0-9]{0,5}", size
+        r"auto|(auto|max|filter|mix):0*[1-9][0-9]{0,17}|mixed:0*[1-9][0-9]{0,5}", size
     ):
         raise ValueError("unknown rule")
     return size
@@ -325,7 +325,7 @@ BatchSize: TypeAlias = Annotated[
     AfterValidator(_batch_size),
     Words(
         'an integer > 0, a list of them (one per system), or "auto", "auto:N", "max:N", '
-        '"filter:N" or "mixed:N" with an integer N > 0'
+        '"filter:N", "mix:N" or "mixed:N" with an integer N > 0'
     ),
 ]
 

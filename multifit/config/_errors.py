@@ -75,8 +75,7 @@ def _problem(loc: _Loc, e: ErrorDetails) -> Problem:
         case "kind":
             foreign = _unsupported.is_foreign_text(path, e["input"])
             but = f"{_unsupported.SAYS}: it" if foreign else "but"
-            more = _unsupported.advice(path, e["input"])
-            return Problem(path, f"is {shown(e['input'])}, {but} must be {context['words']}{more}")
+            return Problem(path, f"is {shown(e['input'])}, {but} must be {context['words']}")
         case "relation":
             return Problem(".".join(filter(None, (path, context["key"]))), str(context["sentence"]))
         case "missing":

@@ -9,7 +9,7 @@ from annotated_types import Gt, MinLen
 from pydantic import AfterValidator, Field, model_validator
 
 from .. import sections as t
-from ..data import NAMES, Reading
+from ..data import NAMES, Grouping, Reading
 from ..errors import did_you_mean
 
 #: How far the sum of probabilities may be off 1.
@@ -63,8 +63,8 @@ class _DataSection(t.Section):
     """Keys common to training and validation data."""
 
     systems: Systems = Field(
-        description="Folders, HDF5 files or files of atoms (.xyz, .extxyz, and .traj, .db or .json "
-        "of ASE) with the data; a folder is searched for systems."
+        description="Folders, HDF5 files, LMDB files or files of atoms (.xyz, .extxyz, and .traj, "
+        ".db or .json of ASE) with the data; a folder is searched for systems."
     )
     rglob_patterns: Patterns = Field(
         default=None,
@@ -88,12 +88,14 @@ class _DataSection(t.Section):
         "is the smallest number of frames with at least N atoms (`auto`: 32). `max:N` is the "
         "largest with at most N atoms; `filter:N` also excludes systems of more than N atoms. With "
         "`mixed:N` each of N frames is drawn from a system by its probability, among systems that "
-        "have the same labels.",
+        "have the same labels. `mix:N`, for LMDB files, is `max:N` with frames of similar sizes in "
+        "one batch.",
     )
     auto_prob: AutoProb = Field(
         default="prob_sys_size",
         description="Probability of each system: uniform, proportional to its number of batches, "
-        "or proportional within weighted ranges of systems.",
+        "or proportional within weighted ranges of systems (of `frame_system_ids` in an LMDB "
+        "file).",
     )
     sys_probs: t.Numbers = Field(
         default=None,
@@ -106,6 +108,12 @@ class _DataSection(t.Section):
         """Names of labels and elements in the data."""
         keys = {k: (names,) if isinstance(names, str) else names for k, names in self.keys.items()}
         return Reading(keys, self.species)
+
+    @property
+    def grouping(self) -> Grouping:
+        """Arrangement of the frames of an LMDB file in systems."""
+        mix = isinstance(self.batch_size, str) and self.batch_size.startswith("mix:")
+        return Grouping(mix, self.auto_prob if self.sys_probs is None else "")
 
     @model_validator(mode="after")
     def _names_labels(self) -> Self:

@@ -101,8 +101,6 @@ TYPES = {
 
 #: dotted path of a key → beginnings of texts that have a meaning in DeePMD-kit
 TEXTS: dict[str, tuple[str, ...]] = {
-    "training.training_data.batch_size": ("mix:",),
-    "training.validation_data.batch_size": ("mix:",),
     "validating.validation_metric": ("S:", "s:"),
 }
 
@@ -148,13 +146,6 @@ def drop(draft: Draft) -> list[str]:
 def is_foreign_text(path: str, value: object) -> bool:
     """Return True if DeePMD-kit accepts a value that multifit does not."""
     return isinstance(value, str) and value.startswith(TEXTS.get(path, ()))
-
-
-def advice(path: str, value: object) -> str:
-    """Return what there is instead of a text that only DeePMD-kit accepts, or nothing."""
-    if is_foreign_text(path, value) and path.endswith("batch_size"):
-        return "; 'mixed:N' draws each of N frames from any of the systems"
-    return ""
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -13,6 +13,7 @@ from ._labels import LABELS as LABELS
 from ._labels import WEIGHTS as WEIGHTS
 from ._labels import Label as Label
 from ._labels import weights_of as weights_of
+from ._lmdb import Grouping as Grouping
 from ._open import open_systems as open_systems
 from ._parameters import parameters as parameters
 from ._reading import NAMES as NAMES

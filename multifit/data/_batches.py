@@ -8,10 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 
 from ..errors import ConfigError
+from ._blocks import ranges
 from ._stored import Array
 from ._system import System
 
 AUTO = 32  #: atoms per batch aimed at by ``"auto"``
+
+#: Rules for the number of frames, before a colon and a number.
+RULES = ("auto", "max", "filter", "mix", "mixed")
 
 
 @contextmanager
@@ -46,9 +50,9 @@ def batch_sizes(
         A number; a list with one number per system; ``"auto"`` (= ``"auto:32"``) or ``"auto:N"``
         for the smallest number of frames that together have at least N atoms; ``"max:N"`` for the
         largest number that together have at most N atoms (at least one frame); ``"filter:N"`` for
-        the same, and 0 (never drawn) for systems with more than N atoms. With ``"mixed:N"`` a
-        batch has N frames of all systems (:class:`MixedSampler`); the sizes are then those of
-        batches for statistics.
+        the same, and 0 (never drawn) for systems with more than N atoms; ``"mix:N"`` is ``"max:N"``
+        for systems whose frames differ in size. With ``"mixed:N"`` a batch has N frames of all
+        systems (:class:`MixedSampler`); the sizes are then those of batches for statistics.
     where
         Section of the input with the rule, for errors.
 
@@ -86,10 +90,10 @@ def _by_rule(natoms: list[int], spec: str) -> list[int]:
     rule, _, text = spec.partition(":")
     if rule == "auto" and not text:
         text = str(AUTO)
-    if rule not in ("auto", "max", "filter", "mixed") or not text.isdecimal() or int(text) < 1:
+    if rule not in RULES or not text.isdecimal() or int(text) < 1:
         raise ConfigError(
             f"batch_size {spec!r} is not understood; give a number, a list of numbers, "
-            "'auto', 'auto:N', 'max:N', 'filter:N' or 'mixed:N'"
+            "'auto', 'auto:N', 'max:N', 'filter:N', 'mix:N' or 'mixed:N'"
         )
     limit = int(text)
     if rule == "mixed":
@@ -97,7 +101,7 @@ def _by_rule(natoms: list[int], spec: str) -> list[int]:
     if rule == "auto":
         return [-(-limit // atoms) for atoms in natoms]
     sizes = [max(1, limit // atoms) for atoms in natoms]
-    if rule == "max":
+    if rule != "filter":
         return sizes
     if min(natoms) > limit:
         raise ConfigError(
@@ -158,7 +162,9 @@ def system_probabilities(
     """
     with _naming(where):
         batches = numbers_of_batches(systems, batch_sizes)
-        weights = np.where(batches > 0, _weights(batches, auto_prob, sys_probs), 0.0)
+        of_blocks = [system.block for system in systems]
+        weights = _weights(batches, auto_prob, sys_probs, of_blocks)
+        weights = np.where(batches > 0, weights, 0.0)
         if not weights.sum() > 0:
             raise ConfigError(
                 "the probabilities of all systems are 0; give at least one system some"
@@ -167,7 +173,12 @@ def system_probabilities(
     return probabilities
 
 
-def _weights(batches: Array, auto_prob: str, sys_probs: Sequence[float] | None) -> Array:
+def _weights(
+    batches: Array,
+    auto_prob: str,
+    sys_probs: Sequence[float] | None,
+    blocks: Sequence[int | None],
+) -> Array:
     """Return the weight of each system (nsystems,)."""
     if sys_probs is not None:
         return _given(np.array(sys_probs, dtype=np.float64), batches)
@@ -176,7 +187,9 @@ def _weights(batches: Array, auto_prob: str, sys_probs: Sequence[float] | None) 
     if auto_prob == "prob_sys_size":
         return batches
     if auto_prob.startswith("prob_sys_size;"):
-        return _blocks(auto_prob, batches)
+        if None in blocks:
+            return _of_ranges(auto_prob, batches)
+        return _of_blocks(auto_prob, batches, np.array(blocks))
     raise ConfigError(
         f"auto_prob {auto_prob!r} is not understood; give 'prob_uniform', 'prob_sys_size' or "
         "'prob_sys_size;start:end:weight;…'"
@@ -204,25 +217,24 @@ def _given(weights: Array, batches: Array) -> Array:
     return np.where(automatic, max(rest, 0.0) * shares / max(shares.sum(), 1.0), weights)
 
 
-def _blocks(auto_prob: str, batches: Array) -> Array:
+def _of_ranges(auto_prob: str, batches: Array) -> Array:
+    """Return weights where blocks are ranges of systems."""
     weights = np.zeros_like(batches)
-    taken = np.zeros(batches.size, dtype=bool)
-    for block in auto_prob.split(";")[1:]:
-        try:
-            start_text, end_text, weight_text = block.split(":")
-            start, end, weight = int(start_text), int(end_text), float(weight_text)
-        except ValueError as exc:
+    for start, end, weight in ranges(auto_prob):
+        if end > batches.size:
             raise ConfigError(
-                f"block {block!r} of auto_prob {auto_prob!r} is not start:end:weight"
-            ) from exc
-        if not (0 <= start < end <= batches.size and 0 <= weight < np.inf):
-            raise ConfigError(
-                f"block {block!r} of auto_prob does not fit: {_there_are(batches.size)}, so it "
-                f"needs 0 ≤ start < end ≤ {batches.size} and a weight that is not negative"
+                f"block '{start}:{end}:{weight:g}' of auto_prob does not fit: "
+                f"{_there_are(batches.size)}, so it needs 0 ≤ start < end ≤ {batches.size}"
             )
-        if taken[start:end].any():
-            raise ConfigError(f"block {block!r} of auto_prob overlaps with one before it")
-        taken[start:end] = True
         inside = batches[start:end]
         weights[start:end] = weight * inside / max(inside.sum(), 1.0)
+    return weights
+
+
+def _of_blocks(auto_prob: str, batches: Array, blocks: Array) -> Array:
+    """Return weights where systems know their block, −1 for none."""
+    weights = np.zeros_like(batches)
+    for number, (_, _, weight) in enumerate(ranges(auto_prob)):
+        inside = blocks == number
+        weights[inside] = weight * batches[inside] / max(batches[inside].sum(), 1.0)
     return weights

@@ -47,7 +47,7 @@ class Contents:
         Names of these types, if known.
     seen
         For each type that occurs: its first occurrence.
-    sets, pbc, mixed_type, ndof, energies, unread
+    sets, pbc, mixed_type, ndof, energies, unread, block
         See :class:`multifit.data.System`.
     source
         Where the names come from, for messages; empty for ``type_map.raw``.
@@ -64,3 +64,4 @@ class Contents:
     energies: Array | None = None
     source: str = ""
     unread: Mapping[str, str] = field(default_factory=dict)
+    block: int | None = None

@@ -1,14 +1,14 @@
 """Systems of an LMDB file: frames of any sizes, elements and labels under one name.
 
 A system has frames of one number of atoms and with the same labels, so a file has a system for
-each combination. Its frames may differ in their elements, as those of a mixed_type system.
+each combination. Its frames may differ in their elements, as those of a mixed_type system. With
+:attr:`Grouping.mix` numbers of atoms may differ a little, and virtual atoms fill up the others.
 """
 
 from __future__ import annotations
 
-import re
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,27 +16,48 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError
+from ._blocks import ranges
 from ._contents import Contents, FrameSet
-from ._labels import FRAME, LABELS
-from ._lmdb_frames import TYPES, Frames, decode, stamp, unpack
-from ._lmdb_pages import Value, values
-from ._stored import Array, Rows, Stored, open_regular, reading
+from ._labels import FRAME, LABELS, Label
+from ._lmdb_frames import TYPES, Frames, decode
+from ._lmdb_open import Opened, open_frames
+from ._stored import Array, Rows, Stored, reading
 
-#: Name of the value that describes the others.
-_METADATA = b"__metadata__"
+_TYPES = Label(TYPES, (TYPES,), ("natoms",))
 
-#: Format of the numbers of frames in their names.
-_FORMAT = re.compile(r"(0\d{1,2})?d")
 
-#: Most digits of such a number.
-_DIGITS = 18
+#: Largest number of atoms in a system of mixed sizes, over the smallest.
+SPREAD = 1.25
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How the frames of a file are arranged in systems.
+
+    Attributes
+    ----------
+    mix
+        True if frames of similar numbers of atoms share a system (batch size ``mix:N``).
+    auto_prob
+        Rule whose blocks are ranges of the numbers in ``frame_system_ids``: frames of different
+        blocks are in different systems.
+    """
+
+    mix: bool = False
+    auto_prob: str = ""
+
+    @property
+    def has_blocks(self) -> bool:
+        """True if frames are drawn by the system that they come from."""
+        return ";" in self.auto_prob
 
 
 class _Kind(NamedTuple):
     """What the frames of a system share."""
 
-    natoms: int
+    natoms: int  #: or the most that a system of mixed sizes may have
+    block: int | None
     periodic: bool
     labels: frozenset[tuple[str, int]]  #: with the size of the free axis
 
@@ -46,6 +67,7 @@ class _Group:
     """Frames of one kind."""
 
     numbers: array[int] = field(default_factory=lambda: array("q"))
+    natoms: int = 0  #: of the largest frame
     types: bytes = b""  #: of the first frame
     mixed: bool = False  #: True if frames differ in them, or have virtual atoms
     seen: dict[int, str] = field(default_factory=dict)
@@ -54,6 +76,7 @@ class _Group:
         """Add a frame with types (natoms,)."""
         self.numbers.append(number)
         raw = types.tobytes()
+        self.natoms = max(self.natoms, len(types))
         self.types = self.types or raw
         self.mixed = self.mixed or raw != self.types or bool((types < 0).any())
         for own, atom in zip(*np.unique(types, return_index=True), strict=True):
@@ -66,7 +89,7 @@ def is_lmdb(path: Path) -> bool:
     return path.suffix == ".lmdb" or (path / "data.mdb").is_file()
 
 
-def read_lmdb(name: str, path: Path) -> list[Contents]:
+def read_lmdb(name: str, path: Path, grouping: Grouping) -> list[Contents]:
     """Return a system for each number of atoms and set of labels in a file.
 
     Every frame is looked at: the file itself does not say what its frames have.
@@ -77,88 +100,62 @@ def read_lmdb(name: str, path: Path) -> list[Contents]:
         The path as the user wrote it.
     path
         The file, or its folder.
+    grouping
+        Whether frames of other sizes share a system, and which may not.
 
     Raises
     ------
     DataError
         If msgpack is missing, or the file cannot be understood.
+    ConfigError
+        If the blocks do not fit the file.
     """
     if path.is_dir():
         path /= "data.mdb"
-    frames, elements = _opened(path, name)
+    opened = open_frames(path, name)
+    frames, blocks = opened.frames, _blocks(opened, grouping)
     groups: dict[_Kind, _Group] = {}
     with reading(name), frames.open() as file:
         for number in range(len(frames.places)):
             where = frames.named(number)
             arrays = decode(frames.raw(file, number), where)
             types = _types(arrays[TYPES], where)
-            groups.setdefault(_kind(arrays, len(types), where), _Group()).add(number, types, where)
-    return [
-        _contents(_name(name, kind, groups), kind, group, frames, elements)
-        for kind, group in sorted(groups.items(), key=lambda item: item[0].natoms)
-    ]
+            kind = _kind(arrays, len(types), where)
+            if grouping.mix and not any(key == "hessian" for key, _ in kind.labels):
+                kind = kind._replace(natoms=_at_most(kind.natoms))
+            kind = kind._replace(block=None if blocks is None else int(blocks[number]))
+            groups.setdefault(kind, _Group()).add(number, types, where)
+    ordered = sorted(groups.items(), key=lambda item: (item[0].natoms, item[0].block or 0))
+    return [_contents(_name(name, kind, groups), kind, group, opened) for kind, group in ordered]
 
 
-def _opened(path: Path, name: str) -> tuple[Frames, tuple[str, ...] | None]:
-    """Return the frames of a file, and its names of elements if there are any."""
-    with reading(name), open_regular(path, name) as file:
-        before = stamp(file)
-    index, described = _index(path, name)
-    with reading(name), open_regular(path, name) as file:
-        file.seek(described.place)
-        metadata = unpack(file.read(described.size), f"{name}, __metadata__")
-    nframes, layout = metadata.get("nframes"), metadata.get("frame_idx_fmt", "012d")
-    if type(nframes) is not int or not 0 < nframes <= len(index):
-        raise DataError(
-            f"{name}, __metadata__ says that there are {str(nframes)[:20]} frames, but the file "
-            f"has {len(index)} numbered values"
-        )
-    if not (isinstance(layout, str) and _FORMAT.fullmatch(layout)):
-        raise DataError(
-            f"{name}, __metadata__ has the frame_idx_fmt {str(layout)[:20]!r}, but must have a "
-            "format of integers such as 012d"
-        )
-    missing = np.flatnonzero(index[:nframes, 0] != np.arange(nframes))
-    first = int(missing[0]) if missing.size else nframes - 1
-    expected = format(first, layout)
-    if missing.size or index[first, 3] != len(expected):
-        raise DataError(
-            f"{name} has no value {expected!r}, which would be frame {first} of the {nframes} that "
-            "__metadata__ promises; copy or write it again"
-        )
-    frames = Frames(path, name, before, index[:nframes, 1].copy(), index[:nframes, 2].copy())
-    return frames, _elements(metadata, name)
+def _at_most(natoms: int) -> int:
+    """Return the most atoms of the frames that share a system with one of so many."""
+    most = 1
+    while most < natoms:
+        most = max(most + 1, int(SPREAD * (most + 1)))
+    return most
 
 
-def _index(path: Path, name: str) -> tuple[Array, Value]:
-    """Return the frames of a file by their numbers, and the value that describes them.
-
-    Returns
-    -------
-    index
-        Number, place, size and length of the name of each (n, 4).
-    described
-        The value ``__metadata__``.
-    """
-    found, described = array("q"), None
-    for value in values(path, name):
-        if value.name == _METADATA:
-            described = value
-        elif value.name.isdigit() and len(value.name) <= _DIGITS:
-            found.extend((int(value.name), value.place, value.size, len(value.name)))
-    if described is None:
-        raise DataError(f"{name} has no __metadata__: it is no LMDB file of DeePMD-kit's frames")
-    index = np.array(found, dtype=np.int64).reshape(-1, 4)
-    return index[np.argsort(index[:, 0], kind="stable")], described
-
-
-def _elements(metadata: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
-    names = metadata.get("type_map")
-    if names is None:
+def _blocks(opened: Opened, grouping: Grouping) -> Array | None:
+    """Return the block of each frame (nframes,), −1 for none; None if there are no blocks."""
+    if not grouping.has_blocks:
         return None
-    if not (isinstance(names, list) and names and all(isinstance(each, str) for each in names)):
-        raise DataError(f"{name}, __metadata__ has a type_map that is no list of names of elements")
-    return tuple(names)
+    ids, name = opened.system_ids, opened.frames.where
+    if ids is None:
+        raise ConfigError(
+            f"auto_prob has blocks, but {name} has no frame_system_ids in its __metadata__; leave "
+            "the blocks out"
+        )
+    known, found = int(ids.max()) + 1, np.full(len(ids), -1, dtype=np.int64)
+    for block, (start, end, _) in enumerate(ranges(grouping.auto_prob)):
+        if end > known:
+            raise ConfigError(
+                f"block {start}:{end} of auto_prob does not fit: the frame_system_ids of {name} "
+                f"are 0 to {known - 1}"
+            )
+        found[(ids >= start) & (ids < end)] = block
+    return found
 
 
 def _types(raw: Array, where: str) -> Array:
@@ -192,14 +189,16 @@ def _kind(arrays: Mapping[str, Array], natoms: int, where: str) -> _Kind:
                 f"atom{'s' * (natoms != 1)}"
             )
         labels.append((key, ndof))
-    return _Kind(natoms, "cell" in arrays, frozenset(labels))
+    return _Kind(natoms, None, "cell" in arrays, frozenset(labels))
 
 
 def _name(file: str, kind: _Kind, groups: Mapping[_Kind, _Group]) -> str:
     """Return the name of a system, with what sets it apart from the others of its file."""
     about = []
     if len({each.natoms for each in groups}) > 1:
-        about.append(f"{kind.natoms} atoms")
+        about.append(f"{groups[kind].natoms} atoms")
+    if kind.block is not None:
+        about.append("in no block" if kind.block < 0 else f"block {kind.block}")
     if len({each.periodic for each in groups}) > 1:
         about.append("periodic" if kind.periodic else "not periodic")
     known = set().union(*(each.labels for each in groups))
@@ -213,52 +212,56 @@ def _name(file: str, kind: _Kind, groups: Mapping[_Kind, _Group]) -> str:
     return f"{file} ({', '.join(about)})" if about else file
 
 
-def _contents(
-    name: str, kind: _Kind, group: _Group, frames: Frames, elements: Sequence[str] | None
-) -> Contents:
+def _contents(name: str, kind: _Kind, group: _Group, opened: Opened) -> Contents:
+    """Return a system, whose arrays stay in the file."""
+    frames, natoms = opened.frames, group.natoms
     numbers = np.array(group.numbers, dtype=np.int64)
-    arrays, ndof = {}, {}
-    for key, free in kind.labels:
-        label = FRAME.get(key) or LABELS[key]
-        shape = label.frame_shape(kind.natoms, free)
-        arrays[key] = _stored(frames, numbers, key, shape, np.dtype(np.float64))
-        if label.has_ndof:
-            ndof[key] = free
-    types = _stored(frames, numbers, TYPES, (kind.natoms,), np.dtype(np.int64))
-    ordered = {key: arrays[key] for key in (*FRAME, *LABELS) if key in arrays}
-    each = FrameSet(
-        frames.where, len(numbers), ordered, types if group.mixed else None, numbers=numbers
-    )
+    ndof = dict(kind.labels)
+    arrays = {
+        key: _stored(frames, numbers, natoms, label, ndof[key])
+        for key, label in (FRAME | LABELS).items()
+        if key in ndof
+    }
+    types = _stored(frames, numbers, natoms, _TYPES, 1)
     group.seen.pop(-1, None)
+    given = FrameSet(
+        frames.where, len(numbers), arrays, types if group.mixed else None, numbers=numbers
+    )
     return Contents(
         name=name,
-        types=np.frombuffer(group.types, dtype=np.int64),
-        elements=None if elements is None else tuple(elements),
+        types=np.zeros(natoms, np.int64) if group.mixed else np.frombuffer(group.types, np.int64),
+        elements=opened.elements,
         seen=group.seen,
-        sets=(each,),
+        sets=(given,),
         pbc=(kind.periodic,) * 3,
         mixed_type=group.mixed,
-        ndof=ndof,
+        ndof={key: free for key, free in ndof.items() if key in LABELS and LABELS[key].has_ndof},
+        block=kind.block,
     )
 
 
-def _stored(
-    frames: Frames, numbers: Array, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> Stored:
-    read = partial(_read, frames, numbers, key, shape, dtype)
-    return Stored(frames.where, (len(numbers), *shape), dtype, read)
+def _stored(frames: Frames, numbers: Array, natoms: int, label: Label, ndof: int) -> Stored:
+    shape = (len(numbers), *label.frame_shape(natoms, ndof))
+    dtype = np.dtype(np.int64 if label is _TYPES else np.float64)
+    read = partial(_read, frames, numbers, natoms, label, ndof, dtype)
+    return Stored(frames.where, shape, dtype, read)
 
 
 def _read(
     frames: Frames,
     numbers: Array,
-    key: str,
-    shape: tuple[int, ...],
+    natoms: int,
+    label: Label,
+    ndof: int,
     dtype: np.dtype[Any],
     rows: Rows,
 ) -> Array:
+    """Return an array of some frames, filled up to the largest of its system."""
     chosen = numbers[rows]
-    found: Array = np.empty((len(chosen), *shape), dtype=dtype)
+    shape = (len(chosen), *label.frame_shape(natoms, ndof))
+    found: Array = np.full(shape, -1 if label is _TYPES else 0, dtype=dtype)
     for place, number in enumerate(chosen.tolist()):
-        found[place] = frames.arrays(number)[key].reshape(shape)
+        arrays = frames.arrays(number)
+        own = label.frame_shape(arrays[TYPES].size, ndof)
+        found[(place, *(slice(size) for size in own))] = arrays[label.key].reshape(own)
     return found

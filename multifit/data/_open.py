@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ._ase_files import ENDINGS
 from ._atoms import read_file
 from ._contents import Contents
@@ -16,7 +16,7 @@ from ._find import Location, Paths, find
 from ._folder import DiskFolder
 from ._hdf5 import HdfFolder
 from ._labels import LABELS
-from ._lmdb import read_lmdb
+from ._lmdb import Grouping, read_lmdb
 from ._reading import Reading
 from ._system import System, make_system
 
@@ -29,6 +29,7 @@ def open_systems(
     require: Iterable[str] = (),
     reading: Reading | None = None,
     patterns: Sequence[str] | None = None,
+    grouping: Grouping | None = None,
 ) -> list[System]:
     """Return all systems at or below the given paths, checked as far as headers allow.
 
@@ -50,6 +51,8 @@ def open_systems(
         Names of labels and elements in the data, if they are not the usual ones.
     patterns
         Patterns of the folders that are systems; see :func:`find_systems`.
+    grouping
+        How the frames of an LMDB file are arranged in systems.
 
     Raises
     ------
@@ -70,7 +73,9 @@ def open_systems(
             f"{places[0].name} is no such file; leave keys out: the files in folders have fixed "
             "names"
         )
-    parts = [_read(found, names_in_data) for found in places]
+    arranged = Grouping() if grouping is None else grouping
+    _check_grouping(places, arranged)
+    parts = [_read(found, names_in_data, arranged) for found in places]
     contents = [each for part in parts for each in part]
     where = [
         f"{found.path.resolve()}#{found.group}#{k}"
@@ -97,14 +102,31 @@ def open_systems(
     return systems
 
 
-def _read(found: Location, reading: Reading) -> list[Contents]:
+def _check_grouping(places: Sequence[Location], grouping: Grouping) -> None:
+    """Raise ConfigError if a rule is for LMDB files, but the data are others."""
+    files = [found for found in places if found.kind == "lmdb"]
+    if grouping.mix and len(files) < len(places):
+        other = next(found for found in places if found.kind != "lmdb")
+        raise ConfigError(
+            f"batch_size is 'mix:N', which is for LMDB files only, but {other.name} is none; give "
+            "'max:N'"
+        )
+    if grouping.has_blocks and files and len(places) > 1:
+        raise ConfigError(
+            "auto_prob has blocks, which are ranges of the frame_system_ids of one LMDB file or of "
+            f"systems that are none, but {files[0].name} is one of {len(places)} data sets; merge "
+            "them into one file"
+        )
+
+
+def _read(found: Location, reading: Reading, grouping: Grouping) -> list[Contents]:
     match found.kind:
         case "folder":
             contents = [read_contents(DiskFolder(found.name, found.path))]
         case "hdf5":
             contents = [read_contents(HdfFolder(found.name, found.path, found.group))]
         case "lmdb":
-            contents = read_lmdb(found.name, found.path)
+            contents = read_lmdb(found.name, found.path, grouping)
         case "atoms":
             return read_file(found.name, found.path, reading)
     return [_renamed(each, reading) for each in contents]

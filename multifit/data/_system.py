@@ -51,6 +51,9 @@ class System:
         True if the system names its elements; otherwise its numbers are those of the model.
     place
         Where it is on disk, links resolved: the same for a system that is listed twice.
+    block
+        Block of ``auto_prob`` that its frames belong to, −1 for none; None if blocks are ranges
+        of systems.
     """
 
     name: str
@@ -67,6 +70,7 @@ class System:
     unread: Mapping[str, str] = field(default_factory=dict)
     named: bool = True
     place: str = ""
+    block: int | None = None
 
     @property
     def set_lengths(self) -> tuple[int, ...]:
@@ -200,6 +204,7 @@ def make_system(contents: Contents, type_map: tuple[str, ...]) -> System:
         energies=contents.energies,
         unread=contents.unread,
         named=contents.elements is not None,
+        block=contents.block,
     )
 
 

@@ -125,8 +125,6 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{T}.acc_freq", 0, "is 0, but must be"),
     (f"{T}.acc_freq", True, "is true, but must be"),
     (f"{T}.profiling", True, "the key must be false or left out"),
-    (f"{TD}.batch_size", "mix:8", "a DeePMD-kit option"),
-    (f"{TD}.batch_size", "mix:8", "'mixed:N' draws each of N frames from any of the systems"),
     (f"{TD}.keys", {"forces": "f"}, "(did you mean 'force'?)"),
     (f"{TD}.keys", {"force": 3}, "but must be an object with a name or a list of names for each"),
     (f"{TD}.species", {"OW": ""}, "but must be an object with the name of an element for each of"),

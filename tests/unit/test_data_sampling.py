@@ -53,6 +53,7 @@ def fails(*parts: str) -> pytest.RaisesExc:
         ("filter:21", [10, 1, 0]),
         ("filter:50", [13, 2, 1]),
         ("mixed:5", [5, 5, 1]),
+        ("mix:21", [10, 1, 1]),
     ],
 )
 def test_batch_sizes(systems: list[System], spec: int | list[int] | str, want: list[int]) -> None:
@@ -68,7 +69,7 @@ def test_batch_sizes(systems: list[System], spec: int | list[int] | str, want: l
         ("max", ("'max'", "'auto:N'")),
         ("auto:x", ("'auto:x'",)),
         ("auto:0", ("'auto:0'",)),
-        ("mix:5", ("'mix:5'",)),
+        ("some:5", ("'some:5'",)),
         ("filter:1", ("'filter:1' leaves no system", "2 atoms")),
     ],
 )

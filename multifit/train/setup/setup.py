@@ -203,8 +203,14 @@ def _open(
     base: Path,
 ) -> list[System]:
     """Return the systems that a section of data names."""
-    reading, patterns = section.reading, section.rglob_patterns
-    return open_systems(section.systems, type_map, base=base, reading=reading, patterns=patterns)
+    return open_systems(
+        section.systems,
+        type_map,
+        base=base,
+        reading=section.reading,
+        patterns=section.rglob_patterns,
+        grouping=section.grouping,
+    )
 
 
 def _dataset(
