@@ -123,6 +123,11 @@ FEATURES: dict[str, Feature] = {
     "bfloat16": Feature(
         "networks in bfloat16", ALL - {"numpy", "paddle"}, _computes_in("bfloat16")
     ),
+    "mixed_precision": Feature(
+        "output layer of the fitting net in another precision than its hidden layers",
+        ALL,
+        lambda asked: getattr(asked.fitting, "output_precision", None) is not None,
+    ),
     "energy_loss": Feature(
         "energy loss and its metrics", ALL, lambda asked: hasattr(asked.loss, "start_pref_e")
     ),

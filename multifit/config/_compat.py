@@ -85,6 +85,32 @@ def replace_stripped(draft: Draft) -> None:
             given["tebd_input_mode"] = modes[flag]
 
 
+def spread_mixed_precision(draft: Draft) -> None:
+    """Give the nets the precisions of ``training.mixed_precision``, over which it prevails.
+
+    Values that are not texts are left to the following check.
+    """
+    given = draft.section("training.mixed_precision")
+    net = draft.section("model.fitting_net")
+    if given is None or net is None:
+        return
+    compute, output = given.get("compute_prec", "float16"), given.get("output_prec", "float32")
+    if not (isinstance(compute, str) and isinstance(output, str)):
+        return
+    net |= {"precision": compute, "output_precision": output}
+    _spread(draft.section("model.descriptor"), compute)
+
+
+def _spread(descriptor: Any, precision: str) -> None:
+    """Give a descriptor, and those that it consists of, a precision."""
+    if isinstance(descriptor, dict):
+        if isinstance(descriptor.get("list"), tuple):
+            for inner in descriptor["list"]:
+                _spread(inner, precision)
+        else:
+            descriptor["precision"] = precision
+
+
 def spell_out_types(draft: Draft) -> None:
     """Convert mappings from names of types to values into lists in the order of ``type_map``."""
     for key in OUTPUTS:

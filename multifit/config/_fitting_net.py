@@ -55,6 +55,11 @@ class _FittingNet(OptionsSection):
         default="default",
         description="Floating-point precision of the fitting net; `default` is float64.",
     )
+    output_precision: t.Precision | None = Field(
+        default=None,
+        description="Floating-point precision of the output layer; null is that of the others. "
+        "Not a key of DeePMD-kit, which has `training.mixed_precision`.",
+    )
     resnet_dt: bool = Field(
         default=True,
         description="Use a trainable time step in layers with a residual connection.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from annotated_types import Gt, MinLen
 from pydantic import AfterValidator, Field, model_validator
@@ -56,6 +56,8 @@ AutoProb = Annotated[
     ),
 ]
 Metric = Annotated[str, AfterValidator(_metric), t.Words("one of " + ", ".join(METRICS))]
+ComputePrecision = Annotated[Literal["float16", "bfloat16"], t.Words('"float16" or "bfloat16"')]
+OutputPrecision = Annotated[Literal["float32", "float64"], t.Words('"float32" or "float64"')]
 Epochs = Annotated[Annotated[float, Gt(0)] | None, t.Words("a number > 0, or null")]
 
 
@@ -152,6 +154,22 @@ class ValidationDataSection(_DataSection):
     )
 
 
+class MixedPrecisionSection(t.Section):
+    """Half precision of the nets, but for the output layer of the fitting net."""
+
+    compute_prec: ComputePrecision = Field(
+        default="float16",
+        description="Precision of the embedding nets and of the hidden layers of the fitting net; "
+        "it replaces their key `precision`. Their parameters are in float32.",
+    )
+    output_prec: OutputPrecision = Field(
+        default="float32",
+        description="Precision of the output layer of the fitting net. Its parameters, "
+        "energies, forces and sums over atoms are at least as precise. DeePMD-kit trains with "
+        "`float32` only.",
+    )
+
+
 class TrainingSection(t.Section):
     """Data, number of steps and output of the run."""
 
@@ -190,6 +208,10 @@ class TrainingSection(t.Section):
         default=None,
         description="HDF5 file (`.h5`, `.hdf5`) or folder that caches the statistics of the data "
         "between runs.",
+    )
+    mixed_precision: MixedPrecisionSection | None = Field(
+        default=None,
+        description="Half precision of the nets, but for the output layer of the fitting net.",
     )
     gradient_max_norm: t.MaybeNotNegative = Field(
         default=None,

@@ -49,7 +49,6 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "training.model_prob": ({},),
     "training.num_epoch_dict": ({},),
     "training.stat_file_mode": ("update",),
-    "training.mixed_precision": (),
     "training.save_dir": (None,),
     "training.ckpt_keep_ratio": (None,),
     "training.ema_ckpt_keep": (None,),
@@ -104,12 +103,6 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "validating.validation_metric": ("S:", "s:"),
 }
 
-#: dotted path of a key → what has its effect here
-INSTEAD = {
-    "training.mixed_precision": '; set "precision": "bfloat16" or "float16" in descriptor and '
-    "fitting_net instead, whose parameters stay in float32",
-}
-
 SAYS = "a DeePMD-kit option that multifit does not have (yet)"
 
 
@@ -136,8 +129,7 @@ def drop(draft: Draft) -> list[str]:
                 Problem(
                     path,
                     f"is {shown(value)}, {SAYS}: "
-                    + (f"the key must be {accepted} or left out" if harmless else "leave it out")
-                    + INSTEAD.get(path, ""),
+                    + (f"the key must be {accepted} or left out" if harmless else "leave it out"),
                 )
             )
     return inert

@@ -21,6 +21,7 @@ from ._serial import serialize as serialize
 from ._settings import Fitting as Fitting
 from ._settings import energies as energies
 from ._settings import network as network
+from ._settings import output_precision as output_precision
 from ._settings import settings as settings
 from ._shared import layer_conflict as layer_conflict
 

@@ -81,16 +81,17 @@ def _inputs(
     xp: Any, config: Fitting, params: Tree, d: Array, fparam: Array | None, aparam: Array | None
 ) -> Array:
     """Return the nets' input (n, dim_in): descriptor, normalized parameters, case."""
-    parts = [prec.cast(xp, d, config.precision)]
+    precision = config.network.layers[0].precision
+    parts = [prec.cast(xp, d, precision)]
     given = {"fparam": fparam, "aparam": aparam}
     for kind, n in config.parameters.items():
         value = given[kind]
         if value is None:
             raise ValueError(f"the fitting net has numb_{kind} = {n}, but no {kind} was given")
         scaled = (value - params[f"{kind}_avg"]) * params[f"{kind}_inv_std"]
-        parts.append(prec.cast(xp, scaled, config.precision))
+        parts.append(prec.cast(xp, scaled, precision))
     if config.dim_case_embd:
-        case = prec.cast(xp, params["case_embd"], config.precision)
+        case = prec.cast(xp, params["case_embd"], precision)
         parts.append(xp.broadcast_to(case, (*d.shape[:-1], config.dim_case_embd)))
     return xp.concat(parts, axis=-1) if len(parts) > 1 else parts[0]
 
@@ -193,7 +194,8 @@ def _of_types(
     bias = picked(xp, params["bias_atom_e"], kinds)
 
     def pullback(y_bar: Array) -> Array:
-        x_bar = net_pullback(xp.astype(y_bar, x.dtype, copy=False))
+        last = config.network.layers[-1].precision
+        x_bar = net_pullback(prec.cast(xp, y_bar, last))
         return xp.astype(x_bar[..., : config.dim_descrpt], d.dtype, copy=False)
 
     return y + (bias if len(kinds) == 1 else bias[:, None, :]), pullback

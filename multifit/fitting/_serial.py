@@ -13,7 +13,7 @@ from ..files import check_version, items, mapping, parameter, required
 from ..nn.serial import collection_params, collection_to_dict, network_to_dict
 from ..outputs import OUTPUTS
 from ..tree import Tree, numbered_values
-from ._settings import Fitting, settings
+from ._settings import Fitting, output_precision, settings
 from ._shared import in_full, require_equal, without_repetitions
 
 VERSION = 4
@@ -132,6 +132,20 @@ def _dim_out(node: dict[str, Any]) -> Any:
     return found
 
 
+def _output_precision(node: dict[str, Any]) -> str | None:
+    """Return the precision of the output layer if it is another than that of the net.
+
+    Files have it in the layer.
+    """
+    for net in _networks(node):
+        layers = net.get("layers") if isinstance(net, dict) else None
+        last = layers[-1] if isinstance(layers, list | tuple) and layers else None
+        given = last.get("precision") if isinstance(last, dict) else None
+        if isinstance(given, str) and node.get("precision") is not None:
+            return output_precision(node["precision"], given)
+    return None
+
+
 def _networks(node: dict[str, Any]) -> tuple[Any, ...]:
     nets = mapping(required(node, "nets", "fitting"), "fitting.nets")
     return items(required(nets, "networks", "fitting.nets"), "fitting.nets.networks")
@@ -153,13 +167,14 @@ def _read_settings(node: dict[str, Any]) -> Fitting:
         )
     if node.get("spin") is not None:
         raise UnsupportedError("the model's fitting net uses spin, which multifit does not have")
-    names = {field.name for field in fields(Fitting)} & node.keys()
+    names = ({field.name for field in fields(Fitting)} & node.keys()) - {"output_precision"}
     wanted = ("ntypes", "dim_descrpt", "neuron", *names)
     options = {name: _plain(required(node, name, "fitting")) for name in wanted}
     for name in ("neuron", "exclude_types", "default_fparam", "atom_ener", "layer_name"):
         if name == "neuron" or options.get(name) is not None:
             items(options[name], f"fitting.{name}")
     options |= {"var_name": _var_name(node), "dim_out": _dim_out(node)}
+    options["output_precision"] = _output_precision(node)
     return settings(**{"mixed_types": True, **options})
 
 

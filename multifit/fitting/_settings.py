@@ -36,6 +36,7 @@ class Fitting:
     trainable: tuple[bool, ...] | None = None  #: hidden layers and output; None for all
     activation_function: str = "tanh"
     precision: str = prec.GLOBAL
+    output_precision: str | None = None  #: of the output layer; None for that of the others
     mixed_types: bool = False
     exclude_types: tuple[int, ...] = ()
     dim_case_embd: int = 0
@@ -113,8 +114,16 @@ def network(options: Any, dim_descrpt: int) -> Network:
         activation_function=options.activation_function,
         resnet_dt=options.resnet_dt,
         precision=prec.canonical(options.precision),
+        output_precision=output_precision(options.precision, options.output_precision),
         trainable=_flags(options.trainable, options.neuron),
     )
+
+
+def output_precision(precision: str, given: str | None) -> str | None:
+    """Return the precision of the output layer if it is another than that of the hidden layers."""
+    if given is None or prec.canonical(given) == prec.canonical(precision):
+        return None
+    return prec.canonical(given)
 
 
 def _plain(value: Any) -> Any:
@@ -148,6 +157,7 @@ def energies(given: Sequence[float | None] | None) -> tuple[float | None, ...] |
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "neuron": _plain_tuple,
     "precision": prec.canonical,
+    "output_precision": lambda name: None if name is None else prec.canonical(name),
     "exclude_types": _plain_tuple,
     "default_fparam": _plain_tuple,
     "atom_ener": energies,

@@ -51,6 +51,11 @@ def layer_conflict(network: Network, names: Sequence[str | None] | None) -> str 
                 f"{both} they are {_shape(first)} and {_shape(second)}; only layers that are alike "
                 "can share parameters"
             )
+        if first.precision != second.precision:
+            return (
+                f"{both} they are in {first.precision} and {second.precision}; only layers that "
+                "are alike can share parameters"
+            )
         if first.trainable != second.trainable:
             return (
                 f"{both} trainable is {first.trainable} and {second.trainable} for them; "

@@ -122,15 +122,24 @@ def fitting_network(
     activation_function: str = "tanh",
     resnet_dt: bool = True,
     precision: str = prec.GLOBAL,
+    output_precision: str | None = None,
     trainable: Sequence[bool] = (),
 ) -> Network:
-    """Return hidden layers and a linear output layer; ``trainable`` has len(neuron)+1 entries."""
+    """Return hidden layers and a linear output layer.
+
+    Parameters
+    ----------
+    output_precision
+        Of the output layer, if it is another.
+    trainable
+        len(neuron)+1 entries.
+    """
     flags = list(trainable) or [True] * (len(neuron) + 1)
     hidden = hidden_layers(n_in, neuron, activation_function, resnet_dt, precision, flags[:-1])
     last = Layer(
         n_in=neuron[-1] if neuron else n_in,
         n_out=n_out,
-        precision=precision,
+        precision=output_precision or precision,
         trainable=flags[-1],
     )
     return Network((*hidden, last))
@@ -208,18 +217,24 @@ def apply_layer(xp: Any, layer: Layer, params: Tree, x: Array) -> tuple[Array, P
 
 
 def apply_network(xp: Any, network: Network, params: Tree, x: Array) -> tuple[Array, Pullback]:
-    """Return y (n, n_out) for x (n, n_in), and the pullback ȳ → x̄; both as precise as x.
+    """Return y (n, n_out) for x (n, n_in), and the pullback ȳ → x̄.
 
+    All are as precise as x, but y and ȳ as the last layer if its precision is another.
     Both may have an axis for nets before the others if the parameters do (``groups.nets_of``).
     """
     wide, pullbacks = x.dtype, []
+    first, last = network.layers[0].precision, network.layers[-1].precision
     for layer, p in zip(network.layers, numbered_values(params["layers"]), strict=True):
+        if layer.precision != first:
+            x = prec.cast(xp, x, layer.precision)
         x, pull = apply_layer(xp, layer, p, x)
         pullbacks.append(pull)
 
     def pullback(y_bar: Array) -> Array:
+        if last != first:
+            y_bar = prec.cast(xp, y_bar, last)
         for pull in reversed(pullbacks):
             y_bar = pull(y_bar)
         return xp.astype(y_bar, wide, copy=False)
 
-    return xp.astype(x, wide, copy=False), pullback
+    return x if last != first else xp.astype(x, wide, copy=False), pullback

@@ -75,6 +75,13 @@ DESCRIPTORS = {
     "cut at sel": Row({"sel": (3, 5)}),
     "env_protection": Row({"env_protection": 0.1}),
     "float32": Row({"precision": "float32"}, ("float32",)),
+    "float32, output in float64": Row(
+        {"precision": "float32", "output_precision": "float64", "numb_fparam": 1},
+        ("float32", "mixed_precision"),
+    ),
+    "float16, output in float32": Row(
+        {"precision": "float16", "output_precision": "float32"}, ("float16", "mixed_precision")
+    ),
     "Chebyshev series": Row(_BOTH_SIDES, coefficients=96),
     "Chebyshev series, excluded": Row(
         {"exclude_types": ((0, 1),), "sel": (0, 20)}, coefficients=72
@@ -136,6 +143,13 @@ MODELS = {
     "tot_ener_zero": Row({"tot_ener_zero": True}),
     "float16": Row({"precision": "float16"}, ("float16",)),
     "bfloat16": Row({"precision": "bfloat16", "numb_fparam": 1}, ("bfloat16",)),
+    "float32, output in float64": Row(
+        {"precision": "float32", "output_precision": "float64", "numb_fparam": 1},
+        ("float32", "mixed_precision"),
+    ),
+    "float16, output in float32": Row(
+        {"precision": "float16", "output_precision": "float32"}, ("float16", "mixed_precision")
+    ),
     "Chebyshev series": Row(_BOTH_SIDES, coefficients=96),
     "Chebyshev series, float32": Row({"precision": "float32"}, ("float32",), coefficients=72),
 }

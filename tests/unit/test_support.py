@@ -169,6 +169,10 @@ DOORS: dict[str, list[Callable[[Backend], object]]] = {
     "float32": _precision("float32"),
     "float16": _precision("float16"),
     "bfloat16": _precision("bfloat16"),
+    "mixed_precision": [
+        lambda backend: _load(backend, precision="float32", output_precision="float64"),
+        lambda backend: _train(backend, model__fitting_net__output_precision="float32"),
+    ],
     "energy_loss": [lambda backend: EnergyLoss(backend=backend), _train],
     "loss_terms": [
         lambda backend: EnergyLoss(backend=backend),

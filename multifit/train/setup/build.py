@@ -11,7 +11,7 @@ from ... import precision as prec
 from ...config import Config
 from ...data import WEIGHTS, System
 from ...errors import ConfigError
-from ...fitting import Fitting, energies
+from ...fitting import Fitting, energies, output_precision
 from ...loss import DosLossConfig, EnergyLossConfig, LossConfig, huber_deltas
 
 
@@ -61,6 +61,7 @@ def _fitting(config: Config, ntypes: int, dim_descrpt: int) -> Fitting:
         "mixed_types": config.model.descriptor.mixed_types,
         "trainable": tuple(flags),
         "precision": prec.canonical(section.precision),
+        "output_precision": output_precision(section.precision, section.output_precision),
         "atom_ener": energies(section.atom_ener),
     }
     return Fitting(**options)
