@@ -139,6 +139,7 @@ def run_examples(
 ) -> int:
     """Run every input of the folder, and return the exit code: 1 if one fails without a reason."""
     programs = training.trainers([name for name in backends if name in SAME], found)
+    programs.sort(key=lambda program: not program.run.ours)
     made: list[examples.Example] = []
     for example in examples.measure(
         args.folder, programs, scratch=scratch, environment=environment(args.device)

@@ -235,6 +235,8 @@ def apply_network(xp: Any, network: Network, params: Tree, x: Array) -> tuple[Ar
             y_bar = prec.cast(xp, y_bar, last)
         for pull in reversed(pullbacks):
             y_bar = pull(y_bar)
+            if last != first:
+                y_bar = prec.cast(xp, y_bar, first)
         return xp.astype(y_bar, wide, copy=False)
 
     return x if last != first else xp.astype(x, wide, copy=False), pullback

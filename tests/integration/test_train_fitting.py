@@ -35,6 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "use_aparam_as_mask": {**MASK, "model__descriptor__sel": "auto"},
     "tot_ener_zero": {f"{NET}tot_ener_zero": True, **ATOMS},
     "float16": {f"{NET}precision": "float16", "model__descriptor__precision": "float16"},
+    "mixed precision": {"training__mixed_precision": {"output_prec": "float64"}},
     "float32": {f"{NET}precision": "float32", "model__descriptor__precision": "float32"},
     "bfloat16": {f"{NET}precision": "bfloat16"},
     "default_fparam": {f"{NET}numb_fparam": 2, f"{NET}default_fparam": [0.5, -1.0]},
