@@ -68,6 +68,7 @@ class _Group:
 
     numbers: array[int] = field(default_factory=lambda: array("q"))
     natoms: int = 0  #: of the largest frame
+    least: int = 1 << 62  #: of the smallest frame
     types: bytes = b""  #: of the first frame
     mixed: bool = False  #: True if frames differ in them, or have virtual atoms
     seen: dict[int, str] = field(default_factory=dict)
@@ -76,7 +77,7 @@ class _Group:
         """Add a frame with types (natoms,)."""
         self.numbers.append(number)
         raw = types.tobytes()
-        self.natoms = max(self.natoms, len(types))
+        self.natoms, self.least = max(self.natoms, len(types)), min(self.least, len(types))
         self.types = self.types or raw
         self.mixed = self.mixed or raw != self.types or bool((types < 0).any())
         for own, atom in zip(*np.unique(types, return_index=True), strict=True):
@@ -196,7 +197,8 @@ def _name(file: str, kind: _Kind, groups: Mapping[_Kind, _Group]) -> str:
     """Return the name of a system, with what sets it apart from the others of its file."""
     about = []
     if len({each.natoms for each in groups}) > 1:
-        about.append(f"{groups[kind].natoms} atoms")
+        least, most = groups[kind].least, groups[kind].natoms
+        about.append(f"{least} to {most} atoms" if least < most else f"{most} atoms")
     if kind.block is not None:
         about.append("in no block" if kind.block < 0 else f"block {kind.block}")
     if len({each.periodic for each in groups}) > 1:
