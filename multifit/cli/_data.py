@@ -23,8 +23,8 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, required: bool = True
         "--system",
         nargs="+",
         metavar="DATA",
-        help="data systems: folders (searched recursively), HDF5 files, or files of atoms (xyz; "
-        "traj, db or json of ASE)",
+        help="data systems: folders (searched recursively), HDF5 or LMDB files, or files of atoms "
+        "(xyz; traj, db or json of ASE)",
     )
     source.add_argument(
         "-f",

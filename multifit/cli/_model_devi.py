@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="DATA",
-        help="data systems: folders (searched recursively), HDF5 or xyz files",
+        help="data systems: folders (searched recursively), HDF5, LMDB or xyz files",
     )
     parser.add_argument("-S", "--set-prefix", default="set", help=argparse.SUPPRESS)
     parser.add_argument(

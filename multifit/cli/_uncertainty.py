@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             nargs="+",
             required=True,
             metavar="DATA",
-            help=f"{what}: folders (searched recursively), HDF5 or xyz files",
+            help=f"{what}: folders (searched recursively), HDF5, LMDB or xyz files",
         )
     parser.add_argument(
         "-n",

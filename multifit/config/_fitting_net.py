@@ -17,6 +17,9 @@ LayerNames = Annotated[
     tuple[str | None, ...] | None,
     t.Words("a list with a name or null for each layer, or null"),
 ]
+OutputPrecision = Annotated[
+    t.Precision | None, t.Words(f"one of {', '.join(t.PRECISIONS)}, or null")
+]
 Electrons = Annotated[
     Annotated[tuple[t.NotNegative, ...], MinLen(1), t.OrByName()] | None,
     t.Words(
@@ -55,7 +58,7 @@ class _FittingNet(OptionsSection):
         default="default",
         description="Floating-point precision of the fitting net; `default` is float64.",
     )
-    output_precision: t.Precision | None = Field(
+    output_precision: OutputPrecision = Field(
         default=None,
         description="Floating-point precision of the output layer; null is that of the others. "
         "Not a key of DeePMD-kit, which has `training.mixed_precision`.",

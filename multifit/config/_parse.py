@@ -66,6 +66,7 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
         problems = work.problems + _errors.problems(error)
     else:
         problems = work.problems
+    problems = _unsupported.without_consequences(problems)
     if problems:
         # The complaints of pydantic are in the sentence; its own text would only repeat them.
         raise _errors.config_error(work, problems, where) from None

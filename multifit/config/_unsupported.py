@@ -105,6 +105,20 @@ TEXTS: dict[str, tuple[str, ...]] = {
 
 SAYS = "a DeePMD-kit option that multifit does not have (yet)"
 
+#: dotted path of a key → what it is part of, if its name does not say so
+PART_OF = {
+    **dict.fromkeys(
+        ("model.model_dict", "model.shared_dict", "loss_dict", "training.data_dict"),
+        "multi-task training",
+    ),
+    "model.use_srtab": "a pair potential at short distances",
+    "model.modifier": "a long-range model",
+    "nvnmd": "training for NVNMD hardware",
+}
+
+#: Keys from which other problems of an input follow.
+DECISIVE = ("nvnmd", "model.model_dict", "model.spin")
+
 
 def drop(draft: Draft) -> list[str]:
     """Remove the keys of the table from the draft; one with an effect is a problem.
@@ -128,11 +142,29 @@ def drop(draft: Draft) -> list[str]:
             draft.problems.append(
                 Problem(
                     path,
-                    f"is {shown(value)}, {SAYS}: "
+                    f"is {shown(value)}, {SAYS}{_part_of(path)}: "
                     + (f"the key must be {accepted} or left out" if harmless else "leave it out"),
                 )
             )
     return inert
+
+
+def _part_of(path: str) -> str:
+    whole = PART_OF.get(path)
+    return f", part of {whole}" if whole else ""
+
+
+def without_consequences(problems: list[Problem]) -> list[Problem]:
+    """Return problems without those that follow from an option or a type that is not here."""
+    foreign = [problem for problem in problems if SAYS in problem.says]
+    for problem in foreign:
+        if problem.path in DECISIVE:
+            return [problem]
+    types = [problem for problem in foreign if problem.path.endswith(".type")]
+    sections = tuple(problem.path.removesuffix("type") for problem in types)
+    # The outermost type comes first: other models have other descriptors, and these other losses.
+    types.sort(key=lambda problem: (not problem.path.startswith("model."), len(problem.path)))
+    return types + [each for each in problems if not each.path.startswith(sections or ("\0",))]
 
 
 def is_foreign_text(path: str, value: object) -> bool:

@@ -81,6 +81,7 @@ def test_defaults_are_those_of_deepmd_kit_and_ours_are_off() -> None:
         "neuron": [120, 120, 120],
         "activation_function": "tanh",
         "precision": "default",
+        "output_precision": None,
         "resnet_dt": True,
         "trainable": True,
         "rcond": None,
