@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import PurePosixPath
 from typing import Any
 
 from ..outputs import OUTPUTS
@@ -83,6 +85,25 @@ def replace_stripped(draft: Draft) -> None:
         del given["stripped_type_embedding"]
         if flag is not None:
             given["tebd_input_mode"] = modes[flag]
+
+
+def replace_checkpoint_keys(draft: Draft) -> None:
+    """Replace ``save_dir`` and ``ckpt_keep_ratio`` by ``save_ckpt`` and ``max_ckpt_keep``.
+
+    Values that are wrong, and a share of an unknown number of steps, are left to the checks.
+    """
+    training = draft.section("training")
+    if training is None:
+        return
+    folder, prefix = training.get("save_dir"), training.get("save_ckpt", "model.ckpt")
+    if isinstance(folder, str) and folder and isinstance(prefix, str):
+        training["save_ckpt"] = str(PurePosixPath(folder) / prefix)
+        del training["save_dir"]
+    share, steps = _number(training.get("ckpt_keep_ratio")), _number(training.get("numb_steps"))
+    every = _number(training.get("save_freq", 1000))
+    if share is not None and share < 1 and steps is not None and every is not None:
+        training["max_ckpt_keep"] = math.ceil(share * math.ceil(steps / every))
+        del training["ckpt_keep_ratio"]
 
 
 def spread_mixed_precision(draft: Draft) -> None:

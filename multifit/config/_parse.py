@@ -56,6 +56,7 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
     if version1:
         _compat.replace_decay_rate(work)
     _compat.replace_stripped(work)
+    _compat.replace_checkpoint_keys(work)
     _compat.spread_mixed_precision(work)
     _compat.spell_out_types(work)
     _fill_in_stop_lr(work.section("learning_rate"))

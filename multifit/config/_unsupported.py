@@ -116,6 +116,12 @@ PART_OF = {
     "nvnmd": "training for NVNMD hardware",
 }
 
+#: dotted path of a key → what there is instead
+INSTEAD = dict.fromkeys(
+    ("training.profiling", "training.enable_profiler"),
+    "; multifit train --profile tells where the time goes",
+)
+
 #: Keys from which other problems of an input follow.
 DECISIVE = ("nvnmd", "model.model_dict", "model.spin")
 
@@ -143,7 +149,8 @@ def drop(draft: Draft) -> list[str]:
                 Problem(
                     path,
                     f"is {shown(value)}, {SAYS}{_part_of(path)}: "
-                    + (f"the key must be {accepted} or left out" if harmless else "leave it out"),
+                    + (f"the key must be {accepted} or left out" if harmless else "leave it out")
+                    + INSTEAD.get(path, ""),
                 )
             )
     return inert

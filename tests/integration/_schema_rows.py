@@ -161,6 +161,7 @@ FITTING_NET = {
     "neuron": Key([8]),
     "activation_function": Key("gelu"),
     "precision": Key("float32"),
+    "output_precision": Key("float32"),
     "resnet_dt": Key(False),
     "trainable": Key([True, False, True], "params"),
     # Of the two compositions one singular value is left.
@@ -294,6 +295,11 @@ TRAINING = {
     "acc_freq": Key(2),
 }
 
+MIXED_PRECISION = {
+    "compute_prec": Key("bfloat16", beside={"training.mixed_precision": {}}),
+    "output_prec": Key("float64", "params", {"training.mixed_precision": {}}),
+}
+
 VALIDATING = {
     "full_validation": Key(True, "files", VALID | {"validating.full_val_start": 0}),
     "validation_freq": Key(2, "whole", FULL),
@@ -318,6 +324,7 @@ SECTIONS: dict[str, Mapping[str, Key]] = {
     "training": TRAINING,
     "training.training_data": TRAINING_DATA,
     "training.validation_data": VALIDATION_DATA,
+    "training.mixed_precision": MIXED_PRECISION,
     "validating": VALIDATING,
 }
 

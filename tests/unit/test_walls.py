@@ -57,7 +57,7 @@ PUBLIC = {
         *("DOSFittingNet", "EnergyFittingNet", "GeneralFitting", "InvarFitting", "Fitting"),
         *("fit", "fit_all", "init", "trainable_names", "deserialize", "serialize"),
         *("FITTING_RANGES", "FITTING_RULES", "layer_conflict", "network", "settings"),
-        *("energies", "gives_energies", "take_nets"),
+        *("energies", "gives_energies", "output_precision", "take_nets"),
     },
     "multifit.loss": {
         *("DOSLoss", "DosLossConfig", "EnergyLoss", "EnergyLossConfig", "LossConfig"),
