@@ -195,7 +195,7 @@ def make_system(contents: Contents, type_map: tuple[str, ...]) -> System:
         type_map=type_map,
         natoms=len(contents.types),
         pbc=contents.pbc,
-        labels=frozenset(contents.sets[0].arrays) & LABELS.keys(),
+        labels=frozenset(contents.sets[0].arrays.keys() & LABELS.keys()),
         mixed_type=contents.mixed_type,
         sets=contents.sets,
         ndof=contents.ndof,

@@ -37,6 +37,7 @@ def test_a_file_is_one_system_in_the_numbering_of_the_model(tmp_path: Path) -> N
     (system,) = open_systems(str(path), ["O", "C", "H"])
     assert (system.name, system.nframes, system.natoms) == (str(path), 4, 6)
     assert system.labels == {"energy", "force"}
+    assert isinstance(system.labels, frozenset)
     assert not system.mixed_type
     frames = np.array([3, 0])
     assert system.atype(frames).tolist() == [[2, 0, 2, 0, 2, 0]] * 2
