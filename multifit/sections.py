@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
@@ -90,10 +90,18 @@ def _too_large(value: Any) -> str:
     return " and less than 2⁶³" if isinstance(value, int) and value >= TOO_LARGE else ""
 
 
+#: Complaints about a section, or a key of one, in a list of sections.
+_OF_SECTIONS = (
+    *("kind", "relation", "missing", "extra_forbidden", "literal_error", "union_tag_invalid"),
+    *("union_tag_not_found", "model_type", "model_attributes_type", "dict_type"),
+)
+
+
 def _is_about_an_element(error: ValidationError) -> bool:
-    """Return True if all complaints are ours and name an element of the given list."""
+    """Return True if all complaints have words of ours and name an element of the given list."""
     return all(
-        e["type"] == "kind" and e["loc"] and isinstance(e["loc"][0], int) for e in error.errors()
+        e["type"] in _OF_SECTIONS and e["loc"] and isinstance(e["loc"][0], int)
+        for e in error.errors()
     )
 
 
@@ -343,6 +351,8 @@ class AnyDescriptorSection(RuledSection):
     key_aliases: ClassVar[dict[str, str]] = {}
     #: the same for keys of sections inside this one
     inner_aliases: ClassVar[dict[str, dict[str, str]]] = {}
+    #: dotted names of the keys with numbers of neighbours, in the order of ``numbers``
+    sel_keys: ClassVar[tuple[str, ...]] = ("sel",)
     #: True if the descriptor of an atom without neighbours is 0, at least with ``set_davg_zero``
     can_vanish: ClassVar[bool] = False
     #: True if the descriptor has one net for all types, and slots for all types together
@@ -356,6 +366,10 @@ class AnyDescriptorSection(RuledSection):
     def numbers(self) -> Sequence[int | str] | str:
         """Numbers of neighbours: for each type or cutoff, or a rule to count them in the data."""
         raise NotImplementedError(f"{type(self).__name__} has no numbers of neighbours")
+
+    def parts(self) -> Iterator[tuple[str, AnyDescriptorSection]]:
+        """Yield the end of the path and the section of each part; of one descriptor, itself."""
+        yield "", self
 
     @property
     def shells(self) -> tuple[float, ...]:

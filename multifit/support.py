@@ -86,7 +86,8 @@ def _computes_in(name: str) -> Callable[[Asked], bool]:
     """Return a predicate: a net has this precision."""
 
     def asked(by: Asked) -> bool:
-        nets = (part for part in (by.descriptor, by.fitting) if part is not None)
+        parts = getattr(by.descriptor, "list", (by.descriptor,))
+        nets = (part for part in (*parts, by.fitting) if part is not None)
         return any(canonical(getattr(net, "precision", "float64")) == name for net in nets)
 
     return asked

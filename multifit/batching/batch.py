@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..neighbors import frame as frm
-from ..neighbors.frame import Columns, Frame, PairTable
+from ..neighbors.frame import Columns, Frame, PairTable, for_part
 from ..neighbors.requirements import Requirements
 from . import mixed, ordered
 from .composition import Composition, composition
@@ -24,7 +24,7 @@ from .composition import Layout as Layout
 from .filling import empty_table, fill
 from .mixed import Room
 from .shapes import Shape, Shapes, bucket
-from .types import MIXED, ORDERED, Batch, Centres, MixedTable, OrderedTable, Table
+from .types import MIXED, ORDERED, PARTS, Batch, Centres, MixedTable, OrderedTable, Table
 
 #: Columns added to tables beyond the need of the frames seen, so that other frames fit too.
 SPARE = 2
@@ -78,6 +78,7 @@ class Batcher:
         self.rcut, self.sel, self._inner = self.needs.rcut, self.needs.sel, self.needs.inner
         self.total = self.needs.total
         self.shapes = Shapes(self.static_shapes)
+        self._parts = [Batcher(part, (), self.static_shapes) for part in self.needs.parts]
 
     def frame(
         self,
@@ -106,6 +107,10 @@ class Batcher:
 
     def reserve(self, frames: Sequence[Frame]) -> None:
         """Make tables slightly wider than these frames need, for static shapes."""
+        for part in self._parts:
+            part.reserve(self._for(part, frames))
+        if self._parts:
+            return
         kinds = {b for frame in frames for b in frame.tables}
         if self.needs.ordered:
             places = [np.arange(len(frame.atype) + frame.nghost) for frame in frames]
@@ -176,9 +181,6 @@ class Batcher:
         if ghosts:
             places = [np.append(places[0], len(layout.real) + np.arange(ghosts))]
         tables = self._tables(frames, atoms, places)
-        if self.needs.first:
-            first = np.array([f.first_type for f in frames])[layout.frame]
-            tables = {b: {**table, "first": first} for b, table in tables.items()}
         batch: Batch = {
             "natoms": atoms.natoms,
             "atype": atoms.atype,
@@ -203,7 +205,13 @@ class Batcher:
     def _tables(
         self, frames: Sequence[Frame], atoms: Composition, places: Sequence[np.ndarray]
     ) -> dict[str, Any]:
-        """Return the table of each type of neighbours, or one of all, under their names."""
+        """Return the table of each type of neighbours, or one of all, under their names.
+
+        Those of the parts of a descriptor are under :data:`PARTS`.
+        """
+        if self._parts:
+            made = (part._tables(self._for(part, frames), atoms, places) for part in self._parts)
+            return {PARTS: {str(k): tables for k, tables in enumerate(made)}}
         if self.needs.ordered:
             return {ORDERED: self._ordered_table(frames, atoms, places)}
         if self.needs.mixes(len({b for frame in frames for b in frame.tables})):
@@ -219,7 +227,14 @@ class Batcher:
             room = self._room(b, found)
             if any(room) or self.needs.first:
                 tables[str(b)] = _table(some, found, atoms.shape.natoms, room)
+        if self.needs.first:
+            first = np.array([f.first_type for f in frames])[atoms.layout.frame]
+            tables = {b: {**table, "first": first} for b, table in tables.items()}
         return tables
+
+    def _for(self, part: Batcher, frames: Sequence[Frame]) -> list[Frame]:
+        """Return frames with the neighbours that a part needs."""
+        return [for_part(frame, self.needs, part.needs) for frame in frames]
 
     def _mixed_table(
         self, frames: Sequence[Frame], atoms: Composition, places: Sequence[np.ndarray]

@@ -7,7 +7,7 @@ array of the backend on the device. Parameters of frames and atoms have the unit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NotRequired, TypedDict, cast
 
 from ..tree import map_leaves
@@ -67,6 +67,19 @@ ORDERED = "ordered"
 
 #: Key of a :class:`MixedTable` among the tables of a batch, then the only one.
 MIXED = "mixed"
+
+#: Key of the tables of each part of a descriptor, by its number; then the only one.
+PARTS = "parts"
+
+
+def each_table(tables: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield every table of a batch: of all parts of the descriptor, if it has several."""
+    for name, table in tables.items():
+        if name == PARTS:
+            for own in table.values():
+                yield from each_table(own)
+        else:
+            yield table
 
 
 class Batch(TypedDict):

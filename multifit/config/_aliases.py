@@ -47,12 +47,14 @@ def aliases_of(section: str, key: str) -> tuple[str, ...]:
 def resolve(draft: Draft) -> None:
     """Give every key and type its canonical name; both names at once are a problem."""
     for section, names in ALIASES.items():
-        for alias, key in names.items():
-            draft.move(section, alias, section, key)
+        for place in draft.places(section):
+            for alias, key in names.items():
+                draft.move(place, alias, place, key)
     for section, names in TYPE_ALIASES.items():
-        given = draft.section(section)
-        if given is not None and isinstance(given.get("type"), str):
-            given["type"] = names.get(given["type"], given["type"])
+        for place in draft.places(section):
+            given = draft.section(place)
+            if given is not None and isinstance(given.get("type"), str):
+                given["type"] = names.get(given["type"], given["type"])
     for section, kind in DEFAULT_TYPES.items():
         given = draft.section(section)
         if given is not None:

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ..outputs import OUTPUTS
-from ._draft import Draft, Problem, shown
+from ._draft import DESCRIPTOR, Draft, Problem, shown
 
 _DATA_KEYS = (
     *("systems", "set_prefix", "batch_size"),
@@ -76,15 +76,16 @@ def replace_stripped(draft: Draft) -> None:
 
     Other values than true, false and null are left to the following check.
     """
-    given = draft.section("model.descriptor")
-    if given is None or given.get("type") != "se_atten":
-        return
     modes = {True: "strip", False: "concat"}
-    flag = given.get("stripped_type_embedding", 0)
-    if flag is None or isinstance(flag, bool):
-        del given["stripped_type_embedding"]
-        if flag is not None:
-            given["tebd_input_mode"] = modes[flag]
+    for place in draft.places(DESCRIPTOR):
+        given = draft.section(place)
+        if given is None or given.get("type") != "se_atten":
+            continue
+        flag = given.get("stripped_type_embedding", 0)
+        if flag is None or isinstance(flag, bool):
+            del given["stripped_type_embedding"]
+            if flag is not None:
+                given["tebd_input_mode"] = modes[flag]
 
 
 def replace_checkpoint_keys(draft: Draft) -> None:

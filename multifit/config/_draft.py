@@ -16,6 +16,9 @@ MAX_DEPTH = 32
 #: Maximum number of values; YAML's references can stand for far more than is visible.
 MAX_VALUES = 1_000_000
 
+#: The section whose key ``list`` holds sections of the same kinds.
+DESCRIPTOR = "model.descriptor"
+
 _SHOWN = 60  #: characters of a value that an error repeats
 
 
@@ -49,8 +52,17 @@ class Draft:
         """Return the section of a dotted path ("" for all), or None if absent."""
         found: Any = self.data
         for key in path.split(".") if path else ():
-            found = found.get(key) if isinstance(found, dict) else None
+            name, _, index = key.partition("[")
+            found = found.get(name) if isinstance(found, dict) else None
+            if index:
+                found = found[int(index[:-1])]
         return found if isinstance(found, dict) else None
+
+    def places(self, path: str) -> list[str]:
+        """Return the dotted paths of a section: of ``model.descriptor`` those of its parts, too."""
+        parts = (self.section(DESCRIPTOR) or {}).get("list") if path == DESCRIPTOR else None
+        several = range(len(parts)) if isinstance(parts, tuple) else ()
+        return [path, *(f"{DESCRIPTOR}.list[{k}]" for k in several)]
 
     def move(self, section: str, key: str, to: str, new: str) -> None:
         """Move an existing key to another section or name; a taken name is a problem."""
@@ -125,6 +137,14 @@ def _plain(value: Any, where: str, path: str, depth: int, count: list[int]) -> A
 
 def _is_comment(key: str, path: str) -> bool:
     return key.startswith(("_", "//")) or (not path and key == "$schema")
+
+
+def general(path: str) -> str:
+    """Return the dotted path of what the input reference describes, for a path in an input.
+
+    A part of a descriptor is described as a descriptor.
+    """
+    return re.sub(rf"^{re.escape(DESCRIPTOR)}\.list\[\d+\]", DESCRIPTOR, path)
 
 
 def join(path: str, key: str | int) -> str:

@@ -12,7 +12,7 @@ from ..sections import words_of
 from . import _unsupported
 from ._aliases import ALIASES, TYPE_ALIASES
 from ._config import sections
-from ._draft import Draft, Problem, join, shorten, shown
+from ._draft import Draft, Problem, general, join, shorten, shown
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -23,6 +23,9 @@ HOMES = 3
 
 #: Similarity from which a key of another section may be what was meant.
 ALIKE = 0.8
+
+#: The type of a section whose parts cannot be of that type.
+NESTED = "hybrid"
 
 _Loc = tuple[int | str, ...]
 
@@ -51,7 +54,7 @@ def _location(e: ErrorDetails) -> _Loc:
     """Return the keys that lead to the value, without the types that pydantic puts between them."""
     loc: list[int | str] = []
     for part in e["loc"]:
-        path = ".".join(str(p) for p in loc)
+        path = general(_dotted(tuple(loc)))
         if len(sections().get(path, ())) > 1 and part in types_of(path):
             continue
         loc.append(part)
@@ -66,11 +69,17 @@ def types_of(section: str) -> list[str]:
     return [str(name) for known in fields for name in typing.get_args(known["type"].annotation)]
 
 
+def _types_at(path: str) -> list[str]:
+    """Return the types that a section of an input may have there."""
+    section = general(path)
+    return [name for name in types_of(section) if section == path or name != NESTED]
+
+
 def _problem(loc: _Loc, e: ErrorDetails) -> Problem:
     """Return the sentence for one complaint."""
     context: dict[str, Any] = e.get("ctx", {})
     path = _dotted(loc)
-    section, key = _dotted(loc[:-1]), str(loc[-1]) if loc else ""
+    section, key = general(_dotted(loc[:-1])), str(loc[-1]) if loc else ""
     match e["type"]:
         case "kind":
             foreign = _unsupported.is_foreign_text(path, e["input"])
@@ -83,11 +92,11 @@ def _problem(loc: _Loc, e: ErrorDetails) -> Problem:
         case "extra_forbidden":
             return Problem(path, _unknown_key(section, key, e["loc"]))
         case "literal_error":
-            return Problem(path, _unknown_type(section, e["input"]))
+            return Problem(path, _unknown_type(_dotted(loc[:-1]), e["input"]))
         case "union_tag_invalid":
-            return Problem(path, _unknown_type(section, e["input"].get("type")))
+            return Problem(path, _unknown_type(_dotted(loc[:-1]), e["input"].get("type")))
         case "union_tag_not_found":
-            return Problem(path, "is missing, but must be " + _or(types_of(section)))
+            return Problem(path, "is missing, but must be " + _or(_types_at(_dotted(loc[:-1]))))
         case "model_type" | "model_attributes_type" | "dict_type":
             return Problem(path, f"is {shown(e['input'])}, but must be an object with keys")
         case _:
@@ -121,6 +130,8 @@ def _unknown_key(section: str, key: str, loc: _Loc) -> str:
         The keys that lead to it, with the type of the section if it has several.
     """
     classes = sections()[section]
+    if loc[-2:-1] == (NESTED,) and any(key in cls.model_fields for cls in classes):
+        return "is a key of the descriptors in list: give it in each of them"
     for cls, kind in zip(classes, types_of(section) if len(classes) > 1 else (), strict=False):
         if key in cls.model_fields:
             return f'belongs to the type "{kind}" of {section}, but must not be given with another'
@@ -171,8 +182,10 @@ def _likeness(key: str, names: Iterable[str]) -> float:
     return max(difflib.SequenceMatcher(None, key, name).ratio() for name in names)
 
 
-def _unknown_type(section: str, given: object) -> str:
-    known = types_of(section)
+def _unknown_type(path: str, given: object) -> str:
+    section, known = general(path), _types_at(path)
+    if given == NESTED and given not in known:
+        return f"is {shown(given)}, but must not be: put its parts into the outer list"
     if isinstance(given, str) and given in _unsupported.TYPES.get(section, ()):
         return f"is {shown(given)}, {_unsupported.SAYS}: it must be {_or(known)}"
     names = [*known, *TYPE_ALIASES.get(section, {})]

@@ -85,8 +85,10 @@ class ModelSection(t.Section):
         """Number of types, if given by ``type_map`` or ``sel``."""
         if self.type_map is not None:
             return len(self.type_map)
-        sel = self.descriptor.numbers
-        return None if isinstance(sel, str) or self.descriptor.mixed_types else len(sel)
+        for _, part in self.descriptor.parts():
+            if not (part.mixed_types or isinstance(part.numbers, str)):
+                return len(part.numbers)
+        return None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -131,9 +133,12 @@ def _check_lengths(model: ModelSection) -> None:
         return
     source = "type_map" if model.type_map is not None else "model.descriptor.sel"
     net = model.fitting_net
-    sel = () if model.descriptor.mixed_types else model.descriptor.numbers
     for key, given in (
-        ("descriptor.sel", sel),
+        *(
+            (f"descriptor{path}.sel", part.numbers)
+            for path, part in model.descriptor.parts()
+            if not part.mixed_types
+        ),
         ("fitting_net.atom_ener", net.atom_ener),
         ("fitting_net.electrons", net.electrons),
         (f"preset_out_bias.{net.var_name}", model.preset),
@@ -151,7 +156,10 @@ def _check_type_indices(model: ModelSection) -> None:
     if ntypes is None:
         return
     pairs = {
-        "descriptor.exclude_types": getattr(model.descriptor, "exclude_types", ()),
+        **{
+            f"descriptor{path}.exclude_types": getattr(part, "exclude_types", ())
+            for path, part in model.descriptor.parts()
+        },
         "pair_exclude_types": model.pair_exclude_types,
         "atom_exclude_types": (model.atom_exclude_types,),
     }

@@ -6,6 +6,7 @@ dropped. No option that has an effect is silently ignored.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from .. import descriptors
@@ -135,9 +136,9 @@ def drop(draft: Draft) -> list[str]:
         The dotted paths of those that were there without an effect, whatever their value.
     """
     inert = []
-    for path, harmless in KEYS.items():
-        section, _, key = path.rpartition(".")
-        given = draft.section(section)
+    for path, place, harmless in _places(draft):
+        key = path.rpartition(".")[2]
+        given = draft.section(place)
         if given is None or key not in given:
             continue
         value = given.pop(key)
@@ -147,7 +148,7 @@ def drop(draft: Draft) -> list[str]:
             accepted = " or ".join(shown(h) for h in harmless)
             draft.problems.append(
                 Problem(
-                    path,
+                    f"{place}.{key}".lstrip("."),
                     f"is {shown(value)}, {SAYS}{_part_of(path)}: "
                     + (f"the key must be {accepted} or left out" if harmless else "leave it out")
                     + INSTEAD.get(path, ""),
@@ -172,6 +173,13 @@ def without_consequences(problems: list[Problem]) -> list[Problem]:
     # The outermost type comes first: other models have other descriptors, and these other losses.
     types.sort(key=lambda problem: (not problem.path.startswith("model."), len(problem.path)))
     return types + [each for each in problems if not each.path.startswith(sections or ("\0",))]
+
+
+def _places(draft: Draft) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """Yield each key of the table, a section that may have it, and its accepted values."""
+    for path, harmless in KEYS.items():
+        for place in draft.places(path.rpartition(".")[0]):
+            yield path, place, harmless
 
 
 def is_foreign_text(path: str, value: object) -> bool:

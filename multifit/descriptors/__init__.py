@@ -13,6 +13,7 @@ from ._protocol import Pullback as Pullback
 from ._registry import aliases as aliases
 from ._registry import available as available
 from ._registry import build as build
+from ._registry import build_parts as build_parts
 from ._registry import deserialize as deserialize
 from ._registry import get_descriptor as get_descriptor
 from ._registry import sections as sections

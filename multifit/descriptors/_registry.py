@@ -11,7 +11,7 @@ import functools
 import importlib.metadata
 import logging
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import precision as prec
@@ -83,14 +83,16 @@ def _load(name: str) -> type[Descriptor]:
     FEATURES[f"descriptor {name}"] = Feature(
         f"descriptor {name}",
         found.backends,
-        lambda asked: asked.descriptor is not None and _name_of(asked.descriptor) == name,
+        lambda asked: asked.descriptor is not None and name in _names_of(asked.descriptor),
     )
     return found  # type: ignore[no-any-return]
 
 
-def _name_of(descriptor: Any) -> str:
-    """Return the name of a descriptor, or of the section of an input for one."""
-    return str(getattr(descriptor, "type", None) or descriptor.name)
+def _names_of(descriptor: Any) -> Iterator[str]:
+    """Yield the name of a descriptor, or of the section of an input for one, and of its parts."""
+    yield str(getattr(descriptor, "type", None) or descriptor.name)
+    for part in getattr(descriptor, "list", ()):
+        yield from _names_of(part)
 
 
 @functools.cache
@@ -149,10 +151,16 @@ def aliases() -> dict[str, str]:
     return {alias: name for name, found in available().items() for alias in found.aliases}
 
 
-def sections() -> tuple[type[AnyDescriptorSection], ...]:
+@functools.cache
+def sections(without: str = "") -> tuple[type[AnyDescriptorSection], ...]:
     """Return the classes of ``model.descriptor``, one for each descriptor.
 
     One that does not fit the class of its descriptor is left out and logged.
+
+    Parameters
+    ----------
+    without
+        A descriptor that is left out without a word.
 
     Raises
     ------
@@ -161,6 +169,8 @@ def sections() -> tuple[type[AnyDescriptorSection], ...]:
     """
     found: list[type[AnyDescriptorSection]] = []
     for name, each in available().items():
+        if name == without:
+            continue
         try:
             section = each.section()
             _check_section(each, section, found)
@@ -179,10 +189,10 @@ def _check_section(
     others: Sequence[type[AnyDescriptorSection]],
 ) -> None:
     """Raise ConfigError for a section that would break an input, or whose keys have no effect."""
-    keys = _keys(section)
     if typing.get_args(section.model_fields["type"].annotation) != (descriptor.name,):
         raise ConfigError(f"its type must be Literal[{descriptor.name!r}]")
     used = {field.name for field in dataclasses.fields(descriptor)} | {"type", "seed"}  # type: ignore[arg-type]
+    keys = _keys(section, used)
     if keys - used:
         raise ConfigError(f"the class does not use {', '.join(sorted(keys - used))}")
     foreign = {key for other in others for key in (*other.model_fields, *other.key_aliases)}
@@ -190,12 +200,13 @@ def _check_section(
         raise ConfigError("one of its key_aliases is a key of another descriptor")
 
 
-def _keys(section: Any) -> set[str]:
-    """Return the keys of a section, and those of sections inside it instead of their names."""
+def _keys(section: Any, used: Collection[str]) -> set[str]:
+    """Return the keys of a section; of one inside it that is not used as a whole, its own."""
     found: set[str] = set()
     for name, field in section.model_fields.items():
         inner = getattr(field.annotation, "model_fields", None)
-        found |= {name} if inner is None else _keys(field.annotation)
+        whole = inner is None or name in used
+        found |= {name} if whole else _keys(field.annotation, used)
     return found
 
 
@@ -222,6 +233,24 @@ def build(
     if "precision" in options:
         options["precision"] = prec.canonical(options["precision"])
     found: Descriptor = cls(**options)
+    return found
+
+
+def build_parts(
+    section: AnyDescriptorSection, sels: Sequence[Sequence[int]], type_map: Sequence[str] = ()
+) -> Descriptor:
+    """Return the settings of a section that may have several parts.
+
+    Parameters
+    ----------
+    sels
+        As for :func:`build`, of each part.
+    """
+    built = [
+        build(part, sel, type_map) for (_, part), sel in zip(section.parts(), sels, strict=True)
+    ]
+    cls: Any = get_descriptor(section.type)
+    found: Descriptor = cls(tuple(built)) if hasattr(section, "list") else built[0]
     return found
 
 

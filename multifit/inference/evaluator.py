@@ -12,7 +12,7 @@ import numpy as np
 from .. import models as mdl
 from ..backend import Backend, use
 from ..batching.batch import Layout
-from ..batching.types import Batch
+from ..batching.types import Batch, each_table
 from ..descriptors import Plan
 from ..nn.stacking import stacked
 from ..tree import Tree, flatten, map_leaves, unflatten
@@ -150,7 +150,7 @@ class Evaluator:
         self, params: Parameters, batch: Tree, layout: Layout, nframes: int, natoms: int
     ) -> np.ndarray:
         """Return the Hessians of a batch, a few columns at a time, so that memory is bounded."""
-        pairs = sum(math.prod(table["mask"].shape) for table in batch["tables"].values())
+        pairs = sum(math.prod(table["mask"].shape) for table in each_table(batch["tables"]))
         numbers = 3 * self.model.pair_width * pairs
         size = min(natoms, max(1, TANGENTS_AT_ONCE // max(numbers, 1)))
         every = mdl.directions(natoms)

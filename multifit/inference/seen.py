@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from .. import models as mdl
+from ..neighbors.frame import Frame, for_part
+from ..neighbors.requirements import Requirements
 from ..survey.doubts import shortest
 from .parts import Part
 from .provenance import KEY
@@ -114,19 +116,19 @@ class Watch:
     seen: Seen | None
     tell: Callable[[str], object] = log.warning
     _worst: dict[Any, tuple[float, str]] = field(default_factory=dict, init=False)
-    _most: np.ndarray = field(init=False, repr=False)
-    _together: int = field(default=0, init=False, repr=False)
+    _most: dict[int, tuple[np.ndarray, int]] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Start with no neighbours."""
-        self._most = np.zeros(self.model.ntypes, dtype=np.int64)
 
     @property
     def told(self) -> list[str]:
         """A sentence for each thing so far, on the worst of its kind."""
         with self._lock:
             return [text for _, text in self._worst.values()]
+
+    @cached_property
+    def _needs(self) -> Requirements:
+        """The neighbours that the model needs."""
+        return self.model.descriptor.requires()
 
     @cached_property
     def _closest(self) -> np.ndarray:
@@ -148,8 +150,10 @@ class Watch:
     def _found(self, part: Part) -> Iterator[tuple[Any, float, str]]:
         """Yield what is outside in some atoms: a key, its degree, and a sentence."""
         names, frame = self.model.type_map, part.frame
-        if frame.dropped:
-            yield self._beyond_sel(part)
+        for k, needs in enumerate(self._needs.each):
+            own = self._part_of(frame, needs)
+            if own is not None and own.dropped:
+                yield self._beyond_sel(k, needs, own)
         if self.seen is not None and not self.seen.types.all():
             for a in np.unique(frame.atype[frame.atype >= 0]).tolist():
                 if not self.seen.types[a]:
@@ -160,18 +164,38 @@ class Watch:
         if part.fparam is not None and self.seen is not None and self.seen.fparam is not None:
             yield from _beyond_range(part, part.fparam, self.seen.fparam)
 
-    def _beyond_sel(self, part: Part) -> tuple[Any, float, str]:
-        """Return the entry on neighbours that are left out, with the most of each type so far."""
+    def _part_of(self, frame: Frame, needs: Requirements) -> Frame | None:
+        """Return a frame as a part of the descriptor needs it; None if no neighbours can be lost.
+
+        That of the whole tells if any can be: most frames need no other.
+        """
+        whole = self._needs
+        if not whole.parts:
+            return frame
+        lost = needs.short(frame.fullest, sum(frame.fullest), self.model.type_map)
+        return for_part(frame, whole, needs) if lost else None
+
+    def _beyond_sel(self, k: int, needs: Requirements, frame: Frame) -> tuple[Any, float, str]:
+        """Return the entry on neighbours that are left out, with the most of each type so far.
+
+        Parameters
+        ----------
+        k, needs
+            Of the part of the descriptor that leaves them out.
+        """
+        zero = np.zeros(self.model.ntypes, dtype=np.int64)
         with self._lock:
-            self._most = most = np.maximum(self._most, part.frame.fullest)
-            self._together = max(self._together, part.frame.together)
-        needs = self.model.descriptor.requires()
-        beyond = needs.short(most, self._together, self.model.type_map)
+            before = self._most.get(k, (zero, 0))
+            most = np.maximum(before[0], frame.fullest)
+            together = max(before[1], frame.together)
+            self._most[k] = most, together
+        beyond = needs.short(most, together, self.model.type_map)
+        within = f" within {needs.rcut:g} Å" if self._needs.parts else ""
         text = (
-            f"atoms have up to {', '.join(beyond)} neighbours: the farthest beyond sel are left "
-            "out, and predictions are not smooth"
+            f"atoms have up to {', '.join(beyond)} neighbours{within}: the farthest beyond sel are "
+            "left out, and predictions are not smooth"
         )
-        return "sel", float(most.sum() + self._together), text
+        return ("sel", k), float(most.sum() + together), text
 
     def _too_near(self, part: Part, a: int, b: int) -> str:
         """Return the sentence about two types that are too close."""

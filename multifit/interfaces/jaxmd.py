@@ -15,10 +15,12 @@ import numpy as np
 
 from .. import models as mdl
 from ..backend import get_backend
+from ..batching.types import PARTS
 from ..errors import DataError, EngineError
 from ..inference.loading import load
 from ..inference.potential import Potential
 from ..inference.structure import parameters
+from ..neighbors.requirements import Requirements
 from . import require
 
 Array = Any
@@ -164,7 +166,7 @@ class _Atoms:
         self.order = np.argsort(self.atype, kind="stable")
         self.place = np.argsort(self.order, kind="stable")
         needs = model.descriptor.requires()
-        self.sel, self.total = needs.sel, needs.total
+        self.needs = needs
         given = parameters(model.fitting, fparam, aparam, 1, n)
         self.fparam, self.aparam = given[0], None if given[1] is None else given[1][0]
 
@@ -196,37 +198,45 @@ class _Atoms:
         idx = xp.astype(xp.take(idx, self.order, axis=0), xp.int64)
         real = idx < n
         square = xp.where(real, xp.sum(rij * rij, axis=2), 4 * self.rcut**2)
-        within = real & (square < self.rcut**2)
         types = xp.take(xp.asarray(np.append(self.atype, -1)), xp.where(real, idx, n))
         index = xp.take(xp.asarray(np.append(self.place, 0)), xp.where(real, idx, n))
         sorted_types = self.atype[self.order]
-        within = self._counted(within, types, square, sorted_types)
+        tables = []
+        for needs in self.needs.each:
+            within = self._counted(needs, real, types, square, sorted_types)
+            tables.append(
+                {
+                    str(b): self._table(rij, index, square, within & (types == b), needs.sel[b])
+                    for b in np.unique(self.atype).tolist()
+                }
+            )
+        parts = {PARTS: {str(k): table for k, table in enumerate(tables)}}
         found: dict[str, Any] = {
             "natoms": xp.asarray([float(n)]),
             "atype": xp.asarray(sorted_types),
             "centres": self._centres(),
-            "tables": {},
+            "tables": parts if self.needs.parts else tables[0],
         }
-        for b in np.unique(self.atype).tolist():
-            mine = within & (types == b)
-            found["tables"][str(b)] = self._table(rij, index, square, mine, self.sel[b])
         if self.fparam is not None:
             found["fparam"] = xp.asarray(self.fparam)
         return found
 
-    def _counted(self, within: Array, types: Array, square: Array, own: np.ndarray) -> Array:
+    def _counted(
+        self, needs: Requirements, real: Array, types: Array, square: Array, own: np.ndarray
+    ) -> Array:
         """Return True for the pairs that count: of types that interact, and the nearest of all."""
         xp, n = self.backend.xp, self.model.ntypes
+        within = real & (square < needs.rcut**2)
         if self.model.pair_exclude_types:
             seen = np.ones((n, n + 1), dtype=bool)
             for a, b in self.model.pair_exclude_types:
                 seen[a, b] = seen[b, a] = False
             rows = xp.asarray(seen[own])
             within = within & xp.take_along_axis(rows, xp.where(types < 0, n, types), axis=1)
-        if self.total is None:
+        if needs.total is None:
             return within
         order = xp.argsort(xp.where(within, square, np.inf), axis=1)
-        return within & (xp.argsort(order, axis=1) < self.total)
+        return within & (xp.argsort(order, axis=1) < needs.total)
 
     def _centres(self) -> dict[str, Any]:
         """Return the centres of each type."""

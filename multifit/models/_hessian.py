@@ -18,7 +18,7 @@ import numpy as np
 
 from ..autodiff.forward import Dual, ForwardArithmetic
 from ..backend import Backend
-from ..batching.types import Batch, Table, map_arrays
+from ..batching.types import Batch, Table, each_table, map_arrays
 from ..tree import Tree, map_leaves
 from ._atomic import centres
 from ._energy import evaluate_energy
@@ -35,7 +35,7 @@ def directions(natoms: int) -> np.ndarray:
     return np.eye(natoms)
 
 
-def _moved(xp: Any, moves: Array, table: Table) -> Array:
+def _moved(xp: Any, moves: Array, table: dict[str, Any]) -> Array:
     """Return the derivatives of r_ij (N, 3, k) along 3m directions, (3m, N, 3, k).
 
     Parameters
@@ -66,8 +66,8 @@ def _with_tangents(xp: Any, batch: Batch) -> Batch:
     others.pop("plan", None)
     del others["directions"]
     new = map_arrays(constant, others)
-    for b, table in batch["tables"].items():
-        new["tables"][b]["rij"] = Dual(xp, table["rij"], _moved(xp, moves, table))
+    for table, mine in zip(each_table(batch["tables"]), each_table(new["tables"]), strict=True):
+        mine["rij"] = Dual(xp, table["rij"], _moved(xp, moves, table))
     return new
 
 

@@ -79,7 +79,8 @@ class Model:
     @property
     def pair_width(self) -> int:
         """Numbers per pair in the widest array of the descriptor."""
-        return (self.descriptor.neuron or (self.descriptor.dim_out,))[-1]
+        parts = getattr(self.descriptor, "list", (self.descriptor,))
+        return max((part.neuron or (part.dim_out,))[-1] for part in parts)
 
     @property
     def ntypes(self) -> int:

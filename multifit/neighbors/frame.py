@@ -7,11 +7,13 @@ simulation engine (:mod:`multifit.neighbors.pairs`); :func:`frame_of_pairs` acce
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from .cut import Part, columns, counts_of, joined, rows, within, within_total
+from .requirements import Requirements
 from .search import Candidates, Measured, Positions, measured, positions, search
 
 
@@ -39,7 +41,7 @@ class PairTable(NamedTuple):
             return Columns(near, self.col, (0, int(self.col.max(initial=-1)) + 1))
         first = np.flatnonzero(self.col == 0)
         before = np.cumsum(near, dtype=self.col.dtype) - near
-        count, number = _counts(first, near.size), np.add.reduceat(near, first, dtype=np.int64)
+        count, number = counts_of(first, near.size), np.add.reduceat(near, first, dtype=np.int64)
         rank = before - np.repeat(before[first], count)
         widths = (int(number.max()), int((count - number).max()))
         return Columns(near, np.where(near, rank, self.col - rank), widths)
@@ -202,23 +204,87 @@ def frame_of_pairs(
     kinds = atype.astype(np.int16)
     found = _by_type(pairs, kinds, rcut, len(sel), exclude_pairs)
     nearest = np.full((len(sel), len(sel)), np.inf)
-    fullest, together = [0] * len(sel), 0
-    counts, before = {}, sum(one[0].size for one in found.values())
+    fullest, counts = [0] * len(sel), {}
+    before = sum(one[0].size for one in found.values())
     for b, one in found.items():
-        begin, counts[b] = _rows(one[0])
+        begin, counts[b] = rows(one[0])
         np.minimum.at(nearest[:, b], kinds[one[0][begin]], np.minimum.reduceat(one[3], begin))
         fullest[b] = int(counts[b].max())
-    if total is not None:
-        found, together = _within_total(found, natoms, total)
-        counts = {b: _rows(one[0])[1] for b, one in found.items()}
-    tables = {}
-    for b, one in found.items():
-        i, j, rij, _ = _within(one, counts[b], sel[b])
-        if i.size:
-            tables[b] = PairTable(i, _columns(np.minimum(counts[b], sel[b])), j, rij.T)
+    tables, together = _cut(found, counts, natoms, sel, total)
     dropped = before - sum(table.i.size for table in tables.values())
     nghost = len(atype) - natoms
     return Frame(atype[:natoms], tables, nearest, dropped, tuple(fullest), nghost, together, first)
+
+
+def for_part(frame: Frame, whole: Requirements, part: Requirements) -> Frame:
+    """Return a frame with the neighbours that a part of a descriptor needs.
+
+    Parameters
+    ----------
+    frame
+        As the whole descriptor needs it.
+
+    Notes
+    -----
+    ``dropped`` and ``fullest`` of a part with a smaller cutoff do not count what the whole has left
+    out; then a part with the largest cutoff counts it.
+    """
+    if part.same_pairs(whole):
+        return frame
+    found: dict[int, Part] = {}
+    counts, fullest = {}, [0] * len(part.sel)
+    for b, table in frame.tables.items():
+        x, y, z = rij = table.rij.T
+        distance = np.sqrt(x * x + y * y + z * z)
+        here = np.flatnonzero(distance < part.rcut)
+        if here.size:
+            found[b] = (
+                *(np.take(table.i, here), np.take(table.j, here)),
+                *(np.take(rij, here, axis=1), np.take(distance, here)),
+            )
+            counts[b] = rows(found[b][0])[1]
+            fullest[b] = int(counts[b].max())
+    before = sum(one[0].size for one in found.values())
+    tables, together = _cut(found, counts, len(frame.atype), part.sel, part.total)
+    dropped = before - sum(table.i.size for table in tables.values())
+    if part.rcut == whole.rcut:  # what the whole has left out counts, too
+        fullest, dropped = list(frame.fullest), dropped + frame.dropped
+        together = max(together, *fullest) if part.total is not None else 0
+    return replace(
+        frame,
+        tables=tables,
+        nearest=np.where(frame.nearest < part.rcut, frame.nearest, np.inf),
+        dropped=dropped,
+        fullest=tuple(fullest),
+        together=together,
+    )
+
+
+def _cut(
+    found: dict[int, Part],
+    counts: dict[int, np.ndarray],
+    natoms: int,
+    sel: Sequence[int],
+    total: int | None,
+) -> tuple[dict[int, PairTable], int]:
+    """Return the tables of the pairs that count, and the most of all types around one atom.
+
+    Parameters
+    ----------
+    counts
+        The number of pairs of each centre that has some, by the type of the neighbour.
+    """
+    together = 0
+    if total is not None:
+        found, together = within_total(found, natoms, total)
+        found = {b: one for b, one in found.items() if one[0].size}
+        counts = {b: rows(one[0])[1] for b, one in found.items()}
+    tables = {}
+    for b, one in found.items():
+        i, j, rij, _ = within(one, counts[b], sel[b])
+        if i.size:
+            tables[b] = PairTable(i, columns(np.minimum(counts[b], sel[b])), j, rij.T)
+    return tables, together
 
 
 def _by_type(
@@ -227,12 +293,12 @@ def _by_type(
     rcut: float,
     ntypes: int,
     exclude_pairs: Sequence[tuple[int, int]],
-) -> dict[int, _Part]:
+) -> dict[int, Part]:
     """Return the pairs within the cutoff that interact, by the type of the neighbour."""
     seen = np.ones((ntypes, ntypes), dtype=bool)
     for a, b in exclude_pairs:
         seen[a, b] = seen[b, a] = False
-    parts: list[list[_Part]] = [[] for _ in range(ntypes)]
+    parts: list[list[Part]] = [[] for _ in range(ntypes)]
     for i, j, rij, distance in pairs:
         tj = np.take(kinds, j)
         near = distance < rcut
@@ -246,84 +312,5 @@ def _by_type(
     found = {}
     for b in range(ntypes):
         if parts[b]:
-            found[b], parts[b] = _joined(parts[b]), []
+            found[b], parts[b] = joined(parts[b]), []
     return found
-
-
-#: i, j, rij (3, n), distance of pairs sorted by i.
-_Part: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-
-def _joined(parts: list[_Part]) -> _Part:
-    """Return the parts as one."""
-    if len(parts) == 1:
-        return parts[0]
-    i, j, rij, distance = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
-    return i, j, rij, distance
-
-
-def _rows(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first pair of each centre, and the number of its pairs."""
-    new = np.ones(i.size, dtype=bool)
-    np.not_equal(i[1:], i[:-1], out=new[1:])
-    first = np.flatnonzero(new)
-    return first, _counts(first, i.size)
-
-
-def _counts(first: np.ndarray, total: int) -> np.ndarray:
-    """Return the number of elements from each of the first ones to the next, or to the end."""
-    count = np.empty_like(first)
-    np.subtract(first[1:], first[:-1], out=count[:-1])
-    count[-1] = total - first[-1]
-    return count
-
-
-def _within(pairs: _Part, count: np.ndarray, sel: int) -> _Part:
-    """Return the pairs without those of a centre that are farther than its ``sel`` nearest ones.
-
-    Of two at equal distance, the first is kept.
-    """
-    full = count > sel
-    if not full.any():
-        return pairs
-    crowded = np.flatnonzero(np.repeat(full, count))
-    # Already sorted by centre: the places of a centre's pairs remain its own.
-    order = np.lexsort((pairs[3][crowded], np.repeat(np.arange(count.size), count)[crowded]))
-    rank = _columns(count[full])
-    keep = np.ones(pairs[0].size, dtype=bool)
-    keep[crowded[order[rank >= sel]]] = False
-    kept = np.flatnonzero(keep)
-    i, j, rij, distance = (np.take(x, kept, axis=-1) for x in pairs)
-    return i, j, rij, distance
-
-
-def _within_total(found: dict[int, _Part], natoms: int, total: int) -> tuple[dict[int, _Part], int]:
-    """Return the pairs of each type that are among the ``total`` nearest of their centre.
-
-    The second result is the most neighbours that a centre has, before this cut.
-    """
-    number = np.zeros(natoms, dtype=np.int64)
-    for one in found.values():
-        number += np.bincount(one[0], minlength=natoms)
-    full = number > total
-    if full.any():
-        crowded = {b: np.flatnonzero(full[one[0]]) for b, one in found.items()}
-        centre = np.concatenate([found[b][0][here] for b, here in crowded.items()])
-        distance = np.concatenate([found[b][3][here] for b, here in crowded.items()])
-        order = np.lexsort((distance, centre))
-        beyond = np.zeros(len(order), dtype=bool)
-        beyond[order] = _columns(number[full]) >= total
-        ends = np.cumsum([len(here) for here in crowded.values()])[:-1]
-        for (b, here), lost in zip(crowded.items(), np.split(beyond, ends), strict=True):
-            keep = np.ones(found[b][0].size, dtype=bool)
-            keep[here[lost]] = False
-            i, j, rij, far = (np.compress(keep, x, axis=-1) for x in found[b])
-            found[b] = (i, j, rij, far)
-    return found, int(number.max(initial=0))
-
-
-def _columns(count: np.ndarray) -> np.ndarray:
-    """Return 0, 1, … (count[0] of them), 0, 1, … (count[1]), … in one array, int32."""
-    start = (np.cumsum(count) - count).astype(np.int32)
-    columns: np.ndarray = np.arange(count.sum(), dtype=np.int32) - np.repeat(start, count)
-    return columns

@@ -36,6 +36,9 @@ class Requirements:
         With neighbours of more types than this, all are in one table; None for separate tables.
     two_sided
         True if the pairs in that table are grouped by both types, not by that of the neighbour.
+    parts
+        What each part of a descriptor needs, if it has several: each gets tables of its own, of the
+        neighbours that the whole needs.
     """
 
     rcut: float
@@ -48,6 +51,17 @@ class Requirements:
     first: bool = False
     ordered: bool = False
     shells: tuple[tuple[float, int], ...] = ()
+    parts: tuple[Requirements, ...] = ()
+
+    @property
+    def each(self) -> tuple[Requirements, ...]:
+        """What each part needs; of a descriptor without parts, itself."""
+        return self.parts or (self,)
+
+    def same_pairs(self, other: Requirements) -> bool:
+        """Return True if the neighbours of both are the same pairs."""
+        mine, others = ((x.rcut, x.sel, x.total) for x in (self, other))
+        return mine == others
 
     @property
     def slots(self) -> tuple[int, ...]:
@@ -89,3 +103,20 @@ class Requirements:
     def mixes(self, number: int) -> bool:
         """Return True if neighbours of this number of types are in one table."""
         return self.mixed_above is not None and number > self.mixed_above
+
+
+def together(parts: Sequence[Requirements]) -> Requirements:
+    """Return the requirements of a descriptor with several parts.
+
+    Its neighbours hold those of each part: the nearest of each type, as many as any part counts.
+    """
+    totals = {part.total for part in parts}
+    return Requirements(
+        max(part.rcut for part in parts),
+        tuple(max(numbers) for numbers in zip(*(part.sel for part in parts), strict=True)),
+        hops=max(part.hops for part in parts),
+        # The nearest of all types are among the nearest of each, but not the other way round.
+        total=None if None in totals else max(totals, key=lambda n: n or 0),
+        first=any(part.first for part in parts),
+        parts=tuple(parts),
+    )

@@ -17,7 +17,7 @@ import numpy as np
 
 from ... import models as mdl
 from ...backend import Argument, Arithmetic, Find
-from ...batching.types import Batch, Centres, Table
+from ...batching.types import PARTS, Batch, Centres
 from ...errors import UnsupportedError
 from ...outputs import Variable
 from ...tree import Tree
@@ -165,7 +165,7 @@ def _batch(
     centres: dict[str, Centres],
     rows: Array,
     atype: Array,
-    tables: dict[str, Table],
+    tables: dict[str, Any],
     fparam: Array | None,
 ) -> Batch:
     """Return one frame with the centres, whose pairs end at ghosts: all atoms, once more."""
@@ -175,18 +175,26 @@ def _batch(
         "natoms": xp.ones((1,), dtype=xp.float64),
         "atype": xp.concat(kinds, axis=0),
         "centres": centres,
-        "tables": {
-            b: {
-                "rij": xp.take(table["rij"], rows, axis=0),
-                "index": xp.take(table["index"], rows, axis=0) + places,
-                "mask": xp.take(table["mask"], rows, axis=0),
-                "near": table["near"],
-            }
-            for b, table in tables.items()
-        },
+        "tables": _of_rows(xp, tables, rows, places),
         "ghosts": xp.zeros((atype.shape[0],), dtype=xp.float64),
     }
     return batch if fparam is None else {**batch, "fparam": fparam[None, :]}
+
+
+def _of_rows(xp: Any, tables: dict[str, Any], rows: Array, places: Array) -> dict[str, Any]:
+    """Return tables for the atoms of these rows, whose neighbours follow all ``places``."""
+    if PARTS in tables:
+        parts = tables[PARTS].items()
+        return {PARTS: {k: _of_rows(xp, own, rows, places) for k, own in parts}}
+    return {
+        b: {
+            "rij": xp.take(table["rij"], rows, axis=0),
+            "index": xp.take(table["index"], rows, axis=0) + places,
+            "mask": xp.take(table["mask"], rows, axis=0),
+            "near": table["near"],
+        }
+        for b, table in tables.items()
+    }
 
 
 def _by_atom(

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...backend import Arithmetic
-from ...batching.types import Table
+from ...batching.types import PARTS, Table
 from ...models import Model
+from ...neighbors.requirements import Requirements
 
 Array = Any
 
@@ -40,9 +41,9 @@ def _counting(xp: Any, x: Array) -> Array:
     return xp.cumulative_sum(ones, axis=0) - ones
 
 
-def _valid(xp: Any, model: Model, atype: Array, pairs: Pairs, square: Array) -> Array:
+def _valid(xp: Any, model: Model, rcut: float, atype: Array, pairs: Pairs, square: Array) -> Array:
     """Return True for pairs within the cutoff whose types interact, (npairs,)."""
-    n, rcut = model.ntypes, model.descriptor.requires().rcut
+    n = model.ntypes
     excluded = {p for a, b in model.pair_exclude_types for p in ((a, b), (b, a))}
     ti, tj = (xp.take(atype, index, axis=0) for index in (pairs.i, pairs.j))
     real = xp.logical_and(xp.minimum(ti, tj) >= 0, square < rcut * rcut)
@@ -55,7 +56,7 @@ def _valid(xp: Any, model: Model, atype: Array, pairs: Pairs, square: Array) -> 
 
 def neighbor_tables(
     arithmetic: Arithmetic, model: Model, local: Array, atype: Array, pairs: Pairs
-) -> dict[str, Table]:
+) -> dict[str, Any]:
     """Return the tables of the local atoms, with ``sel`` columns for each type.
 
     Parameters
@@ -70,15 +71,31 @@ def neighbor_tables(
     dict
         ``rij`` (nlocal, 3, sel), ``index`` (nlocal, sel) with the numbers of the neighbours, and
         ``mask`` (nlocal, sel) of each type with sel > 0, under its number. The nearest neighbours
-        are kept, and of two at equal distance, the first.
+        are kept, and of two at equal distance, the first. The tables of each part of a descriptor
+        are under :data:`~multifit.batching.types.PARTS`.
     """
-    needs = model.descriptor.requires()
+    whole = model.descriptor.requires()
+    found = [_tables(arithmetic, model, each, local, atype, pairs) for each in whole.each]
+    if not whole.parts:
+        return found[0]
+    return {PARTS: {str(k): tables for k, tables in enumerate(found)}}
+
+
+def _tables(
+    arithmetic: Arithmetic,
+    model: Model,
+    needs: Requirements,
+    local: Array,
+    atype: Array,
+    pairs: Pairs,
+) -> dict[str, Any]:
+    """Return the tables that a part of the descriptor needs, or the whole."""
     xp, sel, n = arithmetic.xp, needs.sel, local.shape[0]
     width, types = sum(sel), model.ntypes
     if not width:
         return {}
     square = xp.sum(pairs.rij * pairs.rij, axis=1)
-    valid = _valid(xp, model, atype, pairs, square)
+    valid = _valid(xp, model, needs.rcut, atype, pairs, square)
     nlocal = size(xp, local)
     tj = xp.take(atype, pairs.j, axis=0)
     group = xp.where(valid, pairs.i * types + tj, xp.ones_like(tj) * (nlocal * types))
@@ -130,7 +147,7 @@ def _ranked(
 
 def _by_type(
     xp: Any, sel: tuple[int, ...], rij: Array, index: Array, mask: Array
-) -> dict[str, Table]:
+) -> dict[str, Any]:
     """Return the columns of each type as a table, without near pairs."""
     tables: dict[str, Table] = {}
     start = 0

@@ -16,26 +16,32 @@ from ...loss import DosLossConfig, EnergyLossConfig, LossConfig, huber_deltas
 
 
 def build_model(
-    config: Config, type_map: Sequence[str], sel: tuple[int, ...], grid: dos.Grid | None = None
+    config: Config,
+    type_map: Sequence[str],
+    sels: Sequence[tuple[int, ...]],
+    grid: dos.Grid | None = None,
 ) -> mdl.Model:
     """Return the settings of the model in the input.
 
     Parameters
     ----------
+    sels
+        ``sel`` of each part of the descriptor.
     grid
         Energies of a density of states, if known.
 
     Raises
     ------
     ConfigError
-        If the length of ``sel`` is not the number of types.
+        If the length of a ``sel`` is not the number of types.
     """
-    if len(sel) != len(type_map) and not config.model.descriptor.mixed_types:
-        raise ConfigError(
-            f"model.descriptor.sel has {len(sel)} numbers, but there are {len(type_map)} types "
-            f"({', '.join(type_map)}); give one for each"
-        )
-    descriptor = descriptors.build(config.model.descriptor, sel, type_map)
+    for sel, (path, part) in zip(sels, config.model.descriptor.parts(), strict=True):
+        if len(sel) != len(type_map) and not part.mixed_types:
+            raise ConfigError(
+                f"model.descriptor{path}.sel has {len(sel)} numbers, but there are {len(type_map)} "
+                f"types ({', '.join(type_map)}); give one for each"
+            )
+    descriptor = descriptors.build_parts(config.model.descriptor, sels, type_map)
     fitting = _fitting(config, len(type_map), descriptor.dim_out)
     return mdl.Model(
         type_map=tuple(type_map),

@@ -11,7 +11,7 @@ from ... import precision as prec
 from ...errors import TrainingError
 from ...host import memory
 from ...host.sizes import in_words
-from ...neighbors.frame import Frame
+from ...neighbors.frame import Frame, for_part
 from ...nn.networks import Network
 from .budget import Budget
 from .setup import Setup
@@ -30,12 +30,14 @@ def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
 
     The embedding nets' outputs have a tangent for each pair and each of the 3·natoms coordinates.
     """
-    pairs = 0
-    for b in {b for frame in frames for b in frame.tables}:
-        tables = [frame.tables[b] for frame in frames if b in frame.tables]
-        widths = [table.columns(model.descriptor.requires().inner).widths for table in tables]
-        width = sum(max(each) for each in zip(*widths, strict=True))
-        pairs += width * sum(int((frame.atype >= 0).sum()) for frame in frames)
+    pairs, whole = 0, model.descriptor.requires()
+    natoms = sum(int((frame.atype >= 0).sum()) for frame in frames)
+    for needs in whole.each:
+        own = [for_part(frame, whole, needs) for frame in frames]
+        for b in {b for frame in own for b in frame.tables}:
+            tables = [frame.tables[b] for frame in own if b in frame.tables]
+            widths = [table.columns(needs.inner).widths for table in tables]
+            pairs += natoms * sum(max(each) for each in zip(*widths, strict=True))
     directions = 3 * len(frames[0].atype)
     number = np.dtype(prec.numpy_dtype(model.descriptor.precision)).itemsize
     return directions * pairs * model.pair_width * number
@@ -79,9 +81,10 @@ def check_parameters(model: mdl.Model, limit: int) -> None:
     """Raise TrainingError if the nets of a model do not fit into memory, before they are made."""
     fitting, descriptor = model.fitting, model.descriptor
     count = fitting.n_networks * _size(fitting.network)
-    network = getattr(descriptor, "network", None)  # not every descriptor has embedding nets
-    if isinstance(network, Network):
-        count += getattr(descriptor, "n_networks", 1) * _size(network)
+    for part in getattr(descriptor, "list", (descriptor,)):
+        network = getattr(part, "network", None)  # not every descriptor has embedding nets
+        if isinstance(network, Network):
+            count += getattr(part, "n_networks", 1) * _size(network)
     if COPIES * count * 8 > limit:
         raise TrainingError(
             f"the model has {count:.3g} parameters, and training takes about "

@@ -26,7 +26,7 @@ from ...evaluation.labels import require_comparable
 from ...loss import LossConfig
 from ...optim.adam import Adam
 from ...optim.learning_rate import LearningRate, learning_rate
-from ...survey import combine
+from ...survey import Scope, combine
 from .budget import Budget, find_budget
 from .build import build_loss, build_model, with_frame_weights
 from .dos_grid import build_grid
@@ -69,7 +69,7 @@ class Setup:
     processes: Processes = field(default_factory=Solo)
 
     @cached_property
-    def seeds(self) -> dict[str, int]:
+    def seeds(self) -> dict[str, Any]:
         """The seeds of a new run: those of the input, and random ones where it has none."""
         model, training = self.config.model, self.config.training
         given = {
@@ -77,7 +77,7 @@ class Setup:
             "fitting_net": model.fitting_net.seed,
             "training": training.seed,
         }
-        return {key: secrets.randbits(31) if x is None else x for key, x in given.items()}
+        return {key: _drawn(x) for key, x in given.items()}
 
     def rate_of(self, number: int) -> float:
         """Return the learning rate of a step from 1: the same for all steps of an update."""
@@ -89,6 +89,13 @@ class Setup:
         names = [task.name for task in self.tasks]
         if len(set(names)) < len(names) or ("" in names and len(names) > 1):
             raise ValueError(f"tasks need distinct names, but these have {names}")
+
+
+def _drawn(seed: Any) -> Any:
+    """Return a seed, random if there is none; of several parts each."""
+    if isinstance(seed, tuple):
+        return tuple(map(_drawn, seed))
+    return secrets.randbits(31) if seed is None else seed
 
 
 def _sel_factor(sel: str) -> float:
@@ -147,8 +154,11 @@ def set_up(
     held_out = [] if given is None else _open(given, type_map, base)
     loss = with_frame_weights(build_loss(config, rate.start_lr), [*systems, *held_out])
     look = Look() if look is None else look
-    sel = _numbers(config, loss, systems, look)
-    model = build_model(config, type_map, sel, build_grid(config, systems, base))
+    sels = [
+        _chosen(part, systems, scope_of(config, loss), look)
+        for _, part in config.model.descriptor.parts()
+    ]
+    model = build_model(config, type_map, sels, build_grid(config, systems, base))
     dataset = functools.partial(_dataset, model, loss, backend, Pool(budget.caches))
     if given is not None:
         of_these = batch_sizes(held_out, given.batch_size, VALIDATION_DATA)
@@ -163,18 +173,21 @@ def set_up(
     return Setup(config, backend, (task,), adam, rate, steps, budget, processes=processes)
 
 
-def _numbers(
-    config: Config, loss: LossConfig, systems: Sequence[System], look: Look
-) -> tuple[int, ...]:
-    """Return the numbers of neighbours that the descriptor takes, counted in the data if asked."""
-    section = config.model.descriptor
-    given, mixed = section.numbers, section.mixed_types
+def _chosen(part: Any, systems: Sequence[System], scope: Scope, look: Look) -> tuple[int, ...]:
+    """Return the numbers of neighbours of a part of the descriptor, counted in the data if asked.
+
+    Parameters
+    ----------
+    part
+        Its section of the input.
+    """
+    given = part.numbers
     if not isinstance(given, str) and not any(isinstance(n, str) for n in given):
         return tuple(given)
     # As in DeePMD-kit of all frames, and excluded pairs count.
-    scope = scope_of(config, loss)._replace(exclude=())
+    scope = scope._replace(rcut=part.rcut, shells=part.shells, exclude=())
     whole = combine(systems, look.at(systems, scope), scope.rcut)
-    most = (whole.together, *whole.inner) if mixed else whole.fullest
+    most = (whole.together, *whole.inner) if part.mixed_types else whole.fullest
     rules = [given] * len(most) if isinstance(given, str) else given
     return tuple(
         stat.choose_sel([n], _sel_factor(rule))[0] if isinstance(rule, str) else rule

@@ -12,7 +12,7 @@ from ... import models as mdl
 from ... import precision as prec
 from ... import statistics as stat
 from ...distributed import Processes, as_json, from_json
-from ...tree import Tree
+from ...tree import Tree, flatten, unflatten
 from .absurd import refuse_absurd
 from .parts import own_part
 from .setup import Setup
@@ -29,16 +29,18 @@ def init_params(setup: Setup, task: Task, found: Mapping[str, np.ndarray]) -> Tr
     """Return random nets with statistics from :func:`collect_statistics`, as NumPy arrays."""
     model = task.model
     params = mdl.init(model, setup.seeds["descriptor"], setup.seeds["fitting_net"])
+    own = flatten(params["descriptor"])
     for name, value in found.items():
         stat.check_finite(name, value)
-        if name in params["descriptor"]:
+        if name in own:
             # Files store them in the precision of the nets: a restart must not round differently.
             rounded = value.astype(prec.numpy_dtype(model.descriptor.precision))
-            params["descriptor"][name] = rounded.astype(np.float64)
+            own[name] = rounded.astype(np.float64)
         elif name == "out_bias":
             params[name] = value
         else:
             params["fitting"][name] = value
+    params["descriptor"] = unflatten(own)
     return params
 
 

@@ -82,8 +82,12 @@ class Run:
     def content(self, task: Task, params: Tree) -> dict[str, Any]:
         """Return the content of a model file of a task."""
         script = without_folders(self.setup.config.model.model_dump(mode="json"))
-        numbers = task.model.descriptor.requires().slots
-        self.setup.config.model.descriptor.with_numbers(script["descriptor"], numbers)
+        parts = script["descriptor"].get("list", [script["descriptor"]])
+        needs = task.model.descriptor.requires()
+        each = needs.parts if "list" in script["descriptor"] else (needs,)
+        given = self.setup.config.model.descriptor.parts()
+        for part, own, (_, section) in zip(parts, each, given, strict=True):
+            section.with_numbers(part, own.slots)
         del script["embedding"]  # the evaluation method is not part of the model
         script["type_map"] = list(task.model.type_map)
         content = ckpt.model_content(

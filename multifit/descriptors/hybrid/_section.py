@@ -1,0 +1,70 @@
+"""The ``model.descriptor`` section of hybrid."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import MinLen
+from pydantic import Field
+
+from ... import sections as t
+from ...rules import Rule
+from .._registry import sections
+from ._rules import RULES
+
+_CLASSES = sections(without="hybrid")
+
+#: A part.
+_Part: Any = Annotated[functools.reduce(operator.or_, _CLASSES), Field(discriminator="type")]
+
+
+class HybridSection(t.AnyDescriptorSection):
+    """Several descriptors side by side: that of an atom is theirs, one after the other."""
+
+    rules: ClassVar[tuple[Rule, ...]] = RULES
+
+    type: Literal["hybrid"] = Field(description="Kind of descriptor.")
+    list: Annotated[
+        tuple[_Part, ...], MinLen(1), t.Words("a list of one or more sections of descriptors")
+    ] = Field(
+        description="The descriptors: objects with the keys of `model.descriptor`, each with its "
+        "own `type`, `rcut`, `sel` and `seed`. `env_protection` must be the same in all."
+    )
+
+    @property
+    def dim_out(self) -> int:
+        """Length of one atom's descriptor."""
+        return sum(part.dim_out for part in self.list)
+
+    @property
+    def mixed_types(self) -> bool:
+        """True if a part does not tell types apart: there is one fitting net, as in DeePMD-kit."""
+        return any(part.mixed_types for part in self.list)
+
+    @property
+    def vacuum_is_zero(self) -> bool:
+        """True if the descriptor of an atom without neighbours is 0."""
+        return all(part.vacuum_is_zero for part in self.list)
+
+    @property
+    def rcut(self) -> float:
+        """The largest cut-off of the parts, Å."""
+        return float(max(part.rcut for part in self.list))
+
+    @property
+    def seed(self) -> tuple[int | None, ...]:
+        """The seed of each part."""
+        return tuple(part.seed for part in self.list)
+
+    @property
+    def trainable(self) -> bool:
+        """True if training changes a part."""
+        return any(part.trainable for part in self.list)
+
+    def parts(self) -> Iterator[tuple[str, t.DescriptorSection]]:
+        """Yield the end of the path and the section of each part."""
+        for k, part in enumerate(self.list):
+            yield f".list[{k}]", part
