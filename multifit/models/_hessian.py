@@ -18,7 +18,7 @@ import numpy as np
 
 from ..autodiff.forward import Dual, ForwardArithmetic
 from ..backend import Backend
-from ..batching.types import Batch, Table, each_table, map_arrays
+from ..batching.types import Batch, each_table, map_arrays
 from ..tree import Tree, map_leaves
 from ._atomic import centres
 from ._energy import evaluate_energy

@@ -45,6 +45,19 @@ def descriptor(request: pytest.FixtureRequest) -> Descriptor:
     return CASES[request.param]
 
 
+def _parts(descriptor: Descriptor) -> tuple[Any, ...]:
+    """Return the parts of a descriptor that has several; else itself."""
+    return getattr(descriptor, "list", (descriptor,))
+
+
+def _with(descriptor: Descriptor, **changes: Any) -> Descriptor:
+    """Return the settings with other options, of each part if there are several."""
+    if hasattr(descriptor, "list"):
+        return replace(descriptor, list=tuple(_with(part, **changes) for part in descriptor.list))  # type: ignore[type-var]
+    own = {key: x for key, x in changes.items() if _has(descriptor, key)}
+    return replace(descriptor, **own)  # type: ignore[type-var]
+
+
 def _model(descriptor: Descriptor, type_map: tuple[str, ...] = ("O", "H")) -> mdl.Model:
     fitting = Fitting(
         ntypes=descriptor.ntypes, dim_descrpt=descriptor.dim_out, neuron=(5, 5), precision="float64"
@@ -54,14 +67,17 @@ def _model(descriptor: Descriptor, type_map: tuple[str, ...] = ("O", "H")) -> md
 
 def _is_smooth(descriptor: Descriptor) -> bool:
     """Return False for a kink, next to which finite differences say nothing."""
-    return "relu" not in str(getattr(descriptor, "activation_function", ""))
+    return not any(
+        "relu" in str(getattr(part, "activation_function", "")) for part in _parts(descriptor)
+    )
 
 
 def _draw(model: mdl.Model) -> Tree:
     """Return random networks, with the statistics of a few frames."""
     params, own = draw(model), model.descriptor
     frames = [_frame(model, system) for system in SYSTEMS]
-    params["descriptor"] |= own.statistics(own.sums(frames), 0.01)
+    found = own.statistics(own.sums(frames), 0.01)
+    params["descriptor"] = unflatten({**flatten(params["descriptor"]), **found})
     return params
 
 
@@ -127,7 +143,8 @@ def test_the_energy_is_smooth_at_the_cutoff(descriptor: Descriptor) -> None:
     """An atom that leaves the cut-off takes nothing with it: no step, and no step in the force."""
     model = _model(descriptor)
     # With a mean ≠ 0 the slot of an excluded pair is not an empty one, as in DeePMD-kit.
-    params = _draw(model) if not descriptor.exclude_types else mdl.init(model, 1, 2)
+    excludes = any(part.exclude_types for part in _parts(descriptor))
+    params = mdl.init(model, 1, 2) if excludes else _draw(model)
     rcut = descriptor.requires().rcut
 
     def at(r: float, other: int) -> dict[str, Any]:
@@ -235,7 +252,7 @@ def test_the_hessian_is_the_derivative_of_the_forces(descriptor: Descriptor) -> 
 def test_a_file_gives_the_model_back(
     descriptor: Descriptor, precision: str, suffix: str, tmp_path: Path
 ) -> None:
-    model = _model(replace(descriptor, precision=precision))  # type: ignore[type-var]
+    model = _model(_with(descriptor, precision=precision))
     params = _draw(model)
     files.write(tmp_path / f"model{suffix}", mdl.to_content(model, params))
     back, found, _ = read_model(tmp_path / f"model{suffix}")
@@ -247,16 +264,19 @@ def test_a_file_gives_the_model_back(
 
 
 def test_its_section_of_an_input_describes_it(descriptor: Descriptor) -> None:
-    given = _section_of(type(descriptor).section(), descriptor)
-    numbers, want = (8, 12), descriptor
-    if _has(descriptor, "sel"):
-        want = replace(descriptor, sel=numbers)  # type: ignore[type-var]
-    else:
-        numbers = descriptor.requires().slots
+    sels = [(8, 12) if _has(part, "sel") else part.requires().slots for part in _parts(descriptor)]
     for name in (descriptor.name, *descriptor.aliases):
-        config = parse(_input({**given, "type": name}), "input")
-        assert descriptors.build(config.model.descriptor, numbers, ["O", "H"]) == want
+        config = parse(_input({**_section(descriptor), "type": name}), "input")
+        built = descriptors.build_parts(config.model.descriptor, sels, ["O", "H"])
+        assert built == _with(descriptor, sel=(8, 12))
     assert config.model.descriptor.dim_out == descriptor.dim_out
+
+
+def _section(descriptor: Descriptor) -> dict[str, Any]:
+    """Return the section of an input for some settings."""
+    if hasattr(descriptor, "list"):
+        return {"type": descriptor.name, "list": [_section(part) for part in descriptor.list]}
+    return {**_section_of(type(descriptor).section(), descriptor), "type": descriptor.name}
 
 
 def _has(descriptor: Descriptor, name: str) -> bool:
@@ -264,12 +284,13 @@ def _has(descriptor: Descriptor, name: str) -> bool:
     return name in (field.name for field in fields(descriptor))  # type: ignore[arg-type]
 
 
-def _section_of(section: Any, descriptor: Descriptor) -> dict[str, Any]:
+def _section_of(section: Any, descriptor: Any) -> dict[str, Any]:
     """Return the keys of a section, and of sections inside it, with their values."""
     found = {}
     for key, field in section.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
-            found[key] = _section_of(field.annotation, descriptor)
+            inner = getattr(descriptor, key, descriptor)
+            found[key] = _section_of(field.annotation, inner)
         elif hasattr(descriptor, key):
             found[key] = getattr(descriptor, key)
     return found
@@ -287,16 +308,17 @@ def _input(section: dict[str, Any]) -> dict[str, Any]:
 def test_an_option_out_of_range_is_refused_in_python_too(
     descriptor: Descriptor, kind: str, wrong: Any
 ) -> None:
-    names = [field.name for field in fields(descriptor)]  # type: ignore[arg-type]
-    for name in (name for name in names if name.rpartition("_")[2] == kind):
-        value = (1, wrong) if isinstance(getattr(descriptor, name), tuple) else wrong
-        with pytest.raises(ConfigError, match=f"{name}.* must be .*, but is "):
-            replace(descriptor, **{name: value})  # type: ignore[type-var]
+    for part in _parts(descriptor):
+        names = [field.name for field in fields(part)]
+        for name in (name for name in names if name.rpartition("_")[2] == kind):
+            value = (1, wrong) if isinstance(getattr(part, name), tuple) else wrong
+            with pytest.raises(ConfigError, match=f"{name}.* must be .*, but is "):
+                replace(part, **{name: value})
 
 
 def test_statistics_have_the_shapes_of_parameters(descriptor: Descriptor) -> None:
     model = _model(descriptor)
-    params = descriptor.init(0)
+    params = flatten(descriptor.init(0))
     frames = [_frame(model, system) for system in SYSTEMS]
     found = descriptor.statistics(descriptor.sums(frames), 0.01)
     for name, value in found.items():
@@ -304,7 +326,7 @@ def test_statistics_have_the_shapes_of_parameters(descriptor: Descriptor) -> Non
         assert np.isfinite(value).all()
     parts = descriptor.sums(frames[:1]) + descriptor.sums(frames[1:])
     same(descriptor.statistics(parts, 0.01), found)
-    assert set(descriptor.trainable_names()) <= set(flatten(params))
+    assert set(descriptor.trainable_names()) <= set(params)
     assert not set(found) & set(descriptor.trainable_names())
 
 
@@ -313,14 +335,7 @@ def test_types_in_another_order_are_the_same_model(descriptor: Descriptor) -> No
         pytest.skip("its two types cannot be exchanged")
     model = _model(descriptor)
     params = _draw(model)
-    flipped = tuple((1 - a, 1 - b) for a, b in descriptor.exclude_types)
-    changes: dict[str, Any] = {"exclude_types": flipped}
-    for name in ("sel", "type_map"):
-        if _has(descriptor, name):
-            changes[name] = getattr(descriptor, name)[::-1]
-    if not _has(descriptor, "exclude_types"):
-        del changes["exclude_types"]
-    other: Any = replace(descriptor, **changes)  # type: ignore[type-var]
+    other: Any = _flipped(descriptor)
     fresh = other.init(9)
     shared = [(0, 1), (1, 0)]
     try:
@@ -337,11 +352,11 @@ def test_types_in_another_order_are_the_same_model(descriptor: Descriptor) -> No
         "out_bias": params["out_bias"][::-1],
     }
     # The statistics of a centre are those of its first shared neighbour for all neighbours.
-    for name in ("davg", "dstd"):
-        if name in params["descriptor"]:
-            value = params["descriptor"][name]
-            if value.ndim == 3:
-                params["descriptor"][name] = np.repeat(value[:, 1:], 2, axis=1)
+    flat = flatten(params["descriptor"])
+    for name, value in flat.items():
+        if name.rpartition(".")[2] in ("davg", "dstd") and value.ndim == 3:
+            flat[name] = np.repeat(value[:, 1:], 2, axis=1)
+    params["descriptor"] = unflatten(flat)
     swapped["descriptor"] = other.remap_types(fresh, descriptor, params["descriptor"], shared)
     system = crystal()
     want = evaluate(model, params, [system])
@@ -349,6 +364,19 @@ def test_types_in_another_order_are_the_same_model(descriptor: Descriptor) -> No
         _model(other, ("H", "O")), swapped, [System(system.coord, 1 - system.atype, system.cell)]
     )
     same(got, want, rtol=1e-9)
+
+
+def _flipped(descriptor: Descriptor) -> Descriptor:
+    """Return the settings for the two types in the other order."""
+    if hasattr(descriptor, "list"):
+        return replace(descriptor, list=tuple(map(_flipped, descriptor.list)))  # type: ignore[type-var]
+    changes: dict[str, Any] = {}
+    for name in ("sel", "type_map"):
+        if _has(descriptor, name):
+            changes[name] = getattr(descriptor, name)[::-1]
+    if _has(descriptor, "exclude_types"):
+        changes["exclude_types"] = tuple((1 - a, 1 - b) for a, b in descriptor.exclude_types)
+    return replace(descriptor, **changes)  # type: ignore[type-var]
 
 
 def test_what_is_said_of_it(descriptor: Descriptor) -> None:
