@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,7 +173,7 @@ def _size(shown: Shown) -> Lines:
         for name, x in flat.items()
         if ".nets." in name
         or name in names
-        or (name.startswith("descriptor.") and name.count(".") > 1)
+        or re.fullmatch(r"descriptor\.(list\.\d+\.)?\w+\..*", name)
     }
     trainable = sum(size for name, size in nets.items() if name in names)
     embedding = sum(size for name, size in nets.items() if name.startswith("descriptor."))

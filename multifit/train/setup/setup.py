@@ -165,9 +165,8 @@ def set_up(
         second = dataset("validation", held_out, of_these, given, VALIDATION_SHAPES)
     first = dataset("training", systems, sizes, section, processes=processes.size)
     scope = scope_of(config, loss)._replace(limit=look.limit)
-    first = replace(first, found=look.at(systems, scope))
-    if second is not None:
-        second = replace(second, found=look.at(second.source.systems, scope))
+    first = _looked_at(first, scope, look)
+    second = None if second is None else _looked_at(second, scope, look)
     task = Task("", model, loss, TaskData(first, second))
     adam = build_optimizer(config)
     return Setup(config, backend, (task,), adam, rate, steps, budget, processes=processes)
@@ -193,6 +192,18 @@ def _chosen(part: Any, systems: Sequence[System], scope: Scope, look: Look) -> t
         stat.choose_sel([n], _sel_factor(rule))[0] if isinstance(rule, str) else rule
         for rule, n in zip(rules, most, strict=True)
     )
+
+
+def _looked_at(data: Dataset, scope: Scope, look: Look) -> Dataset:
+    """Return a dataset with what its systems hold."""
+    systems, needs = data.source.systems, data.source.model.descriptor.requires()
+    found = look.at(systems, scope)
+    scopes = [
+        scope._replace(rcut=each.rcut, shells=tuple(radius for radius, _ in each.shells))
+        for each in needs.each
+    ]
+    within = [look.at(systems, each) for each in scopes]
+    return replace(data, found=found, within=within)
 
 
 def scaled_rate(config: Config, processes: int) -> dict[str, Any]:

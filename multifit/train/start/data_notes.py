@@ -37,7 +37,10 @@ def data_notes(task: Task) -> Iterator[str]:
     if not training.found:
         return
     yield from _never_trained(task, training, validation)
-    yield from _dropped(task.model.descriptor.requires(), systems, found)
+    each = task.model.descriptor.requires().each
+    for k, needs in enumerate(each):
+        own = [one for _, data in sets for one in data.within[k]]
+        yield from _dropped(needs, systems, own, f" of list[{k}]" if len(each) > 1 else "")
     looked = [(s, one) for s, one in zip(systems, found, strict=True) if one.nframes]
     yield from doubts([s for s, _ in looked], [one for _, one in looked])
 
@@ -121,9 +124,15 @@ def _are(names: Sequence[str]) -> str:
 
 
 def _dropped(
-    needs: Requirements, systems: Sequence[System], found: Sequence[SystemSurvey]
+    needs: Requirements, systems: Sequence[System], found: Sequence[SystemSurvey], part: str
 ) -> Iterator[str]:
-    """Yield a sentence on neighbours beyond ``sel``, and what would keep them all."""
+    """Yield a sentence on neighbours beyond ``sel``, and what would keep them all.
+
+    Parameters
+    ----------
+    part
+        The part of the descriptor that needs them, as in " of list[0]".
+    """
     slots = np.asarray(needs.slots)
     counts = [needs.counted(one.most, one.together, one.inner) for one in found]
     beyond = [(each > slots).any(axis=1) for each in counts]
@@ -142,7 +151,7 @@ def _dropped(
     texts = [f"{n}{name} (sel {slot}, in {at})" for n, name, slot, at in known if n > slot]
     kind = " neighbours" * (needs.total is not None)
     yield (
-        f"warning: sel {list(needs.slots)} is too small in {frames:,} of "
+        f"warning: sel {list(needs.slots)}{part} is too small in {frames:,} of "
         f"{counted(whole.nframes, 'frame')}: atoms have up to {few(texts)}{kind}; the farthest are "
         f"left out, and {np.maximum(needs.slots, most).tolist()} would keep them all"
     )

@@ -100,7 +100,7 @@ def _chosen(data: Dataset, needs: Requirements) -> set[int]:
             or system.labels != usual
             or not system.named
             or known[k]
-            or _is_crowded(one, needs)
+            or _is_crowded([found[k] for found in data.within], needs)
             or is_short(system.type_map, one.nearest).any()
         )
         if unusual and k >= FIRST:
@@ -121,7 +121,7 @@ def _cells(data: Dataset, k: int, needs: Requirements) -> tuple[str, ...]:
         ("mixed" if data.mixed else str(size)) if drawn else NOTHING,
         f"{probability:.3g}" if drawn else "never",
         _closest(system.type_map, one.nearest),
-        _fullest(system.type_map, [one], needs),
+        _fullest(system.type_map, [[found[k]] for found in data.within], needs),
     )
 
 
@@ -137,7 +137,7 @@ def _total(data: Dataset, needs: Requirements) -> tuple[str, ...]:
         "",
         "",
         _closest(names, np.min([one.nearest for one in found], axis=0)),
-        _fullest(names, found, needs),
+        _fullest(names, data.within, needs),
     )
 
 
@@ -170,21 +170,37 @@ def _closest(names: Sequence[str], nearest: np.ndarray) -> str:
     return f"{nearest[a, b]:.3f} {names[a]}-{names[b]}"
 
 
-def _is_crowded(one: SystemSurvey, needs: Requirements) -> bool:
-    """Return True if an atom has more neighbours than count."""
-    return bool((needs.counted(one.most, one.together, one.inner) > np.asarray(needs.slots)).any())
+def _is_crowded(parts: Sequence[SystemSurvey], whole: Requirements) -> bool:
+    """Return True if an atom has more neighbours than count, within the cutoff of each part."""
+    return any(
+        bool((needs.counted(one.most, one.together, one.inner) > np.asarray(needs.slots)).any())
+        for one, needs in zip(parts, whole.each, strict=True)
+    )
 
 
-def _fullest(names: Sequence[str], found: Sequence[SystemSurvey], needs: Requirements) -> str:
+def _fullest(
+    names: Sequence[str], parts: Sequence[Sequence[SystemSurvey]], whole: Requirements
+) -> str:
     """Return ``72/92 H``: the most neighbours of the type that comes closest to ``sel``.
 
     ``110/120`` if types are not told apart.
+
+    Parameters
+    ----------
+    parts
+        What systems hold within the cutoff of each part of the descriptor, or of the only one.
     """
-    most = np.max([one.most.max(axis=0) for one in found], axis=0)
-    if not most.any():
-        return NOTHING
-    if needs.total is not None:
-        return f"{max(int(one.together.max()) for one in found)}/{needs.total}"
-    # One more slot each, so that sel 0 is no division by it.
-    b = int(np.argmax((most + 1) / (np.asarray(needs.sel) + 1)))
-    return f"{most[b]}/{needs.sel[b]} {names[b]}"
+    texts: list[tuple[float, str]] = []
+    for found, needs in zip(parts, whole.each, strict=True):
+        most = np.max([one.most.max(axis=0) for one in found], axis=0)
+        together = max(int(one.together.max()) for one in found)
+        if not most.any():
+            continue
+        # One more slot each, so that sel 0 is no division by it.
+        if needs.total is not None:
+            texts.append(((together + 1) / (needs.total + 1), f"{together}/{needs.total}"))
+            continue
+        full = (most + 1) / (np.asarray(needs.sel) + 1)
+        b = int(np.argmax(full))
+        texts.append((float(full[b]), f"{most[b]}/{needs.sel[b]} {names[b]}"))
+    return max(texts, default=(0.0, NOTHING))[1]

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from ... import models as mdl
+from ...descriptors import Descriptor
 from ...errors import TrainingError
 from ...evaluation.bias import type_bias, with_type_bias
 from ...fitting import take_nets
 from ...inference.model_file import read_model
 from ...tree import Tree
 from ..setup.dos_grid import lost_energies
-from .mismatch import BY_TYPE, FINETUNE, INIT_MODEL, described, differences, require_same
+from .mismatch import FINETUNE, INIT_MODEL, described, differences, is_by_type, require_same
 
 
 def init_model(model: mdl.Model, path: Path) -> tuple[Tree, list[str]]:
@@ -91,7 +92,7 @@ def finetune(model: mdl.Model, fresh: Tree, path: Path) -> tuple[Tree, list[str]
     """
     theirs, old, _ = read_model(path)
     found = differences(model, theirs)
-    wrong = {key: values for key, values in found.items() if key not in BY_TYPE}
+    wrong = {key: values for key, values in found.items() if not is_by_type(key)}
     if wrong:
         raise TrainingError(
             f"{path} cannot be fine-tuned with this input: "
@@ -129,14 +130,17 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
     if new:
         notes.append(f"new types: {', '.join(new)}")
     notes += _atom_ener_notes(model, theirs, shared) + lost_energies(model, theirs)
-    mine, other = model.descriptor.requires().slots, theirs.descriptor.requires().slots
-    told_apart = model.descriptor.requires().total is None
-    # Empty slots count, and the descriptor is divided by Σsel.
-    if sum(mine) != sum(other) or (told_apart and any(mine[k] != other[j] for k, j in shared)):
-        notes.append(
-            f"sel is {list(mine)} in the input and {list(other)} in the file: descriptors change "
-            "with it, so that the errors are larger at first"
-        )
+    parts = model.descriptor.requires().each, theirs.descriptor.requires().each
+    for k, (here, there) in enumerate(zip(*parts, strict=True)):
+        mine, other = here.slots, there.slots
+        told_apart = here.total is None
+        # Empty slots count, and the descriptor is divided by Σsel.
+        if sum(mine) != sum(other) or (told_apart and any(mine[k] != other[j] for k, j in shared)):
+            notes.append(
+                f"sel{f' of list[{k}]' if len(parts[0]) > 1 else ''} is {list(mine)} in the input "
+                f"and {list(other)} in the file: descriptors change with it, so that the errors "
+                "are larger at first"
+            )
     return notes + _exclusion_notes(model, theirs, shared) + _default_notes(model, theirs)
 
 
@@ -164,10 +168,18 @@ def _exclusion_notes(
     return notes
 
 
+def _excluded_in(descriptor: Descriptor) -> dict[str, Sequence[tuple[int, ...]]]:
+    """Return the pairs of types that a descriptor leaves out, or each of its parts."""
+    key, parts = "model.descriptor", getattr(descriptor, "list", None)
+    if parts is None:
+        return {f"{key}.exclude_types": descriptor.exclude_types}
+    return {f"{key}.list[{k}].exclude_types": part.exclude_types for k, part in enumerate(parts)}
+
+
 def _excluded(model: mdl.Model) -> dict[str, Sequence[tuple[int, ...]]]:
     """Return what a model leaves out, as the indices of types, by the key of the input."""
     return {
-        "model.descriptor.exclude_types": model.descriptor.exclude_types,
+        **_excluded_in(model.descriptor),
         "model.pair_exclude_types": model.pair_exclude_types,
         "model.atom_exclude_types": [(a,) for a in model.atom_exclude_types],
     }

@@ -48,11 +48,10 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     frames = sum(system.nframes for system in systems)
     flat, names = flatten(mdl.init(model, 0, 0)), set(mdl.trainable_names(model))
     count = sum(np.size(x) for name, x in flat.items() if name in names)
-    version, needs = setup.backend.describe()["version"], model.descriptor.requires()
+    version = setup.backend.describe()["version"]
     yield (
         f"{setup.backend.name} {version}: {count:,} trainable parameters, "
-        f"types {' '.join(model.type_map)}, sel {list(needs.slots)}, "
-        f"rcut {needs.rcut} Å"
+        f"types {' '.join(model.type_map)}, {_neighbours(model)}"
     )
     many = setup.processes.size
     shared = f" of {many} processes, which share the frames of each" if many > 1 else ""
@@ -74,3 +73,13 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     if data.validation is not None:
         yield from missing("the validation data ", data.validation.source.systems, task.loss)
     yield from about_grid(setup.config, model, systems)
+
+
+def _neighbours(model: mdl.Model) -> str:
+    """Return ``sel`` and ``rcut`` of the descriptor, or of each of its parts."""
+    needs = model.descriptor.requires()
+    texts = [f"sel {list(each.slots)}, rcut {each.rcut} Å" for each in needs.each]
+    if not needs.parts:
+        return texts[0]
+    names = [part.name for part in getattr(model.descriptor, "list", ())]
+    return "; ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))

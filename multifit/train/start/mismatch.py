@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +88,8 @@ def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
     found
         The dotted name of the setting → its values in ``mine`` and in ``theirs``.
     """
-
-    def fields(model: mdl.Model) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in flatten(dataclasses.asdict(model)).items()
-            if name.rpartition(".")[2] not in HARMLESS
-        }
-
-    ours, others = fields(mine), fields(theirs)
-    ours[DESCRIPTOR], others[DESCRIPTOR] = mine.descriptor.name, theirs.descriptor.name
+    ours, others = _fields(mine), _fields(theirs)
+    ours[DESCRIPTOR], others[DESCRIPTOR] = _kind(mine), _kind(theirs)
     # A model without a grid of energies fits any that does not shift labels.
     for each in (ours, others):
         each.setdefault(ALIGNED, False)
@@ -107,6 +100,26 @@ def differences(mine: mdl.Model, theirs: mdl.Model) -> Differences:
     # Where one of these differs, nothing else needs to be said.
     alone = next((key for key in (KIND, DESCRIPTOR) if key in found), None)
     return found if alone is None else {alone: found[alone]}
+
+
+def _fields(model: mdl.Model) -> dict[str, Any]:
+    """Return the settings that are compared, by their dotted names: those of each part."""
+    settings = dataclasses.asdict(model)
+    for k, part in enumerate(settings["descriptor"].pop("list", ())):
+        settings[f"descriptor.list[{k}]"] = part
+    found = flatten(settings)
+    return {name: x for name, x in found.items() if name.rpartition(".")[2] not in HARMLESS}
+
+
+def _kind(model: mdl.Model) -> Any:
+    """Return the name of the descriptor, or those of its parts."""
+    parts = getattr(model.descriptor, "list", None)
+    return model.descriptor.name if parts is None else tuple(part.name for part in parts)
+
+
+def is_by_type(key: str) -> bool:
+    """Return True for a setting that is listed by type."""
+    return re.sub(r"\.list\[\d+\]", "", key) in BY_TYPE
 
 
 def _same_grid(mine: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
@@ -166,7 +179,7 @@ def require_same(mine: mdl.Model, theirs: mdl.Model, path: Path, advice: str = R
     found = differences(mine, theirs)
     if not found:
         return
-    tunable = ", or use --finetune" if all(key in BY_TYPE for key in found) else ""
+    tunable = ", or use --finetune" if all(map(is_by_type, found)) else ""
     raise TrainingError(
         f"{path} does not fit the input: {described(found, mine, theirs, path)}; {advice}{tunable}"
     )
