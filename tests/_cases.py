@@ -12,6 +12,7 @@ import numpy as np
 from multifit import models as mdl
 from multifit.backend import Backend, get_backend
 from multifit.batching.batch import Batcher, Layout
+from multifit.descriptors import Descriptor
 from multifit.descriptors import _chebyshev as cheb
 from multifit.descriptors._environment import radial
 from multifit.descriptors.se_e2_a import SeE2A
@@ -51,9 +52,13 @@ def build(
     tot_ener_zero: bool = False,
     numb_dos: int = 0,
     grid: Grid | None = None,
+    descriptor: Descriptor | None = None,
 ) -> mdl.Model:
-    """Return a tiny model: of energies, or of densities of states at ``numb_dos`` points."""
-    descriptor = SeE2A(
+    """Return a tiny model: of energies, or of densities of states at ``numb_dos`` points.
+
+    Options of the descriptor are those of se_e2_a, unless another one is given.
+    """
+    descriptor = descriptor or SeE2A(
         rcut=RCUT,
         rcut_smth=SMOOTH,
         sel=sel,

@@ -17,6 +17,7 @@ from _cases import System, build, crystal
 
 from multifit import models as mdl
 from multifit.backend import Backend, get_backend
+from multifit.descriptors import get_descriptor
 from multifit.loss import ENERGY_TERMS
 from multifit.optim.adam import Adam
 from multifit.support import FEATURES
@@ -152,6 +153,16 @@ MODELS = {
     ),
     "Chebyshev series": Row(_BOTH_SIDES, coefficients=96),
     "Chebyshev series, float32": Row({"precision": "float32"}, ("float32",), coefficients=72),
+}
+
+#: The descriptors besides se_e2_a, where its options do not stand for theirs.
+MODELS |= {
+    about: Row({"descriptor": list(get_descriptor(name).examples())[k]}, (f"descriptor {name}",))
+    for about, name, k in (
+        ("se_atten, attention, strip", "se_atten", 0),
+        ("se_atten_v2", "se_atten_v2", 0),
+        ("hybrid of se_atten and se_e2_a", "hybrid", 1),
+    )
 }
 
 #: Hessians are large programs, so two rows.
