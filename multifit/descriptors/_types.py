@@ -8,7 +8,7 @@ residual of a layer whose output is as wide as its input, or twice as wide.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..nn.networks import Layer, apply_layer
 from ..rules import Rule
 from ..tree import Tree
 from ._electrons import WIDTH, configurations, unknown_elements
-from ._tables import Spans, concat
+from ._tables import Spans, concat, spread
 
 Array = Any
 
@@ -54,6 +54,14 @@ class EmbedsTypes(Protocol):
     @property
     def trainable(self) -> bool:
         """True if training changes the layer."""
+
+
+class AppendsTypes(EmbedsTypes, Protocol):
+    """Settings of a descriptor that may append the embedded type of each atom."""
+
+    @property
+    def concat_output_tebd(self) -> bool:
+        """True if it does."""
 
 
 #: Relations of the options to the types, which an input checks for all sections together.
@@ -96,6 +104,34 @@ def type_table(xp: Any, config: EmbedsTypes, params: Tree) -> Array:
     x = xp.asarray(given.astype(prec.numpy_dtype(config.precision)))
     found, _ = apply_layer(xp, type_layer(config), params["type_embedding"]["layers"]["0"], x)
     return prec.cast(xp, found, config.precision)
+
+
+def with_types(
+    xp: Any,
+    config: AppendsTypes,
+    table: Array,
+    counts: Mapping[int, int],
+    kind: Array,
+    block: tuple[Array, Callable[[Array], Array]],
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return a descriptor and its pullback with t_a appended if ``concat_output_tebd``.
+
+    Parameters
+    ----------
+    table
+        From :func:`type_table`.
+    kind
+        1 at the place of each atom's type among those present, (N, na).
+    block
+        The descriptor without types (N, width), and its pullback.
+    """
+    if not config.concat_output_tebd:
+        return block
+    d, pull = block
+    rows = picked(xp, table, list(counts))
+    own = xp.astype(spread(xp, kind, rows), d.dtype, copy=False)
+    width = d.shape[1]
+    return xp.concat([d, own], axis=1), lambda d_bar: pull(d_bar[:, :width])
 
 
 def pair_vectors(

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ... import precision as prec
 from ...autodiff import ReverseArithmetic, with_pullback
 from ...backend import Arithmetic
-from ...nn.groups import picked
 from ...tree import Tree
 from .._environment import to_vectors
-from .._tables import spread
-from .._types import type_table
+from .._types import type_table, with_types
 from . import _fading as fading
 from . import _series as series
 from ._attention import Slots
@@ -51,12 +49,7 @@ def apply(
             d, pull = _by_series(arithmetic, config, params, constants, known, plan)
         else:
             d, pull = _among(arithmetic, config, params, constants, known)
-    if not config.concat_output_tebd:
-        return d, pull
-    rows = picked(xp, table, list(counts))
-    own = xp.astype(spread(xp, known["kind"], rows), d.dtype, copy=False)
-    width = d.shape[1]
-    return xp.concat([d, own], axis=1), lambda d_bar: pull(d_bar[:, :width])
+    return with_types(xp, config, table, counts, known["kind"], (d, pull))
 
 
 def _alone(
@@ -97,7 +90,7 @@ def _among(
         bars = pull(xp.astype(d_bar, d.dtype, copy=False))
         wide = known["rows"].dtype
         by = {name: xp.astype(bar, wide, copy=False) for name, bar in zip(names, bars, strict=True)}
-        return _by_vectors(xp, known, by)
+        return by_vectors(xp, known, by)
 
     return d, pullback
 
@@ -120,12 +113,12 @@ def _by_series(
 
     def pullback(d_bar: Array) -> Array:
         (bar,) = pull(xp.astype(d_bar, d.dtype, copy=False))
-        return _by_vectors(xp, known, by_geometry(bar))
+        return by_vectors(xp, known, by_geometry(bar))
 
     return d, pullback
 
 
-def _by_vectors(xp: Any, known: Tree, by: dict[str, Array]) -> Array:
+def by_vectors(xp: Any, known: Tree, by: dict[str, Array]) -> Array:
     """Return ∂/∂r_ij (N, 3, P) from the derivatives by R̃, w and u, as far as there are any."""
     factors, scaled = known["factors"], by["rows"] / known["deviation"][:, :, None]
     found = to_vectors(xp, factors, scaled[:, 0, :], scaled[:, 1:, :])

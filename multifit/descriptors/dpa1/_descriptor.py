@@ -20,33 +20,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-
 from ... import precision as prec
 from ...backend import Arithmetic, Backend
 from ...batching.types import Table
 from ...neighbors.requirements import Requirements
-from ...nn.activations import activation
-from ...nn.networks import Layer, Network, Seed, hidden_layers
-from ...rules import require
-from ...statistics import Sums
-from ...support import ALL
+from ...nn.networks import Layer, Seed
+from ...rules import Ranges, Rule
 from ...tree import Tree
-from .. import _statistics as stat
-from .._environment import Environment
 from .._planner import INNER, NoPlan
 from .._protocol import Planner, Pullback
-from .._types import type_layer
 from . import _fading as fading
 from . import _parameters as own
 from . import _series as series
 from ._apply import apply
+from ._base import TypedDescriptor
 from ._examples import EXAMPLES
 from ._geometry import geometry
-from ._rules import RANGES, RULES, TYPE_RULES
+from ._rules import RANGES, RULES
 
 if TYPE_CHECKING:
-    from ...neighbors.frame import Frame
     from ...sections import DescriptorSection
 
 Array = Any
@@ -56,37 +48,20 @@ EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
-class SeAtten:
+class SeAtten(TypedDescriptor):
     """The settings of se_atten, under the names of ``input.json``.
 
     The defaults are those of DeePMD-kit's class, which differ from those of ``input.json``.
-
-    Attributes
-    ----------
-    sel
-        One number or several, of which only the sum counts.
-    ntypes
-        Number of atom types; by default as many as ``sel`` has numbers.
-    type_map
-        Names of the elements, of which only ``use_econf_tebd`` makes use.
     """
 
     name: ClassVar[str] = "se_atten"
     aliases: ClassVar[tuple[str, ...]] = ("dpa1",)
-    backends: ClassVar[frozenset[str]] = ALL
     kind: ClassVar[str] = "dpa1"  #: the type in model files
     formats: ClassVar[frozenset[str]] = frozenset({"pt2", "stablehlo"})  #: of exports
+    ranges: ClassVar[Ranges] = RANGES
+    rules: ClassVar[tuple[Rule, ...]] = RULES
 
-    rcut: float
-    rcut_smth: float
-    sel: tuple[int, ...]
-    ntypes: int = 0
-    neuron: tuple[int, ...] = (25, 50, 100)
     axis_neuron: int = 8
-    tebd_dim: int = 8
-    tebd_input_mode: str = "concat"
-    resnet_dt: bool = False
-    trainable: bool = True
     trainable_ln: bool = True
     ln_eps: float | None = None
     type_one_side: bool = False
@@ -94,61 +69,19 @@ class SeAtten:
     attn_layer: int = 2
     attn_dotr: bool = True
     attn_mask: bool = False
-    exclude_types: tuple[tuple[int, int], ...] = ()
-    env_protection: float = 0.0
-    set_davg_zero: bool = False
-    activation_function: str = "tanh"
-    precision: str = prec.GLOBAL
     scaling_factor: float = 1.0
     normalize: bool = True
     temperature: float | None = None
     smooth_type_embedding: bool = True
-    concat_output_tebd: bool = True
-    use_econf_tebd: bool = False
-    use_tebd_bias: bool = False
-    type_map: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse options out of range, and those that do not go together."""
-        for name, value in self._implied().items():
-            object.__setattr__(self, name, value)
-        require(self, RANGES, (*RULES, *TYPE_RULES))
-        activation(self.activation_function)
-        prec.canonical(self.precision)
 
     def _implied(self) -> dict[str, Any]:
         """Return the settings that follow from others."""
-        names = tuple(self.type_map) if self.use_econf_tebd else ()
-        return {
-            "ntypes": self.ntypes or len(self.sel),
-            "ln_eps": EPSILON if self.ln_eps is None else self.ln_eps,
-            "type_map": names,
-        }
+        return super()._implied() | {"ln_eps": EPSILON if self.ln_eps is None else self.ln_eps}
 
     @property
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
         return self.neuron[-1] * self.axis_neuron + self.tebd_dim * self.concat_output_tebd
-
-    @property
-    def nnei(self) -> int:
-        """Number of neighbour slots of an atom."""
-        return sum(self.sel)
-
-    @property
-    def environment(self) -> Environment:
-        """The radial settings."""
-        return Environment(self.rcut, self.rcut_smth, self.env_protection)
-
-    @cached_property
-    def excluded(self) -> frozenset[tuple[int, int]]:
-        """The excluded pairs of types, in both orders."""
-        return frozenset(p for a, b in self.exclude_types for p in ((a, b), (b, a)))
-
-    @property
-    def strips(self) -> bool:
-        """True if a net of its own embeds the types, False if they are input of the one net."""
-        return self.tebd_input_mode == "strip"
 
     @property
     def is_smooth(self) -> bool:
@@ -184,29 +117,10 @@ class SeAtten:
         """Names of the parameters that act on pairs."""
         return ("embeddings",) + ("attention",) * bool(self.attn_layer)
 
-    def _network(self, n_in: int) -> Network:
-        flags = [self.trainable] * len(self.neuron)
-        name, precision = self.activation_function, prec.canonical(self.precision)
-        return Network(hidden_layers(n_in, self.neuron, name, self.resnet_dt, precision, flags))
-
     @property
     def _types_width(self) -> int:
+        """Numbers that tell the types of a pair."""
         return self.tebd_dim * (1 if self.type_one_side else 2)
-
-    @cached_property
-    def network(self) -> Network:
-        """The settings of the embedding net."""
-        return self._network(1 if self.strips else 1 + self._types_width)
-
-    @cached_property
-    def types_network(self) -> Network:
-        """The settings of the net of the types alone, with ``strip``."""
-        return self._network(self._types_width)
-
-    @cached_property
-    def type_network(self) -> Network:
-        """The settings of the type embedding: a single layer."""
-        return Network((type_layer(self),))
 
     @cached_property
     def pairwise(self) -> series.Pairwise:
@@ -254,24 +168,6 @@ class SeAtten:
     def trainable_names(self) -> Iterator[str]:
         """Yield the dotted names of the trainable parameters."""
         return own.trainable_names(self)
-
-    def sums(self, frames: Sequence[Frame]) -> Sums:
-        """Return the sums of R's radial and angular parts, (ntypes, 2)."""
-        return stat.environment_sums(self, frames)
-
-    def statistics(self, sums: Sums, protect: float) -> dict[str, np.ndarray]:
-        """Return ``davg`` and ``dstd``, (ntypes, 4)."""
-        davg, dstd = stat.environment_statistics(self, sums, protect)
-        return {"davg": davg[:, 0, :], "dstd": dstd[:, 0, :]}
-
-    def statistics_settings(self) -> dict[str, Any]:
-        """Return the settings that statistics depend on."""
-        return {**stat.settings_of(self), "sel": self.nnei}
-
-    def nonzero_mean(self, params: Tree) -> int | None:
-        """Return the first type with a mean ≠ 0 where the settings require 0, or None."""
-        wrong = np.asarray(params["davg"]).any(axis=1)
-        return int(np.argmax(wrong)) if self.set_davg_zero and wrong.any() else None
 
     def planner(
         self,

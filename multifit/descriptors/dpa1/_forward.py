@@ -31,6 +31,7 @@ from ._attention import Slots, attend, attend_alone
 
 if TYPE_CHECKING:
     from ...autodiff import ReverseArithmetic
+    from ._base import TypedDescriptor
     from ._descriptor import SeAtten
 
 Array = Any
@@ -61,7 +62,7 @@ class Constants:
             self.empty = _of_empty(xp, config, params, counts, known, table)
 
 
-def types_net(xp: Any, config: SeAtten, params: Tree, vectors: Array) -> Array:
+def types_net(xp: Any, config: TypedDescriptor, params: Tree, vectors: Array) -> Array:
     """Return N^t of vectors of pairs of types, (…, M)."""
     flat = xp.reshape(vectors, (-1, vectors.shape[-1]))
     found, _ = apply_network(xp, config.types_network, params["embeddings_strip"]["0"], flat)

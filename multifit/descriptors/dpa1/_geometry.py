@@ -32,14 +32,14 @@ from .._environment import local_frames, switch_and_slope
 from .._tables import columns_of, join, kinds_of, seen
 
 if TYPE_CHECKING:
-    from ._descriptor import SeAtten
+    from ._base import TypedDescriptor
 
 Array = Any
 
 
 def geometry(
     xp: Any,
-    config: SeAtten,
+    config: TypedDescriptor,
     params: Tree,
     atype: Array,
     counts: Mapping[int, int],

@@ -14,6 +14,7 @@ from ...tree import Tree, numbered
 from .._types import remapped
 
 if TYPE_CHECKING:
+    from ._base import TypedDescriptor
     from ._descriptor import SeAtten
 
 
@@ -24,19 +25,31 @@ def init(config: SeAtten, seed: Seed) -> Tree:
     """
     block = child_seed(seed, 0)
     params: Tree = {
-        "embeddings": {"0": init_network(config.network, child_seed(block, 0))},
+        **init_block(config, block),
         "type_embedding": init_network(config.type_network, child_seed(seed, 1)),
-        "davg": np.zeros((config.ntypes, 4)),
-        "dstd": np.ones((config.ntypes, 4)),
     }
-    if config.strips:
-        params["embeddings_strip"] = {"0": init_network(config.types_network, child_seed(block, 1))}
     if config.attn_layer:
         layers = child_seed(block, 2)
         params["attention"] = numbered(
             [_init_attention(config, child_seed(layers, k)) for k in range(config.attn_layer)]
         )
     return params
+
+
+def init_block(config: TypedDescriptor, seed: Seed) -> Tree:
+    """Return random embedding nets, and neutral statistics."""
+    params: Tree = {
+        "embeddings": {"0": init_network(config.network, child_seed(seed, 0))},
+        **init_statistics(config),
+    }
+    if config.strips:
+        params["embeddings_strip"] = {"0": init_network(config.types_network, child_seed(seed, 1))}
+    return params
+
+
+def init_statistics(config: TypedDescriptor) -> Tree:
+    """Return μ = 0 and σ = 1."""
+    return {"davg": np.zeros((config.ntypes, 4)), "dstd": np.ones((config.ntypes, 4))}
 
 
 def _init_attention(config: SeAtten, seed: Seed) -> Tree:
@@ -54,28 +67,43 @@ def trainable_names(config: SeAtten) -> Iterator[str]:
     """Yield the dotted names of the trainable parameters."""
     if not config.trainable:
         return
-    yield from (f"embeddings.0.{name}" for name in network_names(config.network))
-    if config.strips:
-        yield from (f"embeddings_strip.0.{name}" for name in network_names(config.types_network))
+    yield from block_names(config)
     for k in range(config.attn_layer):
         parts = ("in_proj", "out_proj") + ("norm",) * config.trainable_ln
         yield from (f"attention.{k}.{part}.{name}" for part in parts for name in ("w", "b"))
     yield from (f"type_embedding.{name}" for name in network_names(config.type_network))
 
 
+def block_names(config: TypedDescriptor) -> Iterator[str]:
+    """Yield the dotted names of the trainable parameters of the embedding nets."""
+    yield from (f"embeddings.0.{name}" for name in network_names(config.network))
+    if config.strips:
+        yield from (f"embeddings_strip.0.{name}" for name in network_names(config.types_network))
+
+
 def remap_types(
-    config: SeAtten, params: Tree, other: SeAtten, known: Tree, shared: Sequence[tuple[int, int]]
+    config: TypedDescriptor,
+    params: Tree,
+    other: TypedDescriptor,
+    known: Tree,
+    shared: Sequence[tuple[int, int]],
 ) -> Tree:
     """Return the networks of another model, with what it knows of the shared types.
 
     New types keep their embedding and their statistics.
     """
-    found = {**known, **{name: np.array(params[name]) for name in ("davg", "dstd")}}
-    for here, there in shared:
-        for name in ("davg", "dstd"):
-            found[name][here] = known[name][there]
+    found = {**known, **remap_statistics(params, known, shared)}
     embedding = remapped(config, params["type_embedding"], other, known["type_embedding"], shared)
     return {**found, "type_embedding": embedding}
+
+
+def remap_statistics(params: Tree, known: Tree, shared: Sequence[tuple[int, int]]) -> Tree:
+    """Return the statistics of another model for the shared types, and of this for the others."""
+    found = {name: np.array(params[name]) for name in ("davg", "dstd")}
+    for here, there in shared:
+        for name, value in found.items():
+            value[here] = known[name][there]
+    return found
 
 
 def describe(config: SeAtten) -> Iterator[tuple[str, str]]:
@@ -90,17 +118,24 @@ def describe(config: SeAtten) -> Iterator[tuple[str, str]]:
         f"{widths} for all types, {config.activation_function}{step}, "
         f"axis_neuron {config.axis_neuron}",
     )
-    source = "electron configurations" if config.use_econf_tebd else "types"
     ends = "the neighbour" if config.type_one_side else "both atoms"
-    how = "a factor from a net of its own" if config.strips else "input of the net"
-    smooth = ", smooth" if config.strips and config.is_smooth else ""
-    output = ", also appended to the descriptor" if config.concat_output_tebd else ""
-    yield (
-        "type embedding",
-        f"{config.tebd_dim} numbers from {source}, of {ends}, {how}{smooth}{output}",
-    )
+    yield from describe_types(config, ends, smooth=config.strips and config.is_smooth)
     if config.attn_layer:
         gate = ", gated by angles" if config.attn_dotr else ""
         fade = ", smooth" if config.is_smooth else ", not smooth at the cut-off"
         plural = "s" * (config.attn_layer > 1)
         yield "attention", f"{config.attn_layer} layer{plural} of width {config.attn}{gate}{fade}"
+
+
+def describe_types(
+    config: TypedDescriptor, ends: str, *, smooth: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield (name, text) about the embedding of the types of some atoms."""
+    source = "electron configurations" if config.use_econf_tebd else "types"
+    how = "a factor from a net of its own" if config.strips else "input of the net"
+    fading = ", smooth" * smooth
+    output = ", also appended to the descriptor" if config.concat_output_tebd else ""
+    yield (
+        "type embedding",
+        f"{config.tebd_dim} numbers from {source}, of {ends}, {how}{fading}{output}",
+    )

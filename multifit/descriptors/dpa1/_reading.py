@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import FileFormatError, UnsupportedError
 from ...files import check_version, items, mapping, parameter, required
-from ...nn.serial import collection_params, layer_params
+from ...nn.serial import layer_params
 from ...precision import numpy_dtype
 from ...tree import Tree, numbered
-from .._statistics import one_for_all_slots
 from .._types_serial import types_params
+from ._typed_serial import nets_params, statistics_params
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -28,22 +28,12 @@ def parameters(config: SeAtten, node: dict[str, Any]) -> Tree:
     """
     where = "descriptor"
     params: Tree = {
-        "embeddings": collection_params(
-            required(node, "embeddings", where), config.network, 1, f"{where}.embeddings"
-        ),
+        **nets_params(config, node, where),
         "type_embedding": types_params(
             config, required(node, "type_embedding", where), f"{where}.type_embedding"
         ),
-        **{
-            name: one_for_all_slots(node, name, config.ntypes, config.nnei, where)
-            for name in ("davg", "dstd")
-        },
+        **statistics_params(config, node, where),
     }
-    if config.strips:
-        name = "embeddings_strip"
-        params[name] = collection_params(
-            required(node, name, where), config.types_network, 1, f"{where}.{name}"
-        )
     if config.attn_layer:
         params["attention"] = _attention(config, required(node, "attention_layers", where))
     return params

@@ -20,12 +20,21 @@ from .._types import TYPE_EMBEDDING_RULES
 #: The ways in which types enter the embedding net.
 MODES = ("concat", "strip")
 
-RANGES: Ranges = {
-    **RADIAL_RANGES,
+#: Of all descriptors with embedded types.
+TYPED_RANGES: Ranges = {
+    **{name: allowed for name, allowed in RADIAL_RANGES.items() if name != "type_one_side"},
     "ntypes": POSITIVE,
-    "axis_neuron": WIDTH,
     "tebd_dim": WIDTH,
     "tebd_input_mode": Range(str, 'one of "concat" and "strip"', choices=MODES),
+    "concat_output_tebd": FLAG,
+    "use_econf_tebd": FLAG,
+    "use_tebd_bias": FLAG,
+}
+
+RANGES: Ranges = {
+    **TYPED_RANGES,
+    "axis_neuron": WIDTH,
+    "type_one_side": FLAG,
     "trainable_ln": FLAG,
     "ln_eps": MAYBE_ABOVE_ZERO,
     "attn": WIDTH,
@@ -36,9 +45,6 @@ RANGES: Ranges = {
     "normalize": FLAG,
     "temperature": MAYBE_NUMBER,
     "smooth_type_embedding": FLAG,
-    "concat_output_tebd": FLAG,
-    "use_econf_tebd": FLAG,
-    "use_tebd_bias": FLAG,
 }
 
 #: Relations that an input and settings have.

@@ -13,12 +13,11 @@ from ._rules import RULES
 Mode = Annotated[Literal["concat", "strip"], t.Words('one of "concat" and "strip"')]
 
 
-class _AttentionSection(t.EmbeddingSection):
-    """The keys of both descriptors."""
+class TypedSection(t.EmbeddingSection):
+    """The keys of descriptors with embedded types."""
 
     can_vanish: ClassVar[bool] = True
     mixed_types: ClassVar[bool] = True
-    rules: ClassVar[tuple[Rule, ...]] = RULES
 
     sel: t.MixedSel = Field(
         default="auto",
@@ -27,11 +26,35 @@ class _AttentionSection(t.EmbeddingSection):
         "training data, multiplies the largest count by a factor (`auto:F`, 1.1 by default) and "
         "rounds up to a multiple of 4.",
     )
+    tebd_dim: t.Width = Field(default=8, description="Length of the embedding of a type.")
+    concat_output_tebd: t.Flag = Field(
+        default=True,
+        description="Whether the embedded type of an atom is appended to its descriptor.",
+    )
+    use_econf_tebd: t.Flag = Field(
+        default=False,
+        description="Whether types are embedded from the electron configurations of the elements "
+        "in `type_map`.",
+    )
+    use_tebd_bias: t.Flag = Field(
+        default=False, description="Whether the layer that embeds types has a bias."
+    )
+
+    @property
+    def vacuum_is_zero(self) -> bool:
+        """True if the descriptor of an atom without neighbours is 0."""
+        return super().vacuum_is_zero and not self.concat_output_tebd
+
+
+class _AttentionSection(TypedSection):
+    """The keys of both descriptors."""
+
+    rules: ClassVar[tuple[Rule, ...]] = RULES
+
     axis_neuron: t.Positive = Field(
         default=4,
         description="How many columns of the embedding enter the second factor of D = TᵀT.",
     )
-    tebd_dim: t.Width = Field(default=8, description="Length of the embedding of a type.")
     type_one_side: t.Flag = Field(
         default=False,
         description="Whether the embedding depends on the type of the neighbour alone, rather than "
@@ -69,28 +92,11 @@ class _AttentionSection(t.EmbeddingSection):
         default=None,
         description="Number added to the variance in layer norms; null is 1e-5.",
     )
-    concat_output_tebd: t.Flag = Field(
-        default=True,
-        description="Whether the embedded type of an atom is appended to its descriptor.",
-    )
-    use_econf_tebd: t.Flag = Field(
-        default=False,
-        description="Whether types are embedded from the electron configurations of the elements "
-        "in `type_map`.",
-    )
-    use_tebd_bias: t.Flag = Field(
-        default=False, description="Whether the layer that embeds types has a bias."
-    )
 
     @property
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
         return self.neuron[-1] * self.axis_neuron + self.tebd_dim * self.concat_output_tebd
-
-    @property
-    def vacuum_is_zero(self) -> bool:
-        """True if the descriptor of an atom without neighbours is 0."""
-        return super().vacuum_is_zero and not self.concat_output_tebd
 
 
 class SeAttenV2Section(_AttentionSection):

@@ -9,12 +9,17 @@ import numpy as np
 
 from ... import precision as prec
 from ...errors import UnsupportedError
-from ...files import check_version, items, mapping, number, required
-from ...nn.networks import Network
-from ...nn.serial import collection_to_dict, layer_to_dict, network_to_dict
+from ...files import check_version, items, number, required
+from ...nn.serial import layer_to_dict
 from ...tree import Tree, numbered_values
 from .._types_serial import types_to_dict
 from ._reading import parameters
+from ._typed_serial import (
+    env_mat,
+    nets_to_dict,
+    refuse_foreign,
+    statistics_to_dict,
+)
 
 if TYPE_CHECKING:
     from ._descriptor import SeAtten
@@ -48,7 +53,7 @@ MODES = ("tebd_input_mode", "smooth_type_embedding")
 def serialize(config: SeAtten, params: Tree, type_map: list[str] | None) -> dict[str, Any]:
     """Return the ``descriptor`` section of a model file."""
     modes = MODES if config.kind == "dpa1" else ()
-    node = {
+    return {
         "@class": "Descriptor",
         "type": config.kind,
         "@version": VERSION,
@@ -58,36 +63,14 @@ def serialize(config: SeAtten, params: Tree, type_map: list[str] | None) -> dict
         "ln_eps": config.epsilon,
         "type_map": type_map,
         "precision": prec.canonical(config.precision),
-        "embeddings": _nets(config, config.network, params["embeddings"]),
+        **nets_to_dict(config, params),
         "attention_layers": _attention(config, params),
-        "env_mat": {
-            "rcut": config.rcut,
-            "rcut_smth": config.rcut_smth,
-            "protection": config.env_protection,
-            "use_exp_switch": False,
-        },
+        "env_mat": env_mat(config),
         "type_embedding": types_to_dict(config, params["type_embedding"], type_map),
         "exclude_types": [list(pair) for pair in config.exclude_types],
-        "@variables": {name: _spread(config, params[name]) for name in ("davg", "dstd")},
+        "@variables": statistics_to_dict(config, params),
         "spin": None,
     }
-    if config.strips:
-        nets = params["embeddings_strip"]
-        node["embeddings_strip"] = _nets(config, config.types_network, nets)
-    return node
-
-
-def _nets(config: SeAtten, network: Network, nets: Tree) -> dict[str, Any]:
-    """Return a collection of one net."""
-    head = {
-        "neuron": list(config.neuron),
-        "activation_function": config.activation_function,
-        "resnet_dt": config.resnet_dt,
-        "bias": True,
-        "precision": prec.canonical(config.precision),
-    }
-    one = network_to_dict(network, nets["0"], "EmbeddingNetwork", head)
-    return collection_to_dict([one], config.ntypes, 0, "embedding_network")
 
 
 def _attention(config: SeAtten, params: Tree) -> dict[str, Any]:
@@ -128,12 +111,6 @@ def _attention(config: SeAtten, params: Tree) -> dict[str, Any]:
     return {**head, **shared, "attention_layers": layers}
 
 
-def _spread(config: SeAtten, statistic: np.ndarray) -> np.ndarray:
-    """Return (ntypes, sel, 4) from (ntypes, 4): one row for each slot."""
-    spread = np.repeat(np.asarray(statistic)[:, None, :], config.nnei, axis=1)
-    return spread.astype(prec.numpy_dtype(config.precision))
-
-
 def deserialize(cls: type[S], node: dict[str, Any]) -> tuple[S, Tree]:
     """Return settings and parameters of a ``descriptor`` section.
 
@@ -156,17 +133,15 @@ def deserialize(cls: type[S], node: dict[str, Any]) -> tuple[S, Tree]:
 
 def _options(cls: type[SeAtten], node: dict[str, Any]) -> dict[str, Any]:
     where = "descriptor"
-    if "compress" in node:
-        raise UnsupportedError("the model is compressed; give the model that it was made from")
+    refuse_foreign(node, where)
     if node.get("lmax", 1) != 1:
         raise UnsupportedError(
             f"the model's descriptor has lmax {node['lmax']!r}; multifit reads models with lmax 1"
         )
     version = check_version(node, range(1, VERSION + 1), where)
-    env_mat = mapping(node.get("env_mat", {}), "descriptor.env_mat")
-    if node.get("spin") is not None or env_mat.get("use_exp_switch") or node.get("attn_mask"):
+    if node.get("spin") is not None or node.get("attn_mask"):
         raise UnsupportedError(
-            "the model's descriptor uses spin, use_exp_switch or attn_mask, which multifit lacks"
+            "the model's descriptor uses spin or attn_mask, which multifit lacks"
         )
     modes = MODES if cls.kind == "dpa1" else ()
     found = {name: node[name] for name in (*PLAIN, *modes, "ln_eps") if name in node}

@@ -40,7 +40,7 @@ class HybridSection(t.AnyDescriptorSection):
         return sum(part.dim_out for part in self.list)
 
     @property
-    def mixed_types(self) -> bool:
+    def mixed_types(self) -> bool:  # type: ignore[override]
         """True if a part does not tell types apart: there is one fitting net, as in DeePMD-kit."""
         return any(part.mixed_types for part in self.list)
 
@@ -64,7 +64,7 @@ class HybridSection(t.AnyDescriptorSection):
         """True if training changes a part."""
         return any(part.trainable for part in self.list)
 
-    def parts(self) -> Iterator[tuple[str, t.DescriptorSection]]:
+    def parts(self) -> Iterator[tuple[str, t.AnyDescriptorSection]]:
         """Yield the end of the path and the section of each part."""
         for k, part in enumerate(self.list):
             yield f".list[{k}]", part

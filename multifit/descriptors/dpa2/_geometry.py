@@ -1,0 +1,72 @@
+"""The geometry of the neighbours of both blocks of dpa2, each with tables of its own.
+
+A tree of ``rij`` and ``index`` of all tables side by side (absent if there are no pairs), ``kind``
+(N, na), 1 at the place of each atom's type among those present, and the geometry of each block:
+``repinit`` and ``repformer`` as of :mod:`..dpa1._geometry`, ``three_body`` as of
+:mod:`..se_e3_tebd._apply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...batching.types import PARTS
+from ...tree import Tree
+from .._tables import concat, kinds_of
+from ..dpa1._geometry import geometry as environment_geometry
+
+if TYPE_CHECKING:
+    from ._descriptor import Dpa2
+
+Array = Any
+
+
+def geometry(
+    xp: Any,
+    config: Dpa2,
+    params: Tree,
+    atype: Array,
+    counts: Mapping[int, int],
+    tables: Mapping[str, Any],
+    plan: Tree | None,
+) -> Tree:
+    """Return the geometry of all blocks.
+
+    Parameters
+    ----------
+    plan
+        That of the first block.
+    """
+    made: Tree = {}
+    for k, name in enumerate(config.blocks):
+        block = config.blocks[name]
+        here = tables[PARTS][str(k)] if tables else {}
+        own = params[name]
+        if name == "repformer":
+            made[name] = environment_geometry(xp, block, own, atype, counts, here)
+        else:
+            made[name] = block.geometry(
+                xp, own, atype, counts, here, plan if name == "repinit" else None
+            )
+    pairs = [x for x in made.values() if "rij" in x]
+    joined = {key: concat(xp, [x[key] for x in pairs], axis=-1) for key in ("rij", "index")}
+    return {**made, **(joined if pairs else {}), "kind": kinds_of(xp, counts, atype)}
+
+
+def distances(xp: Any, config: Dpa2, known: Tree) -> Array:
+    """Return (r, **r**)/r_c of the second block, (N, 4, P), for ``direct_dist``."""
+    present = known["present"]
+    rij = known["rij"] * present[:, None, :]
+    r = present / known["inverse"]
+    return xp.concat([r[:, None, :], rij], axis=1) * (1.0 / config.repformer.rcut)
+
+
+def by_distances(xp: Any, config: Dpa2, known: Tree, by: Mapping[str, Array]) -> Array:
+    """Return ∂/∂r_ij (N, 3, P) from the derivatives by :func:`distances`, and by w."""
+    rows, unit, present = by["rows"], known["factors"]["unit"], known["present"]
+    along = rows[:, 0, :] * (1.0 / config.repformer.rcut)
+    if "switch" in by:
+        along = along + by["switch"] * known["fall"]
+    found = rows[:, 1:, :] * (1.0 / config.repformer.rcut)
+    return (found + unit * along[:, None, :]) * present[:, None, :]
