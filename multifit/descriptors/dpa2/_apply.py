@@ -104,15 +104,14 @@ def _second(
     pairs = _pairs(xp, config, block)
     names = ["rows", "switch"] if config.smooth else ["rows"]
     here = {
-        key: prec.cast(xp, pairs[key], config.precision)
-        for key in ("rows", "switch", "present", "absent")
+        key: prec.cast(xp, pairs[key], config.precision) for key in ("rows", "switch", "present")
     }
 
     def forward(recording: ReverseArithmetic, x: Array, *inputs: Array) -> Array:
         given = recording.lift(here) | dict(zip(names, inputs, strict=True))
         present = given["present"]
         weight = given["switch"] if config.smooth else present
-        slots = Slots(present, weight, given["absent"], config.smooth)
+        slots = Slots(present, weight, config.repformer.nsel, config.smooth)
         layers = Layers(recording, config.repformer, slots, pairs["index"])
         own = recording.lift({key: params["repformer"][key] for key in ("g2_embd", "layers")})
         return layers.run(own, layers.start(own, x, given["rows"]))
@@ -137,12 +136,10 @@ def _pairs(xp: Any, config: Dpa2, block: Tree) -> Tree:
     if "rij" in block:
         rows = distances(xp, config, block) if config.repformer.direct_dist else block["rows"]
         return {**block, "rows": rows}
-    absent = block["absent"]
-    n = absent.shape[0]
+    n = block["absent"].shape[0]
     return {
         "rows": xp.zeros((n, 4, 1), dtype=xp.float64),
         "switch": xp.zeros((n, 1), dtype=xp.float64),
         "present": xp.zeros((n, 1), dtype=xp.float64),
-        "absent": absent,
         "index": xp.zeros((n, 1), dtype=xp.int64),
     }

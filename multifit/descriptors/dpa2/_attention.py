@@ -44,27 +44,46 @@ class Slots(NamedTuple):
 
     present: Array  #: 1 for a pair that is not excluded, else 0, (N, P)
     weight: Array  #: w, or ``present`` if not smooth, (N, P)
-    absent: Array  #: number of slots without a pair among ``nsel``, (N,)
+    nsel: int  #: the number of slots among which absent ones count, if smooth
     smooth: bool
 
 
-def _weights(xp: Any, logits: Array, omega: Array, slots: Slots, ndim: int) -> Array:
-    """Return the softmax along the last axis of ``ndim``, without the factor ω."""
-    n, size = slots.present.shape
-    shape = (n, *(1 for _ in range(ndim - 2)))
-    here = xp.reshape(slots.present, (*shape, size))
+def _weights(xp: Any, logits: Array, here: Array, slots: Slots) -> Array:
+    """Return the softmax along the last axis, without the factor ω.
+
+    Parameters
+    ----------
+    logits
+        (S + c) ω if smooth: 0 for absent pairs; else S.
+    here
+        1 for pairs k that are there, shaped like the logits up to broadcasting.
+    """
     if not slots.smooth:
         return softmax(xp, logits * here - (1.0 - here) * NEVER, axis=-1)
-    logits = (logits + SHIFT) * omega - SHIFT
     top = xp.max(constant(logits), axis=-1, keepdims=True)
-    top = xp.maximum(top, xp.full_like(top, -SHIFT))
-    e = xp.exp(logits - top) * here
-    others = xp.exp(-SHIFT - top) * xp.reshape(slots.absent, (*shape, 1))
-    return e / (xp.sum(e, axis=-1, keepdims=True) + others)
+    top = xp.maximum(top, xp.zeros_like(top))
+    e = xp.exp(logits - top)
+    # Columns without a pair are among the slots; of the slots, others have no column.
+    others = xp.exp(-top) * float(slots.nsel - slots.present.shape[1])
+    return e * (1.0 / (xp.sum(e, axis=-1, keepdims=True) + others))
+
+
+class PairWeights(NamedTuple):
+    """What the attention among pairs is multiplied by; constant if vectors are not updated."""
+
+    omega: Array  #: ω, (N, P, 1, P)
+    gate: Array  #: ω h_j · h_k, (N, P, 1, P)
+
+
+def pair_weights(xp: Any, h: Array, slots: Slots) -> PairWeights:
+    """Return the weights of the pairs of pairs, from vectors h (N, 3, P)."""
+    omega = slots.weight[:, :, None] * slots.weight[:, None, :]
+    gate = omega * xp.matmul(xp.matrix_transpose(h), h)
+    return PairWeights(omega[:, :, None, :], gate[:, :, None, :])
 
 
 def pair_attention(
-    xp: Any, maps: Tree, e: Array, slots: Slots, angle: Array, heads: int, gated: bool
+    xp: Any, maps: Tree, e: Array, slots: Slots, known: PairWeights, heads: int, gated: bool
 ) -> Array:
     """Return softmax · ω · h·h/√3, the weights of pairs k for pairs j, (N, P, H, P).
 
@@ -72,10 +91,8 @@ def pair_attention(
     ----------
     maps
         ``mapqk.w``, (n₂, d · 2H): of each component the queries of all heads, then the keys.
-    angle
-        h_j · h_k, (N, P, P).
     gated
-        True if the logits are multiplied by it.
+        True if the logits are multiplied by h_j · h_k.
     """
     n, size, width = e.shape
     w = maps["mapqk"]["w"]
@@ -86,12 +103,13 @@ def pair_attention(
     flat = xp.reshape(e, (n * size, width))
     left = xp.reshape(xp.matmul(flat, forms * hidden**-0.5), (n, size * heads, width))
     logits = xp.reshape(xp.matmul(left, xp.matrix_transpose(e)), (n, size, heads, size))
-    angles = angle[:, :, None, :]
-    if gated:
-        logits = logits * angles
-    omega = (slots.weight[:, :, None] * slots.weight[:, None, :])[:, :, None, :]
-    found = _weights(xp, logits, omega, slots, 4)
-    return found * (omega * angles * 3.0**-0.5)
+    here = slots.present[:, None, None, :]
+    if slots.smooth:
+        logits = logits * (known.gate if gated else known.omega) + known.omega * SHIFT
+    elif gated:
+        logits = logits * known.gate
+    found = _weights(xp, logits, here, slots)
+    return found * (known.gate * 3.0**-0.5)
 
 
 def attend_pairs(xp: Any, maps: Tree, e: Array, attention: Array) -> Array:
@@ -130,8 +148,10 @@ def attend_neighbours(
     asked = xp.matmul(xp.permute_dims(q, (2, 0, 1)) * hidden**-0.5, w[:, :hidden, :])
     asked = xp.permute_dims(asked, (1, 0, 2))  # (N, H, n₁)
     logits = xp.matmul(asked, xp.matrix_transpose(gamma))  # (N, H, P)
-    omega = slots.weight[:, None, :]
-    found = _weights(xp, logits, omega, slots, 3)
+    omega, here = slots.weight[:, None, :], slots.present[:, None, :]
+    if slots.smooth:
+        logits = (logits + SHIFT) * omega
+    found = _weights(xp, logits, here, slots)
     heard = xp.matmul(found * omega, gamma)  # (N, H, n₁)
     heard = xp.matmul(xp.permute_dims(heard, (1, 0, 2)), xp.matrix_transpose(w[:, hidden:, :]))
     heard = xp.reshape(xp.permute_dims(heard, (1, 0, 2)), (n, heads * width))

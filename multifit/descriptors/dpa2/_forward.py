@@ -39,10 +39,12 @@ from ...nn.activations import activated
 from ...nn.attention import layer_norm
 from ...tree import Tree, numbered_values
 from ._attention import (
+    PairWeights,
     Slots,
     attend_neighbours,
     attend_pairs,
     pair_attention,
+    pair_weights,
     turn_vectors,
 )
 from ._layers import is_last
@@ -78,6 +80,7 @@ class Layers:
         self.config, self.slots = config, slots
         self.size = index.shape[1]
         self.index = arithmetic.base.xp.reshape(index, (-1,))
+        self._known: PairWeights | None = None  #: for the vectors of a layer
         self._number = self.xp.sum(slots.present, axis=1)  # of neighbours, (N,)
 
     def phi(self, x: Array) -> Array:
@@ -112,9 +115,10 @@ class Layers:
             return Features(g, old.e, old.h)
         attention = None
         if config.update_g2_has_attn or config.update_h2:
-            angle = xp.matmul(xp.matrix_transpose(old.h), old.h)
+            if self._known is None or config.update_h2:
+                self._known = pair_weights(xp, old.h, self.slots)
             attention = pair_attention(
-                *(xp, maps["attn2g_map"], old.e, self.slots, angle),
+                *(xp, maps["attn2g_map"], old.e, self.slots, self._known),
                 config.attn2_nhead,
                 config.attn2_has_gate,
             )
