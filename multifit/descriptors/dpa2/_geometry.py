@@ -50,8 +50,9 @@ def geometry(
                 xp, own, atype, counts, here, plan if name == "repinit" else None
             )
     pairs = [x for x in made.values() if "rij" in x]
-    joined = {key: concat(xp, [x[key] for x in pairs], axis=-1) for key in ("rij", "index")}
-    return {**made, **(joined if pairs else {}), "kind": kinds_of(xp, counts, atype)}
+    for key in ("rij", "index") if pairs else ():
+        made[key] = concat(xp, [x[key] for x in pairs], axis=-1)
+    return {**made, "kind": kinds_of(xp, counts, atype)}
 
 
 def distances(xp: Any, config: Dpa2, known: Tree) -> Array:
