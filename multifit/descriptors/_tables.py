@@ -77,6 +77,23 @@ def seen(
     return 1.0 - concat(xp, parts, axis=1)
 
 
+def seen_kinds(
+    xp: Any, excluded: Collection[tuple[int, int]], ntypes: int, atype: Array, kind: Array
+) -> Array | None:
+    """Return 0 for excluded pairs of types, else 1, (N, P); None without excluded pairs.
+
+    Parameters
+    ----------
+    kind
+        Type of the neighbour of each pair, (N, P).
+    """
+    if not excluded:
+        return None
+    rows = [float((a, b) not in excluded) for a in range(ntypes) for b in range(ntypes)]
+    place = xp.reshape(atype[:, None] * ntypes + kind, (-1,))
+    return xp.reshape(xp.take(xp.asarray(rows, dtype=xp.float64), place, axis=0), kind.shape)
+
+
 @dataclass(frozen=True)
 class Block:
     """Neighbours of some types in one zone, whose series are evaluated in one product."""

@@ -69,10 +69,35 @@ def geometry(
     if _is_empty(tables):
         return made | dict.fromkeys(("missing", "absent"), xp.ones_like(mean[:, 0]) * config.nnei)
     pairs, columns = join(xp, tables), columns_of(tables)
+    visible = seen(xp, config.excluded, atype, counts, columns, pairs["mask"])
+    widths = {
+        str(b): xp.zeros((span.stop - span.start,), dtype=xp.float64) for b, span in columns.items()
+    }
+    return {**made, **of_pairs(xp, config, mean, deviation, pairs, visible), "widths": widths}
+
+
+def of_pairs(
+    xp: Any,
+    config: TypedDescriptor,
+    mean: Array,
+    deviation: Array,
+    pairs: Mapping[str, Array],
+    visible: Array | None,
+) -> Tree:
+    """Return the geometry of pairs in one table.
+
+    Parameters
+    ----------
+    mean, deviation
+        μ and σ of the atoms, (N, 4).
+    pairs
+        ``rij``, ``index`` and ``mask``.
+    visible
+        0 for excluded pairs, else 1, (N, P); None if there are none.
+    """
     rij, mask = pairs["rij"], pairs["mask"]
     raw, factors = local_frames(xp, config.environment, rij, mask)
     rows = (raw - mean[:, :, None] * mask[:, None, :]) / deviation[:, :, None]
-    visible = seen(xp, config.excluded, atype, counts, columns, mask)
     present = mask
     if visible is not None:
         present, rows = mask * visible, rows * visible[:, None, :]
@@ -80,7 +105,7 @@ def geometry(
         factors = {**there, "unit": factors["unit"]}
     r = xp.sqrt(xp.sum(rij * rij, axis=1) + (1.0 - mask))
     switch, fall = switch_and_slope(xp, config.environment, r)
-    return made | {
+    return {
         "rij": rij,
         "index": pairs["index"],
         "rows": rows,
@@ -89,10 +114,6 @@ def geometry(
         "switch": switch * present,
         "fall": fall * present,
         "inverse": 1.0 / r,
-        "widths": {
-            str(b): xp.zeros((span.stop - span.start,), dtype=xp.float64)
-            for b, span in columns.items()
-        },
         "missing": config.nnei - xp.sum(mask, axis=1),
         "absent": config.nnei - xp.sum(present, axis=1),
     }

@@ -210,7 +210,8 @@ class Dpa2:
             if name == "repformer":
                 each = (block.nnei,) * self.ntypes
                 hops = 1 + self.repformer.nlayers * self.repformer.reads_neighbours
-                parts.append(Requirements(block.rcut, each, total=block.nnei, hops=hops))
+                needs = Requirements(block.rcut, each, total=block.nnei, hops=hops, ordered=True)
+                parts.append(needs)
             else:
                 parts.append(block.requires())
         return together(parts)

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...batching.types import PARTS
+from ...batching.types import ORDERED, PARTS
 from ...tree import Tree
-from .._tables import concat, kinds_of
-from ..dpa1._geometry import geometry as environment_geometry
+from .._tables import concat, kinds_of, seen_kinds
+from ..dpa1._geometry import of_pairs
 
 if TYPE_CHECKING:
+    from ..dpa1._base import TypedDescriptor
     from ._descriptor import Dpa2
 
 Array = Any
@@ -44,7 +45,7 @@ def geometry(
         here = tables[PARTS][str(k)] if tables else {}
         own = params[name]
         if name == "repformer":
-            made[name] = environment_geometry(xp, block, own, atype, counts, here)
+            made[name] = _messages(xp, block, own, atype, here)
         else:
             made[name] = block.geometry(
                 xp, own, atype, counts, here, plan if name == "repinit" else None
@@ -53,6 +54,19 @@ def geometry(
     for key in ("rij", "index") if pairs else ():
         made[key] = concat(xp, [x[key] for x in pairs], axis=-1)
     return {**made, "kind": kinds_of(xp, counts, atype)}
+
+
+def _messages(
+    xp: Any, block: TypedDescriptor, params: Tree, atype: Array, tables: Mapping[str, Any]
+) -> Tree:
+    """Return the geometry of the second block, whose neighbours are in the order of distance."""
+    mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
+    if ORDERED not in tables:
+        return {"absent": xp.ones_like(mean[:, 0]) * block.nnei}
+    table = tables[ORDERED]
+    visible = seen_kinds(xp, block.excluded, block.ntypes, atype, table["kind"])
+    made = of_pairs(xp, block, mean, deviation, table, visible)
+    return {**made, "deviation": deviation}
 
 
 def distances(xp: Any, config: Dpa2, known: Tree) -> Array:
