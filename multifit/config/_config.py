@@ -142,7 +142,7 @@ def _walk(
     for name, field in (item for cls in classes for item in cls.model_fields.items()):
         found.setdefault(name, {}).update(dict.fromkeys(_sections_in(field.annotation)))
     for name, inner in found.items():
-        if inner:
+        if inner and not set(inner) <= set(classes):  # parts have the keys of the whole
             yield from _walk(f"{path}.{name}".lstrip("."), tuple(inner))
 
 

@@ -115,6 +115,24 @@ OF_REPFLOW = {
     "sel_reduce_factor": Key(5.0, beside=DYNAMIC),
     "sequential_update": Key(True, beside=DPA3),
 }
+DPA2 = {
+    "model.descriptor": {
+        "type": "dpa2",
+        "repinit": {
+            **{"rcut": 3.8, "rcut_smth": 1.5, "nsel": 40, "neuron": [3, 6], "axis_neuron": 2},
+            "tebd_dim": 3,
+        },
+        "repformer": {
+            **{"rcut": 3.0, "rcut_smth": 1.5, "nsel": 20, "nlayers": 2, "g1_dim": 5, "g2_dim": 4},
+            **{"axis_neuron": 2, "attn1_hidden": 3, "attn1_nhead": 2, "attn2_hidden": 3},
+            "attn2_nhead": 2,
+        },
+        "seed": 1,
+    }
+}
+THREE = DPA2 | {"model.descriptor.repinit.use_three_body": True}
+RESIDUAL = DPA2 | {"model.descriptor.repformer.update_style": "res_residual"}
+STRIP = DPA2 | {"model.descriptor.repinit.tebd_input_mode": "strip"}
 
 DESCRIPTOR = {
     "type": Key("se_e2_r", "error"),
@@ -149,6 +167,59 @@ DESCRIPTOR = {
     "use_econf_tebd": Key(True, beside=ATTEN),
     "use_tebd_bias": Key(True, beside=ATTEN),
     "use_loc_mapping": Key(False, "note", DPA3),
+    # Of dpa2.
+    "smooth": Key(False, beside=STRIP),
+    "add_tebd_to_repinit_out": Key(True, beside=DPA2),
+}
+
+REPINIT = {
+    "rcut": Key(3.6, beside=DPA2),
+    "rcut_smth": Key(0.5, beside=DPA2),
+    "nsel": Key(36, beside=DPA2),
+    "neuron": Key([4, 4], beside=DPA2),
+    "axis_neuron": Key(3, beside=DPA2),
+    "tebd_dim": Key(4, beside=DPA2),
+    "tebd_input_mode": Key("strip", beside=DPA2),
+    "set_davg_zero": Key(False, beside=DPA2),
+    "activation_function": Key("gelu", beside=DPA2),
+    "type_one_side": Key(True, beside=DPA2),
+    "resnet_dt": Key(True, beside=DPA2),
+    "use_three_body": Key(True, beside=DPA2),
+    "three_body_neuron": Key([3], beside=THREE),
+    "three_body_sel": Key(30, beside=THREE),
+    "three_body_rcut": Key(3.5, beside=THREE),
+    "three_body_rcut_smth": Key(1.0, beside=THREE),
+}
+
+REPFORMER = {
+    "rcut": Key(3.2, beside=DPA2),
+    "rcut_smth": Key(0.5, beside=DPA2),
+    "nsel": Key(24, beside=DPA2),
+    "nlayers": Key(1, beside=DPA2),
+    "g1_dim": Key(6, beside=DPA2),
+    "g2_dim": Key(3, beside=DPA2),
+    "axis_neuron": Key(1, beside=DPA2),
+    **{
+        key: Key(True, beside=DPA2) for key in ("direct_dist", "update_h2", "attn2_has_gate")
+    },
+    **{
+        key: Key(False, beside=DPA2)
+        for key in (
+            *("update_g1_has_conv", "update_g1_has_drrd", "update_g1_has_grrg"),
+            *("update_g1_has_attn", "update_g2_has_g1g1", "update_g2_has_attn"),
+            *("use_sqrt_nnei", "g1_out_conv", "g1_out_mlp", "set_davg_zero"),
+        )
+    },
+    "attn1_hidden": Key(4, beside=DPA2),
+    "attn1_nhead": Key(1, beside=DPA2),
+    "attn2_hidden": Key(4, beside=DPA2),
+    "attn2_nhead": Key(1, beside=DPA2),
+    "activation_function": Key("gelu", beside=DPA2),
+    "update_style": Key("res_incr", beside=DPA2),
+    "update_residual": Key(0.3, beside=RESIDUAL),
+    "update_residual_init": Key("const", beside=RESIDUAL),
+    "trainable_ln": Key(False, "params", DPA2),
+    "ln_eps": Key(0.1, beside=DPA2),
 }
 
 FITTING_NET = {
@@ -317,6 +388,8 @@ SECTIONS: dict[str, Mapping[str, Key]] = {
     "model": MODEL,
     "model.descriptor": DESCRIPTOR,
     "model.descriptor.repflow": OF_REPFLOW,
+    "model.descriptor.repinit": REPINIT,
+    "model.descriptor.repformer": REPFORMER,
     "model.fitting_net": FITTING_NET,
     "learning_rate": LEARNING_RATE,
     "loss": LOSS,

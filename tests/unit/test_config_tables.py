@@ -30,6 +30,7 @@ def test_sections() -> None:
         *("", "model", "model.descriptor", "model.fitting_net", "learning_rate", "loss"),
         *("optimizer", "training", "training.training_data", "training.validation_data"),
         *("training.mixed_precision", "validating"),
+        *("model.descriptor.repinit", "model.descriptor.repformer"),
     }
 
 
