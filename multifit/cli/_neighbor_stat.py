@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
         lines = [
             f"shortest distance: {whole.distance:.4f} Å, {closest}",
             f'"sel": {list(sel)} leaves a margin of 10 % over the most in {number}',
-            f'"sel": {together} does so for se_atten and se_e3_tebd, which have slots for all types '
-            f'together, and "nsel": {together} for the block of dpa2 with this cut-off',
+            f'"sel": {together} does so for se_atten and se_e3_tebd, which have slots for all '
+            f'types together, and "nsel": {together} for a block of dpa2 with this cut-off',
         ]
     lines += filter(None, [guessed(systems), *doubts(systems, found)])
     for line in lines:

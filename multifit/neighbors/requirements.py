@@ -39,6 +39,8 @@ class Requirements:
     parts
         What each part of a descriptor needs, if it has several: each gets tables of its own, of the
         neighbours that the whole needs.
+    block
+        Name of a part that is a block of a descriptor, not a descriptor of its own.
     """
 
     rcut: float
@@ -52,6 +54,7 @@ class Requirements:
     ordered: bool = False
     shells: tuple[tuple[float, int], ...] = ()
     parts: tuple[Requirements, ...] = ()
+    block: str = ""
 
     @property
     def each(self) -> tuple[Requirements, ...]:

@@ -130,7 +130,8 @@ DPA2 = {
         "seed": 1,
     }
 }
-THREE = DPA2 | {"model.descriptor.repinit.use_three_body": True}
+SHORT = DPA2 | {"model.descriptor.repinit.three_body_rcut": 3.0}
+THREE = SHORT | {"model.descriptor.repinit.use_three_body": True}
 RESIDUAL = DPA2 | {"model.descriptor.repformer.update_style": "res_residual"}
 STRIP = DPA2 | {"model.descriptor.repinit.tebd_input_mode": "strip"}
 
@@ -184,7 +185,7 @@ REPINIT = {
     "activation_function": Key("gelu", beside=DPA2),
     "type_one_side": Key(True, beside=DPA2),
     "resnet_dt": Key(True, beside=DPA2),
-    "use_three_body": Key(True, beside=DPA2),
+    "use_three_body": Key(True, beside=SHORT),
     "three_body_neuron": Key([3], beside=THREE),
     "three_body_sel": Key(30, beside=THREE),
     "three_body_rcut": Key(3.5, beside=THREE),
@@ -199,9 +200,7 @@ REPFORMER = {
     "g1_dim": Key(6, beside=DPA2),
     "g2_dim": Key(3, beside=DPA2),
     "axis_neuron": Key(1, beside=DPA2),
-    **{
-        key: Key(True, beside=DPA2) for key in ("direct_dist", "update_h2", "attn2_has_gate")
-    },
+    **{key: Key(True, beside=DPA2) for key in ("direct_dist", "update_h2", "attn2_has_gate")},
     **{
         key: Key(False, beside=DPA2)
         for key in (

@@ -16,7 +16,7 @@ Source: Zhang et al., npj Comput. Mater. 10, 293 (2024) (DPA-2).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -207,14 +207,15 @@ class Dpa2:
         """Return the required neighbours, with those of each block."""
         parts = []
         for name, block in self.blocks.items():
-            if name == "repformer":
-                each = (block.nnei,) * self.ntypes
-                hops = 1 + self.repformer.nlayers * self.repformer.reads_neighbours
-                needs = Requirements(block.rcut, each, total=block.nnei, hops=hops, ordered=True)
-                parts.append(needs)
-            else:
-                parts.append(block.requires())
+            needs = block.requires() if name != "repformer" else self._messages(block)
+            parts.append(replace(needs, block=name))
         return together(parts)
+
+    def _messages(self, block: TypedDescriptor) -> Requirements:
+        """Return the neighbours that the second block needs."""
+        hops = 1 + self.repformer.nlayers * self.repformer.reads_neighbours
+        each = (block.nnei,) * self.ntypes
+        return Requirements(block.rcut, each, total=block.nnei, hops=hops, ordered=True)
 
     def init(self, seed: Seed) -> Tree:
         """Return random parameters, and neutral statistics (μ = 0, σ = 1)."""

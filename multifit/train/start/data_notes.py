@@ -40,7 +40,8 @@ def data_notes(task: Task) -> Iterator[str]:
     each = task.model.descriptor.requires().each
     for k, needs in enumerate(each):
         own = [one for _, data in sets for one in data.within[k]]
-        yield from _dropped(needs, systems, own, f" of list[{k}]" if len(each) > 1 else "")
+        part = f" of {needs.block or f'list[{k}]'}" if len(each) > 1 else ""
+        yield from _dropped(needs, systems, own, part)
     looked = [(s, one) for s, one in zip(systems, found, strict=True) if one.nframes]
     yield from doubts([s for s, _ in looked], [one for _, one in looked])
 

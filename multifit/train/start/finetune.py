@@ -136,8 +136,9 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
         told_apart = here.total is None
         # Empty slots count, and the descriptor is divided by Σsel.
         if sum(mine) != sum(other) or (told_apart and any(mine[k] != other[j] for k, j in shared)):
+            name = here.block or f"list[{k}]"
             notes.append(
-                f"sel{f' of list[{k}]' if len(parts[0]) > 1 else ''} is {list(mine)} in the input "
+                f"sel{f' of {name}' if len(parts[0]) > 1 else ''} is {list(mine)} in the input "
                 f"and {list(other)} in the file: descriptors change with it, so that the errors "
                 "are larger at first"
             )

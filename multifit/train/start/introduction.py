@@ -82,4 +82,5 @@ def _neighbours(model: mdl.Model) -> str:
     if not needs.parts:
         return texts[0]
     names = [part.name for part in getattr(model.descriptor, "list", ())]
+    names = names or [each.block for each in needs.each]
     return "; ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))

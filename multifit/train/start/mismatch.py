@@ -21,6 +21,7 @@ BY_TYPE = (
     "atom_exclude_types",
     "pair_exclude_types",
     "descriptor.sel",
+    *("descriptor.repinit.nsel", "descriptor.repinit.three_body_sel", "descriptor.repformer.nsel"),
     "descriptor.ntypes",
     "descriptor.type_map",
     "descriptor.exclude_types",
@@ -32,6 +33,7 @@ BY_TYPE = (
 #: Settings that affect neither shape nor meaning of parameters.
 HARMLESS = (
     *("trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero", "electrons"),
+    *("update_residual", "update_residual_init"),
 )
 
 #: Settings whose keys in the input have other names.
