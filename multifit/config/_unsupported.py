@@ -82,12 +82,7 @@ _FOREIGN: dict[str, tuple[str, ...]] = {
     "model.descriptor": (
         *("loc_frame", "se_e2_r", "se_r", "se_e3", "se_at", "se_a_3be"),
         *("se_t", "se_a_tpe", "se_a_ebd", "se_a_ebd_v2", "se_a_tpe_v2", "se_a_mask"),
-        *(
-            "hybrid",
-            "se_atten",
-            "dpa1",
-            "se_atten_v2",
-        ),
+        *("hybrid", "se_atten", "dpa1", "se_atten_v2"),
         *("dpa3", "dpa4", "DPA4", "sezm", "SeZM", "dpa4c"),
         "DPA4C",
     ),

@@ -161,6 +161,8 @@ MODELS |= {
     for about, name, k in (
         ("se_atten, attention, strip", "se_atten", 0),
         ("se_atten_v2", "se_atten_v2", 0),
+        ("se_e3_tebd, strip", "se_e3_tebd", 1),
+        ("dpa2, three bodies", "dpa2", 0),
         ("hybrid of se_atten and se_e2_a", "hybrid", 1),
     )
 }

@@ -122,8 +122,8 @@ def test_an_input_file_that_may_not_be_read(
             r"sel in input\.json has length 3, but must have length 2",
         ),
         (
-            {"model.descriptor.type": "dpa2"},
-            r'descriptor\.type in input\.json is "dpa2".*does not have',
+            {"model.descriptor.type": "dpa4"},
+            r'descriptor\.type in input\.json is "dpa4".*does not have',
         ),
         ({"optimizer": {"type": "LKF"}}, r'optimizer\.type in input\.json is "LKF".*does not have'),
         ({"model.fitting_net.atom_ener": [1.0, 2.0]}, "unless descriptor.set_davg_zero is true"),

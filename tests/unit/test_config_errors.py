@@ -99,7 +99,7 @@ WRONG: list[tuple[str, object, str]] = [
     (f"{LR}.decay_type", "linear", 'belongs to the type "wsd" of learning_rate'),
     # unknown types
     (f"{D}.type", "se_e2", 'is "se_e2", but must be "se_atten"'),
-    (f"{D}.type", "dpa2", "is a DeePMD-kit option that multifit does not have (yet)"),
+    (f"{D}.type", "dpa4", "is a DeePMD-kit option that multifit does not have (yet)"),
     (f"{D}.type", 3, 'is 3, but must be "se_atten"'),
     (f"{F}.type", "dipole", "a DeePMD-kit option"),
     (f"{LR}.type", "cos", 'must be "exp" or "cosine" or "wsd" (did you mean \'cosine\'?)'),
@@ -244,9 +244,9 @@ def test_the_first_of_several_counts_the_others() -> None:
 
 
 def test_an_unknown_type_hides_what_follows_from_it() -> None:
-    data = with_(WATER, (D, {"type": "dpa2", "repinit": {}, "tebd_dim": 8}))
+    data = with_(WATER, (D, {"type": "dpa4", "repinit": {}, "tebd_dim": 8}))
     text = error_of(data)
-    assert text.startswith('model.descriptor.type in in.json is "dpa2", a DeePMD-kit option')
+    assert text.startswith('model.descriptor.type in in.json is "dpa4", a DeePMD-kit option')
     assert "more" not in text
 
 
