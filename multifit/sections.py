@@ -351,8 +351,6 @@ class AnyDescriptorSection(RuledSection):
     key_aliases: ClassVar[dict[str, str]] = {}
     #: the same for keys of sections inside this one
     inner_aliases: ClassVar[dict[str, dict[str, str]]] = {}
-    #: dotted names of the keys with numbers of neighbours, in the order of ``numbers``
-    sel_keys: ClassVar[tuple[str, ...]] = ("sel",)
     #: True if the descriptor of an atom without neighbours is 0, at least with ``set_davg_zero``
     can_vanish: ClassVar[bool] = False
     #: True if the descriptor has one net for all types, and slots for all types together

@@ -69,6 +69,8 @@ class Requirements:
     @property
     def slots(self) -> tuple[int, ...]:
         """``sel`` as in an input: a number for each cutoff if the types are not told apart."""
+        if self.parts and self.parts[0].block:
+            return tuple(number for part in self.parts for number in part.slots)
         return self.sel if self.total is None else (self.total, *(most for _, most in self.shells))
 
     def counted(

@@ -29,7 +29,7 @@ def test_sections() -> None:
     assert set(sections()) == {
         *("", "model", "model.descriptor", "model.fitting_net", "learning_rate", "loss"),
         *("optimizer", "training", "training.training_data", "training.validation_data"),
-        *("training.mixed_precision", "validating"),
+        *("training.mixed_precision", "validating", "model.descriptor.repflow"),
         *("model.descriptor.repinit", "model.descriptor.repformer"),
     }
 

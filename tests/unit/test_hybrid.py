@@ -1,4 +1,4 @@
-"""Hybrids: neighbours of each part, files with hybrids in hybrids, and what does not fit together."""
+"""Hybrids: neighbours of each part, hybrids in hybrids, and what does not fit together."""
 
 from __future__ import annotations
 

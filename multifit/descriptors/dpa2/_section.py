@@ -191,9 +191,6 @@ class Dpa2Section(t.AnyDescriptorSection):
     """The descriptor dpa2 (DPA-2): messages between atoms and pairs."""
 
     mixed_types: ClassVar[bool] = True
-    sel_keys: ClassVar[tuple[str, ...]] = (
-        *("repinit.nsel", "repformer.nsel", "repinit.three_body_sel"),
-    )
     rules: ClassVar[tuple[Rule, ...]] = RULES
     key_aliases: ClassVar[dict[str, str]] = {
         "repformer_add_type_ebd_to_seq": "add_tebd_to_repinit_out"
@@ -265,6 +262,12 @@ class Dpa2Section(t.AnyDescriptorSection):
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
         return self.repformer.g1_dim + self.repinit.tebd_dim * self.concat_output_tebd
+
+    def with_numbers(self, script: dict[str, Any], numbers: Sequence[int]) -> None:
+        """Put numbers of neighbours into this section as a dict, for model files."""
+        script["repinit"]["nsel"], script["repformer"]["nsel"], *angles = numbers
+        if angles:
+            script["repinit"]["three_body_sel"] = angles[0]
 
     def options(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Return the settings of the descriptor."""
