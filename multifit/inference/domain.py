@@ -77,13 +77,14 @@ def domain(
     fparam, aparam = (None if x is None else x[0] for x in extra)
     if masked:
         types = real_types(types, aparam)
-    hops = model.descriptor.requires().hops
+    needs = model.descriptor.requires()
+    hops = needs.hops
     pairs = pair_list(rij, i, j, n, len(types), hops)
     if hops > 1 and (pairs.j >= n).any() and not (pairs.i >= n).any():
         raise DataError(
             f"the descriptor {model.descriptor.name} passes messages over {hops} hops, but no pair "
             f"starts at a ghost; list the pairs of all ghosts that are within "
-            f"{(hops - 1) * model.descriptor.requires().rcut:g} Å of local atoms, too"
+            f"{needs.reach - needs.rcut:g} Å of local atoms, too"
         )
     return Domain(pairs, types, n, fparam, aparam)
 

@@ -117,8 +117,7 @@ class Potential:
     @property
     def halo(self) -> float:
         """Thickness of the layer of ghosts that a domain needs, Å."""
-        needs = self.model.descriptor.requires()
-        return needs.hops * needs.rcut
+        return self.model.descriptor.requires().reach
 
     def type_indices(self, types: Sequence[int] | Sequence[str] | np.ndarray) -> np.ndarray:
         """Return types or element symbols as numbers, (natoms,) int64.

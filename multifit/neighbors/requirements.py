@@ -61,6 +61,13 @@ class Requirements:
         """What each part needs; of a descriptor without parts, itself."""
         return self.parts or (self,)
 
+    @property
+    def reach(self) -> float:
+        """Distance in Å of the farthest atoms that an atom depends on."""
+        if self.parts and self.parts[0].block:  # the others pass messages of the first
+            return self.rcut + max((part.hops - 1) * part.rcut for part in self.parts)
+        return max((part.reach for part in self.parts), default=self.hops * self.rcut)
+
     def same_pairs(self, other: Requirements) -> bool:
         """Return True if the neighbours of both are the same pairs."""
         mine, others = ((x.rcut, x.sel, x.total) for x in (self, other))

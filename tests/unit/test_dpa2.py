@@ -388,3 +388,26 @@ def test_what_is_not_trained() -> None:
     # As in DeePMD-kit, the weights of updates are 0 in a descriptor that is not trained.
     fixed = replace(small({}, {"update_style": "res_residual"}), trainable=False)
     assert not np.any(fixed.init(0)["repformer"]["layers"]["0"]["g1_residual"]["0"])
+
+
+# ---- engines
+
+
+def test_domains_with_ghosts_give_the_whole() -> None:
+    """Ghosts are centres, too: their features are messages to the local atoms."""
+    model, system = model_of(small(ANGLES)), molecule()
+    assert model.descriptor.requires().reach == 3.6 + 2 * 3.0
+    potential = Potential(model, drawn(model))
+    assert potential.halo == 9.6
+    want = potential.predict(system.coord, system.atype)
+    total, force = 0.0, np.zeros_like(system.coord)
+    for local in ([0, 3], [1, 2, 4]):
+        order = np.array([*local, *sorted({0, 1, 2, 3, 4} - set(local))])
+        coord = system.coord[order]
+        i, j = np.nonzero(~np.eye(5, dtype=bool))
+        given = coord[j] - coord[i], i, j, system.atype[order], len(local)
+        found = potential.evaluate_pairs(*given)
+        total += float(np.sum(found["energy"]))
+        np.add.at(force, order, found["force"])
+    same(total, float(want["energy"][0]))
+    same(force, want["force"][0] if want["force"].ndim == 3 else want["force"], rtol=1e-9)
