@@ -16,6 +16,7 @@ from multifit import config, load
 from multifit.backend import get_backend
 from multifit.errors import ConfigError
 from multifit.train.setup.setup import set_up
+from multifit.train.start.introduction import introduction
 from multifit.tree import flatten
 
 NUMPY = get_backend("numpy")
@@ -116,3 +117,12 @@ def test_hessians_are_not_mixed(data: Path, tmp_path: Path) -> None:
     options = given("h", loss__start_pref_h=1.0, loss__limit_pref_h=1.0)
     with pytest.raises(ConfigError, match="'mixed:N' does not go together with Hessians"):
         setup(tmp_path, options)
+
+
+def test_a_run_says_what_its_batches_hold(data: Path) -> None:
+    for systems, more in (("a", ""), ("ac", " among those with the same labels")):
+        parts = introduction(setup(data, given(*systems)), [])
+        (text,) = [x for x in parts if isinstance(x, str) and "of a batch" in x]
+        assert text == (
+            f"each of the 3 frames of a batch is drawn from a system by its probability{more}"
+        )

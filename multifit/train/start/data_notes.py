@@ -57,7 +57,8 @@ def again(systems: Sequence[System]) -> list[bool]:
 
 def _repeated(kind: str, systems: Sequence[System]) -> Iterator[str]:
     """Yield a sentence on systems that are listed more than once."""
-    twice = [s.name for s, known in zip(systems, again(systems), strict=True) if known]
+    found = zip(systems, again(systems), strict=True)
+    twice = list(dict.fromkeys(s.name for s, known in found if known))
     if twice:
         yield (
             f"warning: {few(twice)} {_are(twice)} in training.{kind}_data.systems more than once: "

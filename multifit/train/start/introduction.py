@@ -61,7 +61,7 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     )
     if data.training.mixed:
         number = counted(data.training.mixed * many, "frame")
-        alike = len({s.labels.intersection(task.loss.labels) for s in systems}) > 1
+        alike = len({frozenset(task.loss.labels).intersection(s.labels) for s in systems}) > 1
         among = " among those with the same labels" if alike else ""
         yield f"each of the {number} of a batch is drawn from a system by its probability{among}"
     every = setup.config.training.acc_freq
