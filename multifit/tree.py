@@ -9,10 +9,15 @@ Tree = dict[str, Any]  #: a nested dict whose leaves are arrays
 Flat = dict[str, Any]  #: {"fitting.nets.0.layers.1.w": array, …}
 
 
+def _is_tree(x: Any) -> bool:
+    """Return True for a subtree: nearly always a dict, which is known at once."""
+    return type(x) is dict or isinstance(x, Mapping)
+
+
 def walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, leaf) in the order in which the tree was built."""
     for key, value in tree.items():
-        if isinstance(value, Mapping):
+        if _is_tree(value):
             yield from walk(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
@@ -38,7 +43,7 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
 def map_leaves(f: Callable[[Any], Any], tree: Mapping[str, Any]) -> Tree:
     """Return the same tree with f applied to every leaf."""
     return {
-        key: map_leaves(f, value) if isinstance(value, Mapping) else f(value)
+        key: map_leaves(f, value) if _is_tree(value) else f(value)
         for key, value in tree.items()
     }
 
