@@ -73,6 +73,8 @@ def in_words(seconds: float) -> str:
     --------
     >>> in_words(13800), in_words(90), in_words(7.25)
     ('3 h 50 min', '1 min 30 s', '7.2 s')
+    >>> in_words(0.0), in_words(3600 * 50)
+    ('0 s', '50 h')
     """
     if seconds < 59.5:
         return f"{seconds:.2g} s"

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import models as mdl
 from ..backend import Backend, get_backend
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..support import require_model
 from ..tree import Tree, map_leaves
 from . import structure as sts
@@ -20,7 +20,7 @@ from .levels import levels
 from .parts import Outputs
 from .request import Request, check_request
 from .runner import Runner
-from .uncertainty import Uncertainty
+from .uncertainty import Uncertainty, required
 
 
 class Potential:
@@ -273,13 +273,9 @@ class Potential:
         """Return the outputs for each structure, with uncertainties on request."""
         if not uncertainty:
             return self.runner.run(given, request)
-        if self.uncertainty is None:
-            raise ConfigError(
-                "the model has no uncertainty; calibrate it first: multifit uncertainty MODEL -s "
-                "TRAINING_DATA -v OTHER_DATA -o FILE"
-            )
+        calibrated = required(self.uncertainty)
         rows = self.runner.run(given, request)
-        more = self.last_layer.uncertainties(self.uncertainty, given, request.skin)
+        more = self.last_layer.uncertainties(calibrated, given, request.skin)
         return [row | extra for row, extra in zip(rows, more, strict=True)]
 
     def evaluate_pairs(

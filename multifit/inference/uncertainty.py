@@ -120,6 +120,16 @@ class Uncertainty:
         return {"@class": CLASS, "@version": VERSION, "@variables": variables}
 
 
+def required(uncertainty: Uncertainty | None) -> Uncertainty:
+    """Return the uncertainty of a model, or raise ConfigError if it has none."""
+    if uncertainty is None:
+        raise ConfigError(
+            "the model has no uncertainty; calibrate it first: multifit uncertainty MODEL -s "
+            "TRAINING_DATA -v OTHER_DATA -o FILE"
+        )
+    return uncertainty
+
+
 def rigidity(factor: np.ndarray, h: np.ndarray) -> np.ndarray:
     """Return √(hᵀ Wᵀ W h), (…), for W (size, n) and h (…, n)."""
     found: np.ndarray = np.linalg.norm(h @ factor.T, axis=-1)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from _backends import TRAINABLE
 
 FOLDER = Path(__file__).parent
 
@@ -36,8 +37,15 @@ def test_kills_at_random_times_lose_nothing() -> None:
     assert "torch: 10 kills" in study("kills", "--kills", "10")
 
 
-def test_runs_of_one_seed_and_a_resumed_one_are_identical() -> None:
-    assert "identical" in study("repeat", "--steps", "10", "--at", "5")
+def test_runs_of_one_seed_and_those_resumed_at_every_step_are_identical() -> None:
+    said = study("repeat", "--steps", "8", "--every")
+    assert said == "torch: two runs of 8 steps, and those resumed at 7 steps, are identical\n"
+
+
+@pytest.mark.parametrize("backend", [name for name in TRAINABLE if name != "torch"])
+def test_a_resumed_run_of_every_other_backend_is_identical(backend: str) -> None:
+    options = ("--backend", backend, "--steps", "3", "--at", "2", "--once")
+    assert "identical" in study("repeat", *options)
 
 
 def test_predictions_and_steps_leave_nothing_behind() -> None:

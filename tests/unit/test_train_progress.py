@@ -60,7 +60,7 @@ def test_what_compiles_is_said_and_left_out_of_the_speed(monkeypatch: pytest.Mon
     assert text.getvalue().splitlines() == [
         "compiling the training step for 24 atoms …",
         "compiling the validation for 1 atom …",
-        "step   10  trn F 5.00e-01  lr 1.0e-03  10.0 ms/step  0:10 left",
+        "step   10  trn F 5.00e-01  lr 1.0e-03  10.0 ms/step  9.9 s left",
     ]
 
 
@@ -78,10 +78,10 @@ def test_shapes_that_are_still_new_count_for_the_time_that_is_left(
     shown.step(4, 0.01)
     shown.show(4, {"rmse_f": 0.5}, None, 1e-3)
     # 20 s for 4 steps, and 996 steps more.
-    assert text.getvalue().endswith("10.0 ms/step  1:23:00 left\n")
+    assert text.getvalue().endswith("10.0 ms/step  1 h 23 min left\n")
     shown.step(5, 0.01)
     shown.show(5, {"rmse_f": 0.5}, None, 1e-3)
-    assert text.getvalue().endswith("10.0 ms/step  0:10 left\n")
+    assert text.getvalue().endswith("10.0 ms/step  10 s left\n")
 
 
 def test_nothing_but_compiling_has_no_speed() -> None:

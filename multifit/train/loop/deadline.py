@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from ...errors import TrainingError
 from ...host.durations import in_words
 from ...signals import RESTARTABLE, Interrupt
-from ..report.progress import duration
 
 #: How many times as long as the longest one a step and a checkpoint may take.
 STEP, SAVING = 1.5, 2.0
@@ -69,7 +68,7 @@ class Deadline:
 
     def said(self) -> str:
         """Return the start of the sentence about the end of the run."""
-        spent, limit = duration(time.monotonic() - self.began), in_words(self.limit or 0.0)
+        spent, limit = in_words(time.monotonic() - self.began), in_words(self.limit or 0.0)
         return f"the time limit of {limit} is near: stopped after {spent}"
 
 

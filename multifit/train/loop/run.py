@@ -8,9 +8,10 @@ import time
 from ...console.words import counted
 from ...distributed import PeerError
 from ...errors import DataError
+from ...host.durations import in_words
 from ...tree import map_leaves
 from ..profile.recorder import STEP
-from ..report.progress import Display, duration
+from ..report.progress import Display
 from ..start.prepare import LoopObjects
 from ..start.run import Run
 from ..start.saver import Saver
@@ -80,7 +81,7 @@ def _wants_end(run: Run, ending: Ending, number: int) -> bool:
 
 def _say_trained(display: Display, steps: int, began: float) -> None:
     """Print how long the steps took, and what was compiled."""
-    display.say(f"trained {counted(steps, 'step')} in {duration(time.monotonic() - began)}")
+    display.say(f"trained {counted(steps, 'step')} in {in_words(time.monotonic() - began)}")
     if display.compiled:
         found = [f"{what} for {counted(n, 'shape')}" for what, n in display.compiled.items()]
         display.say(f"compiled {' and '.join(found)} of batches")

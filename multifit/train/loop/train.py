@@ -6,7 +6,7 @@ import contextlib
 import functools
 import operator
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +102,7 @@ def train(
     start = start or Start()
     if writes:
         read = input_files(config, base, input_file=source, **start.files())
-        check_outputs(config, output, read, profile=profile)
-        if config.training.tensorboard:
-            require_tensorboard()
+        _check_outputs(config, output, read, profile)
     recorder = Recorder() if profile else OFF
     with recorder.span("open the data"):
         require_same_input(config, backend, processes)
@@ -139,6 +137,13 @@ def train(
         if profile:
             _write_profile(run, recorder, last if code == 0 else None, None if quiet else console)
     return code
+
+
+def _check_outputs(config: Config, output: Path, read: Mapping[str, Path], profile: bool) -> None:
+    """Raise for outputs that cannot be, or would replace a file that the run reads."""
+    check_outputs(config, output, read, profile=profile)
+    if config.training.tensorboard:
+        require_tensorboard()
 
 
 def _write_profile(

@@ -14,14 +14,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ...host.durations import in_words
 from ...outputs import OUTPUTS, curves
-
-
-def duration(seconds: float) -> str:
-    """Return ``1:02:03`` or ``2:03``."""
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
 
 
 def _known(metrics: Mapping[str, float]) -> dict[str, float]:
@@ -170,7 +164,7 @@ class Display:
         if self._new:
             # New shapes are still occurring: include the time to compile them.
             each = (time.monotonic() - self._began) / self._steps
-        return f"{pace}  {duration(each * (self.steps - step))} left" if each else ""
+        return f"{pace}  {in_words(each * (self.steps - step))} left" if each else ""
 
     def say(self, text: str) -> None:
         """Print a sentence."""

@@ -43,8 +43,8 @@ class RowFile:
         self._file: int | None = None
         self._told = ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        #: The rows of the earlier run.
-        self.kept = _rows_until(path, head, columns, after, tell) if after else []
+        #: The rows of the earlier run, and a sentence if later ones were put aside.
+        self.kept, self.note = _rows_until(path, head, columns, after, tell) if after else ([], "")
         self._begin("".join([head, *self.kept]))
 
     def add(self, row: str) -> None:
@@ -199,22 +199,34 @@ def is_row(line: str, columns: int) -> bool:
         return False
 
 
-def _rows_until(path: Path, head: str, columns: int, step: int, tell: Tell) -> list[str]:
-    """Return the rows of an earlier run up to a step, without torn ones; put later ones aside."""
+def _rows_until(
+    path: Path, head: str, columns: int, step: int, tell: Tell
+) -> tuple[list[str], str]:
+    """Return the rows of an earlier run up to a step, without torn ones; put later ones aside.
+
+    Returns
+    -------
+    rows
+        Whole lines.
+    note
+        A sentence about later rows, empty if there are none.
+    """
     if not path.is_file():
-        return []
+        return [], ""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines[:1] != head.splitlines(keepends=True)[:1]:
         old = old_name(path)
         path.replace(old)
         tell(f"{path} has other columns than this run, and is kept as {old.name}")
-        return []
+        return [], ""
     whole = [line for line in lines if line.endswith("\n") and is_row(line, columns)]
+    rows = [line for line in whole if int(line.split()[0]) <= step]
     later = [line for line in whole if int(line.split()[0]) > step]
-    if later:
-        old = _put_aside(path, head, step, later)
-        tell(f"{counted(len(later), 'row')} of {path} after step {step}: kept in {old.name}")
-    return [line for line in whole if int(line.split()[0]) <= step]
+    if not later:
+        return rows, ""
+    old = _put_aside(path, head, step, later)
+    note = f"{counted(len(later), 'row')} of {path} after step {step}: kept in {old.name}"
+    return rows, note
 
 
 def _put_aside(path: Path, head: str, step: int, rows: Sequence[str]) -> Path:

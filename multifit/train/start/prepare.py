@@ -116,6 +116,8 @@ def prepare(
         path, both = run.output / training.disp_file, bool(validators)
         curve = LearningCurve(path, names, both, after, display.warn)
         saver.tables = [curve.file, *(each.file for each in full if each.file is not None)]
+        for note in filter(None, (table.note for table in saver.tables)):
+            display.say(note)
     values = (_scalars(setup, number) for number in itertools.count(after + 1))
     inputs = prefetch([step.batches for step in steps], sampler, values)
     stack.enter_context(contextlib.closing(inputs))
