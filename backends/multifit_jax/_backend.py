@@ -103,6 +103,10 @@ class JaxBackend:
         """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
         return jax.ops.segment_sum(x, index, num_segments=n)
 
+    def each(self, f: Callable[[Any], Any], blocks: Any, /) -> Any:
+        """Return f of each block of arrays, stacked along first axes, one block at a time."""
+        return jax.lax.map(f, blocks)
+
     def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
         """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient)."""
         return jax.value_and_grad(f, has_aux=True)

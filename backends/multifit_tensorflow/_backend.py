@@ -117,6 +117,12 @@ class TensorFlowBackend:
         """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
         return tf.math.unsorted_segment_sum(x, index, n)
 
+    def each(self, f: Callable[[Any], Any], blocks: Any, /) -> Any:
+        """Return f of each block of arrays, stacked along first axes, one block at a time."""
+        first = f(tf.nest.map_structure(lambda x: x[0], blocks))  # left out: only its types count
+        kinds = tf.nest.map_structure(lambda x: x.dtype, first)
+        return tf.map_fn(f, blocks, fn_output_signature=kinds, parallel_iterations=1)
+
     def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
         """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient).
 

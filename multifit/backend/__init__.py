@@ -28,5 +28,7 @@ from ._native import native as native
 from ._protocol import Arithmetic as Arithmetic
 from ._protocol import Array as Array
 from ._protocol import Backend as Backend
+from ._repeat import Repeats as Repeats
+from ._repeat import each as each
 from ._versions import UnusableError as UnusableError
 from ._versions import is_installed as is_installed

@@ -80,7 +80,10 @@ class Model:
     def pair_width(self) -> int:
         """Numbers per pair in the widest array of the descriptor."""
         parts = getattr(self.descriptor, "list", (self.descriptor,))
-        return max((part.neuron or (part.dim_out,))[-1] for part in parts)
+        return max(
+            getattr(part, "pair_width", None) or (part.neuron or (part.dim_out,))[-1]
+            for part in parts
+        )
 
     @property
     def ntypes(self) -> int:

@@ -34,6 +34,7 @@ from .._planner import NoPlan
 from .._protocol import Pullback
 from .._types import type_table
 from . import _parameters as own
+from . import _pieces as pieces
 from ._examples import EXAMPLES
 from ._forward import features
 from ._geometry import graph, pairs_of
@@ -133,6 +134,12 @@ class Dpa3:
         return ()
 
     @property
+    def pair_width(self) -> int:
+        """Numbers per pair in the widest array, that of angles."""
+        angles = self.a_sel**2 * (self.e_dim + self.a_dim) // self.e_sel
+        return max(self.n_dim, angles * self.update_angle)
+
+    @property
     def tebd_dim(self) -> int:
         """Length of the embedding of a type."""
         return self.n_dim
@@ -230,8 +237,10 @@ class Dpa3:
         enabled: bool = True,
         train: bool = False,
     ) -> NoPlan:
-        """Return a planner without plans."""
-        return NoPlan()
+        """Return a planner of predictions in pieces, which need less memory (``_pieces.py``)."""
+        if train or not enabled or embedding == "direct":
+            return NoPlan()
+        return pieces.InPieces(self, backend)
 
     def geometry(
         self,
@@ -256,6 +265,21 @@ class Dpa3:
         """Return D (N, dim_out), and the pullback."""
         xp = arithmetic.xp
         types = xp.take(type_table(xp, self, params), geometry["centre"], axis=0)
+        if plan is not None and plan["rows"].shape[0] < geometry["centre"].shape[0]:
+            rows = plan["rows"].shape[0]
+            d, in_pieces = pieces.apply(arithmetic, self, params, geometry, types, rows)
+        else:
+            d, in_pieces = self._as_a_whole(arithmetic, params, geometry, types)
+
+        def pullback(d_bar: Array) -> Array:
+            return in_pieces(xp.astype(d_bar[:, : self.n_dim], d.dtype, copy=False))
+
+        return (xp.concat([d, types], axis=1) if self.concat_output_tebd else d), pullback
+
+    def _as_a_whole(
+        self, arithmetic: Arithmetic, params: Tree, geometry: Tree, types: Array
+    ) -> tuple[Array, Pullback]:
+        """Return the features of all atoms at once, (N, n_dim), and the pullback."""
         rest = {key: x for key, x in geometry.items() if key != "rij"}
 
         def forward(recording: ReverseArithmetic, rij: Array) -> Array:
@@ -265,12 +289,7 @@ class Dpa3:
             return features(recording.xp, self, weights, made, recording.xp.lift(types))
 
         d, pull = with_pullback(arithmetic, forward, geometry["rij"])
-
-        def pullback(d_bar: Array) -> Array:
-            bar = xp.astype(d_bar[:, : self.n_dim], d.dtype, copy=False)
-            return pull(bar)[0]
-
-        return (xp.concat([d, types], axis=1) if self.concat_output_tebd else d), pullback
+        return d, lambda bar: pull(bar)[0]
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file."""

@@ -60,8 +60,14 @@ def features(xp: Any, config: Dpa3, params: Tree, graph: Graph, types: Array) ->
     """
     state = start(xp, config, params, graph, types)
     for wanted, layer in zip(wants(config), numbered_values(params["layers"]), strict=True):
-        state = update(xp, config, layer, graph, state, wanted)
+        state = update(xp, config, layer, graph, state, neighbours(xp, graph, state.node), wanted)
     return state.node
+
+
+def neighbours(xp: Any, graph: Graph, node: Array) -> Array:
+    """Return the features of all neighbours, (N, E, n_dim)."""
+    n, _, slots = graph.frame.shape
+    return xp.reshape(xp.take(node, graph.ends, axis=0), (n, slots, node.shape[1]))
 
 
 def wants(config: Dpa3) -> list[Wanted]:
@@ -87,11 +93,27 @@ def start(xp: Any, config: Dpa3, params: Tree, graph: Graph, types: Array) -> St
 
 
 def update(
-    xp: Any, config: Dpa3, params: Tree, graph: Graph, state: State, wanted: Wanted
+    xp: Any,
+    config: Dpa3,
+    params: Tree,
+    graph: Graph,
+    state: State,
+    near: Array,
+    wanted: Wanted,
 ) -> State:
-    """Return the features after one layer."""
+    """Return the features after one layer.
+
+    Parameters
+    ----------
+    params
+        Of the layer.
+    near
+        Features of the neighbours of each atom, (N, E, n_dim).
+    """
     layer = _Layer(xp, config, params, graph)
-    return layer.one_by_one(state) if config.sequential_update else layer.at_once(state, wanted)
+    if config.sequential_update:
+        return layer.one_by_one(state, near)
+    return layer.at_once(state, near, wanted)
 
 
 class _Layer:
@@ -100,10 +122,9 @@ class _Layer:
     def __init__(self, xp: Any, config: Dpa3, params: Tree, graph: Graph) -> None:
         self.xp, self.config, self.params, self.graph = xp, config, params, graph
 
-    def at_once(self, old: State, wanted: Wanted) -> State:
+    def at_once(self, old: State, near: Array, wanted: Wanted) -> State:
         """Return new features, all from the old ones."""
         config = self.config
-        near = self._neighbours(old.node)
         heads = config.n_multi_edge_message * config.n_dim
         names = ("node_edge_linear", "edge_self_linear")[: 1 + wanted.edge]
         both = self._of_pairs(names, old.node, near, old.edge)
@@ -121,9 +142,9 @@ class _Layer:
             edge = self._combined("e_residual", old.edge, updates)
         return State(node, edge, angle)
 
-    def one_by_one(self, old: State) -> State:
+    def one_by_one(self, old: State, near: Array) -> State:
         """Return new features: edges, then angles from these, then edges again, then nodes."""
-        params, near = self.params, self._neighbours(old.node)
+        params = self.params
         edge = self._of_pairs(("edge_self_linear",), old.node, near, old.edge)
         middle = old._replace(edge=old.edge + params["e_residual"]["0"] * edge)
         own = self._of_angles(("angle_self_linear",), old.angle, middle)
@@ -134,12 +155,6 @@ class _Layer:
         messages = self._of_pairs(("node_edge_linear",), old.node, near, edge)
         new = old._replace(edge=edge)
         return State(self._new_node(new, near, messages), edge, angle)
-
-    def _neighbours(self, node: Array) -> Array:
-        """Return the features of all neighbours, (N, E, n_dim)."""
-        n, _, slots = self.graph.frame.shape
-        found = self.xp.take(node, self.graph.index, axis=0)
-        return self.xp.reshape(found, (n, slots, node.shape[1]))
 
     def _weights(self, names: Sequence[str]) -> tuple[Array, Array]:
         """Return the weights and biases of several maps of the same input as one."""
