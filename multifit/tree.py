@@ -43,8 +43,7 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
 def map_leaves(f: Callable[[Any], Any], tree: Mapping[str, Any]) -> Tree:
     """Return the same tree with f applied to every leaf."""
     return {
-        key: map_leaves(f, value) if _is_tree(value) else f(value)
-        for key, value in tree.items()
+        key: map_leaves(f, value) if _is_tree(value) else f(value) for key, value in tree.items()
     }
 
 

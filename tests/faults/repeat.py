@@ -60,8 +60,8 @@ def run(backend: str, steps: int, resumed: list[int], once: bool = False) -> str
             assert not differences(whole, after, steps), (step, differences(whole, after, steps))
             shutil.rmtree(after)
     return (
-        f"{backend}: {'a run' if once else 'two runs'} of {steps} steps, and those resumed at {len(resumed)} steps, "
-        "are identical"
+        f"{backend}: {'a run' if once else 'two runs'} of {steps} steps, and those resumed at "
+        f"{len(resumed)} steps, are identical"
     )
 
 
