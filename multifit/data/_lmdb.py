@@ -265,5 +265,5 @@ def _read(
     for place, number in enumerate(chosen.tolist()):
         arrays = frames.arrays(number)
         own = label.frame_shape(arrays[TYPES].size, ndof)
-        found[place][tuple(slice(size) for size in own)] = arrays[label.key].reshape(own)
+        found[place, ...][tuple(slice(size) for size in own)] = arrays[label.key].reshape(own)
     return found
