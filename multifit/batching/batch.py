@@ -68,9 +68,11 @@ class Batcher:
     pair_exclude_types: tuple[tuple[int, int], ...] = ()
     static_shapes: bool = False
     _widths: dict[tuple[int, bool], int] = field(default_factory=dict)
-    _width: int = 0  #: of the table of all types of neighbours
-    _tiles: dict[Shape, int] = field(default_factory=dict)
+    _width: int = 0  #: of an ordered table
     _shells: list[int] = field(default_factory=list)  #: widths of shells of an ordered table
+    #: Of the table of all types of neighbours: near columns, and others; tiles of each.
+    _mixed: tuple[int, int] = (0, 0)
+    _tiles: dict[tuple[Shape, int], int] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -119,7 +121,8 @@ class Batcher:
                 self._ordered_widths(pairs, spare=SPARE)
             return
         if self.needs.mixes(len(kinds)):
-            self._mixed_width(max(map(mixed.most_neighbors, frames)), spare=SPARE)
+            needs = [mixed.widths_of(frame, len(self.sel), self._inner) for frame in frames]
+            self._mixed_widths(max(near for near, _ in needs), max(far for _, far in needs), SPARE)
             return
         for b in kinds:
             tables = [frame.tables[b] for frame in frames if b in frame.tables]
@@ -241,16 +244,20 @@ class Batcher:
     ) -> MixedTable:
         """Return one table of the neighbours of all types."""
         shape = atoms.shape
-        pairs = mixed.pairs_of(frames, places, shape.natoms, len(self.sel))
+        pairs = mixed.pairs_of(frames, places, shape.natoms, len(self.sel), self._inner)
         groups = pairs.groups(atoms.atype, self.needs.two_sided)
-        size = mixed.tile_size(shape.natoms, len(atoms.centres) ** (1 + self.needs.two_sided))
-        tiles = mixed.tiles_needed(groups, size)
-        width = self._mixed_width(pairs.width)
-        if self.static_shapes:
-            with self._lock:
-                known = self._tiles.get(shape, 0)
-                tiles = self._tiles[shape] = known if tiles <= known else bucket(tiles + SPARE)
-        return mixed.mixed_table(pairs, groups, shape.natoms, Room(width, tiles, size))
+        number = len(atoms.centres) ** (1 + self.needs.two_sided)
+        rooms = []
+        for zone, width in enumerate(self._mixed_widths(*pairs.widths)):
+            size = mixed.tile_size(shape.natoms, number, mixed.TYPICAL[zone])
+            tiles = mixed.tiles_needed(groups[pairs.zone == zone], size)
+            if self.static_shapes:
+                with self._lock:
+                    known = self._tiles.get((shape, zone), 0)
+                    tiles = known if tiles <= known else bucket(tiles + SPARE)
+                    self._tiles[shape, zone] = tiles
+            rooms.append(Room(width, tiles, size))
+        return mixed.mixed_table(pairs, groups, shape.natoms, rooms)
 
     def _ordered_table(
         self, frames: Sequence[Frame], atoms: Composition, places: Sequence[np.ndarray]
@@ -265,7 +272,7 @@ class Batcher:
         """Return the columns of a table in the order of distance, and of its shells; at least 1."""
         shells = self.needs.shells
         found = [max(m, 1) for m in ordered.shell_widths(pairs, shells)]
-        need = max(1, pairs.width if pairs is not None else 0)
+        need = max(1, pairs.widths[1] if pairs is not None else 0)
         if not self.static_shapes:
             return need, found
         with self._lock:
@@ -280,14 +287,19 @@ class Batcher:
             self._width = max([self._width, *self._shells])
             return self._width, list(self._shells)
 
-    def _mixed_width(self, need: int, spare: int = 0) -> int:
-        """Return the columns of a table of all types of neighbours."""
+    def _mixed_widths(self, near: int, far: int, spare: int = 0) -> tuple[int, int]:
+        """Return the columns of a table of all types of neighbours: near ones, and others."""
+        far = max(far, 1)  # without any, products would be empty
         if not self.static_shapes:
-            return need
+            return near, far
         with self._lock:
-            if need > self._width:
-                self._width = min(bucket(need + spare), sum(self.sel))
-            return self._width
+            most = sum(self.sel)
+            near, far = (
+                known if need <= known else min(bucket(need + spare), most)
+                for need, known in zip((near, far), self._mixed, strict=True)
+            )
+            self._mixed = near, far
+        return near, far
 
     def _atoms(self, frames: Sequence[Frame]) -> Composition:
         """Return the atoms of frames, in the shape that fits."""

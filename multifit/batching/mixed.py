@@ -14,17 +14,17 @@ import numpy as np
 from ..neighbors.cells import ranges
 from ..neighbors.frame import Frame
 from .filling import empty_table, fill
-from .types import MixedTable
+from .types import MixedTable, Tiles
 
 #: The least and the most pairs in a tile: small ones repeat their net, large ones are not full.
 SMALLEST, LARGEST = 8, 128
 
-#: Neighbours of an atom that a tile's size is chosen for.
-TYPICAL = 96
+#: Near and other neighbours of an atom that the sizes of tiles are chosen for.
+TYPICAL = (2, 96)
 
 
 class Room(NamedTuple):
-    """The sizes of a mixed table."""
+    """The sizes of a table, for near pairs or for the others."""
 
     width: int  #: columns
     tiles: int
@@ -32,19 +32,21 @@ class Room(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """All pairs of a batch, by frame, centre and type of the neighbour."""
+    """All pairs of a batch, by frame, type of the neighbour and centre."""
 
     row: np.ndarray  #: place of the centre in the batch, (npairs,)
-    column: np.ndarray  #: (npairs,)
+    column: np.ndarray  #: among the near pairs of the centre, or among the others, (npairs,)
+    zone: np.ndarray  #: 0 for near pairs, 1 for the others, (npairs,)
     kind: np.ndarray  #: type of the neighbour, (npairs,)
     neighbor: np.ndarray  #: place of the neighbour, (npairs,)
     rij: np.ndarray  #: Å, (npairs, 3)
     number: np.ndarray  #: pairs of each type of neighbours, (N, ntypes)
 
     @property
-    def width(self) -> int:
-        """Columns needed."""
-        return int(self.column.max(initial=-1)) + 1
+    def widths(self) -> tuple[int, int]:
+        """Columns needed for near pairs, and for the others."""
+        near, far = (self.column[self.zone == zone].max(initial=-1) for zone in (0, 1))
+        return int(near) + 1, int(far) + 1
 
     def groups(self, atype: np.ndarray, two_sided: bool) -> np.ndarray:
         """Return the group of each pair, for the types of all places."""
@@ -53,31 +55,53 @@ class Pairs(NamedTuple):
         return self.kind
 
 
-def most_neighbors(frame: Frame) -> int:
-    """Return the most neighbours of all types around one atom, of those that count."""
-    counts = [np.bincount(t.i, minlength=len(frame.atype)) for t in frame.tables.values()]
-    return int(np.sum(counts, axis=0).max(initial=0)) if counts else 0
+def widths_of(frame: Frame, ntypes: int, inner: float) -> tuple[int, int]:
+    """Return the most pairs closer than ``inner`` (Å) around one atom, and the most others."""
+    own = np.arange(len(frame.atype) + frame.nghost)
+    return pairs_of([frame], [own], len(frame.atype), ntypes, inner).widths
 
 
 def pairs_of(
-    frames: Sequence[Frame], places: Sequence[np.ndarray], natoms: int, ntypes: int
+    frames: Sequence[Frame],
+    places: Sequence[np.ndarray],
+    natoms: int,
+    ntypes: int,
+    inner: float,
 ) -> Pairs:
-    """Return the pairs of frames whose atoms have these places of ``natoms``."""
-    number = np.zeros((natoms, ntypes), dtype=np.int64)
+    """Return the pairs of frames whose atoms have these places of ``natoms``.
+
+    Parameters
+    ----------
+    inner
+        Å; closer pairs are near.
+    """
+    number = np.zeros((2, natoms, ntypes), dtype=np.int64)
     parts = []
     for frame, place in zip(frames, places, strict=True):
         for b, table in frame.tables.items():
-            row = place[table.i]
-            number[:, b] += np.bincount(row, minlength=natoms)
-            parts.append((row, table.col, np.full(row.size, b), place[table.j], table.rij))
-    row, col, kind, neighbor, rij = (np.concatenate(part) for part in zip(*parts, strict=True))
-    before = np.cumsum(number, axis=1) - number
-    return Pairs(row, before[row, kind] + col, kind, neighbor, rij, number)
+            row, columns = place[table.i], table.columns(inner)
+            zone = np.where(columns.near, 0, 1)
+            count = np.bincount(zone * natoms + row, minlength=2 * natoms)
+            number[:, :, b] += count.reshape(2, natoms)
+            kind = np.full(row.size, b)
+            parts.append((row, columns.col, zone, kind, place[table.j], table.rij))
+    row, col, zone, kind, neighbor, rij = (
+        np.concatenate(part) for part in zip(*parts, strict=True)
+    )
+    before = np.cumsum(number, axis=2) - number
+    column = before[zone, row, kind] + col
+    return Pairs(row, column, zone, kind, neighbor, rij, number.sum(axis=0))
 
 
-def tile_size(natoms: int, groups: int) -> int:
-    """Return the pairs in a tile, for so many atoms and groups: a power of two."""
-    expected = 1.5 * natoms * TYPICAL / max(groups, 1)
+def tile_size(natoms: int, groups: int, typical: int) -> int:
+    """Return the pairs in a tile, for so many atoms and groups: a power of two.
+
+    Parameters
+    ----------
+    typical
+        Pairs of an atom.
+    """
+    expected = 1.5 * natoms * typical / max(groups, 1)
     return min(LARGEST, max(SMALLEST, 1 << max(0, int(expected - 1)).bit_length()))
 
 
@@ -86,7 +110,7 @@ def tiles_needed(groups: np.ndarray, size: int) -> int:
     return int((-(-np.bincount(groups) // size)).sum())
 
 
-def mixed_table(pairs: Pairs, groups: np.ndarray, natoms: int, room: Room) -> MixedTable:
+def mixed_table(pairs: Pairs, groups: np.ndarray, natoms: int, rooms: Sequence[Room]) -> MixedTable:
     """Return the table of all pairs.
 
     Parameters
@@ -95,11 +119,29 @@ def mixed_table(pairs: Pairs, groups: np.ndarray, natoms: int, room: Room) -> Mi
         Of each pair, (npairs,).
     natoms
         Places for atoms, N.
+    rooms
+        For near pairs, and for the others.
     """
-    table = empty_table(natoms, room.width)
-    flat = fill(table, pairs.row, pairs.column, pairs.neighbor, pairs.rij)
-    kind = np.zeros(natoms * room.width, dtype=np.int64)
-    kind[flat] = pairs.kind
+    near, far = rooms
+    table = empty_table(natoms, near.width + far.width)
+    column = pairs.column + np.where(pairs.zone == 0, 0, near.width)
+    flat = fill(table, pairs.row, column, pairs.neighbor, pairs.rij)
+    kind = np.zeros(table["mask"].shape, dtype=np.int64)
+    kind.reshape(-1)[flat] = pairs.kind
+    tiles = []
+    for zone, room in enumerate(rooms):
+        mine = pairs.zone == zone
+        slots = pairs.row[mine] * room.width + pairs.column[mine]
+        tiles.append(_tiles(slots, groups[mine], natoms, room))
+    number = pairs.number.astype(np.float64)
+    made: MixedTable = {**table, "kind": kind, "number": number, "far": tiles[1]}
+    if near.width:
+        made["near"] = tiles[0]
+    return made
+
+
+def _tiles(flat: np.ndarray, groups: np.ndarray, natoms: int, room: Room) -> Tiles:
+    """Return tiles with the pairs at places in the columns as one row, (npairs,)."""
     order = np.lexsort((flat, groups))
     counts = np.bincount(groups)
     tiles = -(-counts // room.size)
@@ -107,16 +149,9 @@ def mixed_table(pairs: Pairs, groups: np.ndarray, natoms: int, room: Room) -> Mi
     place = ranges((np.cumsum(tiles) - tiles) * room.size, counts)
     slots = np.zeros(room.tiles * room.size, dtype=np.int64)
     live = np.zeros(slots.size)
-    places = np.zeros(natoms * room.width, dtype=np.int64)
-    slots[place], live[place], places[flat[order]] = flat[order], 1.0, place
+    places = np.zeros((natoms, room.width), dtype=np.int64)
+    slots[place], live[place] = flat[order], 1.0
+    places.reshape(-1)[flat[order]] = place
     own = np.zeros(room.tiles, dtype=np.int64)
     own[: tiles.sum()] = np.repeat(np.arange(tiles.size), tiles)
-    return {
-        **table,
-        "kind": kind.reshape(natoms, room.width),
-        "number": pairs.number.astype(np.float64),
-        "groups": own,
-        "slots": slots,
-        "live": live,
-        "places": places.reshape(natoms, room.width),
-    }
+    return {"groups": own, "slots": slots, "live": live, "places": places}

@@ -31,14 +31,13 @@ def ordered_pairs(
     """
     if not any(frame.tables for frame in frames):
         return None
-    pairs = pairs_of(frames, places, natoms, ntypes)
+    pairs = pairs_of(frames, places, natoms, ntypes, 0.0)
     order = np.lexsort((_squared(pairs), pairs.row))
     row = pairs.row[order]
     counts = np.bincount(row, minlength=natoms)
     column = np.arange(row.size) - (np.cumsum(counts) - counts)[row]
-    return Pairs(
-        row, column, pairs.kind[order], pairs.neighbor[order], pairs.rij[order], pairs.number
-    )
+    kept = (each[order] for each in (pairs.zone, pairs.kind, pairs.neighbor, pairs.rij))
+    return Pairs(row, column, *kept, pairs.number)
 
 
 def _squared(pairs: Pairs) -> np.ndarray:

@@ -39,19 +39,26 @@ class Table(Neighbors):
     first: NotRequired[Array]  #: type of the first atom of each centre's frame, int64, (N,)
 
 
-class MixedTable(Neighbors):
-    """The neighbours of all types around all atoms, and their pairs in tiles.
+class Tiles(TypedDict):
+    """Pairs in k columns of a table, in tiles of r pairs of one group.
 
-    A tile has r pairs of one group: of one type of neighbours, or of one pair of types. There are
-    enough tiles for all groups, so that nets of many types are applied in one batched product.
+    A group is one type of neighbours, or one pair of types. There are enough tiles for all
+    groups, so that nets of many types are applied in one batched product.
     """
+
+    groups: Array  #: group of each tile: a type b, or a · ntypes + b, int64, (tiles,)
+    slots: Array  #: place of each pair of the tiles in the columns as one row, int64, (tiles · r,)
+    live: Array  #: 1 for a pair, 0 for padding of a tile, (tiles · r,)
+    places: Array  #: place of each pair among those of all tiles, 0 if empty, int64, (N, k)
+
+
+class MixedTable(Neighbors):
+    """The neighbours of all types around all atoms: near pairs in the first columns."""
 
     kind: Array  #: type of the neighbour, 0 for an empty column, int64, (N, k)
     number: Array  #: pairs of each type of neighbours, as floats, (N, ntypes)
-    groups: Array  #: group of each tile: a type b, or a · ntypes + b, int64, (tiles,)
-    slots: Array  #: place of each pair of the tiles in a table as one row, int64, (tiles · r,)
-    live: Array  #: 1 for a pair, 0 for padding of a tile, (tiles · r,)
-    places: Array  #: place of each pair among those of all tiles, 0 if empty, int64, (N, k)
+    near: NotRequired[Tiles]  #: of the first m columns, if there are near pairs
+    far: Tiles  #: of the other columns
 
 
 class OrderedTable(Neighbors):

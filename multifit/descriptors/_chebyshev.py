@@ -107,6 +107,19 @@ def chebyshev(xp: Any, x: Array, count: int) -> Array:
     return xp.stack(found[:count], axis=1)
 
 
+def with_slopes(xp: Any, x: Array, count: int) -> tuple[Array, Array]:
+    """Return :func:`chebyshev` of x (n, k), and the derivatives by x, for a count ≥ 2.
+
+    T′_{m+1} = 2 T_m + 2x T′_m − T′_{m−1}.
+    """
+    terms, slopes = [xp.ones_like(x), x], [xp.zeros_like(x), xp.ones_like(x)]
+    twice = 2.0 * x
+    while len(terms) < count:
+        slopes.append(2.0 * terms[-1] + twice * slopes[-1] - slopes[-2])
+        terms.append(twice * terms[-1] - terms[-2])
+    return xp.stack(terms, axis=1), xp.stack(slopes, axis=1)
+
+
 def side_by_side(xp: Any, x: Sequence[Array], counts: Sequence[int]) -> list[Array]:
     """Return :func:`chebyshev` of several x (n, k), with a count ≥ 2 for each: the same numbers.
 

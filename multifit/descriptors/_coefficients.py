@@ -48,10 +48,12 @@ def evaluate(
         ``embeddings`` of the parameters, in the precision of the network.
     """
     na, nb, n = x.shape
-    if not config.type_one_side:
-        pairs = [config.network_index(a, b) for a in kinds for b in neighbours]
-        return xp.reshape(_apply(xp, network, nets, pairs, x), (na, nb, n, -1))
-    g = _apply(xp, network, nets, list(neighbours), xp.permute_dims(x, (1, 0, 2)))
+    # In the order of the nets, all of which then need not be copied.
+    if config.type_one_side:
+        indices = list(neighbours)
+    else:
+        indices = [config.network_index(a, b) for b in neighbours for a in kinds]
+    g = _apply(xp, network, nets, indices, xp.permute_dims(x, (1, 0, 2)))
     return xp.permute_dims(xp.reshape(g, (nb, na, n, -1)), (1, 0, 2, 3))
 
 
@@ -171,6 +173,36 @@ def _known(
     return concat(xp, [own[:, :, start:stop, :] for start, stop in edges], axis=2)
 
 
+def mixed_series(
+    xp: Any, config: RadialDescriptor, params: Tree, plan: Tree, kinds: Sequence[int]
+) -> Array:
+    """Return C of far pairs for all types of neighbours with slots, (na, K·nb, M).
+
+    Parameters
+    ----------
+    params, plan, kinds
+        As for :func:`block_series`.
+    """
+    kinds, neighbours = series_kinds(config, kinds), with_slots(config)
+    near, far = (plan[zone]["nodes"].shape[0] for zone in ZONES)
+    shape = (len(kinds), len(neighbours))
+    if KNOWN in plan:
+        known = picked(xp, plan[KNOWN]["series"], kinds)[:, 0, :, :]
+        known = xp.reshape(known, (*shape, near + far, -1))[:, :, near:, :]
+        c = xp.permute_dims(known, (0, 2, 1, 3))
+    else:
+        own = plan["far"]
+        g = values_at_nodes(xp, config, params, own, kinds, neighbours)
+        g = xp.reshape(xp.permute_dims(g, (0, 2, 1, 3)), (shape[0], far, -1))
+        c = xp.matmul(own["transform"], g)
+    return xp.reshape(c, (shape[0], far * shape[1], -1))
+
+
+def with_slots(config: RadialDescriptor) -> list[int]:
+    """Return the types of neighbours that have slots."""
+    return [b for b, sel in enumerate(config.sel) if sel]
+
+
 def all_series(
     xp: Any,
     config: RadialDescriptor,
@@ -237,6 +269,15 @@ def of_groups(
 def series_atoms(config: RadialDescriptor, counts: Mapping[int, int], natoms: int) -> Groups:
     """Return the groups of atoms with one series each: with a common scale all are one."""
     return groups({0: natoms} if config.common_scale else counts)
+
+
+def split_moments(
+    xp: Any, config: RadialDescriptor, counts: Mapping[int, int], moments: Array
+) -> dict[str, Array]:
+    """Return moments (N, 4, K) by the number of the group of atoms, ([types,] 4n, K)."""
+    each = series_atoms(config, counts, moments.shape[0]).gather(xp, moments)
+    split = [xp.reshape(x, (*x.shape[:-3], -1, x.shape[-1])) for x in each]
+    return {str(g): x for g, x in enumerate(split)}
 
 
 def series_kinds(config: RadialDescriptor, kinds: Sequence[int]) -> Sequence[int]:

@@ -154,8 +154,9 @@ class SeriesPlanner:
         #: μ and σ of R₀, (ntypes, ntypes), if intervals are common to all types of centres.
         self._scaling: tuple[np.ndarray, np.ndarray] | None = None
         needs = self.config.requires()
-        #: Says if neighbours of so many types are in one table; False if there are too few types.
-        self._mixes = needs.mixes if needs.mixes(len(self.config.sel)) else None
+        possible = needs.mixes(len(self.config.sel)) and not self.config.has_mixed_series
+        #: Says if neighbours of so many types have no series; None if any number has.
+        self._too_many = needs.mixes if possible else None
         self._renew()
 
     @property
@@ -222,30 +223,30 @@ class SeriesPlanner:
         params
             Returns the nested NumPy arrays; called only for closer pairs or new types.
         """
-        mixed = self._are_mixed(nearest)
-        if not (mixed or self.covers(nearest)):
+        many = self._are_too_many(nearest)
+        if not (many or self.covers(nearest)):
             self.include(nearest)
             self.refine(params())
-        if self.demanded and (mixed or self._plan is None):
+        if self.demanded and (many or self._plan is None):
             why = (
-                "neighbours of many types are evaluated together, without a series"
-                if mixed
+                "neighbours of so many types have no series"
+                if many
                 else "the embedding nets vary too quickly with the distance for a series"
             )
             raise UnsupportedError(f"embedding 'spectral': {why}; choose 'auto' or 'direct'")
-        return None if mixed else self._plan
+        return None if many else self._plan
 
     def covers(self, nearest: np.ndarray) -> bool:
         """Return True if the intervals contain pairs of these distances in Å, (ntypes, ntypes).
 
-        Pairs of so many types that all are in one table have no series.
+        Pairs of too many types have no series.
         """
-        return self._are_mixed(nearest) or not (nearest < self.nearest).any()
+        return self._are_too_many(nearest) or not (nearest < self.nearest).any()
 
-    def _are_mixed(self, nearest: np.ndarray) -> bool:
-        if self._mixes is None:
+    def _are_too_many(self, nearest: np.ndarray) -> bool:
+        if self._too_many is None:
             return False
-        return self._mixes(int(np.isfinite(nearest).any(axis=0).sum()))
+        return self._too_many(int(np.isfinite(nearest).any(axis=0).sum()))
 
     def include(self, nearest: np.ndarray) -> None:
         """Extend the intervals to pairs of these distances in Å, (ntypes, ntypes), and closer ones.

@@ -120,6 +120,11 @@ class RadialDescriptor:
         """
         return self.type_one_side and self.ntypes > FEW
 
+    @property
+    def has_mixed_series(self) -> bool:
+        """True if there are series for neighbours of many types in one table."""
+        return False
+
     def requires(self) -> Requirements:
         """Return the required neighbours."""
         return Requirements(self.rcut, self.sel, inner=INNER * self.rcut)

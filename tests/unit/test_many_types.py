@@ -154,21 +154,61 @@ def test_one_table_gives_the_numbers_of_separate_ones(
     same(got, want, rtol=1e-10 if tight else 2e-5)
     if backend == "numpy":
         padded, places = assemble(model, [solid(), solid(3)], static_shapes=True)
-        assert len(padded["tables"][MIXED]["live"]) > padded["tables"][MIXED]["live"].sum()
+        live = padded["tables"][MIXED]["far"]["live"]
+        assert len(live) > live.sum()
         again = outputs(NUMPY, model, params, padded)
         same(again["energy"], got["energy"], rtol=1e-12)
         force = outputs(NUMPY, model, params, batch)["force"]
         same(places.gather(again["force"], 2, 24), layout.gather(force, 2, 24), rtol=1e-10)
 
 
-def test_one_table_has_no_series(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", [*INSTALLED, "strict"])
+@pytest.mark.parametrize("name", ["one side", "excluded, two sides"])
+def test_the_series_of_one_table_is_the_definition(
+    backend: str, name: str, strict: StrictBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = strict if backend == "strict" else get_backend(backend)
+    model, params = case(name)
+    want = outputs(NUMPY, model, params, assemble(model, [solid()])[0])
     monkeypatch.setattr("multifit.descriptors.se_e2_a._descriptor.MANY", 4)
-    model, params = case("one side")
+    monkeypatch.setattr("multifit.descriptors.se_e2_a._mixed_geometry.NODES", 99.0)
+    batch = planned(model, params, solid())
+    known = mdl.prepared(NUMPY.xp, model, params, batch)["geometry"][MIXED]
+    assert "cheb" in known
+    assert "far" not in known
+    got = outputs(adapter, model, as_trained(params), batch)
+    same(got.pop("force"), want.pop("force"), rtol=1e-9)
+    same(got, want, rtol=1e-10)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_few_pairs_of_many_types_have_no_series(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multifit.descriptors.se_e2_a._descriptor.MANY", 4)
+    model, params = case("two sides")
+    planner = model.descriptor.planner(NUMPY)
+    plan = planner.plan_for(frame(batcher(model), solid()).nearest, lambda: params)
+    assert plan is not None
+    if known:  # the coefficients, so that no net is evaluated
+        plan = planner.fixed(plan, params)
+    batch = {**assemble(model, [solid()])[0], "plan": plan.host}
+    made = mdl.prepared(NUMPY.xp, model, params, batch)["geometry"][MIXED]
+    assert ("cheb" in made) == known
+    del batch["plan"]
+    want = outputs(NUMPY, model, params, batch)
+    same(outputs(NUMPY, model, params, {**batch, "plan": plan.host}), want, rtol=1e-9)
+
+
+def test_more_nets_than_pairs_have_no_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multifit.descriptors.se_e2_a._descriptor.MANY", 4)
+    monkeypatch.setattr("multifit.descriptors.se_e2_a._descriptor.MOST_NETS", NTYPES)
+    model, params = case("two sides")
     nearest = frame(batcher(model), solid()).nearest
     planner = model.descriptor.planner(NUMPY)
     assert planner.plan_for(nearest, lambda: params) is None
     assert planner.covers(nearest)
-    with pytest.raises(UnsupportedError, match="neighbours of many types"):
+    with pytest.raises(UnsupportedError, match="neighbours of so many types"):
         model.descriptor.planner(NUMPY, "spectral").plan_for(nearest, lambda: params)
     few = np.where(np.arange(NTYPES) < 5, nearest, np.inf)
     assert planner.plan_for(few, lambda: params) is not None
@@ -180,21 +220,30 @@ def test_tiles_hold_the_pairs_of_one_group() -> None:
     found = frame(made, solid())
     place = np.argsort(np.argsort(found.atype, kind="stable"))
     kinds = np.sort(found.atype)
-    pairs = mixed.pairs_of([found], [place], 24, NTYPES)
+    pairs = mixed.pairs_of([found], [place], 24, NTYPES, 1.9)
     groups_of = pairs.groups(kinds, True)
-    size = mixed.tile_size(24, len(PRESENT) ** 2)
-    room = mixed.Room(pairs.width + 3, mixed.tiles_needed(groups_of, size) + 2, size)
-    table = mixed.mixed_table(pairs, groups_of, 24, room)
-    live = table["live"].reshape(room.tiles, size) > 0
-    slots = table["slots"].reshape(room.tiles, size)
-    assert live.sum() == table["mask"].sum() == sum(t.i.size for t in found.tables.values())
-    for group, here, real in zip(table["groups"], slots, live, strict=True):
-        row, column = np.divmod(here[real], room.width)
-        assert (kinds[row] * NTYPES + table["kind"][row, column] == group).all()
-    again = table["slots"][table["places"]]
-    real = table["mask"] > 0
-    assert np.array_equal(again[real], np.flatnonzero(real))
+    rooms = []
+    for zone, width in enumerate(pairs.widths):
+        size = mixed.tile_size(24, len(PRESENT) ** 2, mixed.TYPICAL[zone])
+        tiles = mixed.tiles_needed(groups_of[pairs.zone == zone], size)
+        rooms.append(mixed.Room(width + 3, tiles + 2, size))
+    table = mixed.mixed_table(pairs, groups_of, 24, rooms)
+    assert table["mask"].sum() == sum(t.i.size for t in found.tables.values())
     assert np.array_equal(table["number"].sum(axis=1), table["mask"].sum(axis=1))
+    edge = rooms[0].width
+    distance = np.sqrt((table["rij"] ** 2).sum(axis=1))
+    for zone, columns in zip(("near", "far"), (slice(edge), slice(edge, None)), strict=True):
+        room, own = rooms[zone == "far"], table[zone]
+        real = table["mask"][:, columns] > 0
+        assert real.any()
+        assert (distance[:, columns][real] < 1.9).all() == (zone == "near")
+        live = own["live"].reshape(room.tiles, room.size) > 0
+        assert live.sum() == real.sum()
+        slots = own["slots"].reshape(room.tiles, room.size)
+        for group, here, is_live in zip(own["groups"], slots, live, strict=True):
+            row, column = np.divmod(here[is_live], room.width)
+            assert (kinds[row] * NTYPES + table["kind"][:, columns][row, column] == group).all()
+        assert np.array_equal(own["slots"][own["places"]][real], np.flatnonzero(real))
 
 
 @pytest.mark.parametrize("name", ["excluded", "excluded, two sides"])

@@ -67,6 +67,11 @@ class Pairwise(SeE2A):
         """Number of neighbour slots of an atom."""
         return self.slots
 
+    @property
+    def has_mixed_series(self) -> bool:
+        """False: no series are made of many types."""
+        return False
+
     def requires(self) -> Requirements:
         """Return the required neighbours; of many types no series are made."""
         return replace(super().requires(), mixed_above=FEW_TYPES)

@@ -47,7 +47,7 @@ def apply(
         D̄ → ∂/∂r_ij (N, 3, Σk), for the tables as in :func:`multifit.descriptors.join`.
     """
     if MIXED in known:
-        t, embed_pullback = mixed(xp, config, params, counts, known)
+        t, embed_pullback = mixed(xp, config, params, basis, counts, known)
     elif basis is None:
         t, embed_pullback = direct(xp, config, params, counts, known)
     else:

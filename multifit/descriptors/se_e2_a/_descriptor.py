@@ -37,7 +37,7 @@ from .._radial import RadialDescriptor
 from .._rules import AXIS_RULES, RADIAL_RANGES
 from ._apply import apply
 from ._geometry import geometry
-from ._mixed import mixed_geometry
+from ._mixed_geometry import mixed_geometry
 
 if TYPE_CHECKING:
     from ._section import SeE2ASection
@@ -47,8 +47,11 @@ Array = Any
 #: Version of the file format.
 VERSION = 2
 
-#: With neighbours of more types than this, a series for each costs more than the nets at all pairs.
+#: Neighbours of more types than this are in one table, as tables for each would be mostly empty.
 MANY = 8
+
+#: The most nets that have series then.
+MOST_NETS = 2000
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class SeE2A(RadialDescriptor):
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
         return self.neuron[-1] * self.axis_neuron
+
+    @property
+    def has_mixed_series(self) -> bool:
+        """True unless there are so many nets that their nodes would be more than the pairs."""
+        return self.n_networks <= MOST_NETS
 
     def requires(self) -> Requirements:
         """Return the required neighbours: those of many types in one table."""
@@ -109,7 +117,7 @@ class SeE2A(RadialDescriptor):
     ) -> Tree:
         """Return R̃ and, with a plan, the polynomials and their moments (``_geometry.py``)."""
         if MIXED in tables:
-            return mixed_geometry(xp, self, params, atype, tables[MIXED])
+            return mixed_geometry(xp, self, params, atype, counts, tables[MIXED], plan)
         return geometry(xp, self, params, atype, counts, tables, plan)
 
     def apply(

@@ -29,9 +29,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...batching.types import Table
-from ...nn.groups import groups, picked
+from ...nn.groups import picked
 from ...tree import Tree
 from .._chebyshev import chebyshev, side_by_side
+from .._coefficients import split_moments
 from .._environment import local_frames
 from .._tables import (
     ZONES,
@@ -166,14 +167,8 @@ def _series(
             sums.append(_moments(xp, moved[block.name], entry["cheb"]))
         joined.append(sums[0] if len(sums) == 1 else sums[0] + sums[1])
         entries[str(k)] = {block.name: entry}
-    moments = concat(xp, joined, axis=2)
-    total = moments.shape[2]
-    if config.common_scale:
-        split = [xp.reshape(moments, (-1, total))]
-    else:
-        each = groups(atoms.counts).gather(xp, moments)
-        split = [xp.reshape(x, (*x.shape[:-3], -1, total)) for x in each]
-    made = {"series": entries, "moments": {str(g): x for g, x in enumerate(split)}}
+    moments = split_moments(xp, config, atoms.counts, concat(xp, joined, axis=2))
+    made = {"series": entries, "moments": moments}
     places = columns_in(found)
     if places is not None:
         made["places"] = xp.asarray(places, dtype=xp.int64)

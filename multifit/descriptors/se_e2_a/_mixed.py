@@ -1,8 +1,18 @@
-r"""Neighbours of many types in one table: the embedding nets at every pair, in tiles.
+r"""Neighbours of many types in one table: near pairs by the nets in tiles, far ones by series.
 
 The net of a tile is applied to all its pairs, so that one batched product serves all nets, and the
-cost follows the pairs. The columns of the table are pairs in any order; an atom i of type a has
-:math:`m_{ib} = sel_b - n_{ib}` empty slots for neighbours of type b, which are not in it:
+cost follows the pairs. Few pairs are near, and their series would need more nodes than there are
+pairs. The far ones have series (:mod:`.._chebyshev`) whose moments are over all types,
+
+.. math::
+
+   \sum_{j\,\mathrm{far}} \tilde R_{ij} \otimes N_{ab}(\tilde R_{ij,0}) = \sum_{bk} A_{i,kb} C_{kb},
+   \quad A_{i,kb} = \sum_{j \in b} \tilde R_{ij} T_k(x_{ij}),
+
+and include the empty slots. With :math:`\bar A_i = \bar T_i C^T`, the derivatives by R̃ and s are
+:math:`\sum_k \bar A_{i,kb} T_k(x_{ij})` and :math:`\tilde R_{ij} \cdot \sum_k \bar A_{i,kb}\,
+\partial T_k/\partial s` with the type b of the neighbour. Without a plan far pairs are in tiles,
+and an atom i of type a has :math:`m_{ib} = sel_b - n_{ib}` empty slots for neighbours of type b:
 
 .. math::
 
@@ -14,15 +24,22 @@ cost follows the pairs. The columns of the table are pairs in any order; an atom
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import precision as prec
-from ...batching.types import MIXED, MixedTable
+from ...batching.types import MIXED
 from ...nn.groups import groups, nets_at, picked
 from ...nn.networks import apply_network
 from ...tree import Tree
-from .._coefficients import evaluate, of_pairs_of_types
-from .._environment import local_frames
+from .._coefficients import (
+    evaluate,
+    mixed_series,
+    of_pairs_of_types,
+    series_atoms,
+    series_kinds,
+    with_slots,
+)
+from .._tables import ZONES, concat
 
 if TYPE_CHECKING:
     from ._descriptor import SeE2A
@@ -31,62 +48,99 @@ Array = Any
 Bars = tuple[Array, Array]  #: derivatives by R₀ (N, k) and by the other rows of R (N, 3, k)
 
 
-def mixed_geometry(xp: Any, config: SeE2A, params: Tree, atype: Array, table: MixedTable) -> Tree:
-    """Return the geometry of the neighbours of N atoms in one table.
+class _Pairs(NamedTuple):
+    """The pairs in some columns of the table."""
 
-    Returns
-    -------
-    dict
-        ``rij``, ``index``, ``rows``, ``factors`` and ``deviation`` as of
-        :func:`multifit.descriptors.geometry`, and ``mixed`` with the arrays of the table that name
-        the tiles, the net of each (``nets``), and m (``empty``).
-    """
-    raw, factors = local_frames(xp, config.environment, table["rij"], table["mask"])
-    n, k = table["mask"].shape
-    pair = xp.reshape(atype[:, None] * config.ntypes + table["kind"], (-1,))
-
-    def of_pairs(x: Array) -> Array:
-        found = xp.take(xp.reshape(x, (config.ntypes**2, 4)), pair, axis=0)
-        return xp.permute_dims(xp.reshape(found, (n, k, 4)), (0, 2, 1))
-
-    deviation = of_pairs(params["dstd"])
-    rows = (raw - of_pairs(params["davg"])) / deviation * table["mask"][:, None, :]
-    if config.excluded:
-        hidden = [
-            float(divmod(p, config.ntypes) in config.excluded) for p in range(config.ntypes**2)
-        ]
-        there = xp.take(xp.asarray(hidden, dtype=xp.float64), pair, axis=0)
-        visible = 1.0 - xp.reshape(there, (n, k))
-        rows = rows * visible[:, None, :]
-        factors = {key: x if key == "unit" else x * visible for key, x in factors.items()}
-    sel = xp.asarray([float(x) for x in config.sel], dtype=xp.float64)
-    tiles = {key: table[key] for key in ("slots", "live", "places", "mask")}
-    tiles |= {"nets": _nets(xp, config, table["groups"]), "empty": sel - table["number"]}
-    return {
-        "rij": table["rij"],
-        "index": table["index"],
-        "rows": rows,
-        "factors": factors,
-        "deviation": deviation,
-        MIXED: tiles,
-    }
-
-
-def _nets(xp: Any, config: SeE2A, group: Array) -> Array:
-    """Return the net of each tile from its group."""
-    if config.type_one_side:
-        return group
-    nt = config.ntypes
-    order = [config.network_index(*divmod(g, nt)) for g in range(nt * nt)]
-    return xp.take(xp.asarray(order, dtype=xp.int64), group, axis=0)
+    rows: Array  #: R̃, (N, 4, k)
+    deviation: Array  #: σ, (N, 4, k)
 
 
 def mixed(
-    xp: Any, config: SeE2A, params: Tree, counts: Mapping[int, int], geometry: Tree
+    xp: Any,
+    config: SeE2A,
+    params: Tree,
+    basis: Tree | None,
+    counts: Mapping[int, int],
+    geometry: Tree,
 ) -> tuple[Array, Callable[[Array], Bars]]:
-    """Return Σ_j R̃_ij ⊗ N_ab(R̃_ij,0), and the pullback to R, as :func:`._direct.direct` does."""
-    tiles = geometry[MIXED]
-    rows = prec.cast(xp, geometry["rows"], config.precision)
+    """Return Σ_j R̃_ij ⊗ N_ab(R̃_ij,0), and the pullback to R, as :func:`._direct.direct` does.
+
+    Parameters
+    ----------
+    basis
+        As of :func:`._series.series`; not needed if the geometry was made without.
+    geometry
+        From :func:`._mixed_geometry.mixed_geometry`.
+    """
+    known = geometry[MIXED]
+    zones = [zone for zone in ZONES if zone in known]
+    parts, start = [], 0
+    for zone in zones:
+        stop = start + known[zone]["places"].shape[1]
+        own = _Pairs(*(geometry[key][:, :, start:stop] for key in ("rows", "deviation")))
+        parts.append(_in_tiles(xp, config, params, known[zone], own))
+        start = stop
+    if "cheb" in known:
+        own = _Pairs(*(geometry[key][:, :, start:] for key in ("rows", "deviation")))
+        assert basis is not None
+        c = mixed_series(xp, config, params, basis, list(counts))
+        parts.append(_by_series(xp, config, c, counts, known, own))
+    total = [t for t, _ in parts]
+    if "cheb" in known:
+        total = [xp.astype(t, xp.float64, copy=False) for t in total]
+    elif not config.set_davg_zero:
+        total.append(_of_empty(xp, config, params, counts, known["empty"]))
+
+    def pullback(bar: Array) -> Bars:
+        each = [pull(bar) for _, pull in parts]
+        first = concat(xp, [x for x, _ in each], axis=1)
+        return first, concat(xp, [x for _, x in each], axis=2)
+
+    return sum(total[1:], total[0]), pullback
+
+
+def _by_series(
+    xp: Any, config: SeE2A, c: Array, counts: Mapping[int, int], known: Tree, own: _Pairs
+) -> tuple[Array, Callable[[Array], Bars]]:
+    """Return the sum over far pairs and empty slots (N, 4, M), and its pullback to R.
+
+    Parameters
+    ----------
+    c
+        C of :func:`.._coefficients.mixed_series`.
+    """
+    n, _, f = own.rows.shape
+    nb = known["kind"].shape[1]
+    atoms = series_atoms(config, counts, n)
+    order, sums, nets = list(series_kinds(config, list(counts))), [], []
+    for g, group in enumerate(atoms.members):
+        mine = picked(xp, c, [order.index(kind) for kind in group.kinds])
+        nets.append(mine[0, :, :] if group.single else mine)
+        t = xp.matmul(known["moments"][str(g)], nets[-1])
+        sums.append(xp.reshape(t, (*t.shape[:-2], -1, 4, t.shape[-1])))
+
+    def pullback(bar: Array) -> Bars:
+        bars = []
+        for mine, part in zip(nets, atoms.gather(xp, bar), strict=True):
+            flat = xp.reshape(part, (*part.shape[:-3], -1, part.shape[-1]))
+            a = xp.matmul(flat, xp.matrix_transpose(mine))
+            bars.append(xp.reshape(a, (*part.shape[:-2], 4, -1)))
+        a_bar = xp.reshape(atoms.flat(xp, bars), (n, -1, nb))
+        # The coefficients of each pair, by the type of its neighbour.
+        each = xp.reshape(xp.matmul(a_bar, known["kind"]), (n, 4, -1, f))
+        by_rows = xp.sum(each * known["cheb"][:, None, :, :], axis=2) / own.deviation
+        by_x = xp.sum(each * own.rows[:, :, None, :], axis=1)
+        by_s = xp.sum(by_x * known["slope"], axis=1)
+        return by_rows[:, 0, :] + by_s, by_rows[:, 1:, :]
+
+    return atoms.flat(xp, sums), pullback
+
+
+def _in_tiles(
+    xp: Any, config: SeE2A, params: Tree, tiles: Tree, own: _Pairs
+) -> tuple[Array, Callable[[Array], Bars]]:
+    """Return the sum over pairs in tiles (N, 4, M), in the nets' precision, and its pullback."""
+    rows = prec.cast(xp, own.rows, config.precision)
     n, _, k = rows.shape
     slots, places = tiles["slots"], xp.reshape(tiles["places"], (-1,))
     s = xp.take(xp.reshape(rows[:, 0, :], (-1,)), slots, axis=0)
@@ -95,35 +149,29 @@ def mixed(
     g, net_pullback = apply_network(xp, config.network, nets, s)
     m = g.shape[-1]
     g_rows = xp.reshape(xp.take(xp.reshape(g, (-1, m)), places, axis=0), (n, k, m))
-    t = xp.matmul(rows, g_rows)
-    if not config.set_davg_zero:
-        t = t + _of_empty(xp, config, params, counts, tiles["empty"])
 
     def pullback(bar: Array) -> Bars:
         bar = xp.astype(bar, g.dtype, copy=False)
         rows_bar = xp.matmul(bar, xp.matrix_transpose(g_rows))
         g_bar = xp.reshape(xp.matmul(xp.matrix_transpose(rows), bar), (-1, m))
-        g_bar = (
-            xp.take(g_bar, slots, axis=0) * xp.astype(tiles["live"], g.dtype, copy=False)[:, None]
-        )
+        live = xp.astype(tiles["live"], g.dtype, copy=False)
+        g_bar = xp.take(g_bar, slots, axis=0) * live[:, None]
         s_bar = xp.reshape(net_pullback(xp.reshape(g_bar, g.shape)), (-1,))
         s_bar = xp.reshape(xp.take(s_bar, places, axis=0), (n, k))
-        mask = xp.astype(tiles["mask"], g.dtype, copy=False)
-        first = rows_bar[:, 0, :] + s_bar * mask
-        deviation = geometry["deviation"]
+        first = rows_bar[:, 0, :] + s_bar * xp.astype(tiles["mask"], g.dtype, copy=False)
         first, others = (
-            xp.astype(x, deviation.dtype, copy=False) for x in (first, rows_bar[:, 1:, :])
+            xp.astype(x, own.deviation.dtype, copy=False) for x in (first, rows_bar[:, 1:, :])
         )
-        return first / deviation[:, 0, :], others / deviation[:, 1:, :]
+        return first / own.deviation[:, 0, :], others / own.deviation[:, 1:, :]
 
-    return t, pullback
+    return xp.matmul(rows, g_rows), pullback
 
 
 def _of_empty(
     xp: Any, config: SeE2A, params: Tree, counts: Mapping[int, int], empty: Array
 ) -> Array:
     """Return Σ_b m_ib R̃⁰_ab ⊗ N_ab(R̃⁰_ab,0), (N, 4, M), from m (N, ntypes)."""
-    kinds, neighbours = list(counts), [b for b, sel in enumerate(config.sel) if sel]
+    kinds, neighbours = list(counts), with_slots(config)
     mean, deviation = (
         of_pairs_of_types(xp, params[key], kinds, neighbours) for key in ("davg", "dstd")
     )
