@@ -40,6 +40,7 @@ from .._coefficients import (
     with_slots,
 )
 from .._tables import ZONES, concat
+from ._mixed_geometry import among
 
 if TYPE_CHECKING:
     from ._descriptor import SeE2A
@@ -110,7 +111,7 @@ def _by_series(
         C of :func:`.._coefficients.mixed_series`.
     """
     n, _, f = own.rows.shape
-    nb = known["kind"].shape[1]
+    nb = c.shape[1] // known["cheb"].shape[1]
     atoms = series_atoms(config, counts, n)
     order, sums, nets = list(series_kinds(config, list(counts))), [], []
     for g, group in enumerate(atoms.members):
@@ -127,7 +128,8 @@ def _by_series(
             bars.append(xp.reshape(a, (*part.shape[:-2], 4, -1)))
         a_bar = xp.reshape(atoms.flat(xp, bars), (n, -1, nb))
         # The coefficients of each pair, by the type of its neighbour.
-        each = xp.reshape(xp.matmul(a_bar, known["kind"]), (n, 4, -1, f))
+        each = xp.matmul(a_bar, among(xp, known["kind"], nb))
+        each = xp.reshape(each, (n, 4, -1, f))
         by_rows = xp.sum(each * known["cheb"][:, None, :, :], axis=2) / own.deviation
         by_x = xp.sum(each * own.rows[:, :, None, :], axis=1)
         by_s = xp.sum(by_x * known["slope"], axis=1)

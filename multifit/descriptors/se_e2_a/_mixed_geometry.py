@@ -8,12 +8,12 @@ key                   shape         what it is
 ``rij``, ``index``                  the pairs, as of :mod:`._geometry`
 ``rows``, ``factors``               R̃ and ∂R/∂r, also
 ``deviation``         (N, 4, k)     σ
-``near``, ``far``                   tiles of :class:`~...batching.types.Tiles` with ``mask``, and the
-                                    net of each (``nets``); near ones are absent if there are none
+``near``, ``far``                   :class:`~...batching.types.Tiles` with ``mask``, and the net of
+                                    each (``nets``); near ones are absent if there are none
 ``empty``             (N, ntypes)   m, the number of empty slots for each type of neighbours
-``moments.g``         (…, 4n, K·nb) A of the g-th group of atoms, over types of neighbours with slots
+``moments.g``         (…, 4n, K·nb) A of the g-th group of atoms, for neighbours with slots
 ``cheb``, ``slope``   (N, K, f)     T(x) of far pairs, and ∂T/∂s
-``kind``              (N, nb, f)    1 for the type of the neighbour of each far pair
+``kind``              (N, f)        place of the neighbour's type among these, −1 without a pair
 ===================== ============= ==============================================================
 
 With a plan the last four replace ``far`` and ``empty``, unless there are so many nets, and so few
@@ -163,23 +163,30 @@ def _series(
     count = own["nodes"].shape[0]
     cheb, slope = with_slopes(xp, (far.s - start) * stretch - 1.0, count)
     neighbours = with_slots(config)
-    index = xp.asarray(neighbours, dtype=xp.int64)
-    same = types.neighbours[:, None, far.edge :] == index[None, :, None]
-    kind = xp.astype(same, xp.float64) * far.mask[:, None, :]
-    back = xp.matrix_transpose(kind)
+    order = [neighbours.index(b) if b in neighbours else -1 for b in range(types.number)]
+    flat = xp.reshape(types.neighbours[:, far.edge :], (-1,))
+    kind = xp.reshape(xp.take(xp.asarray(order, dtype=xp.int64), flat, axis=0), far.mask.shape)
+    kind = xp.where(far.mask > 0.0, kind, -xp.ones_like(kind))
+    back = xp.matrix_transpose(among(xp, kind, len(neighbours)))
     sums = [xp.matmul(cheb * far.rows[:, c, None, :], back) for c in range(4)]
     moments = xp.stack(sums, axis=1)
     if not config.set_davg_zero:
         each = _of_one_slot(xp, params, own, neighbours)
         number = picked(xp, empty, neighbours, axis=1)
         moments = moments + xp.take(each, types.centres, axis=0) * number[:, None, None, :]
-    flat = xp.reshape(moments, (*moments.shape[:2], -1))
+    moments = xp.reshape(moments, (*moments.shape[:2], -1))
     return {
-        "moments": split_moments(xp, config, counts, flat),
+        "moments": split_moments(xp, config, counts, moments),
         "cheb": cheb,
         "slope": slope * stretch[:, None, :],
         "kind": kind,
     }
+
+
+def among(xp: Any, kind: Array, number: int) -> Array:
+    """Return 1 at the place of each pair's type, else 0, (N, nb, f), from ``kind`` (N, f)."""
+    places = xp.arange(number, dtype=xp.int64)
+    return xp.astype(kind[:, None, :] == places[None, :, None], xp.float64)
 
 
 def _of_one_slot(xp: Any, params: Tree, own: Tree, neighbours: list[int]) -> Array:

@@ -70,6 +70,7 @@ def begin(setup: Setup, start: Start, output: Path) -> tuple[Run, list[str]]:
         _restore(task.data.training.source.batcher, tables[task.name], start)
         planner.refine(task.parameters(state.params, setup.aliases))
         planners[task.name] = planner
+    state.params, state.moments = {}, {}  # their memory is needed for those of the backend
     fresh = start == Start()
     run = Run(setup, state, output, trainable, frozen, moments, planners, origin, fresh)
     return run, notes

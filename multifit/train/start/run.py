@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 from collections.abc import Mapping
@@ -145,10 +146,14 @@ class Run:
     def _checkpoint(self, folder: Path) -> tuple[Path, dict[str, Any]]:
         """Return the path and the content of the checkpoint of this step in a folder."""
         (task,) = self.setup.tasks  # a file holds one model
-        prefix, state = Path(self.setup.config.training.save_ckpt).name, self.state
-        state.moments = {key: self.to_numpy(flat) for key, flat in self.moments.items()}
-        state.series = nested({key: each.state() for key, each in self.planners.items()})
-        state.tables = nested({task.name: task.data.training.source.batcher.state()})
+        prefix = Path(self.setup.config.training.save_ckpt).name
+        # Not kept: the arrays can be views of those of the backend.
+        state = dataclasses.replace(
+            self.state,
+            moments={key: self.to_numpy(flat) for key, flat in self.moments.items()},
+            tables=nested({task.name: task.data.training.source.batcher.state()}),
+            series=nested({key: each.state() for key, each in self.planners.items()}),
+        )
         content = self.content(task, self.numpy_params(task))
         return folder / file_name(prefix, state.step), ckpt.checkpoint_content(content, state)
 
