@@ -143,6 +143,8 @@ def fit_all(
     d: Array,
     fparam: Array | None = None,
     aparam: Array | None = None,
+    *,
+    compiled: bool = False,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return the outputs of N atoms sorted by type, and their pullback, as :func:`fit` does.
 
@@ -150,6 +152,8 @@ def fit_all(
     ----------
     counts
         Number of atoms of each present type, in order.
+    compiled
+        As of :func:`multifit.nn.networks.apply_network`.
     """
     found = groups(counts, config.exclude_types)
 
@@ -157,7 +161,7 @@ def fit_all(
         return [None] * len(found.members) if x is None else found.gather(xp, x)
 
     parts = zip(found.members, rows(d), rows(fparam), rows(aparam), strict=True)
-    each = [_of_types(xp, config, params, group.kinds, *given) for group, *given in parts]
+    each = [_of_types(xp, config, params, group.kinds, *given, compiled) for group, *given in parts]
 
     def pullback(y_bar: Array) -> Array:
         bars = zip(each, found.gather(xp, y_bar), strict=True)
@@ -174,6 +178,7 @@ def _of_types(
     d: Array,
     fparam: Array | None,
     aparam: Array | None,
+    compiled: bool = False,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return the outputs of one type, or of several (types, n, dim_out), and their pullback."""
     if kinds[0] in config.exclude_types:
@@ -182,11 +187,11 @@ def _of_types(
     x = _inputs(xp, config, params, d, fparam, aparam)
     indices = [0] if config.mixed_types else list(kinds)
     net = network_params(xp, params["nets"], config.owners, indices)
-    y, net_pullback = apply_network(xp, config.network, net, x)
+    y, net_pullback = apply_network(xp, config.network, net, x, compiled)
     y = prec.cast(xp, y, prec.GLOBAL)
     left_out = [float(config.leaves_out_vacuum(kind)) for kind in kinds]
     if any(left_out):
-        alone, _ = apply_network(xp, config.network, net, _in_vacuum(xp, config, x))
+        alone, _ = apply_network(xp, config.network, net, _in_vacuum(xp, config, x), compiled)
         alone = prec.cast(xp, alone, prec.GLOBAL)
         if not all(left_out):
             alone = alone * xp.asarray(left_out, dtype=xp.float64)[:, None, None]

@@ -102,7 +102,9 @@ def contributions(
         fparam = xp.take(batch["fparam"], frames_of(xp, batch), axis=0)
     own = [batch["centres"][a].get("aparam") for a in centres(batch)]
     aparam = None if own[0] is None else xp.concat(own, axis=0)
-    y, fit_pullback = fit.fit_all(xp, model.fitting, params["fitting"], counts, d, fparam, aparam)
+    compiled = not getattr(backend, "eager", True)
+    given = (params["fitting"], counts, d, fparam, aparam)
+    y, fit_pullback = fit.fit_all(xp, model.fitting, *given, compiled=compiled)
     parts = [weight(xp, model, a, batch) for a in counts]
     weights = xp.concat(parts, axis=0)[:, None]
     bias = xp.take(params["out_bias"], batch["atype"], axis=0)

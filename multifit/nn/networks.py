@@ -226,14 +226,21 @@ def apply_layer(
     return y, pullback
 
 
-def apply_network(xp: Any, network: Network, params: Tree, x: Array) -> tuple[Array, Pullback]:
+def apply_network(
+    xp: Any, network: Network, params: Tree, x: Array, compiled: bool = False
+) -> tuple[Array, Pullback]:
     """Return y (n, n_out) for x (n, n_in), and the pullback ȳ → x̄.
 
     All are as precise as x, but y and ȳ as the last layer if its precision is another.
     Both may have an axis for nets before the others if the parameters do (``groups.nets_of``).
+
+    Parameters
+    ----------
+    compiled
+        True to evaluate few rows of many nets as XLA does fastest.
     """
     wide, pullbacks = x.dtype, []
-    columns = _is_thin(network, x)
+    columns = compiled and _is_thin(network, x)
     turn = functools.partial(_turned, xp) if columns else lambda x: x
     first, last = network.layers[0].precision, network.layers[-1].precision
     x = turn(x)
@@ -260,8 +267,8 @@ def apply_network(xp: Any, network: Network, params: Tree, x: Array) -> tuple[Ar
 def _is_thin(network: Network, x: Array) -> bool:
     """Return True for many nets with fewer rows than inputs.
 
-    Their time is that of reading W, and of writing its derivative. Compilers do this twice as fast
-    for W · ū and x̄ · v, columns of all atoms, as for rows.
+    Their time is that of reading W, and of writing its derivative. For columns of atoms XLA does
+    both in about half of the time; PyTorch takes longer.
     """
     return x.ndim == 3 and all(isinstance(n, int) for n in x.shape) and x.shape[-2] < network.n_in
 

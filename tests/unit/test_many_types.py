@@ -16,7 +16,8 @@ from multifit.backend import get_backend
 from multifit.batching import mixed
 from multifit.batching.types import MIXED
 from multifit.errors import UnsupportedError
-from multifit.nn.groups import ALL, FEW, groups
+from multifit.nn.groups import ALL, FEW, groups, nets_of
+from multifit.nn.networks import apply_network, fitting_network, init_network
 from multifit.nn.stacking import stacked, unstacked
 from multifit.tree import Tree, flatten, map_leaves, unflatten
 
@@ -331,3 +332,24 @@ def test_parameters_are_stacked_and_taken_apart_again() -> None:
     assert all(np.array_equal(back[name], x) for name, x in flat.items())
     few = flatten(draw(build()))
     assert set(stacked(few)) == set(few)
+
+
+@pytest.mark.parametrize("backend", [*INSTALLED, "strict"])
+@pytest.mark.parametrize("n", [3, 4])
+def test_nets_of_few_atoms_are_the_same_in_columns(
+    backend: str, n: int, strict: StrictBackend
+) -> None:
+    adapter = strict if backend == "strict" else get_backend(backend)
+    network = fitting_network(7, 1, (5, 10, 10))
+    rng = np.random.default_rng(4)
+    params = init_network(network, 1)
+    stack = map_leaves(lambda x: rng.normal(size=(2, *x.shape)), params)
+    x, y_bar = rng.normal(size=(2, n, 7)), rng.normal(size=(2, n, 1))
+    found = []
+    for compiled in (False, True):
+        nets = map_leaves(adapter.asarray, {"all": stack})
+        nets = nets_of(adapter.xp, nets, [0, 1])
+        y, pull = apply_network(adapter.xp, network, nets, adapter.asarray(x), compiled)
+        found.append([adapter.to_numpy(each) for each in (y, pull(adapter.asarray(y_bar)))])
+    same(found[1][0], found[0][0], rtol=1e-12)
+    same(found[1][1], found[0][1], rtol=1e-12)
