@@ -88,7 +88,9 @@ class JaxBackend:
 
     def as_input(self, x: np.ndarray, /) -> Array | np.ndarray:
         """Return a small array itself, which a compiled function converts faster than a copy."""
-        return x if x.nbytes < SMALL else jax.device_put(x)
+        # A part of a larger array would keep all of it, and is slow to convert.
+        whole = x if x.flags.c_contiguous else x.copy()
+        return whole if x.nbytes < SMALL else jax.device_put(whole)
 
     @property
     def on_cpu(self) -> bool:
