@@ -67,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
             f"shortest distance: {whole.distance:.4f} Å, {closest}",
             f'"sel": {list(sel)} leaves a margin of 10 % over the most in {number}',
             f'"sel": {together} does so for se_atten and se_e3_tebd, which have slots for all '
-            f'types together, and "nsel": {together} for a block of dpa2 with this cut-off',
+            f'types together, and with this cut-off "nsel" for a block of dpa2, and "e_sel" or '
+            '"a_sel" for dpa3',
         ]
     lines += filter(None, [guessed(systems), *doubts(systems, found)])
     for line in lines:

@@ -16,9 +16,11 @@ from _compare import same
 from multifit import models as mdl
 from multifit.autodiff import ReverseArithmetic
 from multifit.descriptors import ForwardDescriptor, Pairs
-from multifit.errors import DataError, FileFormatError, TrainingError
+from multifit.errors import DataError, FileFormatError, TrainingError, UnsupportedError
 from multifit.fitting import Fitting
 from multifit.inference.potential import Potential
+from multifit.inference.prepared import PreparedDomain
+from multifit.neighbors.domain import domain_pairs
 from multifit.tree import Tree, flatten
 
 
@@ -117,6 +119,35 @@ def test_messages_reach_the_pairs_of_an_engine(ghosts: bool) -> None:
     same(got["atom_energy"], want["atom_energy"][0], rtol=1e-12)
     same(force, want["force"][0], rtol=1e-10)
     same(got["virial"], want["virial"][0], rtol=1e-10)
+
+
+def _images(system: System) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places of atoms and their images near them, (nimages, 3), and their atoms."""
+    assert system.cell is not None
+    cells = np.indices((3, 3, 3)).reshape(3, -1).T - 1
+    cells = cells[np.argsort(np.abs(cells).sum(axis=1), kind="stable")]
+    places = (system.coord + (cells @ system.cell)[:, None, :]).reshape(-1, 3)
+    return places, np.tile(np.arange(len(system.atype)), len(cells))
+
+
+def test_an_engine_whose_ghosts_are_images_of_local_atoms_needs_no_more() -> None:
+    system, potential = SYSTEMS["crystal"], Potential(MODEL, PARAMS, atoms_at_once=2)
+    want = potential.predict(system.coord, system.atype, system.cell)
+    places, owner = _images(system)
+    n = len(system.atype)
+    i, k = domain_pairs(places, n, attention.RCUT)
+    domain = PreparedDomain(potential, i, k, owner, system.atype, n, places)
+    got = domain.evaluate(places)
+    same(got["energy"], want["energy"][0], rtol=1e-12)
+    same(got["force"], want["force"][0], rtol=1e-10)
+
+
+def test_atoms_of_other_processes_would_need_features() -> None:
+    system, potential = SYSTEMS["crystal"], Potential(MODEL, PARAMS)
+    places, owner = _images(system)
+    i, k = domain_pairs(places, 3, attention.RCUT)
+    with pytest.raises(UnsupportedError, match="over 2 hops, so that atoms of other processes"):
+        PreparedDomain(potential, i, k, owner, system.atype, 3, places)
 
 
 def test_ghosts_need_pairs_of_their_own() -> None:

@@ -41,11 +41,16 @@ class InPieces(NoPlan):
     """The planner of predictions: a plan that tells how many atoms are a piece."""
 
     def __init__(self, config: Dpa3, backend: Backend) -> None:
-        near = min(config.a_sel, TYPICAL) ** 2 if config.update_angle else 1
-        numbers = max(near * (config.e_dim + config.a_dim), config.e_sel * config.n_dim)
-        size = (ON_CPU if backend.on_cpu else ON_DEVICES) // (8 * numbers)
-        rows = np.zeros(max(1, size))
-        self.plan = Plan({"rows": rows}, {"rows": backend.asarray(rows)})
+        rows = np.zeros(self._rows(config, backend))
+        self.plan: Plan = Plan({"rows": rows}, {"rows": backend.asarray(rows)})
+
+    @staticmethod
+    def _rows(config: Dpa3, backend: Backend) -> int:
+        """Return the atoms of a piece."""
+        angles = min(config.a_sel, TYPICAL) ** 2 * (config.e_dim + config.a_dim)
+        pairs = min(config.e_sel, TYPICAL**2) * config.n_dim
+        numbers = max(pairs, angles * config.update_angle)
+        return max(1, (ON_CPU if backend.on_cpu else ON_DEVICES) // (8 * numbers))
 
     def plan_for(self, nearest: np.ndarray, params: Callable[[], Tree]) -> Plan | None:
         """Return the plan, which serves all batches."""

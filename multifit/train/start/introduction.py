@@ -78,7 +78,10 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
 def _neighbours(model: mdl.Model) -> str:
     """Return ``sel`` and ``rcut`` of the descriptor, or of each of its parts."""
     needs = model.descriptor.requires()
-    texts = [f"sel {list(each.slots)}, rcut {each.rcut} Å" for each in needs.each]
+    texts = []
+    for each in needs.each:
+        cutoffs = [each.rcut, *(radius for radius, _ in each.shells)]
+        texts.append(f"sel {list(each.slots)}, rcut {' and '.join(map(str, cutoffs))} Å")
     if not needs.parts:
         return texts[0]
     names = [part.name for part in getattr(model.descriptor, "list", ())]
