@@ -100,7 +100,11 @@ _OF_SECTIONS = (
 def _is_about_an_element(error: ValidationError) -> bool:
     """Return True if all complaints have words of ours and name an element of the given list."""
     return all(
-        e["type"] in _OF_SECTIONS and e["loc"] and isinstance(e["loc"][0], int)
+        e["type"] in _OF_SECTIONS
+        and e["loc"]
+        and isinstance(e["loc"][0], int)
+        # A missing key, not a missing element of a list.
+        and (e["type"] != "missing" or isinstance(e["loc"][-1], str))
         for e in error.errors()
     )
 

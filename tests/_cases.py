@@ -95,6 +95,24 @@ def build(
     return mdl.Model(names, descriptor, fitting, atom_exclude_types, pair_exclude_types, grid=grid)
 
 
+def section_of(descriptor: Any) -> dict[str, Any]:
+    """Return the section of an input for some settings of a descriptor."""
+    if hasattr(descriptor, "list"):
+        return {"type": descriptor.name, "list": [section_of(part) for part in descriptor.list]}
+    return {**_keys_of(type(descriptor).section(), descriptor), "type": descriptor.name}
+
+
+def _keys_of(section: Any, settings: Any) -> dict[str, Any]:
+    """Return the keys of a section, and of sections inside it, with their values."""
+    found = {}
+    for key, field in section.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            found[key] = _keys_of(field.annotation, getattr(settings, key, settings))
+        elif hasattr(settings, key):
+            found[key] = getattr(settings, key)
+    return found
+
+
 def draw(model: mdl.Model, seed: int = 7) -> Tree:
     """Return parameters in which nothing is zero, one or the same for two types.
 

@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 from _backends import INSTALLED, TRAINABLE, StrictBackend
-from _cases import System, assemble, batcher, crystal, draw, evaluate, frame, molecule
+from _cases import (
+    System,
+    assemble,
+    batcher,
+    crystal,
+    draw,
+    evaluate,
+    frame,
+    molecule,
+    section_of,
+)
 from _compare import same
 
 from multifit import descriptors, files
@@ -266,34 +276,15 @@ def test_a_file_gives_the_model_back(
 def test_its_section_of_an_input_describes_it(descriptor: Descriptor) -> None:
     sels = [(8, 12) if _has(part, "sel") else part.requires().slots for part in _parts(descriptor)]
     for name in (descriptor.name, *descriptor.aliases):
-        config = parse(_input({**_section(descriptor), "type": name}), "input")
+        config = parse(_input({**section_of(descriptor), "type": name}), "input")
         built = descriptors.build_parts(config.model.descriptor, sels, ["O", "H"])
         assert built == _with(descriptor, sel=(8, 12))
     assert config.model.descriptor.dim_out == descriptor.dim_out
 
 
-def _section(descriptor: Descriptor) -> dict[str, Any]:
-    """Return the section of an input for some settings."""
-    if hasattr(descriptor, "list"):
-        return {"type": descriptor.name, "list": [_section(part) for part in descriptor.list]}
-    return {**_section_of(type(descriptor).section(), descriptor), "type": descriptor.name}
-
-
 def _has(descriptor: Descriptor, name: str) -> bool:
     """Return True if a descriptor has a setting of this name."""
     return name in (field.name for field in fields(descriptor))  # type: ignore[arg-type]
-
-
-def _section_of(section: Any, descriptor: Any) -> dict[str, Any]:
-    """Return the keys of a section, and of sections inside it, with their values."""
-    found = {}
-    for key, field in section.model_fields.items():
-        if hasattr(field.annotation, "model_fields"):
-            inner = getattr(descriptor, key, descriptor)
-            found[key] = _section_of(field.annotation, inner)
-        elif hasattr(descriptor, key):
-            found[key] = getattr(descriptor, key)
-    return found
 
 
 def _input(section: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def _clear() -> None:
-    for cached in (_registry._entry_points, _registry._load, _registry.available):
+    own = _registry._entry_points, _registry._load, _registry.available, _registry.sections
+    for cached in own:
         cached.cache_clear()
 
 

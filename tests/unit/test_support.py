@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from _backends import INSTALLED, TRAINABLE, StrictBackend
-from _cases import build, draw, molecule
+from _cases import build, draw, molecule, section_of
 from _water import recipe
 
 from multifit import config, descriptors, support
@@ -78,7 +78,7 @@ def _train(backend: Backend, **changes: Any) -> None:
 class Pair:
     """Two processes, of which this is the first, and which say the same."""
 
-    rank, size = 0, 2
+    rank, size, mates = 0, 2, 1
 
     def gather(self, value: Any) -> list[Any]:
         return [value, value]
@@ -98,8 +98,7 @@ def _predict(backend: Backend, **options: Any) -> None:
 def _of_descriptor(name: str) -> list[Callable[[Backend], object]]:
     """Return the ways in which a user asks for a descriptor: a model, and an input."""
     descriptor = next(descriptors.available()[name].examples())
-    known = type(descriptor).section().model_fields
-    section = {key: getattr(descriptor, key) for key in known if hasattr(descriptor, key)}
+    section = section_of(descriptor)
 
     def load(backend: Backend) -> None:
         fitting = Fitting(descriptor.ntypes, descriptor.dim_out, neuron=(4,))
@@ -107,7 +106,7 @@ def _of_descriptor(name: str) -> list[Callable[[Backend], object]]:
         Potential(model, mdl.init(model, 0, 0), backend)
 
     def run(backend: Backend) -> None:
-        _train(backend, model__descriptor={**section, "type": name, "sel": [4, 4]})
+        _train(backend, model__descriptor=section)
 
     return [load, run]
 
