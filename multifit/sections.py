@@ -361,6 +361,8 @@ class AnyDescriptorSection(RuledSection):
     mixed_types: ClassVar[bool] = False
     #: keys that only say how something is computed, with the names of sections inside this one
     without_effect: ClassVar[tuple[str, ...]] = ()
+    #: True if there is one fitting net for all types, although they are told apart
+    one_fitting_net: ClassVar[bool] = False
 
     type: str
 

@@ -43,6 +43,16 @@ class ModelSection(t.Section):
         description="Names of the atom types, in the order of their indices. Without it, all "
         "systems must use the same indices in `type.raw`.",
     )
+    type_embedding: Annotated[
+        dict[str, Any] | None,
+        t.Words("an object with the keys of a type embedding of DeePMD-kit, or null"),
+    ] = Field(
+        default=None,
+        description="The type embedding of DeePMD-kit's TensorFlow. Its keys become `type_neuron`, "
+        '… of the descriptor: `"type": "se_e2_a"` becomes `"se_e2_a_tebd"`, and so does '
+        '`"se_a_ebd_v2"` (`"se_a_tpe_v2"`) with `"tebd_input_mode": "strip"`. With `se_atten` a '
+        "single linear layer becomes `tebd_dim`.",
+    )
     descriptor: DescriptorSection = Field(description="The descriptor.")
     fitting_net: FittingNetSection = Field(description="The fitting net.")
     data_stat_nbatch: t.Positive = Field(

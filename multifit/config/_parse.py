@@ -14,6 +14,7 @@ from ._config import Config
 from ._draft import Draft, Problem, draft
 from ._model import ModelSection
 from ._read import read
+from ._type_embedding import move_type_embedding
 
 
 def load(path: str | Path) -> Config:
@@ -53,6 +54,7 @@ def parse(data: dict[str, Any], where: str = "input") -> Config:
         _version0.add_sections(work)
     version1 = _compat.move_keys(work)
     _aliases.resolve(work)
+    move_type_embedding(work)
     if version1:
         _compat.replace_decay_rate(work)
     _compat.replace_stripped(work)

@@ -27,7 +27,6 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "model.sw_rmin": ANYTHING,  # for use_srtab
     "model.sw_rmax": ANYTHING,  # for use_srtab
     "model.srtab_add_bias": ANYTHING,  # for use_srtab
-    "model.type_embedding": (),
     "model.descriptor.lmax": (1,),
     "model.modifier": (None,),
     "model.compress": (),
@@ -81,7 +80,7 @@ _FOREIGN: dict[str, tuple[str, ...]] = {
     ),
     "model.descriptor": (
         *("loc_frame", "se_e2_r", "se_r", "se_e3", "se_at", "se_a_3be"),
-        *("se_t", "se_a_tpe", "se_a_ebd", "se_a_ebd_v2", "se_a_tpe_v2", "se_a_mask"),
+        *("se_t", "se_a_tpe", "se_a_ebd", "se_a_mask"),
         *("hybrid", "se_atten", "dpa1", "se_atten_v2"),
         *("dpa3", "dpa4", "DPA4", "sezm", "SeZM", "dpa4c"),
         "DPA4C",

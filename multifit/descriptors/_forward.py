@@ -11,12 +11,12 @@ import numpy as np
 from ..autodiff import ReverseArithmetic, with_pullback
 from ..backend import Arithmetic, Backend
 from ..errors import TrainingError
-from ..files import check_version, mapping, parameter, required
 from ..neighbors.requirements import Requirements
 from ..rules import require
 from ..statistics import Sums, no_sums
 from ..support import ALL
-from ..tree import Tree, flatten, unflatten
+from ..tree import Tree, flatten
+from . import _plain_serial as plain
 from ._planner import NoPlan
 from ._protocol import Pullback
 from ._rules import RADIAL_RANGES
@@ -168,9 +168,7 @@ class ForwardDescriptor:
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file."""
-        head = {"@class": "Descriptor", "type": self.name, "@version": 1, "type_map": type_map}
-        flat = {name.replace(".", "/"): np.asarray(x) for name, x in flatten(params).items()}
-        return head | dataclasses.asdict(self) | {"@variables": flat}
+        return plain.serialize(self, params, type_map)
 
     @classmethod
     def deserialize(cls, node: dict[str, Any]) -> tuple[Self, Tree]:
@@ -181,16 +179,7 @@ class ForwardDescriptor:
         FileFormatError
             If a parameter is missing or its shape does not match the settings.
         """
-        check_version(node, range(1, 2), "descriptor")
-        names = [field.name for field in dataclasses.fields(cls)]
-        config = cls(**{name: _plain(required(node, name, "descriptor")) for name in names})
-        given = mapping(node.get("@variables"), "descriptor.@variables")
-        known = {"@variables": {name.replace("/", "."): x for name, x in given.items()}}
-        params = {
-            name: parameter(known, name, np.shape(x), "descriptor", np.asarray(x).dtype)
-            for name, x in flatten(config.init(0)).items()  # type: ignore[attr-defined]
-        }
-        return config, unflatten(params)
+        return plain.deserialize(cls, node)
 
     def remap_types(
         self, params: Tree, other: Self, known: Tree, shared: Sequence[tuple[int, int]]
@@ -210,7 +199,3 @@ class ForwardDescriptor:
         yield "cut-off", f"{self.rcut:g} Å"
         sel = "  ".join(f"{name} {n}" for name, n in zip(type_map, self.sel, strict=True))
         yield "sel", f"{sel}  (the most neighbours that count)"
-
-
-def _plain(value: Any) -> Any:
-    return tuple(_plain(x) for x in value) if isinstance(value, list) else value

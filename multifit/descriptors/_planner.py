@@ -61,11 +61,11 @@ def series_planner(
     config: RadialDescriptor,
     backend: Backend,
     embedding: str = "auto",
-    *,
     enabled: bool = True,
     train: bool = False,
+    kind: type[SeriesPlanner] | None = None,
 ) -> SeriesPlanner:
-    """Return a planner of series, as :meth:`multifit.descriptors.Descriptor.planner` does.
+    """Return a planner of series, of a class, as :meth:`~multifit.descriptors.Descriptor.planner`.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def series_planner(
             f"{' or '.join(TOLERANCES)}, but the model has {config.activation_function} in "
             f"{config.precision}; choose 'auto' or 'direct'"
         )
-    return SeriesPlanner(
+    return (kind or SeriesPlanner)(
         backend,
         config,
         wanted=enabled and embedding != "direct",

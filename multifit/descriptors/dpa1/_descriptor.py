@@ -29,6 +29,7 @@ from ...rules import Ranges, Rule
 from ...tree import Tree
 from .._planner import INNER, NoPlan
 from .._protocol import Planner, Pullback
+from .._types import type_table
 from . import _fading as fading
 from . import _parameters as own
 from . import _series as series
@@ -168,6 +169,13 @@ class SeAtten(TypedDescriptor):
     def trainable_names(self) -> Iterator[str]:
         """Yield the dotted names of the trainable parameters."""
         return own.trainable_names(self)
+
+    def pair_params(
+        self, xp: Any, params: Tree, centres: Sequence[int], neighbours: Sequence[int]
+    ) -> Tree:
+        """Return the parameters of se_e2_a with nets for these pairs of types."""
+        table = type_table(xp, self, params)
+        return series.nets_of_pairs(xp, self, params, table, centres, neighbours)
 
     def planner(
         self,

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import array_api_compat.numpy as np_xp
 import numpy as np
@@ -31,7 +31,7 @@ from ...tree import Tree
 from .._planner import SeriesPlanner, series_planner
 from .._protocol import Plan
 from .._tables import widths_of
-from .._types import pair_vectors, type_table
+from .._types import pair_vectors
 from ..se_e2_a import SeE2A
 from ..se_e2_a._apply import apply as apply_series
 from ..se_e2_a._geometry import geometry as series_geometry
@@ -77,12 +77,20 @@ class Pairwise(SeE2A):
         return replace(super().requires(), mixed_above=FEW_TYPES)
 
     def _network(self, precision: str) -> Network:
-        first, *others = (replace(layer, precision=precision) for layer in self.hidden)
-        if self.strips:
-            width = self.neuron[-1]
-            last = Layer(width, width, bias=False, precision=precision)
-            return Network((first, *others, last))
-        return Network((replace(first, n_in=1, resnet=False), *others))
+        return pair_network(self.hidden, self.strips, precision)
+
+
+def pair_network(layers: Sequence[Layer], strips: bool, precision: str) -> Network:
+    """Return the settings of N_ab, a net of R̃₀ alone, from the layers of the one net.
+
+    The embedded types are a bias of the first layer or, with strip, a linear layer at the end.
+    """
+    first, *others = (replace(layer, precision=precision) for layer in layers)
+    if strips:
+        width = layers[-1].n_out
+        last = Layer(width, width, bias=False, precision=precision)
+        return Network((first, *others, last))
+    return Network((replace(first, n_in=1, resnet=False), *others))
 
 
 def pairwise(config: SeAtten, kind: type[Pairwise]) -> Pairwise:
@@ -126,7 +134,46 @@ def nets_of_pairs(
     table
         From :func:`._types.type_table`.
     """
-    own = config.pairwise
+    nets = pair_nets(xp, config, config.pairwise, params, table, centres, neighbours)
+    return {"embeddings": nets, **statistics(xp, params)}
+
+
+class EmbedsPairs(Protocol):
+    """Settings of a descriptor with one net for all pairs of types."""
+
+    @property
+    def type_one_side(self) -> bool:
+        """True if the net depends on the type of the neighbour alone."""
+
+    @property
+    def strips(self) -> bool:
+        """True if a net of its own embeds the types."""
+
+    @property
+    def types_network(self) -> Network:
+        """The settings of that net."""
+
+
+def pair_nets(
+    xp: Any,
+    config: EmbedsPairs,
+    own: SeE2A,
+    params: Tree,
+    table: Array,
+    centres: Sequence[int],
+    neighbours: Sequence[int],
+) -> Tree:
+    """Return the nets N_ab of these pairs of types, under their numbers.
+
+    Parameters
+    ----------
+    own
+        Settings of se_e2_a with these nets.
+    params
+        ``embeddings`` and, with strip, ``embeddings_strip``: one net each.
+    table
+        Vectors of all types.
+    """
     kinds = centres[:1] if config.type_one_side else centres
     vectors = pair_vectors(xp, table, kinds, neighbours, config.type_one_side)
     layers = params["embeddings"]["0"]["layers"]
@@ -144,7 +191,7 @@ def nets_of_pairs(
         else:
             found = {**layers, "0": {"w": first["w"][:1, :], "b": bias[k, :]}}
         nets[str(own.network_index(a, b))] = {"layers": found}
-    return {"embeddings": nets, **statistics(xp, params)}
+    return nets
 
 
 def geometry(
@@ -175,21 +222,45 @@ def apply(
     return apply_series(xp, config.pairwise, nets, counts, known, plan)
 
 
+class HasPairs(Protocol):
+    """Settings of a descriptor that makes parameters of se_e2_a for pairs of types."""
+
+    @property
+    def ntypes(self) -> int:
+        """Number of atom types."""
+
+    def pair_params(
+        self, xp: Any, params: Tree, centres: Sequence[int], neighbours: Sequence[int]
+    ) -> Tree:
+        """Return the parameters of se_e2_a with nets for these pairs of types."""
+
+
 @dataclass
 class PairPlanner(SeriesPlanner):
-    """A planner of the series of all pairs of types, from the parameters of a se_atten."""
+    """A planner of the series of all pairs of types, from the parameters of a descriptor."""
 
-    whole: SeAtten | None = None
+    whole: HasPairs | None = None
+
+    @classmethod
+    def like(cls, base: SeriesPlanner, whole: HasPairs) -> PairPlanner:
+        """Return a planner with the settings of another."""
+        return cls(
+            base.backend,
+            base.config,
+            wanted=base.wanted,
+            demanded=base.demanded,
+            headroom=base.headroom,
+            step=base.step,
+            whole=whole,
+        )
 
     @cached_property
-    def _of(self) -> SeAtten:
+    def _of(self) -> HasPairs:
         assert self.whole is not None
         return self.whole
 
     def _nets(self, params: Tree, kinds: Sequence[int]) -> Tree:
-        own = params["descriptor"]
-        table = type_table(np_xp, self._of, own)
-        return {"descriptor": nets_of_pairs(np_xp, self._of, own, table, kinds, kinds)}
+        return {"descriptor": self._of.pair_params(np_xp, params["descriptor"], kinds, kinds)}
 
     def refine(self, params: Tree) -> None:
         """Add coefficients if the nets of types that were encountered need them."""
@@ -211,11 +282,6 @@ def planner(
     """Return the planner of the series of a se_atten that has them."""
     from ._fading import OnePlanner, is_fading
 
-    own = config.pairwise
-    base = series_planner(own, backend, embedding, enabled=enabled, train=train)
-    same: dict[str, Any] = {
-        name: getattr(base, name) for name in ("wanted", "demanded", "headroom", "step")
-    }
-    if is_fading(config):
-        return OnePlanner(backend, own, **same)
-    return PairPlanner(backend, own, **same, whole=config)
+    kind = OnePlanner if is_fading(config) else SeriesPlanner
+    base = series_planner(config.pairwise, backend, embedding, enabled, train, kind)
+    return base if is_fading(config) else PairPlanner.like(base, config)

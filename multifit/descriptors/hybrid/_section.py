@@ -40,11 +40,6 @@ class HybridSection(t.AnyDescriptorSection):
         return sum(part.dim_out for part in self.list)
 
     @property
-    def mixed_types(self) -> bool:  # type: ignore[override]
-        """True if a part does not tell types apart: there is one fitting net, as in DeePMD-kit."""
-        return any(part.mixed_types for part in self.list)
-
-    @property
     def vacuum_is_zero(self) -> bool:
         """True if the descriptor of an atom without neighbours is 0."""
         return all(part.vacuum_is_zero for part in self.list)

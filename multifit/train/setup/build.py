@@ -64,7 +64,9 @@ def _fitting(config: Config, ntypes: int, dim_descrpt: int) -> Fitting:
     options |= {
         "ntypes": ntypes,
         "dim_descrpt": dim_descrpt,
-        "mixed_types": config.model.descriptor.mixed_types,
+        "mixed_types": any(
+            part.mixed_types or part.one_fitting_net for _, part in config.model.descriptor.parts()
+        ),
         "trainable": tuple(flags),
         "precision": prec.canonical(section.precision),
         "output_precision": output_precision(section.precision, section.output_precision),

@@ -28,6 +28,12 @@ def data_notes(task: Task) -> Iterator[str]:
     found = [one for _, data in sets for one in data.found]
     if any(system.named for system in systems):
         yield from filter(None, [guessed(systems)])
+    parts = getattr(task.model.descriptor, "list", (task.model.descriptor,))
+    if any(part.name == "se_e2_a_tebd" for part in parts):
+        yield (
+            "the model's files are for multifit alone: DeePMD-kit has no format for se_e2_a with a "
+            "type embedding (se_atten_v2 with attn_layer 0 is alike, and has one)"
+        )
     if task.model.descriptor.requires().first:
         yield (
             "warning: energies will depend on the order of the atoms, as in DeePMD-kit: with "

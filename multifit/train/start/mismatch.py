@@ -34,6 +34,7 @@ BY_TYPE = (
 HARMLESS = (
     *("trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero", "electrons"),
     *("update_residual", "update_residual_init"),
+    *("type_trainable", "type_seed"),
 )
 
 #: Settings whose keys in the input have other names.
