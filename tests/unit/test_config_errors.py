@@ -98,9 +98,9 @@ WRONG: list[tuple[str, object, str]] = [
     ("a\nb", 1, r'"a\nb" in in.json is not a known key'),
     (f"{LR}.decay_type", "linear", 'belongs to the type "wsd" of learning_rate'),
     # unknown types
-    (f"{D}.type", "se_e2", 'is "se_e2", but must be "se_atten"'),
+    (f"{D}.type", "se_e2", 'is "se_e2", but must be "dpa2"'),
     (f"{D}.type", "dpa4", "is a DeePMD-kit option that multifit does not have (yet)"),
-    (f"{D}.type", 3, 'is 3, but must be "se_atten"'),
+    (f"{D}.type", 3, 'is 3, but must be "dpa2"'),
     (f"{F}.type", "dipole", "a DeePMD-kit option"),
     (f"{LR}.type", "cos", 'must be "exp" or "cosine" or "wsd" (did you mean \'cosine\'?)'),
     (f"{LR}.type", None, "learning_rate.type in in.json is null"),
@@ -139,7 +139,7 @@ WRONG: list[tuple[str, object, str]] = [
     # missing
     ("model", ..., "model in in.json is missing, but must be an object"),
     (f"{D}", ..., "model.descriptor in in.json is missing"),
-    (f"{D}.type", ..., 'model.descriptor.type in in.json is missing, but must be "se_atten"'),
+    (f"{D}.type", ..., 'model.descriptor.type in in.json is missing, but must be "dpa2"'),
     (f"{LR}.start_lr", ..., "learning_rate.start_lr in in.json is missing, but must be a number"),
     (f"{TD}.systems", ..., "is missing, but must be a path, or a list"),
     (f"{T}.numb_steps", ..., "numb_steps in in.json is missing, and so is numb_epoch"),

@@ -321,7 +321,7 @@ def test_a_trajectory_that_ends_early(tmp_path: Path) -> None:
 
 def test_pickles_and_bundles_are_no_data(tmp_path: Path) -> None:
     (tmp_path / "a.pckl").write_bytes(b"\x80\x04cos\nsystem\n(S'true'\ntR.")
-    with fails("a.pckl is neither a folder, nor an HDF5 file, nor a file of atoms (*.xyz"):
+    with fails("a.pckl is neither a folder, nor an HDF5 or LMDB file, nor a file of atoms (*.xyz"):
         open_systems(tmp_path / "a.pckl")
     (tmp_path / "a.bundle").mkdir()
     with fails("no system found in"):

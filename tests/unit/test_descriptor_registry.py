@@ -112,7 +112,7 @@ def test_an_own_alias_cannot_be_taken_as_a_name(
     with caplog.at_level(logging.WARNING):
         assert set(descriptors.available()) == {
             *("se_e2_a", "se_e2_r", "se_e3", "se_atten", "se_atten_v2", "dpa3"),
-            *("hybrid", "se_e3_tebd", "dpa2"),
+            *("hybrid", "se_e3_tebd", "dpa2", "se_e2_a_tebd"),
         }
     assert "descriptor se_a is left out: se_a is se_e2_a already" in caplog.text
     assert descriptors.get_descriptor("se_a").name == "se_e2_a"

@@ -19,7 +19,7 @@ from multifit.batching.adaptive import COMPILATION, AdaptiveShapes
 from multifit.batching.shapes import Shape, Shapes
 from multifit.descriptors.se_e2_a import SeE2A
 from multifit.dos import Grid, even_grid
-from multifit.errors import DataError, UnsupportedError
+from multifit.errors import DataError
 from multifit.inference import neighbor_lists, runner
 from multifit.inference.grouping import group_by_size
 from multifit.inference.potential import Potential
@@ -245,7 +245,7 @@ def test_neighbours_of_neighbours_are_not_cut_off(monkeypatch: pytest.MonkeyPatc
     networks.start = watch  # type: ignore[method-assign]
     potential.predict(system.coord, system.atype)
     assert sizes == [32]
-    with pytest.raises(UnsupportedError, match="passes messages over 2 hops"):
+    with pytest.raises(DataError, match=r"passes messages over 2 hops, but no pair starts at"):
         potential.evaluate_pairs(np.ones((1, 3)), [0], [1], [0, 1], 1)
 
 

@@ -38,7 +38,7 @@ def _batch(
     _, layout = batcher.assemble(ready)
     only = SimpleNamespace(nframes=2, where="data/set.000", numbers=None)
     system: Any = SimpleNamespace(natoms=NATOMS, sets=(only,), name="data")
-    return as_batch(loss, system, np.arange(2), arrays, ready, layout), layout
+    return as_batch(loss, [(system, arrays)], ready, layout), layout
 
 
 def _arrays() -> dict[str, np.ndarray]:
