@@ -133,6 +133,7 @@ class Batcher:
         with self._lock:
             widths = [[b, int(near), width] for (b, near), width in sorted(self._widths.items())]
             found = {"widths": widths, "width": self._width, "shells": list(self._shells)}
+            found["mixed"] = list(self._mixed)
             return found if self.static_shapes else {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -144,6 +145,8 @@ class Batcher:
                 key = int(b), bool(near)
                 self._widths[key] = max(self._widths.get(key, 0), min(int(width), self.sel[key[0]]))
             self._width = max(self._width, min(int(state["width"]), self.total or sum(self.sel)))
+            near, far = (min(int(m), sum(self.sel)) for m in state.get("mixed", (0, 0)))
+            self._mixed = max(self._mixed[0], near), max(self._mixed[1], far)
             known = self._shells or [0] * len(self.needs.shells)
             if state["shells"]:
                 self._shells = [

@@ -134,7 +134,14 @@ def mixed_table(pairs: Pairs, groups: np.ndarray, natoms: int, rooms: Sequence[R
         slots = pairs.row[mine] * room.width + pairs.column[mine]
         tiles.append(_tiles(slots, groups[mine], natoms, room))
     number = pairs.number.astype(np.float64)
-    made: MixedTable = {**table, "kind": kind, "number": number, "far": tiles[1]}
+    made: MixedTable = {
+        "rij": table["rij"],
+        "index": table["index"],
+        "mask": table["mask"],
+        "kind": kind,
+        "number": number,
+        "far": tiles[1],
+    }
     if near.width:
         made["near"] = tiles[0]
     return made

@@ -36,8 +36,13 @@ def ordered_pairs(
     row = pairs.row[order]
     counts = np.bincount(row, minlength=natoms)
     column = np.arange(row.size) - (np.cumsum(counts) - counts)[row]
-    kept = (each[order] for each in (pairs.zone, pairs.kind, pairs.neighbor, pairs.rij))
-    return Pairs(row, column, *kept, pairs.number)
+    return pairs._replace(
+        row=row,
+        column=column,
+        kind=pairs.kind[order],
+        neighbor=pairs.neighbor[order],
+        rij=pairs.rij[order],
+    )
 
 
 def _squared(pairs: Pairs) -> np.ndarray:

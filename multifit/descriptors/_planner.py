@@ -237,16 +237,12 @@ class SeriesPlanner:
         return None if many else self._plan
 
     def covers(self, nearest: np.ndarray) -> bool:
-        """Return True if the intervals contain pairs of these distances in Å, (ntypes, ntypes).
-
-        Pairs of too many types have no series.
-        """
+        """Return True if the intervals contain pairs of these distances in Å, (ntypes, ntypes)."""
         return self._are_too_many(nearest) or not (nearest < self.nearest).any()
 
     def _are_too_many(self, nearest: np.ndarray) -> bool:
-        if self._too_many is None:
-            return False
-        return self._too_many(int(np.isfinite(nearest).any(axis=0).sum()))
+        number = int(np.isfinite(nearest).any(axis=0).sum())
+        return self._too_many is not None and self._too_many(number)
 
     def include(self, nearest: np.ndarray) -> None:
         """Extend the intervals to pairs of these distances in Å, (ntypes, ntypes), and closer ones.

@@ -161,7 +161,10 @@ def fit_all(
         return [None] * len(found.members) if x is None else found.gather(xp, x)
 
     parts = zip(found.members, rows(d), rows(fparam), rows(aparam), strict=True)
-    each = [_of_types(xp, config, params, group.kinds, *given, compiled) for group, *given in parts]
+    each = [
+        _of_types(xp, config, params, group.kinds, *given, compiled=compiled)
+        for group, *given in parts
+    ]
 
     def pullback(y_bar: Array) -> Array:
         bars = zip(each, found.gather(xp, y_bar), strict=True)

@@ -241,7 +241,7 @@ def apply_network(
     """
     wide, pullbacks = x.dtype, []
     columns = compiled and _is_thin(network, x)
-    turn = functools.partial(_turned, xp) if columns else lambda x: x
+    turn: Pullback = functools.partial(_turned, xp) if columns else _unchanged
     first, last = network.layers[0].precision, network.layers[-1].precision
     x = turn(x)
     for layer, p in zip(network.layers, numbered_values(params["layers"]), strict=True):
@@ -262,6 +262,10 @@ def apply_network(
 
     x = turn(x)
     return x if last != first else xp.astype(x, wide, copy=False), pullback
+
+
+def _unchanged(x: Array) -> Array:
+    return x
 
 
 def _is_thin(network: Network, x: Array) -> bool:

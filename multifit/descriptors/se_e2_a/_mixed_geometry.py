@@ -125,7 +125,7 @@ def _tiles(xp: Any, config: SeE2A, tiles: Tiles, mask: Array) -> Tree:
         nt = config.ntypes
         order = [config.network_index(*divmod(g, nt)) for g in range(nt * nt)]
         nets = xp.take(xp.asarray(order, dtype=xp.int64), nets, axis=0)
-    kept = {key: tiles[key] for key in ("slots", "live", "places")}  # type: ignore[literal-required]
+    kept = {key: tiles[key] for key in ("slots", "live", "places")}
     return {**kept, "nets": nets, "mask": mask}
 
 
