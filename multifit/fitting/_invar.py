@@ -162,8 +162,8 @@ def fit_all(
 
     parts = zip(found.members, rows(d), rows(fparam), rows(aparam), strict=True)
     each = [
-        _of_types(xp, config, params, group.kinds, *given, compiled=compiled)
-        for group, *given in parts
+        _of_types(xp, config, params, group.kinds, x, fpar, apar, compiled)
+        for group, x, fpar, apar in parts
     ]
 
     def pullback(y_bar: Array) -> Array:
