@@ -248,7 +248,8 @@ class TrainingSection(t.Section):
         default=None,
         description="Memory for the neighbours and batches that a run keeps between steps, and "
         "limit for a batch with Hessians: a number of MB or a size such as `2 GB`; 0 keeps "
-        "nothing. The default keeps 256 MB, or less if less than eight times as much is free. "
+        "nothing. Processes of a run on one host share it. The default keeps 256 MB, or less if "
+        "less than eight times as much is free. "
         "Not a key of DeePMD-kit.",
     )
 

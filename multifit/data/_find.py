@@ -135,7 +135,8 @@ def _locate(file: str, entry: str, base: Path | None) -> Path:
             return path
     places = " and as ".join(dict.fromkeys(os.path.abspath(path) for path in tried))
     advice = _advice(entry[:200])
-    raise DataError(f"{entry:.200} does not exist; it was looked for as {places:.600}{advice}")
+    looked = "" if places == entry else f"; it was looked for as {places:.600}"
+    raise DataError(f"{entry:.200} does not exist{looked}{advice}")
 
 
 def _advice(entry: str) -> str:

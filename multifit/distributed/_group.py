@@ -90,7 +90,7 @@ class Group:
         Parameters
         ----------
         host
-            What tells this host from others, :func:`multifit.host.identity.identity`.
+            What tells this host from others, of ``multifit.host.identity``.
         """
         hosts = self.gather(host)
         self.mates = hosts.count(host)
