@@ -16,4 +16,5 @@ from ._registry import build as build
 from ._registry import build_parts as build_parts
 from ._registry import deserialize as deserialize
 from ._registry import get_descriptor as get_descriptor
+from ._registry import key_of as key_of
 from ._registry import sections as sections

@@ -210,6 +210,15 @@ def _keys(section: Any, used: Collection[str]) -> set[str]:
     return found
 
 
+def key_of(descriptor: Descriptor, name: str) -> str:
+    """Return the key of a setting in ``model.descriptor``: within a section there if need be."""
+    section: Any = descriptor.section()
+    for key, field in section.model_fields.items():
+        if name in getattr(field.annotation, "model_fields", ()):
+            return f"{key}.{name}"
+    return name
+
+
 def build(
     section: AnyDescriptorSection, sel: Iterable[int], type_map: Sequence[str] = ()
 ) -> Descriptor:

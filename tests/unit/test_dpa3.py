@@ -225,6 +225,8 @@ def test_an_input_is_read_with_its_other_names_of_keys() -> None:
     assert found.use_exp_switch
     assert (found.e_sel, found.a_sel, found.smooth_edge_update) == (90, 40, False)
     script: dict[str, Any] = {"repflow": {"e_sel": "auto", "a_sel": 40}}
+    assert descriptors.key_of(found, "e_sel") == "repflow.e_sel"
+    assert descriptors.key_of(found, "precision") == "precision"
     section.with_numbers(script, (90, 40))
     assert script == {"repflow": {"e_sel": 90, "a_sel": 40}}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import descriptors
 from ... import models as mdl
 from ...errors import TrainingError
 from ...outputs import OUTPUTS
@@ -22,6 +23,7 @@ BY_TYPE = (
     "pair_exclude_types",
     "descriptor.sel",
     *("descriptor.repinit.nsel", "descriptor.repinit.three_body_sel", "descriptor.repformer.nsel"),
+    *("descriptor.e_sel", "descriptor.a_sel"),
     "descriptor.ntypes",
     "descriptor.type_map",
     "descriptor.exclude_types",
@@ -33,7 +35,7 @@ BY_TYPE = (
 #: Settings that affect neither shape nor meaning of parameters.
 HARMLESS = (
     *("trainable", "preset_out_bias", "rcond", "default_fparam", "set_davg_zero", "electrons"),
-    *("update_residual", "update_residual_init"),
+    *("update_residual", "update_residual_init", "optim_update", "use_loc_mapping"),
     *("type_trainable", "type_seed"),
 )
 
@@ -195,6 +197,8 @@ def _key(field: str, model: mdl.Model) -> str:
     if field == "fitting.dim_out":
         return f"model.fitting_net.{model.output.components}"
     section, _, name = field.rpartition(".")
+    if section == "descriptor":
+        name = descriptors.key_of(model.descriptor, name)
     return KEYS.get(field, f"{SECTIONS.get(section, f'model.{section}')}.{name}")
 
 
