@@ -131,6 +131,11 @@ DPA2 = {
     }
 }
 SHORT = DPA2 | {"model.descriptor.repinit.three_body_rcut": 3.0}
+_PART = {
+    **{"type": "se_e2_a", "sel": [20, 30], "rcut": 3.0, "rcut_smth": 1.0, "neuron": [3, 6]},
+    **{"axis_neuron": 2, "seed": 1},
+}
+_OTHER = {"type": "se_e2_r", "sel": [20, 30], "rcut": 3.8, "neuron": [3], "seed": 1}
 THREE = SHORT | {"model.descriptor.repinit.use_three_body": True}
 RESIDUAL = DPA2 | {"model.descriptor.repformer.update_style": "res_residual"}
 STRIP = DPA2 | {"model.descriptor.repinit.tebd_input_mode": "strip"}
@@ -168,6 +173,7 @@ DESCRIPTOR = {
     "use_econf_tebd": Key(True, beside=ATTEN),
     "use_tebd_bias": Key(True, beside=ATTEN),
     "use_loc_mapping": Key(False, "note", DPA3),
+    "list": Key([_PART, _OTHER], beside={"model.descriptor": {"type": "hybrid", "list": [_PART]}}),
     # Of dpa2.
     "smooth": Key(False, beside=STRIP),
     "add_tebd_to_repinit_out": Key(True, beside=DPA2),
