@@ -21,7 +21,7 @@ TYPE_RANGES: Ranges = {
 
 def input_width(options: Any) -> int:
     """Return the length of the input of the one net: R̃₀ and the vectors of types."""
-    return 1 + options.type_neuron[-1] * (1 if options.type_one_side else 2)
+    return 1 + int(options.type_neuron[-1]) * (1 if options.type_one_side else 2)
 
 
 def _adds_types(options: Any) -> bool:
