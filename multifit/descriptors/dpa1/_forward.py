@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import precision as prec
 from ...nn.groups import picked
-from ...nn.networks import apply_network
+from ...nn.networks import Network, apply_network
 from ...tree import Tree, numbered_values
 from .._tables import Spans, spans, spread, widths_of
 from .._types import of_slots, pair_vectors
@@ -31,7 +31,6 @@ from ._attention import Slots, attend, attend_alone
 
 if TYPE_CHECKING:
     from ...autodiff import ReverseArithmetic
-    from ._base import TypedDescriptor
     from ._descriptor import SeAtten
 
 Array = Any
@@ -55,17 +54,17 @@ class Constants:
         if self.columns:
             each = pair_vectors(xp, table, list(counts), list(self.columns), config.type_one_side)
             if config.strips:
-                each = types_net(xp, config, params, each)
+                each = types_net(xp, config.types_network, params, each)
             self.by_type = spread(xp, known["kind"], each)
         self.empty: Array | None = None  #: Σ R̃ ⊗ G of empty slots, (N, 4, M)
         if not config.set_davg_zero:
             self.empty = _of_empty(xp, config, params, counts, known, table)
 
 
-def types_net(xp: Any, config: TypedDescriptor, params: Tree, vectors: Array) -> Array:
+def types_net(xp: Any, network: Network, params: Tree, vectors: Array) -> Array:
     """Return N^t of vectors of pairs of types, (…, M)."""
     flat = xp.reshape(vectors, (-1, vectors.shape[-1]))
-    found, _ = apply_network(xp, config.types_network, params["embeddings_strip"]["0"], flat)
+    found, _ = apply_network(xp, network, params["embeddings_strip"]["0"], flat)
     return xp.reshape(found, (*vectors.shape[:-1], found.shape[-1]))
 
 
@@ -89,7 +88,7 @@ def _of_empty(
             own = spread(xp, known["kind"], picked(xp, table, list(counts)))
             vectors = xp.concat([first, own], axis=1)
         if config.strips:
-            g = g * (1.0 + types_net(xp, config, params, vectors))
+            g = g * (1.0 + types_net(xp, config.types_network, params, vectors))
         else:
             x = xp.concat([s, vectors], axis=1)
             g, _ = apply_network(xp, config.network, params["embeddings"]["0"], x)

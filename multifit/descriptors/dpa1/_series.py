@@ -180,7 +180,7 @@ def pair_nets(
     flat = xp.reshape(vectors, (-1, vectors.shape[-1]))
     nets: Tree = {}
     if config.strips:
-        factors = 1.0 + types_net(xp, config, params, flat)
+        factors = 1.0 + types_net(xp, config.types_network, params, flat)
         one = xp.eye(factors.shape[1], dtype=factors.dtype)
     else:
         first = layers["0"]

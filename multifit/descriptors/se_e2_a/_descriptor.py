@@ -40,7 +40,7 @@ from ._geometry import geometry
 from ._mixed_geometry import mixed_geometry
 
 if TYPE_CHECKING:
-    from ._section import SeE2ASection
+    from ...sections import RadialSection
 
 Array = Any
 
@@ -82,7 +82,7 @@ class SeE2A(RadialDescriptor):
         return replace(needs, mixed_above=MANY, two_sided=not self.type_one_side)
 
     @classmethod
-    def section(cls) -> type[SeE2ASection]:
+    def section(cls) -> type[RadialSection]:
         """Return the class of its section of ``input.json``."""
         from ._section import SeE2ASection  # pydantic takes a while to import
 

@@ -124,7 +124,7 @@ def _of_types(xp: Any, config: SeE3Tebd, params: Tree, pairs: Angles, table: Arr
     vectors = xp.concat([first, second], axis=1)
     if config.strips:
         turned = xp.concat([second, first], axis=1)
-        both = (types_net(xp, config, params, each) for each in (vectors, turned))
+        both = (types_net(xp, config.types_network, params, each) for each in (vectors, turned))
         vectors = 0.5 * sum(both, xp.zeros_like(vectors[:1, :1]))
     return xp.matmul(_constant(xp, pairs.kind, vectors), vectors)
 
