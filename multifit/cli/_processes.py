@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
 
+from ..console.silence import silence
 from ..distributed import Group, PeerError
 from ..errors import MultifitError
 from ..signals import Stopped
@@ -26,15 +28,15 @@ def together(processes: Group, run: Callable[[], int]) -> int:
         processes.end.tell()
         processes.end.wait_for_first()
     except MultifitError as exc:
-        if processes.fail(str(exc)):
+        if _fail(processes, str(exc)):
             who = f"process {processes.rank}: " if processes.rank else ""
             print(f"multifit: {who}error: {exc}", file=sys.stderr)
     except KeyboardInterrupt:
-        if processes.fail("interrupted"):
+        if _fail(processes, "interrupted"):
             print("multifit: interrupted", file=sys.stderr)
         _end(130)
     except Stopped as exc:
-        if processes.fail(str(exc)):
+        if _fail(processes, str(exc)):
             print(f"multifit: {exc}", file=sys.stderr)
         _end(exc.code)
     except BaseException as exc:
@@ -45,6 +47,24 @@ def together(processes: Group, run: Callable[[], int]) -> int:
         _end(1)
     _end(USER_ERROR)
     raise AssertionError
+
+
+#: What hides messages until this process ends; kept, as it would show them again otherwise.
+_HIDDEN: list[contextlib.ExitStack] = []
+
+
+def _fail(processes: Group, text: str) -> bool:
+    """Tell the others why this process ends; return True if it has to tell the user.
+
+    If process 0 does, this one waits until that has ended, which frameworks would report at length.
+    """
+    with contextlib.ExitStack() as hidden:
+        if processes.rank:
+            hidden.enter_context(silence(2))
+        if processes.fail(text):
+            return True
+        _HIDDEN.append(hidden.pop_all())
+    return False
 
 
 def _end(code: int) -> None:
