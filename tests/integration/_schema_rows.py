@@ -115,6 +115,12 @@ OF_REPFLOW = {
     "sel_reduce_factor": Key(5.0, beside=DYNAMIC),
     "sequential_update": Key(True, beside=DPA3),
 }
+TYPED = {
+    "model.descriptor": {
+        **{"type": "se_e2_a_tebd", "sel": [20, 40], "rcut": 3.6, "rcut_smth": 1.5},
+        **{"neuron": [3, 6], "axis_neuron": 2, "type_neuron": [2, 4], "seed": 1, "type_seed": 1},
+    }
+}
 DPA2 = {
     "model.descriptor": {
         "type": "dpa2",
@@ -174,6 +180,13 @@ DESCRIPTOR = {
     "use_tebd_bias": Key(True, beside=ATTEN),
     "use_loc_mapping": Key(False, "note", DPA3),
     "list": Key([_PART, _OTHER], beside={"model.descriptor": {"type": "hybrid", "list": [_PART]}}),
+    # Of se_e2_a_tebd.
+    "type_neuron": Key([3], beside=TYPED),
+    "type_activation_function": Key("gelu", beside=TYPED),
+    "type_resnet_dt": Key(True, beside=TYPED),
+    "type_precision": Key("float32", beside=TYPED),
+    "type_trainable": Key(False, "params", TYPED),
+    "type_seed": Key(7, beside=TYPED),
     # Of dpa2.
     "smooth": Key(False, beside=STRIP),
     "add_tebd_to_repinit_out": Key(True, beside=DPA2),
@@ -256,6 +269,7 @@ FITTING_NET = {
 }
 
 MODEL = {
+    "type_embedding": Key({"neuron": [2, 4]}),
     "type": Key("frozen", "error"),
     "type_map": Key(["H", "O"]),
     "data_stat_nbatch": Key(1),

@@ -202,8 +202,9 @@ class Hybrid:
             here = tables[PARTS][str(k)] if tables else {}
             made[str(k)] = part.geometry(xp, own, atype, counts, here, mine)
         pairs = [x for x in numbered_values(made) if "rij" in x]
-        joined = {key: concat(xp, [x[key] for x in pairs], axis=-1) for key in ("rij", "index")}
-        return {**(joined if pairs else {}), PARTS: made}
+        keys = ("rij", "index") if pairs else ()
+        joined = {key: concat(xp, [x[key] for x in pairs], axis=-1) for key in keys}
+        return {**joined, PARTS: made}
 
     def apply(
         self,
