@@ -394,10 +394,26 @@ class AnyDescriptorSection(RuledSection):
         """
         return {name: getattr(self, name) for name in type(self).model_fields}
 
+    def vanishes_alone(self, kind: int, ntypes: int) -> bool:
+        """Return True if the descriptor of an atom of a type without neighbours is 0.
+
+        Vectors of types beside it do not count. Empty slots count by the mean, which is 0 if all
+        pairs of the type are excluded.
+        """
+        if not self.can_vanish or getattr(self, "set_davg_zero", True):
+            return self.can_vanish
+        excluded = {frozenset(pair) for pair in getattr(self, "exclude_types", ())}
+        return all(frozenset((kind, b)) in excluded for b in range(ntypes))
+
     @property
-    def vacuum_is_zero(self) -> bool:
-        """True if the descriptor of an atom without neighbours is 0."""
-        return self.can_vanish and bool(getattr(self, "set_davg_zero", True))
+    def is_own(self) -> bool:
+        """True if model files with the descriptor are not in a form of DeePMD-kit."""
+        return False
+
+    @property
+    def appends_types(self) -> bool:
+        """True if the descriptor has a vector of the atom's type beside the environment."""
+        return False
 
     @property
     def dim_out(self) -> int:

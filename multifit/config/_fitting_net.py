@@ -9,7 +9,7 @@ from annotated_types import MinLen
 from pydantic import Field
 
 from .. import sections as t
-from ..fitting import FITTING_RANGES, FITTING_RULES, gives_energies
+from ..fitting import FITTING_RANGES, FITTING_RULES
 from ..rules import WIDTH, Ranges, Rule
 from ._options import OptionsSection
 
@@ -114,11 +114,6 @@ class EnergyFittingNetSection(_FittingNet):
     #: An option for densities of states only is not a key here, but off.
     electrons: ClassVar[tuple[float, ...] | None] = None
 
-    @property
-    def gives_energies(self) -> bool:
-        """True if ``atom_ener`` has an energy for any type."""
-        return gives_energies(self)
-
 
 def _has_one_end(options: Any) -> bool:
     return (options.emin is None) != (options.emax is None)
@@ -219,7 +214,6 @@ class DosFittingNetSection(_FittingNet):
     layer_name: ClassVar[tuple[str | None, ...] | None] = None
     use_aparam_as_mask: ClassVar[bool] = False
     tot_ener_zero: ClassVar[bool] = False
-    gives_energies: ClassVar[bool] = False
 
     @property
     def dim_out(self) -> int:

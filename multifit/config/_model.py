@@ -187,8 +187,11 @@ def _check_energies(model: ModelSection) -> None:
     """Raise if ``atom_ener`` contradicts another option for the energy of an isolated atom."""
     key, given = "fitting_net.atom_ener", model.fitting_net.atom_ener
     name = model.fitting_net.var_name
-    descriptor = model.descriptor
-    if model.fitting_net.gives_energies and not descriptor.vacuum_is_zero:
+    descriptor, ntypes = model.descriptor, model.ntypes or len(given)
+    alone = [a for a, energy in enumerate(given) if energy is not None]
+    # DeePMD-kit's form of a model has no place for the vectors of types that are not 0.
+    ends = descriptor.appends_types and not descriptor.is_own
+    if alone and (ends or not all(descriptor.vanishes_alone(a, ntypes) for a in alone)):
         unless = (
             "unless descriptor.set_davg_zero is true: else a descriptor without neighbours is not 0"
             if descriptor.can_vanish

@@ -97,10 +97,19 @@ def _inputs(
 
 
 def _in_vacuum(xp: Any, config: Fitting, x: Array) -> Array:
-    """Return the inputs of atoms without neighbours, D = 0: one row if it is the same for all."""
+    """Return the inputs of atoms without neighbours: one row if it is the same for all.
+
+    D = 0, except for vectors of types.
+    """
     nd = config.dim_descrpt
-    rest = x[..., nd:] if config.parameters else x[..., :1, nd:]
-    return xp.concat([xp.zeros((*rest.shape[:-1], nd), dtype=x.dtype), rest], axis=-1)
+    rows = x if config.parameters else x[..., :1, :]
+    parts, end = [], 0
+    for start, stop in (*config.type_columns, (nd, x.shape[-1])):
+        if start > end:
+            parts.append(xp.zeros((*rows.shape[:-1], start - end), dtype=x.dtype))
+        parts.append(rows[..., start:stop])
+        end = stop
+    return xp.concat(parts, axis=-1)
 
 
 def fit(

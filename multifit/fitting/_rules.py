@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..rules import (
@@ -129,6 +129,27 @@ TYPE_RULES: tuple[Rule, ...] = (
             f"gives type {_first_excluded_with_energy(o)} the energy "
             f"{o.atom_ener[_first_excluded_with_energy(o)]}, but exclude_types sets it to 0; leave "
             "one of them out"
+        ),
+    ),
+)
+
+
+def _are_columns(given: Sequence[Sequence[Any]], number: int) -> bool:
+    """Return True for ranges (start, stop) of so many columns, one after the other."""
+    edges = [0, *(x for span in given for x in span), number]
+    if any(len(span) != 2 for span in given) or any(type(x) is not int for x in edges):
+        return False
+    return edges == sorted(edges) and all(start < stop for start, stop in given)
+
+
+#: Relations between the settings of a net and its descriptor, which no input has.
+COLUMN_RULES: tuple[Rule, ...] = (
+    Rule(
+        "type_columns",
+        lambda o: not _are_columns(o.type_columns, o.dim_descrpt),
+        lambda o: (
+            f"is {list(o.type_columns)}, but must be ranges of the {o.dim_descrpt} columns of the "
+            "descriptor, one after the other; restore the file from a copy"
         ),
     ),
 )

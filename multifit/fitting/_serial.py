@@ -90,7 +90,7 @@ def serialize(config: Fitting, params: Tree, type_map: list[str] | None = None) 
         "type": _type(config),
         "dim_out": config.dim_out,
         "atom_ener": _list(config.atom_ener),
-    }
+    } | ({"type_columns": [list(x) for x in config.type_columns]} if config.type_columns else {})
 
 
 def _var_name(node: dict[str, Any]) -> str:
@@ -173,6 +173,8 @@ def _read_settings(node: dict[str, Any]) -> Fitting:
     for name in ("neuron", "exclude_types", "default_fparam", "atom_ener", "layer_name"):
         if name == "neuron" or options.get(name) is not None:
             items(options[name], f"fitting.{name}")
+    for span in items(options.get("type_columns", ()), "fitting.type_columns"):
+        items(span, "fitting.type_columns")
     options |= {"var_name": _var_name(node), "dim_out": _dim_out(node)}
     options["output_precision"] = _output_precision(node)
     return settings(**{"mixed_types": True, **options})

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..nn.activations import activation
 from ..nn.networks import Network, fitting_network
 from ..rules import FLAG, require
-from ._rules import FITTING_RANGES, FITTING_RULES, TYPE_RULES
+from ._rules import COLUMN_RULES, FITTING_RANGES, FITTING_RULES, TYPE_RULES
 from ._shared import Owners, layer_conflict, layer_owners
 
 
@@ -44,10 +44,12 @@ class Fitting:
     layer_name: tuple[str | None, ...] | None = None
     use_aparam_as_mask: bool = False
     tot_ener_zero: bool = False
+    #: With ``atom_ener``: columns of D, (start, stop), that an atom without neighbours has, too.
+    type_columns: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         """Raise an error for settings out of range, or contradictory ones."""
-        require(self, FITTING_RANGES, (*FITTING_RULES, *TYPE_RULES))
+        require(self, FITTING_RANGES, (*FITTING_RULES, *TYPE_RULES, *COLUMN_RULES))
         conflict = layer_conflict(self.network, self.layer_name)
         if conflict is not None:
             raise ConfigError(f"layer_name {conflict}")
@@ -162,6 +164,7 @@ _CONVERSIONS: dict[str, Callable[[Any], Any]] = {
     "default_fparam": _plain_tuple,
     "atom_ener": energies,
     "layer_name": _plain_tuple,
+    "type_columns": lambda spans: tuple(tuple(map(_plain, span)) for span in spans),
 }
 
 

@@ -29,7 +29,8 @@ from multifit.rules import (
 
 #: Options that are checked where their names are looked up, or by rules alone.
 ELSEWHERE = {"var_name", "activation_function", "precision", "exclude_types", "layer_name"} | {
-    "output_precision"
+    "output_precision",
+    "type_columns",
 }
 
 

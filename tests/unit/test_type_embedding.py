@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import array_api_compat.numpy as xp
@@ -9,10 +10,14 @@ import numpy as np
 import pytest
 from _compare import same
 
+from multifit import files, load
+from multifit import models as mdl
 from multifit.config import parse
 from multifit.descriptors.se_e2_a_tebd import SeE2ATebd
 from multifit.errors import ConfigError
+from multifit.inference.potential import Potential
 from multifit.nn.networks import apply_network
+from multifit.train.setup.build import build_model
 
 KEYS: dict[str, Any] = {"rcut": 3.6, "rcut_smth": 1.5, "sel": (30, 40), "axis_neuron": 2}
 
@@ -76,6 +81,55 @@ def test_attention_takes_a_single_linear_layer() -> None:
     assert found.tebd_dim == 6
     with pytest.raises(ConfigError, match="must be a single linear layer: give tebd_dim"):
         parse(_input({"type": "se_atten_v2", "sel": 60}, {"neuron": [6]}))
+
+
+#: Parts, of which the first has no pairs of the second type, and the energy of its lone atoms.
+PARTS: list[dict[str, Any]] = [
+    {
+        **{"type": "se_e2_a_tebd", "sel": [20, 0], "rcut": 3.6, "neuron": [4, 8], "seed": 1},
+        **{"exclude_types": [[0, 1], [1, 1]], "type_neuron": [3], "axis_neuron": 2},
+    },
+    {
+        **{"type": "se_atten_v2", "sel": 30, "rcut": 4.0, "neuron": [4, 8], "axis_neuron": 2},
+        **{"attn_layer": 0, "set_davg_zero": True, "tebd_dim": 3, "seed": 1},
+    },
+]
+
+
+def _parts(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    given = _input({})
+    given["model"]["descriptor"] = {"type": "hybrid", "list": parts}
+    given["model"]["fitting_net"] = {"atom_ener": [None, -2.5], "neuron": [6], "seed": 1}
+    return given
+
+
+def test_lone_atoms_of_a_type_without_pairs_have_their_energy(tmp_path: Path) -> None:
+    """Vectors of types stay in the descriptor that is left out, also of a model in a file."""
+    model = build_model(parse(_parts(PARTS)), ["O", "H"], [(20, 0), (30,)])
+    assert model.fitting.type_columns == ((16, 19), (35, 38))
+    params = mdl.init(model, (1, 1), 1)
+    params["descriptor"]["list"]["0"]["davg"][0] += 0.3  # as statistics find it for the first type
+    files.write(tmp_path / "model.dp", {"model": mdl.serialize(model, params)})
+    for potential in (Potential(model, params), load(tmp_path / "model.dp", "numpy")):
+        same(potential.predict(np.zeros((1, 3)), [1])["energy"], np.array([-2.5]), rtol=1e-14)
+        assert abs(potential.predict(np.zeros((1, 3)), [0])["energy"][0]) > 1e-6
+        # The first part has no pairs then.
+        pair = potential.predict(np.array([[0.0, 0.0, 0.0], [1.1, 0.0, 0.0]]), [1, 1])
+        assert np.abs(pair["force"]).max() > 1e-9
+
+
+@pytest.mark.parametrize(
+    ("part", "change"), [(0, {"exclude_types": [[0, 1]]}), (1, {"set_davg_zero": False})]
+)
+def test_energies_of_lone_atoms_need_descriptors_without_a_mean(
+    part: int, change: dict[str, Any]
+) -> None:
+    parts = [{**each, **(change if k == part else {})} for k, each in enumerate(PARTS)]
+    with pytest.raises(ConfigError, match="atom_ener in input gives energies of isolated atoms"):
+        parse(_parts(parts))
+    # DeePMD-kit's form of a model would not give these energies.
+    with pytest.raises(ConfigError, match="atom_ener in input gives energies of isolated atoms"):
+        parse(_parts(PARTS[1:]))
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,12 @@ class SeAtten(TypedDescriptor):
         return self.neuron[-1] * self.axis_neuron + self.tebd_dim * self.concat_output_tebd
 
     @property
+    def type_columns(self) -> tuple[tuple[int, int], ...]:
+        """The columns of the descriptor with a vector of the atom's type."""
+        start = self.neuron[-1] * self.axis_neuron
+        return ((start, self.dim_out),) if self.concat_output_tebd else ()
+
+    @property
     def is_smooth(self) -> bool:
         """True if attention and the factors of types fade out with the switch."""
         return self.smooth_type_embedding

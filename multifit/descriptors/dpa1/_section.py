@@ -41,9 +41,9 @@ class TypedSection(t.EmbeddingSection):
     )
 
     @property
-    def vacuum_is_zero(self) -> bool:
-        """True if the descriptor of an atom without neighbours is 0."""
-        return super().vacuum_is_zero and not self.concat_output_tebd
+    def appends_types(self) -> bool:
+        """True if the descriptor has a vector of the atom's type beside the environment."""
+        return self.concat_output_tebd
 
 
 class _AttentionSection(TypedSection):

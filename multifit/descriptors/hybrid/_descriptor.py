@@ -80,6 +80,15 @@ class Hybrid:
         return sum(part.dim_out for part in self.list)
 
     @property
+    def type_columns(self) -> tuple[tuple[int, int], ...]:
+        """The columns of the descriptor with vectors of the atom's type."""
+        found, start = [], 0
+        for part in self.list:
+            found += [(start + a, start + b) for a, b in getattr(part, "type_columns", ())]
+            start += part.dim_out
+        return tuple(found)
+
+    @property
     def neuron(self) -> tuple[int, ...]:
         """Widths of the embedding networks of all parts."""
         return tuple(width for part in self.list for width in part.neuron)
@@ -215,17 +224,20 @@ class Hybrid:
         plan: Tree | None = None,
     ) -> tuple[Array, Pullback]:
         """Return the descriptors of all parts side by side, and the pullback to pair vectors."""
-        xp, made, pulls = arithmetic.xp, [], []
+        xp, made = arithmetic.xp, []
+        pulls: dict[int, Pullback] = {}
         for k, (part, own) in enumerate(self._with(params)):
-            d, pull = part.apply(arithmetic, own, counts, geometry[PARTS][str(k)], _of(plan, k))
+            here = geometry[PARTS][str(k)]
+            d, pull = part.apply(arithmetic, own, counts, here, _of(plan, k))
             made.append(d)
-            pulls.append(pull)
+            if "rij" in here:  # others have no pairs
+                pulls[k] = pull
         if any(d.dtype != made[0].dtype for d in made):
             made = [xp.astype(d, xp.float64, copy=False) for d in made]
         columns = self._columns
 
         def pullback(d_bar: Array) -> Array:
-            found = [pull(d_bar[:, columns[k]]) for k, pull in enumerate(pulls)]
+            found = [pull(d_bar[:, columns[k]]) for k, pull in pulls.items()]
             return concat(xp, found, axis=2)
 
         return concat(xp, made, axis=1), pullback

@@ -39,10 +39,19 @@ class HybridSection(t.AnyDescriptorSection):
         """Length of one atom's descriptor."""
         return sum(part.dim_out for part in self.list)
 
+    def vanishes_alone(self, kind: int, ntypes: int) -> bool:
+        """Return True if the descriptor of an atom of a type without neighbours is 0."""
+        return all(part.vanishes_alone(kind, ntypes) for part in self.list)
+
     @property
-    def vacuum_is_zero(self) -> bool:
-        """True if the descriptor of an atom without neighbours is 0."""
-        return all(part.vacuum_is_zero for part in self.list)
+    def appends_types(self) -> bool:
+        """True if a part has a vector of the atom's type beside the environment."""
+        return any(part.appends_types for part in self.list)
+
+    @property
+    def is_own(self) -> bool:
+        """True if model files with a part are not in a form of DeePMD-kit."""
+        return any(part.is_own for part in self.list)
 
     @property
     def rcut(self) -> float:

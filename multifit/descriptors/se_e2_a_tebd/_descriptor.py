@@ -103,6 +103,11 @@ class SeE2ATebd(SeE2A):
         return super().dim_out + self.tebd_dim
 
     @property
+    def type_columns(self) -> tuple[tuple[int, int], ...]:
+        """The columns of the descriptor with a vector of the atom's type."""
+        return ((super().dim_out, self.dim_out),)
+
+    @property
     def strips(self) -> bool:
         """True if a net of its own embeds the types, False if they are input of the one net."""
         return self.tebd_input_mode == "strip"

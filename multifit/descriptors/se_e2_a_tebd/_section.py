@@ -26,6 +26,7 @@ class SeE2ATebdSection(t.RadialSection):
 
     rules: ClassVar[tuple[Rule, ...]] = RULES
     one_fitting_net: ClassVar[bool] = True
+    can_vanish: ClassVar[bool] = True
 
     type: Literal["se_e2_a_tebd"] = Field(
         description="Kind of descriptor. Not a type of DeePMD-kit."
@@ -75,3 +76,13 @@ class SeE2ATebdSection(t.RadialSection):
     def dim_out(self) -> int:
         """Length of one atom's descriptor."""
         return self.neuron[-1] * self.axis_neuron + self.type_neuron[-1]
+
+    @property
+    def is_own(self) -> bool:
+        """True: DeePMD-kit has no form of model files for it."""
+        return True
+
+    @property
+    def appends_types(self) -> bool:
+        """True: a vector of the atom's type stands beside the environment."""
+        return True

@@ -42,7 +42,7 @@ def build_model(
                 f"types ({', '.join(type_map)}); give one for each"
             )
     descriptor = descriptors.build_parts(config.model.descriptor, sels, type_map)
-    fitting = _fitting(config, len(type_map), descriptor.dim_out)
+    fitting = _fitting(config, len(type_map), descriptor)
     return mdl.Model(
         type_map=tuple(type_map),
         descriptor=descriptor,
@@ -54,8 +54,9 @@ def build_model(
     )
 
 
-def _fitting(config: Config, ntypes: int, dim_descrpt: int) -> Fitting:
+def _fitting(config: Config, ntypes: int, descriptor: descriptors.Descriptor) -> Fitting:
     section = config.model.fitting_net
+    alone = energies(section.atom_ener)
     known = {field.name for field in fields(Fitting)}
     options = {name: getattr(section, name) for name in known if hasattr(section, name)}
     flags = section.trainable
@@ -63,14 +64,15 @@ def _fitting(config: Config, ntypes: int, dim_descrpt: int) -> Fitting:
         flags = (flags,) * (len(section.neuron) + 1)
     options |= {
         "ntypes": ntypes,
-        "dim_descrpt": dim_descrpt,
+        "dim_descrpt": descriptor.dim_out,
         "mixed_types": any(
             part.mixed_types or part.one_fitting_net for _, part in config.model.descriptor.parts()
         ),
         "trainable": tuple(flags),
         "precision": prec.canonical(section.precision),
         "output_precision": output_precision(section.precision, section.output_precision),
-        "atom_ener": energies(section.atom_ener),
+        "atom_ener": alone,
+        "type_columns": getattr(descriptor, "type_columns", ()) if alone else (),
     }
     return Fitting(**options)
 
