@@ -43,7 +43,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[int]]]:
     def watched(loop: Any, number: int) -> Any:
         def noted() -> Any:
             for ready in loop.inputs:
-                seen.append((ready.prepared.work.system, ready.prepared.work.frames.tolist()))
+                ((system, frames),) = ready.prepared.work.picks
+                seen.append((system, frames.tolist()))
                 yield ready
 
         return advance(replace(loop, inputs=noted()), number)

@@ -128,6 +128,10 @@ def test_every_descriptor_can_be_exported(name: str) -> None:
     numpy = get_backend("numpy")
     for descriptor in descriptors.get_descriptor(name).examples():
         model = fitting_of(descriptor)
+        if descriptor.requires().hops > 1:
+            with pytest.raises(UnsupportedError, match="but exports take pairs of local atoms"):
+                ModelFunction(model, draw(model))
+            continue
         params = draw(model)
         function = ModelFunction(model, params)
         for domain in domains().values():
