@@ -105,6 +105,7 @@ ROWS: dict[str, Row] = {
     "square": Row(_of("square")),
     "abs": Row(lambda a, x: a.xp.abs(x) * x),
     "sign": Row(lambda a, x: a.xp.sign(x) * x * x),
+    "ceil": Row(lambda a, x: a.xp.ceil(x) * x * x),
     "exp": Row(_of("exp")),
     "expm1": Row(_of("expm1")),
     "log": Row(_of("log"), low=0.5),

@@ -125,6 +125,7 @@ def eye(n_rows: int, n_cols: int | None = None, /, *, dtype: DType = float64) ->
 # Elementwise functions of one operand.
 
 abs, sign, square, sqrt = paddle.abs, paddle.sign, paddle.square, paddle.sqrt
+ceil = paddle.ceil
 exp, expm1, log, log1p = paddle.exp, paddle.expm1, paddle.log, paddle.log1p
 sin, cos, negative = paddle.sin, paddle.cos, paddle.neg
 isfinite, isnan, logical_not = paddle.isfinite, paddle.isnan, paddle.logical_not

@@ -109,6 +109,7 @@ def eye(rows: int, columns: int | None = None, /, *, k: int = 0, dtype: DType = 
 # Element by element. A Python number beside an array takes the array's dtype.
 
 abs = tf.abs
+ceil = tf.math.ceil
 cos = tf.cos
 exp = tf.exp
 expm1 = tf.math.expm1

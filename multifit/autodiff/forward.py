@@ -162,6 +162,10 @@ class Forward:
         """Return the absolute value."""
         return self._scaled(x, self.xp.abs(x.value), lambda: self.xp.sign(x.value))
 
+    def ceil(self, x: Dual, /) -> Dual:
+        """Return the numbers rounded up, whose derivative is zero."""
+        return Dual(self.xp, self.xp.ceil(x.value))
+
     def sign(self, x: Dual, /) -> Dual:
         """Return −1, 0 or 1, a constant."""
         return Dual(self.xp, self.xp.sign(x.value))

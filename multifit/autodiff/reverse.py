@@ -28,7 +28,7 @@ arrays                 astype, broadcast_to, concat, expand_dims, flip, matmul, 
                        permute_dims, reshape, squeeze, stack, take
 reductions             sum, mean, max, min
 without derivative     zeros, ones, full, eye, arange, asarray, zeros_like, ones_like, full_like,
-                       sign, comparisons, logical functions, isnan, isfinite, any, all
+                       sign, ceil, comparisons, logical functions, isnan, isfinite, any, all
 =====================  ============================================================================
 
 To add a function:
@@ -68,7 +68,7 @@ _BLOCKS = {**ELEMENTWISE, **WHOLE}
 
 #: Functions whose result does not depend on inputs, or only in jumps.
 _HELD = frozenset({"arange", "eye", "full", "ones", "zeros"}) | frozenset(
-    {"full_like", "ones_like", "sign", "zeros_like"}
+    {"ceil", "full_like", "ones_like", "sign", "zeros_like"}
 )
 
 #: Functions whose results are bools or integers.

@@ -20,9 +20,17 @@ Array = Any
 
 def softmax(xp: Any, x: Array, /, *, axis: int = -1) -> Array:
     """Return eˣ divided by its sum along an axis; all numbers must be finite."""
-    # A shift does not change the result, so the largest logit needs no derivative.
-    e = xp.exp(x - xp.max(constant(x), axis=axis, keepdims=True))
+    e = xp.exp(x - peak(xp, x, axis=axis))
     return e / xp.sum(e, axis=axis, keepdims=True)
+
+
+def peak(xp: Any, x: Array, /, *, axis: int) -> Array:
+    """Return the largest number along an axis, rounded up: what softmax may subtract.
+
+    It does not change the result, and must have no derivative for frameworks either: XLA computes
+    x twice with different rounding, so that none equals the largest, and that of max is 0/0.
+    """
+    return xp.ceil(xp.max(constant(x), axis=axis, keepdims=True))
 
 
 def layer_norm(

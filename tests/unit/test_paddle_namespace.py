@@ -102,6 +102,7 @@ SMOOTH: dict[str, Function] = {
 #: … and what has no gradient.
 OTHERS: dict[str, Function] = {
     "sign": lambda xp, x: xp.sign(x),
+    "ceil": lambda xp, x: xp.ceil(x) * x,
     "isfinite": lambda xp, x: xp.isfinite(xp.asarray([1.0, np.inf, np.nan])),
     "isnan": lambda xp, x: xp.isnan(xp.asarray([1.0, np.inf, np.nan])),
     **{

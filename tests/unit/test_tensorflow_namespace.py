@@ -66,7 +66,7 @@ def _cast(dtype: str) -> Function:
 
 
 def _unary() -> Iterator[Example]:
-    everywhere = ("abs", "cos", "exp", "expm1", "negative", "sin", "sign", "square", "tanh")
+    everywhere = ("abs", "ceil", "cos", "exp", "expm1", "negative", "sin", "sign", "square", "tanh")
     yield from (Example(name, _call(name), (X,), True) for name in everywhere)
     yield from (Example(name, _call(name), (POSITIVE,), True) for name in ("sqrt", "log", "log1p"))
     for name in ("abs", "negative", "sign", "square"):

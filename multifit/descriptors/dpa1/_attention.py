@@ -32,8 +32,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...autodiff import constant
-from ...nn.attention import layer_norm, softmax
+from ...nn.attention import layer_norm, peak, softmax
 from ...nn.networks import apply_layer
 from ...tree import Tree
 
@@ -99,7 +98,7 @@ def _normalized(xp: Any, x: Array) -> Array:
 def _smooth(xp: Any, logits: Array, slots: Slots) -> Array:
     both = slots.switch[:, :, None] * slots.switch[:, None, :]
     logits = (logits + SHIFT) * both - SHIFT
-    top = xp.max(constant(logits), axis=2, keepdims=True)
+    top = peak(xp, logits, axis=2)
     top = xp.maximum(top, xp.full_like(top, -SHIFT))
     e = xp.exp(logits - top) * slots.present[:, None, :]
     others = xp.exp(-SHIFT - top) * slots.absent[:, None, None]

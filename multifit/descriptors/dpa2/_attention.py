@@ -31,8 +31,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from ...autodiff import constant
-from ...nn.attention import softmax
+from ...nn.attention import peak, softmax
 from ...tree import Tree
 from ..dpa1._attention import NEVER, SHIFT
 
@@ -60,7 +59,7 @@ def _weights(xp: Any, logits: Array, here: Array, slots: Slots) -> Array:
     """
     if not slots.smooth:
         return softmax(xp, logits * here - (1.0 - here) * NEVER, axis=-1)
-    top = xp.max(constant(logits), axis=-1, keepdims=True)
+    top = peak(xp, logits, axis=-1)
     top = xp.maximum(top, xp.zeros_like(top))
     e = xp.exp(logits - top)
     # Columns without a pair are among the slots; of the slots, others have no column.
