@@ -47,6 +47,7 @@ CASES = {
     for name, found in descriptors.available().items()
     for k, example in enumerate(found.examples())
 }
+FIRST = [next(iter(found.examples())) for found in descriptors.available().values()]
 SYSTEMS = (crystal(), molecule())
 
 
@@ -174,16 +175,18 @@ def test_backends_agree(descriptor: Descriptor, name: str, strict: StrictBackend
     model = _model(descriptor)
     params = _draw(model)
     backend = strict if name == "strict" else get_backend(name)
-    for system in SYSTEMS:
-        want = evaluate(model, params, [system])
-        got = evaluate(model, params, [system], backend, static_shapes=True)
-        same(got, want, rtol=1e-9)
-        same(got["energy"], want["energy"])
+    # One batch, because compilers need seconds for each shape.
+    want = evaluate(model, params, SYSTEMS)
+    got = evaluate(model, params, SYSTEMS, backend, static_shapes=True)
+    same(got, want, rtol=1e-9)
+    same(got["energy"], want["energy"])
 
 
 @pytest.mark.parametrize("name", TRAINABLE)
 def test_gradients_of_energies_and_forces_agree(descriptor: Descriptor, name: str) -> None:
     """Those of a loss of both, by all trainable parameters, are finite differences on NumPy."""
+    if name == "tensorflow" and descriptor not in FIRST:
+        pytest.skip("one case of each descriptor: it compiles as JAX does, which has all cases")
     model, backend = _model(descriptor), get_backend(name)
     flat, names = flatten(_draw(model)), list(mdl.trainable_names(model))
     batch, _ = assemble(model, [crystal()])
@@ -215,7 +218,7 @@ def test_a_plan_changes_nothing(descriptor: Descriptor, name: str) -> None:
     params = _draw(model)
     want = Potential(model, params, embedding="direct")
     got = Potential(model, params, name)
-    for system in SYSTEMS:
+    for system in SYSTEMS if name == "numpy" else SYSTEMS[:1]:
         args = (system.coord, system.atype, system.cell)
         same(got.predict(*args), want.predict(*args), rtol=1e-8)
 

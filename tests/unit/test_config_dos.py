@@ -123,7 +123,6 @@ def test_both_kinds_say_what_they_give_and_answer_for_each_option() -> None:
     for name in ("atom_ener", "layer_name", "use_aparam_as_mask", "tot_ener_zero"):
         assert getattr(dos, name) == getattr(energy, name)
         assert name not in dos.model_dump()
-    assert not dos.gives_energies
     assert not config.parse(DOS).loss.use_default_pf
 
 
