@@ -14,6 +14,7 @@ from typing import Any
 
 from .processes import Outcome, run
 from .results import median
+from .tables import NOTHING, table
 from .training import Trainer, step_times
 
 #: Steps of a run, and steps that are timed together; the first of these intervals compiles.
@@ -75,7 +76,7 @@ class Example:
 
     @property
     def outcome(self) -> str:
-        """What became of it, in a few words."""
+        """The outcome in a few words."""
         failed = next((each for each in self.attempts if each.ours and each.note), None)
         if failed is None:
             return "runs"
@@ -174,7 +175,7 @@ def _attempt(
     outcome = run(command, path.parent, environment, LIMIT_S)
     made = Attempt(program.run.name, program.run.ours)
     times = step_times(outcome, made.ours, INTERVAL)
-    made.step_ms = median(times) if times else None
+    made.step_ms = median(times)
     sentence = _sentence(outcome, path) if made.ours else ""
     made.refused = bool(sentence)
     if outcome.failure:
@@ -206,22 +207,19 @@ def markdown(found: Sequence[Example]) -> str:
     """Return the table, and how many inputs run."""
     programs = list(dict.fromkeys(one.program for each in found for one in each.attempts))
     head = ["input", "model", "outcome", *(f"{name}, ms/step" for name in programs)]
-    lines = [_row(head), _row(["---"] * 3 + ["---:"] * len(programs))]
+    rows = []
     for each in found:
         said = each.outcome if len(each.outcome) <= SHOWN else each.outcome[: SHOWN - 1] + "…"
         cells = [_cell(attempt) for attempt in each.attempts]
-        cells += ["—"] * (len(programs) - len(cells))
-        lines.append(_row([f"`{each.input}`", each.model, said.replace("|", "\\|"), *cells]))
-    return "\n".join([*lines, "", f"{sum(each.runs for each in found)} of {len(found)} run."])
+        cells += [NOTHING] * (len(programs) - len(cells))
+        rows.append([f"`{each.input}`", each.model, said.replace("|", "\\|"), *cells])
+    summary = f"{sum(each.runs for each in found)} of {len(found)} run."
+    return f"{table(head, rows, texts=3)}\n\n{summary}"
 
 
 def _cell(attempt: Attempt) -> str:
     if attempt.step_ms is not None and not attempt.note:
         return f"{attempt.step_ms:.1f}"
     if attempt.refused:
-        return "—"
+        return NOTHING
     return f"> {LIMIT_S:.0f} s" if attempt.note.startswith("ended after") else "fails"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

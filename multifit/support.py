@@ -82,12 +82,16 @@ def _has_fitting_options(asked: Asked) -> bool:
     )
 
 
+def parts_of(descriptor: Any) -> tuple[Any, ...]:
+    """Return the parts of a descriptor that has several, or of a section for one; else itself."""
+    return tuple(getattr(descriptor, "list", (descriptor,)))
+
+
 def _computes_in(name: str) -> Callable[[Asked], bool]:
     """Return a predicate: a net has this precision."""
 
     def asked(by: Asked) -> bool:
-        parts = getattr(by.descriptor, "list", (by.descriptor,))
-        nets = (part for part in (*parts, by.fitting) if part is not None)
+        nets = (part for part in (*parts_of(by.descriptor), by.fitting) if part is not None)
         return any(canonical(getattr(net, "precision", "float64")) == name for net in nets)
 
     return asked

@@ -8,7 +8,7 @@ product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..neighbors import frame as frm
-from ..neighbors.frame import Columns, Frame, PairTable, for_part
+from ..neighbors.frame import Columns, Frame, PairTable, for_parts
 from ..neighbors.requirements import Requirements
 from . import mixed, ordered
 from .composition import Composition, composition
@@ -79,6 +79,7 @@ class Batcher:
         """Start without shapes."""
         self.rcut, self.sel, self._inner = self.needs.rcut, self.needs.sel, self.needs.inner
         self.total = self.needs.total
+        self._shells = [0] * len(self.needs.shells)
         self.shapes = Shapes(self.static_shapes)
         self._parts = [Batcher(part, (), self.static_shapes) for part in self.needs.parts]
 
@@ -109,8 +110,10 @@ class Batcher:
 
     def reserve(self, frames: Sequence[Frame]) -> None:
         """Make tables slightly wider than these frames need, for static shapes."""
-        for part in self._parts:
-            part.reserve(self._for(part, frames))
+        if not self.static_shapes:
+            return
+        for part, own in zip(self._parts, self._for_parts(frames), strict=True):
+            part.reserve(own)
         if self._parts:
             return
         kinds = {b for frame in frames for b in frame.tables}
@@ -130,31 +133,34 @@ class Batcher:
 
     def state(self) -> dict[str, Any]:
         """Return the widths of tables so far, for resuming a run: lists of numbers."""
+        if not self.static_shapes:
+            return {}
+        if self._parts:
+            return {PARTS: [part.state() for part in self._parts]}
         with self._lock:
-            widths = [[b, int(near), width] for (b, near), width in sorted(self._widths.items())]
-            found = {"widths": widths, "width": self._width, "shells": list(self._shells)}
-            found["mixed"] = list(self._mixed)
-            return found if self.static_shapes else {}
+            return {
+                "widths": [[b, int(near), n] for (b, near), n in sorted(self._widths.items())],
+                "width": self._width,
+                "shells": list(self._shells),
+                "mixed": list(self._mixed),
+            }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Make tables at least as wide as in a :meth:`state`: sums then round in the same way."""
         if not (self.static_shapes and state):
+            return
+        if self._parts:
+            for part, own in zip(self._parts, state[PARTS], strict=True):
+                part.restore(own)
             return
         with self._lock:
             for b, near, width in state["widths"]:
                 key = int(b), bool(near)
                 self._widths[key] = max(self._widths.get(key, 0), min(int(width), self.sel[key[0]]))
             self._width = max(self._width, min(int(state["width"]), self.total or sum(self.sel)))
-            near, far = (min(int(m), sum(self.sel)) for m in state.get("mixed", (0, 0)))
+            near, far = (min(int(m), sum(self.sel)) for m in state["mixed"])
             self._mixed = max(self._mixed[0], near), max(self._mixed[1], far)
-            known = self._shells or [0] * len(self.needs.shells)
-            if state["shells"]:
-                self._shells = [
-                    max(was, min(int(m), most))
-                    for was, m, (_, most) in zip(
-                        known, state["shells"], self.needs.shells, strict=True
-                    )
-                ]
+            self._widen_shells([int(m) for m in state["shells"]])
 
     def assemble(
         self,
@@ -216,7 +222,8 @@ class Batcher:
         Those of the parts of a descriptor are under :data:`PARTS`.
         """
         if self._parts:
-            made = (part._tables(self._for(part, frames), atoms, places) for part in self._parts)
+            given = zip(self._parts, self._for_parts(frames), strict=True)
+            made = (part._tables(own, atoms, places) for part, own in given)
             return {PARTS: {str(k): tables for k, tables in enumerate(made)}}
         if self.needs.ordered:
             return {ORDERED: self._ordered_table(frames, atoms, places)}
@@ -238,9 +245,9 @@ class Batcher:
             tables = {b: {**table, "first": first} for b, table in tables.items()}
         return tables
 
-    def _for(self, part: Batcher, frames: Sequence[Frame]) -> list[Frame]:
-        """Return frames with the neighbours that a part needs."""
-        return [for_part(frame, self.needs, part.needs) for frame in frames]
+    def _for_parts(self, frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:
+        """Yield frames with the neighbours that each part needs."""
+        return for_parts(frames, self.needs, self.needs.parts)
 
     def _mixed_table(
         self, frames: Sequence[Frame], atoms: Composition, places: Sequence[np.ndarray]
@@ -279,16 +286,16 @@ class Batcher:
         if not self.static_shapes:
             return need, found
         with self._lock:
-            known = self._shells or [0] * len(shells)
-            rounded = [-(-(m + spare // 2) // ordered.STEP) * ordered.STEP for m in found]
-            self._shells = [
-                max(was, min(m, most))
-                for was, m, (_, most) in zip(known, rounded, shells, strict=True)
-            ]
+            self._widen_shells([-(-(m + spare // 2) // ordered.STEP) * ordered.STEP for m in found])
             if need > self._width:
                 self._width = min(bucket(need + spare), self.total or need)
             self._width = max([self._width, *self._shells])
             return self._width, list(self._shells)
+
+    def _widen_shells(self, widths: Sequence[int]) -> None:
+        """Make shells of an ordered table at least this wide, but at most as they can be."""
+        given = zip(self._shells, widths, self.needs.shells, strict=True)
+        self._shells = [max(was, min(m, most)) for was, m, (_, most) in given]
 
     def _mixed_widths(self, near: int, far: int, spare: int = 0) -> tuple[int, int]:
         """Return the columns of a table of all types of neighbours: near ones, and others."""

@@ -120,17 +120,10 @@ def spread_mixed_precision(draft: Draft) -> None:
     if not (isinstance(compute, str) and isinstance(output, str)):
         return
     net |= {"precision": compute, "output_precision": output}
-    _spread(draft.section("model.descriptor"), compute)
-
-
-def _spread(descriptor: Any, precision: str) -> None:
-    """Give a descriptor, and those that it consists of, a precision."""
-    if isinstance(descriptor, dict):
-        if isinstance(descriptor.get("list"), tuple):
-            for inner in descriptor["list"]:
-                _spread(inner, precision)
-        else:
-            descriptor["precision"] = precision
+    for place in draft.places(DESCRIPTOR):
+        section = draft.section(place)
+        if section is not None and "list" not in section:
+            section["precision"] = compute
 
 
 def spell_out_types(draft: Draft) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
+from typing import Any
 
 from ._config import Config
 
@@ -65,8 +66,12 @@ def _notes(config: Config, processes: int) -> Iterator[str]:
             "model.fitting_net.dim_case_embd has no effect in a run that starts from nothing: "
             "there is one task, and its inputs are 0"
         )
-    own = [f"model.descriptor.{key}" for key in config.model.descriptor.without_effect]
-    inert = [key for key in own if _is_given(config, key)]
+    inert = [
+        f"model.descriptor{place}.{key}"
+        for place, part in config.model.descriptor.parts()
+        for key in part.without_effect
+        if _is_given(part, key)
+    ]
     if inert:
         yield f"{_have_no_effect(inert)} in multifit, which computes the same in its own way"
     rate = config.learning_rate
@@ -91,8 +96,8 @@ def _value(config: Config, path: str) -> object:
     return reduce(getattr, path.split("."), config)
 
 
-def _is_given(config: Config, path: str) -> bool:
-    """Return True if the input has the key."""
+def _is_given(whole: Any, path: str) -> bool:
+    """Return True if the input, or a section of it, has the key."""
     *sections, key = path.split(".")
-    section = reduce(getattr, sections, config)
+    section = reduce(getattr, sections, whole)
     return section is not None and key in section.model_fields_set

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,8 @@ _KEYS = {stem: key for key, label in (FRAME | LABELS).items() for stem in label.
 #: Names of types of plain numbers; anything else is not decoded.
 _NUMBERS = re.compile(r"(float(16|32|64)|u?int(8|16|32|64)|bool|[<>|=]?([fiu][1248]|b1|\?))")
 
-#: Frames that are kept decoded: their arrays are asked for one after the other.
-_KEPT = 32
+#: Bytes of frames that are kept decoded: their arrays are asked for one after the other.
+_KEPT = 64 * 1024**2
 
 
 def unpack(raw: bytes, where: str) -> dict[Any, Any]:
@@ -166,14 +167,43 @@ class Frames:
 
     def arrays(self, number: int) -> Mapping[str, Array]:
         """Return the arrays of a frame, decoded."""
-        return _decoded(self, number)
+        found = _decoded.get(self, number)
+        if found is None:
+            with reading(self.where), self.open() as file:
+                raw = self.raw(file, number)
+            found = decode(raw, self.named(number))
+            _decoded.put(self, number, found)
+        return found
 
 
-@lru_cache(maxsize=_KEPT)
-def _decoded(frames: Frames, number: int) -> Mapping[str, Array]:
-    with reading(frames.where), frames.open() as file:
-        raw = frames.raw(file, number)
-    return decode(raw, frames.named(number))
+class _Decoded:
+    """The frames that were decoded last, of all files together."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[Frames, int], Mapping[str, Array]] = OrderedDict()
+        self._nbytes = 0
+        self._lock = Lock()
+
+    def get(self, frames: Frames, number: int) -> Mapping[str, Array] | None:
+        """Return the arrays of a frame, or None."""
+        with self._lock:
+            found = self._found.get((frames, number))
+            if found is not None:
+                self._found.move_to_end((frames, number))
+            return found
+
+    def put(self, frames: Frames, number: int, arrays: Mapping[str, Array]) -> None:
+        """Keep the arrays of a frame, and fewer of others."""
+        with self._lock:
+            if (frames, number) not in self._found:
+                self._nbytes += int(frames.sizes[number])
+            self._found[frames, number] = arrays
+            while self._nbytes > _KEPT:
+                (other, k), _ = self._found.popitem(last=False)
+                self._nbytes -= int(other.sizes[k])
+
+
+_decoded = _Decoded()
 
 
 def stamp(file: Any) -> tuple[int, int]:

@@ -34,7 +34,7 @@ def open_systems(
     """Return all systems at or below the given paths, checked as far as headers allow.
 
     Nothing but headers and atom types is read; frames stay on disk (files of atoms, such as xyz,
-    are held in memory).
+    are held in memory, and of LMDB files every frame is looked at once).
 
     Parameters
     ----------
@@ -91,6 +91,12 @@ def open_systems(
         replace(make_system(each, names), place=place)
         for each, place in zip(contents, where, strict=True)
     ]
+    _check_labels(systems, require)
+    return systems
+
+
+def _check_labels(systems: Sequence[System], require: Iterable[str]) -> None:
+    """Raise DataError if a system lacks a label."""
     for key in require:
         for system in systems:
             if key not in system.labels:
@@ -99,7 +105,6 @@ def open_systems(
                     f"{system.name} has no {key}, which this run needs; put {files} into each of "
                     "its sets or leave the system out"
                 )
-    return systems
 
 
 def _check_grouping(places: Sequence[Location], grouping: Grouping) -> None:

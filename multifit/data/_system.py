@@ -23,7 +23,7 @@ FLAT = 1e-8
 @final
 @dataclass(frozen=True, eq=False)
 class System:
-    """Frames of one folder or HDF5 group, or of one composition in a file of atoms.
+    """Frames of one folder or HDF5 group, or of one kind in an LMDB file or a file of atoms.
 
     Attributes
     ----------

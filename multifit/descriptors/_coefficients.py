@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat.numpy as np_xp
 import numpy as np
 
-from ..nn.groups import Groups, groups, net_of, nets_of, picked
+from ..nn.groups import Groups, groups, net_of, nets_of, of_group, picked
 from ..nn.networks import Network, apply_network
 from ..tree import Tree, map_leaves
 from ._tables import ZONES, Block, concat
@@ -232,8 +232,7 @@ def all_series(
     every = _known(xp, config, plan, order, found)
     nets = []
     for group in atoms.members:
-        both = picked(xp, every, [order.index(kind) for kind in group.kinds])
-        both = both[0, ...] if group.single else both
+        both = of_group(xp, group, every, order)
         joined = xp.reshape(both, (*both.shape[:-3], -1, both.shape[-1]))
         nets.append((both[..., 0, :, :], joined))
     return nets
@@ -260,9 +259,8 @@ def of_groups(
         parts = [dict(zip(order, xp.unstack(x), strict=True)) for x in arrays]
         return [(parts[0][a], parts[1][a]) for group in atoms.members for a in group.kinds]
     for group in atoms.members:
-        index = [order.index(kind) for kind in group.kinds]
-        value, slope = (picked(xp, x, index) for x in arrays)
-        found.append((value[0, :, :], slope[0, :, :]) if group.single else (value, slope))
+        value, slope = (of_group(xp, group, x, order) for x in arrays)
+        found.append((value, slope))
     return found
 
 

@@ -13,7 +13,7 @@ Source: Zhang et al., NeurIPS 2018 (DeepPot-SE), eq. 5; DeePMD-kit documentation
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,17 @@ def inner(xp: Any, a: Array, b: Array) -> Array:
         found: Array = np.einsum("nck,nck->nk", a, b)
         return found
     return xp.sum(a * b, axis=1)
+
+
+def without_hidden(factors: Mapping[str, Array], visible: Array) -> dict[str, Array]:
+    """Return factors of :func:`local_frames` that are 0 for excluded pairs.
+
+    Parameters
+    ----------
+    visible
+        0 for excluded pairs, else 1, (N, P).
+    """
+    return {key: x if key == "unit" else x * visible for key, x in factors.items()}
 
 
 def to_vectors(xp: Any, factors: Tree, s_bar: Array, v_bar: Array) -> Array:

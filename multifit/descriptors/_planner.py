@@ -61,11 +61,17 @@ def series_planner(
     config: RadialDescriptor,
     backend: Backend,
     embedding: str = "auto",
+    *,
     enabled: bool = True,
     train: bool = False,
-    kind: type[SeriesPlanner] | None = None,
+    kind: Callable[..., SeriesPlanner] | None = None,
 ) -> SeriesPlanner:
-    """Return a planner of series, of a class, as :meth:`~multifit.descriptors.Descriptor.planner`.
+    """Return a planner of series, as :meth:`~multifit.descriptors.Descriptor.planner` does.
+
+    Parameters
+    ----------
+    kind
+        Makes the planner; by default, its class.
 
     Raises
     ------

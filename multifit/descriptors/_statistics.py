@@ -5,7 +5,7 @@ Source: the definitions of DeePMD-kit's NumPy core (semantics, not code).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -14,7 +14,8 @@ import numpy as np
 
 from ..errors import FileFormatError, UnsupportedError
 from ..files import parameter
-from ..neighbors.frame import Frame
+from ..neighbors.frame import Frame, for_parts
+from ..neighbors.requirements import Requirements
 from ..statistics import Sums, no_sums
 from ..tree import Tree
 from ._environment import Environment, environment
@@ -97,6 +98,25 @@ def settings_of(config: HasEnvironment) -> dict[str, Any]:
         "exclude": sorted(config.excluded),
         "davg_zero": config.set_davg_zero,
     }
+
+
+class PartSums(tuple[Any, ...]):
+    """The sums of each part of a descriptor."""
+
+    def __add__(self, other: tuple[Any, ...]) -> PartSums:
+        return PartSums(mine + its for mine, its in zip(self, other, strict=True))
+
+
+def part_sums(parts: Iterable[Any], whole: Requirements, frames: Sequence[Frame]) -> PartSums:
+    """Return the sums of each part of a descriptor, from the neighbours that it needs.
+
+    Parameters
+    ----------
+    parts
+        Settings with ``sums``, in the order of ``whole.parts``.
+    """
+    given = zip(parts, for_parts(frames, whole, whole.parts), strict=True)
+    return PartSums(part.sums(own) for part, own in given)
 
 
 def nonzero_mean(config: HasEnvironment, params: Tree) -> int | None:

@@ -127,6 +127,17 @@ def with_types(
     """
     if not config.concat_output_tebd:
         return block
+    return append_types(xp, table, counts, kind, block)
+
+
+def append_types(
+    xp: Any,
+    table: Array,
+    counts: Mapping[int, int],
+    kind: Array,
+    block: tuple[Array, Callable[[Array], Array]],
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Return a descriptor and its pullback with t_a appended, as :func:`with_types` does."""
     d, pull = block
     rows = picked(xp, table, list(counts))
     own = xp.astype(spread(xp, kind, rows), d.dtype, copy=False)

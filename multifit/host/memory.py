@@ -51,12 +51,12 @@ def available(
     """
     root = cgroups.ROOT if root is None else root
     environ = os.environ if environ is None else environ
-    shared = [_shared(limit, mates) for limit in (_free(root), *_groups(root))]
-    limits = [*shared, *_shell(root), *_slurm(root, environ, mates)]
+    parts = [share(limit, mates) for limit in (_free(root), *_groups(root))]
+    limits = [*parts, *_shell(root), *_slurm(root, environ, mates)]
     return min(limits, key=lambda limit: limit.nbytes)
 
 
-def _shared(limit: Limit, mates: int) -> Limit:
+def share(limit: Limit, mates: int) -> Limit:
     """Return the share of one of the processes on a host."""
     return Limit(limit.nbytes // mates, shared(limit.reason, mates))
 

@@ -165,8 +165,12 @@ class _Atoms:
             raise EngineError("the model masks atoms by aparam, which jax-md cannot; use predict")
         self.order = np.argsort(self.atype, kind="stable")
         self.place = np.argsort(self.order, kind="stable")
-        needs = model.descriptor.requires()
-        self.needs = needs
+        self.needs = model.descriptor.requires()
+        if self.needs.needs_order:
+            raise EngineError(
+                f"the descriptor {model.descriptor.name} needs neighbours in the order of "
+                "distance, which multifit does not make from those of jax-md; use predict"
+            )
         given = parameters(model.fitting, fparam, aparam, 1, n)
         self.fparam, self.aparam = given[0], None if given[1] is None else given[1][0]
 

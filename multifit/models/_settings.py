@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..nn.networks import Seed
 from ..outputs import OUTPUTS, OutputDef
 from ..rules import require
+from ..support import parts_of
 from ..tree import Tree
 from ._rules import MODEL_RULES
 
@@ -79,11 +80,11 @@ class Model:
     @property
     def pair_width(self) -> int:
         """Numbers per pair in the widest array of the descriptor."""
-        parts = getattr(self.descriptor, "list", (self.descriptor,))
-        return max(
+        widths: list[int] = [
             getattr(part, "pair_width", None) or (part.neuron or (part.dim_out,))[-1]
-            for part in parts
-        )
+            for part in parts_of(self.descriptor)
+        ]
+        return max(widths)
 
     @property
     def ntypes(self) -> int:

@@ -260,6 +260,19 @@ def for_part(frame: Frame, whole: Requirements, part: Requirements) -> Frame:
     )
 
 
+def for_parts(
+    frames: Sequence[Frame], whole: Requirements, parts: Sequence[Requirements]
+) -> Iterator[Sequence[Frame]]:
+    """Yield frames with the neighbours that each part needs: as :func:`for_part`, of each once."""
+    known: list[tuple[Requirements, Sequence[Frame]]] = []
+    for part in parts:
+        own = next((made for other, made in known if other.same_pairs(part)), None)
+        if own is None:
+            own = [for_part(frame, whole, part) for frame in frames]
+            known.append((part, own))
+        yield own
+
+
 def _cut(
     found: dict[int, Part],
     counts: dict[int, np.ndarray],

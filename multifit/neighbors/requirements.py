@@ -58,8 +58,22 @@ class Requirements:
 
     @property
     def each(self) -> tuple[Requirements, ...]:
-        """What each part needs; of a descriptor without parts, itself."""
-        return self.parts or (self,)
+        """What each part needs, or each block of it; of a descriptor without parts, itself."""
+        return tuple(one for part in self.parts for one in part.each) or (self,)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The place of each of :attr:`each`: ``list[0]``, ``repformer``, ``list[1].repformer``."""
+        found = []
+        for k, part in enumerate(self.parts):
+            own = part.block or f"list[{k}]"
+            found += [f"{own}.{inner}" if inner else own for inner in part.places]
+        return tuple(found) or ("",)
+
+    @property
+    def needs_order(self) -> bool:
+        """True if a part needs the neighbours of all types in the order of distance."""
+        return self.ordered or any(part.needs_order for part in self.parts)
 
     @property
     def reach(self) -> float:
@@ -80,9 +94,7 @@ class Requirements:
             return tuple(number for part in self.parts for number in part.slots)
         return self.sel if self.total is None else (self.total, *(most for _, most in self.shells))
 
-    def counted(
-        self, most: np.ndarray, together: np.ndarray, inner: np.ndarray | None = None
-    ) -> np.ndarray:
+    def counted(self, most: np.ndarray, together: np.ndarray, inner: np.ndarray) -> np.ndarray:
         """Return the numbers of neighbours that ``slots`` limit, (…, slots).
 
         Parameters
@@ -90,7 +102,7 @@ class Requirements:
         most, together
             The most neighbours of each type, (…, ntypes), and of all types, (…).
         inner
-            The most neighbours of all types within each shell, (…, shells); none by default.
+            The most neighbours of all types within each shell, (…, shells).
         """
         if self.total is None:
             return most

@@ -91,6 +91,18 @@ def picked(xp: Any, x: Array, index: Sequence[int], axis: int = 0) -> Array:
     return xp.take(x, xp.asarray(np.asarray(index, dtype=np.int64), dtype=xp.int64), axis=axis)
 
 
+def of_group(xp: Any, group: Group, x: Array, order: Sequence[int]) -> Array:
+    """Return the rows of a group's types, (types, …), or (…) if it is a single one.
+
+    Parameters
+    ----------
+    x
+        (na, …), for the types in ``order``.
+    """
+    mine = picked(xp, x, [order.index(kind) for kind in group.kinds])
+    return mine[0, ...] if group.single else mine
+
+
 def together(sizes: Mapping[int, int], slack: int = SLACK) -> list[tuple[int, ...]]:
     """Return the types of each group, for sizes of each; a few types are alone."""
     if len(sizes) <= FEW:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from ...batching.types import Table
 from ...errors import UnsupportedError
 from ...tree import Tree
-from .._environment import local_frames, switch_and_slope
+from .._environment import local_frames, switch_and_slope, without_hidden
 from .._tables import columns_of, join, kinds_of, seen
 
 if TYPE_CHECKING:
@@ -101,8 +101,7 @@ def of_pairs(
     present = mask
     if visible is not None:
         present, rows = mask * visible, rows * visible[:, None, :]
-        there = {key: x * visible for key, x in factors.items() if key != "unit"}
-        factors = {**there, "unit": factors["unit"]}
+        factors = without_hidden(factors, visible)
     r = xp.sqrt(xp.sum(rij * rij, axis=1) + (1.0 - mask))
     switch, fall = switch_and_slope(xp, config.environment, r)
     return {

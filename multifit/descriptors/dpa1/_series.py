@@ -15,9 +15,9 @@ is not 0 empty slots count, and the net is evaluated at every pair.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import array_api_compat.numpy as np_xp
@@ -239,28 +239,10 @@ class HasPairs(Protocol):
 class PairPlanner(SeriesPlanner):
     """A planner of the series of all pairs of types, from the parameters of a descriptor."""
 
-    whole: HasPairs | None = None
-
-    @classmethod
-    def like(cls, base: SeriesPlanner, whole: HasPairs) -> PairPlanner:
-        """Return a planner with the settings of another."""
-        return cls(
-            base.backend,
-            base.config,
-            wanted=base.wanted,
-            demanded=base.demanded,
-            headroom=base.headroom,
-            step=base.step,
-            whole=whole,
-        )
-
-    @cached_property
-    def _of(self) -> HasPairs:
-        assert self.whole is not None
-        return self.whole
+    whole: HasPairs = field(kw_only=True)
 
     def _nets(self, params: Tree, kinds: Sequence[int]) -> Tree:
-        return {"descriptor": self._of.pair_params(np_xp, params["descriptor"], kinds, kinds)}
+        return {"descriptor": self.whole.pair_params(np_xp, params["descriptor"], kinds, kinds)}
 
     def refine(self, params: Tree) -> None:
         """Add coefficients if the nets of types that were encountered need them."""
@@ -271,9 +253,9 @@ class PairPlanner(SeriesPlanner):
 
     def fixed(self, plan: Plan, params: Tree) -> Plan:
         """Return the plan with the coefficients of all pairs of types, unless there are many."""
-        if self._of.ntypes > FEW_TYPES:
+        if self.whole.ntypes > FEW_TYPES:
             return plan
-        return super().fixed(plan, self._nets(params, list(range(self._of.ntypes))))
+        return super().fixed(plan, self._nets(params, list(range(self.whole.ntypes))))
 
 
 def planner(
@@ -282,6 +264,8 @@ def planner(
     """Return the planner of the series of a se_atten that has them."""
     from ._fading import OnePlanner, is_fading
 
-    kind = OnePlanner if is_fading(config) else SeriesPlanner
-    base = series_planner(config.pairwise, backend, embedding, enabled, train, kind)
-    return base if is_fading(config) else PairPlanner.like(base, config)
+    pairs = functools.partial(PairPlanner, whole=config)
+    kind = OnePlanner if is_fading(config) else pairs
+    return series_planner(
+        config.pairwise, backend, embedding, enabled=enabled, train=train, kind=kind
+    )

@@ -24,7 +24,6 @@ import numpy as np
 
 from ... import precision as prec
 from ...backend import Arithmetic, Backend
-from ...neighbors.frame import for_part
 from ...neighbors.requirements import Requirements, together
 from ...nn.networks import Layer, Network, Seed
 from ...rules import require
@@ -32,10 +31,10 @@ from ...support import ALL
 from ...tree import Tree
 from .._planner import NoPlan
 from .._protocol import Planner, Pullback
+from .._statistics import part_sums
 from .._types import type_layer
 from ..dpa1 import SeAtten
 from ..dpa1._base import TypedDescriptor
-from ..hybrid._descriptor import PartSums
 from ..se_e3_tebd import SeE3Tebd
 from . import _parameters as own
 from ._apply import apply
@@ -72,7 +71,6 @@ class Dpa2:
     name: ClassVar[str] = "dpa2"
     aliases: ClassVar[tuple[str, ...]] = ()
     backends: ClassVar[frozenset[str]] = ALL
-    formats: ClassVar[frozenset[str]] = frozenset()  #: of exports
 
     ntypes: int
     repinit: Repinit
@@ -227,10 +225,7 @@ class Dpa2:
 
     def sums(self, frames: Sequence[Frame]) -> Any:
         """Return the sums of R's radial and angular parts of each block."""
-        whole, found = self.requires(), []
-        for block, part in zip(self.blocks.values(), whole.parts, strict=True):
-            found.append(block.sums([for_part(frame, whole, part) for frame in frames]))
-        return PartSums(found)
+        return part_sums(self.blocks.values(), self.requires(), frames)
 
     def statistics(self, sums: Any, protect: float) -> dict[str, np.ndarray]:
         """Return ``davg`` and ``dstd`` of each block, (ntypes, 4), under their dotted names."""

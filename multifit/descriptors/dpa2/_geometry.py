@@ -61,7 +61,7 @@ def _messages(
 ) -> Tree:
     """Return the geometry of the second block, whose neighbours are in the order of distance."""
     mean, deviation = (xp.take(params[key], atype, axis=0) for key in ("davg", "dstd"))
-    if ORDERED not in tables:
+    if not tables:
         return {"absent": xp.ones_like(mean[:, 0]) * block.nnei}
     table = tables[ORDERED]
     visible = seen_kinds(xp, block.excluded, block.ntypes, atype, table["kind"])

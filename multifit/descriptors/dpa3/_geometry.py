@@ -25,6 +25,7 @@ from ... import precision as prec
 from ...batching.types import ORDERED
 from ...tree import Tree
 from .._environment import switch
+from .._tables import seen_kinds
 
 if TYPE_CHECKING:
     from ._descriptor import Dpa3
@@ -51,15 +52,9 @@ def pairs_of(xp: Any, config: Dpa3, params: Tree, atype: Array, tables: Mapping[
     """Return the pairs of a batch, and the masks that select those of the descriptor."""
     table = tables[ORDERED]
     mask, kind = table["mask"], table["kind"]
-    if config.excluded:
-        n = config.ntypes
-        rows = [[float((a, b) not in config.excluded) for b in range(n)] for a in range(n)]
-        seen = xp.take(
-            xp.reshape(xp.asarray(rows, dtype=mask.dtype), (n * n,)),
-            xp.reshape(atype[:, None] * n + kind, (-1,)),
-            axis=0,
-        )
-        mask = mask * xp.reshape(seen, tuple(mask.shape))
+    visible = seen_kinds(xp, config.excluded, config.ntypes, atype, kind)
+    if visible is not None:
+        mask = mask * visible
     width = table["shells"]["0"].shape[0] if config.update_angle else 0
     near = table["rij"][:, :, :width]
     squared = xp.sum(near * near, axis=1)

@@ -23,13 +23,13 @@ from ...backend import Arithmetic, Backend
 from ...batching.types import PARTS
 from ...errors import FileFormatError
 from ...files import check_version, required
-from ...neighbors.frame import for_part
 from ...neighbors.requirements import Requirements, together
 from ...nn.networks import Seed, child_seed
 from ...rules import require
 from ...support import ALL
 from ...tree import Tree, numbered, numbered_values
 from .._protocol import Descriptor, Planner, Pullback
+from .._statistics import part_sums
 from .._tables import Spans, concat, spans
 from ._describe import describe
 from ._planner import PartPlanners
@@ -44,13 +44,6 @@ Names = list[str]
 
 #: Version of the file format.
 VERSION = 1
-
-
-class PartSums(tuple[Any, ...]):
-    """The sums of each part."""
-
-    def __add__(self, other: tuple[Any, ...]) -> PartSums:
-        return PartSums(mine + its for mine, its in zip(self, other, strict=True))
 
 
 @dataclass(frozen=True)
@@ -158,10 +151,7 @@ class Hybrid:
 
     def sums(self, frames: Sequence[Frame]) -> Any:
         """Return the sums of each part."""
-        whole, found = self.requires(), []
-        for part, own in zip(self.list, whole.parts, strict=True):
-            found.append(part.sums([for_part(frame, whole, own) for frame in frames]))
-        return PartSums(found)
+        return part_sums(self.list, self.requires(), frames)
 
     def statistics(self, sums: Any, protect: float) -> dict[str, np.ndarray]:
         """Return the statistics of each part, under their dotted names."""

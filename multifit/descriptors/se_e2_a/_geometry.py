@@ -33,7 +33,7 @@ from ...nn.groups import picked
 from ...tree import Tree
 from .._chebyshev import chebyshev, side_by_side
 from .._coefficients import split_moments
-from .._environment import local_frames
+from .._environment import local_frames, without_hidden
 from .._tables import (
     ZONES,
     Block,
@@ -129,8 +129,7 @@ def _pairs(
     visible = seen(xp, config.excluded, atoms.types, atoms.counts, columns, pairs["mask"])
     if visible is not None:
         scaled = scaled * visible[:, None, :]
-        there = {key: x * visible for key, x in factors.items() if key != "unit"}
-        factors = {**there, "unit": factors["unit"]}
+        factors = without_hidden(factors, visible)
     widths = {
         str(b): xp.zeros((span.stop - span.start,), dtype=xp.float64) for b, span in columns.items()
     }

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import precision as prec
 from ...batching.types import MIXED
-from ...nn.groups import groups, nets_at, picked
+from ...nn.groups import groups, nets_at, of_group, picked
 from ...nn.networks import apply_network
 from ...tree import Tree
 from .._coefficients import (
@@ -115,8 +115,7 @@ def _by_series(
     atoms = series_atoms(config, counts, n)
     order, sums, nets = list(series_kinds(config, list(counts))), [], []
     for g, group in enumerate(atoms.members):
-        mine = picked(xp, c, [order.index(kind) for kind in group.kinds])
-        nets.append(mine[0, :, :] if group.single else mine)
+        nets.append(of_group(xp, group, c, order))
         t = xp.matmul(known["moments"][str(g)], nets[-1])
         sums.append(xp.reshape(t, (*t.shape[:-2], -1, 4, t.shape[-1])))
 
@@ -185,6 +184,5 @@ def _of_empty(
     numbers = prec.cast(xp, picked(xp, empty, neighbours, axis=1), config.precision)
     atoms, found = groups(counts), []
     for group, own in zip(atoms.members, atoms.gather(xp, numbers), strict=True):
-        mine = picked(xp, each, [kinds.index(a) for a in group.kinds])
-        found.append(xp.matmul(own, mine[0, :, :] if group.single else mine))
+        found.append(xp.matmul(own, of_group(xp, group, each, kinds)))
     return xp.reshape(atoms.flat(xp, found), (empty.shape[0], 4, -1))

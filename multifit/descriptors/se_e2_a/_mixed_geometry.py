@@ -30,7 +30,8 @@ from ...nn.groups import picked
 from ...tree import Tree
 from .._chebyshev import chebyshev, with_slopes
 from .._coefficients import KNOWN, split_moments, with_slots
-from .._environment import local_frames
+from .._environment import local_frames, without_hidden
+from .._tables import seen_kinds
 
 if TYPE_CHECKING:
     from ._descriptor import SeE2A
@@ -86,10 +87,10 @@ def mixed_geometry(
     types = _Types(atype, table["kind"], config.ntypes)
     deviation = types.of_pairs(xp, params["dstd"])
     rows = (raw - types.of_pairs(xp, params["davg"])) / deviation * table["mask"][:, None, :]
-    if config.excluded:
-        visible = 1.0 - types.of_pairs(xp, _hidden(xp, config))[:, 0, :]
+    visible = seen_kinds(xp, config.excluded, config.ntypes, atype, table["kind"])
+    if visible is not None:
         rows = rows * visible[:, None, :]
-        factors = {key: x if key == "unit" else x * visible for key, x in factors.items()}
+        factors = without_hidden(factors, visible)
     made = {
         "rij": table["rij"],
         "index": table["index"],
@@ -109,13 +110,6 @@ def mixed_geometry(
     else:
         mixed |= {"far": _tiles(xp, config, table["far"], table["mask"][:, edge:]), "empty": empty}
     return {**made, MIXED: mixed}
-
-
-def _hidden(xp: Any, config: SeE2A) -> Array:
-    """Return 1 for excluded pairs of types, (ntypes, ntypes, 1)."""
-    nt = config.ntypes
-    hidden = [[[float((a, b) in config.excluded)] for b in range(nt)] for a in range(nt)]
-    return xp.asarray(hidden, dtype=xp.float64)
 
 
 def _tiles(xp: Any, config: SeE2A, tiles: Tiles, mask: Array) -> Tree:

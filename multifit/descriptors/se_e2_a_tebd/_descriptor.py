@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -27,9 +27,7 @@ from ...backend import Arithmetic, Backend
 from ...batching.types import MIXED
 from ...errors import TrainingError
 from ...nn.activations import activation
-from ...nn.groups import picked
 from ...nn.networks import (
-    Layer,
     Network,
     Seed,
     apply_network,
@@ -44,8 +42,8 @@ from .. import _plain_serial as plain
 from .._electrons import WIDTH, configurations
 from .._planner import series_planner
 from .._protocol import Planner, Pullback
-from .._tables import kinds_of, spread, widths_of
-from .._types import TYPE_EMBEDDING_RULES
+from .._tables import kinds_of, widths_of
+from .._types import TYPE_EMBEDDING_RULES, append_types
 from ..dpa1._series import PairPlanner, pair_nets, pair_network
 from ..se_e2_a import SeE2A
 from ..se_e2_a._apply import apply
@@ -70,6 +68,10 @@ class SeE2ATebd(SeE2A):
 
     name: ClassVar[str] = "se_e2_a_tebd"
     aliases: ClassVar[tuple[str, ...]] = ()
+    not_in_deepmd: ClassVar[str] = (
+        "DeePMD-kit has no format for se_e2_a with a type embedding (se_atten_v2 with attn_layer 0 "
+        "is alike, and has one)"
+    )
     ranges: ClassVar[Ranges] = {**SeE2A.ranges, **TYPE_RANGES}
     rules: ClassVar[tuple[Rule, ...]] = (*RULES, *TYPE_EMBEDDING_RULES)
 
@@ -117,26 +119,24 @@ class SeE2ATebd(SeE2A):
         """Length of the vectors of a pair of types."""
         return self.tebd_dim * (1 if self.type_one_side else 2)
 
-    def _layers(self, n_in: int, precision: str) -> tuple[Layer, ...]:
+    def _net(self, n_in: int) -> Network:
         flags = [self.trainable] * len(self.neuron)
-        name = self.activation_function
-        return hidden_layers(n_in, self.neuron, name, self.resnet_dt, precision, flags)
+        name, precision = self.activation_function, prec.canonical(self.precision)
+        return Network(hidden_layers(n_in, self.neuron, name, self.resnet_dt, precision, flags))
 
     def _network(self, precision: str) -> Network:
         """Return the settings of the net of a pair of types."""
-        n_in = 1 if self.strips else 1 + self.types_width
-        return pair_network(self._layers(n_in, precision), self.strips, precision)
+        return pair_network(self.shared_network.layers, self.strips, precision)
 
     @cached_property
     def shared_network(self) -> Network:
         """The settings of the one net, with the types as input unless ``strip``."""
-        n_in = 1 if self.strips else 1 + self.types_width
-        return Network(self._layers(n_in, prec.canonical(self.precision)))
+        return self._net(1 if self.strips else 1 + self.types_width)
 
     @cached_property
     def types_network(self) -> Network:
         """The settings of the net of the types alone, with ``strip``."""
-        return Network(self._layers(self.types_width, prec.canonical(self.precision)))
+        return self._net(self.types_width)
 
     @cached_property
     def type_network(self) -> Network:
@@ -152,7 +152,7 @@ class SeE2ATebd(SeE2A):
         return Network(tuple(replace(layer, bias=self.use_tebd_bias) for layer in layers))
 
     @property
-    def networks(self) -> dict[str, Network]:
+    def stored(self) -> dict[str, Network]:
         """The nets by the names of their parameters."""
         nets = {"embeddings.0": self.shared_network, "type_embedding": self.type_network}
         return nets | ({"embeddings_strip.0": self.types_network} if self.strips else {})
@@ -186,7 +186,7 @@ class SeE2ATebd(SeE2A):
 
     def trainable_names(self) -> Iterator[str]:
         """Yield the dotted names of the trainable parameters."""
-        for place, network in self.networks.items():
+        for place, network in self.stored.items():
             yield from (f"{place}.{name}" for name in network_names(network))
 
     def type_table(self, xp: Any, params: Tree) -> Array:
@@ -201,7 +201,16 @@ class SeE2ATebd(SeE2A):
         self, xp: Any, params: Tree, centres: Sequence[int], neighbours: Sequence[int]
     ) -> Tree:
         """Return the parameters of se_e2_a with nets for these pairs of types."""
-        table = self.type_table(xp, params)
+        return self._with_nets(xp, params, self.type_table(xp, params), centres, neighbours)
+
+    def _with_nets(
+        self,
+        xp: Any,
+        params: Tree,
+        table: Array,
+        centres: Sequence[int],
+        neighbours: Sequence[int],
+    ) -> Tree:
         nets = pair_nets(xp, self, self, params, table, centres, neighbours)
         return {"embeddings": nets, **{key: params[key] for key in ("davg", "dstd")}}
 
@@ -214,8 +223,8 @@ class SeE2ATebd(SeE2A):
         train: bool = False,
     ) -> Planner:
         """Return the planner of the series of all pairs of types."""
-        base = series_planner(self, backend, embedding, enabled=enabled, train=train)
-        return PairPlanner.like(base, self)
+        kind = partial(PairPlanner, whole=self)
+        return series_planner(self, backend, embedding, enabled=enabled, train=train, kind=kind)
 
     def geometry(
         self,
@@ -228,7 +237,7 @@ class SeE2ATebd(SeE2A):
     ) -> Tree:
         """Return the geometry of se_e2_a, and the place of each atom's type (``kind``)."""
         made = super().geometry(xp, params, atype, counts, tables, plan)
-        return {"kind": kinds_of(xp, counts, atype), **made}
+        return made if "kind" in made else {**made, "kind": kinds_of(xp, counts, atype)}
 
     def apply(
         self,
@@ -245,12 +254,10 @@ class SeE2ATebd(SeE2A):
         centres, neighbours = list(counts), sorted(here)
         if MIXED in geometry:  # whose nets are numbered
             centres = neighbours = every
-        known = self.pair_params(xp, params, centres, neighbours)
-        d, pull = apply(xp, self, known, counts, geometry, plan)
-        rows = picked(xp, self.type_table(xp, params), list(counts))
-        own = xp.astype(spread(xp, geometry["kind"], rows), d.dtype, copy=False)
-        width = d.shape[1]
-        return xp.concat([d, own], axis=1), lambda d_bar: pull(d_bar[:, :width])
+        table = self.type_table(xp, params)
+        known = self._with_nets(xp, params, table, centres, neighbours)
+        block = apply(xp, self, known, counts, geometry, plan)
+        return append_types(xp, table, counts, geometry["kind"], block)
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file, which DeePMD-kit refuses to open."""

@@ -57,7 +57,13 @@ class ModelFunction:
                 "a model whose empty slots have the type of the first atom of a frame cannot be "
                 "exported: a domain does not know it; train with set_davg_zero true"
             )
-        hops = self.model.descriptor.requires().hops
+        needs = self.model.descriptor.requires()
+        hops = needs.hops
+        if needs.needs_order and hops == 1:
+            raise UnsupportedError(
+                f"a model with the descriptor {self.model.descriptor.name} cannot be exported: it "
+                "needs neighbours in the order of distance; use multifit itself"
+            )
         if hops > 1:
             raise UnsupportedError(
                 f"the descriptor {self.model.descriptor.name} passes messages over {hops} hops, "

@@ -185,7 +185,8 @@ def _do_steps(
         loop = prepare(saver, display, recorder, last, stack, patient)
         with recorder.span("try a full validation"):
             for full in loop.full:
-                full.rehearse(saver.run.numpy_params(full.task))
+                if full.due(saver.run.setup.numb_steps):
+                    full.rehearse(saver.run.numpy_params(full.task))
         return run_steps(loop, ending)
 
 

@@ -64,7 +64,7 @@ def find_budget(given: float | str | None, mates: int = 1) -> Budget:
     size = None if given is None else as_bytes(given)
     named = ((size, "training.memory"), (memory.wanted(), memory.VARIABLE))
     users = [
-        memory.Limit(nbytes // mates, memory.shared(name, mates))
+        memory.share(memory.Limit(nbytes, name), mates)
         for nbytes, name in named
         if nbytes is not None
     ]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from ...config import Config
 from ...console.words import counted
 from ...data import System
 from ...distributed import Processes, Solo
 from ...loss import LossConfig
+from ...neighbors.requirements import Requirements
 from ...survey import Cache, Scope, SystemSurvey, survey_systems
 from ...survey.scan import as_message, frames_of, from_message, joined
 
@@ -68,6 +71,26 @@ class Look:
             self._done[key] = self._divided(systems, scope)
         return self._done[key]
 
+    def at_part(
+        self, systems: Sequence[System], scope: Scope, needs: Requirements
+    ) -> list[SystemSurvey]:
+        """Return the neighbours around atoms within the cutoff of a part of the descriptor.
+
+        Parameters
+        ----------
+        scope
+            Of the whole, whose survey is used if it has the numbers that ``needs`` limit.
+        """
+        own = scope._replace(rcut=needs.rcut, shells=tuple(radius for radius, _ in needs.shells))
+        if own == scope or own.shells:
+            return self.at(systems, own)
+        if own.rcut == scope.rcut:
+            return [replace(one, inner=one.inner[:, :0]) for one in self.at(systems, scope)]
+        if needs.total is None or own.rcut not in scope.shells:
+            return self.at(systems, own)
+        k = scope.shells.index(own.rcut)
+        return [_of_shell(one, k) for one in self.at(systems, scope)]
+
     def _divided(self, systems: Sequence[System], scope: Scope) -> list[SystemSurvey]:
         """Return the survey of all frames, of which each process looks at its part."""
         rank, size = self.processes.rank, self.processes.size
@@ -119,6 +142,13 @@ class Look:
                 advance(done)
 
             return survey_systems(systems, scope, on_frames, cache)
+
+
+def _of_shell(one: SystemSurvey, k: int) -> SystemSurvey:
+    """Return a survey within a shorter cutoff, of which only the numbers of all types are known."""
+    together = one.inner[:, k]
+    most = np.minimum(one.most, together[:, None])
+    return replace(one, most=most, together=together, inner=one.inner[:, :0])
 
 
 def scope_of(config: Config, loss: LossConfig) -> Scope:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from ... import precision as prec
 from ...errors import TrainingError
 from ...host import memory
 from ...host.sizes import in_words
-from ...neighbors.frame import Frame, for_part
+from ...neighbors.frame import Frame, for_parts
 from ...nn.networks import Network
+from ...support import parts_of
 from .budget import Budget
 from .setup import Setup
 from .source import Source
@@ -32,8 +34,7 @@ def tangent_bytes(model: mdl.Model, frames: Sequence[Frame]) -> int:
     """
     pairs, whole = 0, model.descriptor.requires()
     natoms = sum(int((frame.atype >= 0).sum()) for frame in frames)
-    for needs in whole.each:
-        own = [for_part(frame, whole, needs) for frame in frames]
+    for needs, own in zip(whole.each, for_parts(frames, whole, whole.each), strict=True):
         for b in {b for frame in own for b in frame.tables}:
             tables = [frame.tables[b] for frame in own if b in frame.tables]
             widths = [table.columns(needs.inner).widths for table in tables]
@@ -81,16 +82,23 @@ def check_parameters(model: mdl.Model, limit: int) -> None:
     """Raise TrainingError if the nets of a model do not fit into memory, before they are made."""
     fitting, descriptor = model.fitting, model.descriptor
     count = fitting.n_networks * _size(fitting.network)
-    for part in getattr(descriptor, "list", (descriptor,)):
-        network = getattr(part, "network", None)  # not every descriptor has embedding nets
-        if isinstance(network, Network):
-            count += getattr(part, "n_networks", 1) * _size(network)
+    for part in parts_of(descriptor):
+        count += sum(map(_size, _embedding_nets(part)))
     if COPIES * count * 8 > limit:
         raise TrainingError(
             f"the model has {count:.3g} parameters, and training takes about "
             f"{in_words(COPIES * count * 8)} for them, but {in_words(limit)} are available: "
             "lower neuron, axis_neuron or the number of components"
         )
+
+
+def _embedding_nets(descriptor: Any) -> Sequence[Network]:
+    """Return the settings of all embedding nets of a descriptor, as far as they are known."""
+    stored = getattr(descriptor, "stored", None)
+    if stored is not None:
+        return list(stored.values())
+    network = getattr(descriptor, "network", None)  # not every descriptor has embedding nets
+    return [network] * getattr(descriptor, "n_networks", 1) if network else []
 
 
 def _size(network: Network) -> int:

@@ -197,13 +197,8 @@ def _chosen(part: Any, systems: Sequence[System], scope: Scope, look: Look) -> t
 def _looked_at(data: Dataset, scope: Scope, look: Look) -> Dataset:
     """Return a dataset with what its systems hold."""
     systems, needs = data.source.systems, data.source.model.descriptor.requires()
-    found = look.at(systems, scope)
-    scopes = [
-        scope._replace(rcut=each.rcut, shells=tuple(radius for radius, _ in each.shells))
-        for each in needs.each
-    ]
-    within = [look.at(systems, each) for each in scopes]
-    return replace(data, found=found, within=within)
+    within = [look.at_part(systems, scope, each) for each in needs.each]
+    return replace(data, found=look.at(systems, scope), within=within)
 
 
 def scaled_rate(config: Config, processes: int) -> dict[str, Any]:

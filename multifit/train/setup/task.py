@@ -30,9 +30,9 @@ class Dataset:
     probabilities: Sequence[float]  #: of each system
     numb_btch: int = 1  #: batches of one validation
     found: Sequence[SystemSurvey] = ()  #: what each system holds
-    mixed: int = 0  #: frames in a batch of all systems; 0 if a batch is of one
-    #: the same within the cutoff of each part of the descriptor, or of the only one
+    #: the neighbours within the cutoff of each part of the descriptor, or of the only one
     within: Sequence[Sequence[SystemSurvey]] = ()
+    mixed: int = 0  #: frames in a batch of all systems; 0 if a batch is of one
 
     def sampler(self, seed: int, processes: int = 1) -> Draws:
         """Return a sampler that begins, of the frames of all processes together."""

@@ -10,6 +10,7 @@ from ...console.systems import guessed
 from ...console.words import counted, few
 from ...data import System
 from ...neighbors.requirements import Requirements
+from ...support import parts_of
 from ...survey import SystemSurvey, combine
 from ...survey.doubts import doubts
 from ..setup.task import Dataset, Task
@@ -28,12 +29,9 @@ def data_notes(task: Task) -> Iterator[str]:
     found = [one for _, data in sets for one in data.found]
     if any(system.named for system in systems):
         yield from filter(None, [guessed(systems)])
-    parts = getattr(task.model.descriptor, "list", (task.model.descriptor,))
-    if any(part.name == "se_e2_a_tebd" for part in parts):
-        yield (
-            "the model's files are for multifit alone: DeePMD-kit has no format for se_e2_a with a "
-            "type embedding (se_atten_v2 with attn_layer 0 is alike, and has one)"
-        )
+    for part in parts_of(task.model.descriptor):
+        if why := getattr(part, "not_in_deepmd", ""):
+            yield f"the model's files are for multifit alone: {why}"
     if task.model.descriptor.requires().first:
         yield (
             "warning: energies will depend on the order of the atoms, as in DeePMD-kit: with "
@@ -43,11 +41,10 @@ def data_notes(task: Task) -> Iterator[str]:
     if not training.found:
         return
     yield from _never_trained(task, training, validation)
-    each = task.model.descriptor.requires().each
-    for k, needs in enumerate(each):
+    whole = task.model.descriptor.requires()
+    for k, (needs, place) in enumerate(zip(whole.each, whole.places, strict=True)):
         own = [one for _, data in sets for one in data.within[k]]
-        part = f" of {needs.block or f'list[{k}]'}" if len(each) > 1 else ""
-        yield from _dropped(needs, systems, own, part)
+        yield from _dropped(needs, systems, own, f" of {place}" if len(whole.each) > 1 else "")
     looked = [(s, one) for s, one in zip(systems, found, strict=True) if one.nframes]
     yield from doubts([s for s, _ in looked], [one for _, one in looked])
 

@@ -131,14 +131,14 @@ def _notes(model: mdl.Model, theirs: mdl.Model, shared: list[tuple[int, int]]) -
         notes.append(f"new types: {', '.join(new)}")
     notes += _atom_ener_notes(model, theirs, shared) + lost_energies(model, theirs)
     parts = model.descriptor.requires().each, theirs.descriptor.requires().each
-    for k, (here, there) in enumerate(zip(*parts, strict=True)):
+    places = model.descriptor.requires().places
+    for place, here, there in zip(places, *parts, strict=True):
         mine, other = here.slots, there.slots
         told_apart = here.total is None
         # Empty slots count, and the descriptor is divided by Σsel.
         if sum(mine) != sum(other) or (told_apart and any(mine[k] != other[j] for k, j in shared)):
-            name = here.block or f"list[{k}]"
             notes.append(
-                f"sel{f' of {name}' if len(parts[0]) > 1 else ''} is {list(mine)} in the input "
+                f"sel{f' of {place}' if len(places) > 1 else ''} is {list(mine)} in the input "
                 f"and {list(other)} in the file: descriptors change with it, so that the errors "
                 "are larger at first"
             )

@@ -61,8 +61,8 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     )
     if data.training.mixed:
         number = counted(data.training.mixed * many, "frame")
-        alike = len({frozenset(task.loss.labels).intersection(s.labels) for s in systems}) > 1
-        among = " among those with the same labels" if alike else ""
+        differ = len({frozenset(task.loss.labels).intersection(s.labels) for s in systems}) > 1
+        among = " among those with the same labels" if differ else ""
         yield f"each of the {number} of a batch is drawn from a system by its probability{among}"
     every = setup.config.training.acc_freq
     if every > 1:
@@ -78,12 +78,14 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
 def _neighbours(model: mdl.Model) -> str:
     """Return ``sel`` and ``rcut`` of the descriptor, or of each of its parts."""
     needs = model.descriptor.requires()
+    parts = getattr(model.descriptor, "list", None)
+    named = [("", needs)]
+    if parts is not None:
+        named = [(part.name, own) for part, own in zip(parts, needs.parts, strict=True)]
     texts = []
-    for each in needs.each:
-        cutoffs = [each.rcut, *(radius for radius, _ in each.shells)]
-        texts.append(f"sel {list(each.slots)}, rcut {' and '.join(map(str, cutoffs))} Å")
-    if not needs.parts:
-        return texts[0]
-    names = [part.name for part in getattr(model.descriptor, "list", ())]
-    names = names or [each.block for each in needs.each]
-    return "; ".join(f"{name} {text}" for name, text in zip(names, texts, strict=True))
+    for name, own in named:
+        for each in own.each:
+            cutoffs = [each.rcut, *(radius for radius, _ in each.shells)]
+            text = f"sel {list(each.slots)}, rcut {' and '.join(map(str, cutoffs))} Å"
+            texts.append(" ".join(filter(None, (name, each.block, text))))
+    return "; ".join(texts)

@@ -17,6 +17,7 @@ from ...errors import FileFormatError, TrainingError
 from ...inference.provenance import KEY, without_folders
 from ...nn.stacking import stacked, unstacked
 from ...optim import adam as opt
+from ...support import parts_of
 from ...tree import Flat, Tree, flatten, map_leaves, unflatten, walk
 from ..setup.checkpoint_files import file_name, set_aside
 from ..setup.setup import Setup
@@ -83,12 +84,11 @@ class Run:
     def content(self, task: Task, params: Tree) -> dict[str, Any]:
         """Return the content of a model file of a task."""
         script = without_folders(self.setup.config.model.model_dump(mode="json"))
-        parts = script["descriptor"].get("list", [script["descriptor"]])
-        needs = task.model.descriptor.requires()
-        each = needs.parts if "list" in script["descriptor"] else (needs,)
-        given = self.setup.config.model.descriptor.parts()
-        for part, own, (_, section) in zip(parts, each, given, strict=True):
-            section.with_numbers(part, own.slots)
+        nodes = script["descriptor"].get("list", [script["descriptor"]])
+        sections = self.setup.config.model.descriptor.parts()
+        parts = parts_of(task.model.descriptor)
+        for node, (_, section), part in zip(nodes, sections, parts, strict=True):
+            section.with_numbers(node, part.requires().slots)
         del script["embedding"]  # the evaluation method is not part of the model
         script["type_map"] = list(task.model.type_map)
         content = ckpt.model_content(

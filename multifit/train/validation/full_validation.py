@@ -142,7 +142,7 @@ class FullValidation:
         return wanted and (step % self._settings.validation_freq == 0 or step == steps)
 
     def rehearse(self, params: Tree) -> None:
-        """Evaluate the first frames of each system as a validation of this run will, if any.
+        """Evaluate the first frames of each system as a validation of this run will.
 
         Whatever fails then fails before the first step. They are as many as are evaluated at once,
         so that nothing is compiled for them alone; nothing is written.
@@ -152,8 +152,6 @@ class FullValidation:
         params
             Nested, as NumPy arrays.
         """
-        if not self.due(self.setup.numb_steps):
-            return
         potential = self._with(params)
         for system in self._systems:
             frames = first_frames(system, at_once(potential, system))
