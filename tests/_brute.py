@@ -77,9 +77,10 @@ def descriptor(
     """Return D of atom i, (M·axis_neuron,); ``blind`` are the model's ``pair_exclude_types``."""
     a = int(system.atype[i])
     slots: list[tuple[int, np.ndarray | None]] = []
+    around = neighbours(system, i, config.rcut)
     for b in range(config.ntypes):
         hidden = (a, b) in exclude_pairs or (b, a) in exclude_pairs
-        near = [one for one in neighbours(system, i, config.rcut) if one[1] == b and not hidden]
+        near = [one for one in around if one[1] == b and not hidden]
         rows = [environment_row(config, length, r) for length, _, r in near[: config.sel[b]]]
         slots += [(b, row) for row in rows]
         slots += [(b, None)] * (config.sel[b] - len(rows))

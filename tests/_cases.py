@@ -19,7 +19,7 @@ from multifit.descriptors.se_e2_a import SeE2A
 from multifit.dos import Grid
 from multifit.fitting import Fitting
 from multifit.neighbors.frame import Frame
-from multifit.tree import Tree, map_leaves
+from multifit.tree import Tree, map_leaves, numbered_values
 
 RCUT, SMOOTH = 3.6, 1.5
 
@@ -245,6 +245,29 @@ def _ordered(layout: Layout, key: str, x: np.ndarray) -> np.ndarray:
         return x
     real = np.flatnonzero(layout.real)
     return x[real[np.lexsort((layout.atom[real], layout.frame[real]))]]
+
+
+def model_of(
+    descriptor: Descriptor, type_map: tuple[str, ...] = ("O", "H"), *, mixed_types: bool = True
+) -> mdl.Model:
+    """Return a model with a small fitting net, by default one for all types."""
+    fitting = Fitting(len(type_map), descriptor.dim_out, neuron=(5, 5), mixed_types=mixed_types)
+    return mdl.Model(type_map, descriptor, fitting)
+
+
+def drawn(model: mdl.Model) -> Tree:
+    """Return initial parameters, with statistics and layer norms that are not neutral."""
+    params = mdl.init(model, 5, 3)
+    own = params["descriptor"]
+    for name, block in getattr(model.descriptor, "blocks", {"": model.descriptor}).items():
+        mine = own[name] if name else own
+        mine["dstd"] = np.array([[0.17] + [0.08] * 3, [0.12] + [0.1] * 3])
+        if not block.set_davg_zero:
+            mine["davg"] = np.array([[0.06, 0.0, 0.0, 0.0], [0.1, 0.0, 0.0, 0.0]])
+    for layer in numbered_values(own.get("attention", {})):
+        k = np.arange(layer["norm"]["w"].size)
+        layer["norm"] = {"w": 1 + 0.1 * np.cos(k), "b": 0.1 * np.sin(k)}
+    return params
 
 
 def energy(model: mdl.Model, params: Tree, system: System, **extra: np.ndarray) -> float:

@@ -6,6 +6,7 @@ and files ``reference/NAME_*.dp`` with ``.npz`` beside them are compared with De
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import fields, replace
 from pathlib import Path
@@ -20,12 +21,15 @@ from _cases import (
     batcher,
     crystal,
     draw,
+    energy,
     evaluate,
     frame,
+    model_of,
     molecule,
     section_of,
 )
 from _compare import same
+from _domains import Domain, total
 
 from multifit import descriptors, files
 from multifit import models as mdl
@@ -33,7 +37,6 @@ from multifit.backend import get_backend
 from multifit.config import parse
 from multifit.descriptors import Descriptor
 from multifit.errors import ConfigError, TrainingError
-from multifit.fitting import Fitting
 from multifit.inference.model_file import read_model
 from multifit.inference.potential import Potential
 from multifit.neighbors.frame import Frame
@@ -49,6 +52,8 @@ CASES = {
 }
 FIRST = [next(iter(found.examples())) for found in descriptors.available().values()]
 SYSTEMS = (crystal(), molecule())
+
+_model = functools.partial(model_of, mixed_types=False)
 
 
 @pytest.fixture(params=CASES)
@@ -67,13 +72,6 @@ def _with(descriptor: Descriptor, **changes: Any) -> Descriptor:
         return replace(descriptor, list=tuple(_with(part, **changes) for part in descriptor.list))  # type: ignore[type-var]
     own = {key: x for key, x in changes.items() if _has(descriptor, key)}
     return replace(descriptor, **own)  # type: ignore[type-var]
-
-
-def _model(descriptor: Descriptor, type_map: tuple[str, ...] = ("O", "H")) -> mdl.Model:
-    fitting = Fitting(
-        ntypes=descriptor.ntypes, dim_descrpt=descriptor.dim_out, neuron=(5, 5), precision="float64"
-    )
-    return mdl.Model(type_map, descriptor, fitting)
 
 
 def _is_smooth(descriptor: Descriptor) -> bool:
@@ -102,10 +100,6 @@ def _near(got: Any, want: Any, descriptor: Descriptor) -> None:
     same(got, want, rtol=rtol, atol=2e-9 + rtol * float(np.abs(want).max()))
 
 
-def _energy(model: mdl.Model, params: Tree, system: System) -> float:
-    return float(evaluate(model, params, [system])["energy"][0])
-
-
 @pytest.mark.parametrize("system", SYSTEMS, ids=["crystal", "molecule"])
 def test_forces_and_virial_are_derivatives_of_the_energy(
     descriptor: Descriptor, system: System
@@ -119,7 +113,7 @@ def test_forces_and_virial_are_derivatives_of_the_energy(
         for sign in (1.0, -1.0):
             coord = system.coord.copy()
             coord[i, c] += sign * h
-            ends.append(_energy(model, params, system.moved(coord)))
+            ends.append(energy(model, params, system.moved(coord)))
         force[i, c] = -(ends[0] - ends[1]) / (2 * h)
     _near(out["force"], force, descriptor)
     virial = np.zeros((3, 3))
@@ -129,7 +123,7 @@ def test_forces_and_virial_are_derivatives_of_the_energy(
             strain = np.eye(3)
             strain[b, a] += sign * h
             cell = None if system.cell is None else system.cell @ strain
-            ends.append(_energy(model, params, System(system.coord @ strain, system.atype, cell)))
+            ends.append(energy(model, params, System(system.coord @ strain, system.atype, cell)))
         virial[a, b] = -(ends[0] - ends[1]) / (2 * h)
     _near(out["virial"][0], virial, descriptor)
 
@@ -168,6 +162,24 @@ def test_the_energy_is_smooth_at_the_cutoff(descriptor: Descriptor) -> None:
         inside, outside = at(rcut - 1e-7, other), at(rcut + 1e-7, other)
         same(inside["energy"], outside["energy"], rtol=0, atol=1e-12)
         same(inside["force"], outside["force"], rtol=0, atol=1e-9)
+
+
+def test_ghosts_of_an_engine_pass_messages(descriptor: Descriptor) -> None:
+    """Ghosts are centres, too: their features are messages to the local atoms."""
+    if descriptor.requires().hops == 1:
+        pytest.skip("tests/consistency/test_pairs.py has pairs without messages")
+    model, system = _model(descriptor), molecule()
+    potential, n = Potential(model, _draw(model)), len(system.atype)
+    want, domains = potential.predict(system.coord, system.atype), []
+    for local in ([0, 3], [1, 2, 4]):
+        order = np.array([*local, *(k for k in range(n) if k not in local)])
+        coord = system.coord[order]
+        i, j = np.nonzero(~np.eye(n, dtype=bool))
+        rij = coord[j] - coord[i]
+        domains.append(Domain(rij, i, j, system.atype[order], len(local), order))
+    got = total(n, domains, [potential.evaluate_pairs(*one.arguments) for one in domains])
+    for key in ("energy", "atom_energy", "force", "virial"):
+        same(got[key], want[key][0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", [*INSTALLED, "strict"])
@@ -302,12 +314,18 @@ def _input(section: dict[str, Any]) -> dict[str, Any]:
 def test_an_option_out_of_range_is_refused_in_python_too(
     descriptor: Descriptor, kind: str, wrong: Any
 ) -> None:
-    for part in _parts(descriptor):
-        names = [field.name for field in fields(part)]
-        for name in (name for name in names if name.rpartition("_")[2] == kind):
-            value = (1, wrong) if isinstance(getattr(part, name), tuple) else wrong
-            with pytest.raises(ConfigError, match=f"{name}.* must be .*, but is "):
-                replace(part, **{name: value})
+    checked = [
+        (part, field.name)
+        for part in _parts(descriptor)
+        for field in fields(part)
+        if field.name.rpartition("_")[2] == kind
+    ]
+    if not checked:
+        pytest.skip(f"no option of its own is a {kind}: tests/unit has those of its blocks")
+    for part, name in checked:
+        value = (1, wrong) if isinstance(getattr(part, name), tuple) else wrong
+        with pytest.raises(ConfigError, match=f"{name}.* must be .*, but is "):
+            replace(part, **{name: value})
 
 
 def test_statistics_have_the_shapes_of_parameters(descriptor: Descriptor) -> None:

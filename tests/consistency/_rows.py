@@ -76,13 +76,6 @@ DESCRIPTORS = {
     "cut at sel": Row({"sel": (3, 5)}),
     "env_protection": Row({"env_protection": 0.1}),
     "float32": Row({"precision": "float32"}, ("float32",)),
-    "float32, output in float64": Row(
-        {"precision": "float32", "output_precision": "float64", "numb_fparam": 1},
-        ("float32", "mixed_precision"),
-    ),
-    "float16, output in float32": Row(
-        {"precision": "float16", "output_precision": "float32"}, ("float16", "mixed_precision")
-    ),
     "Chebyshev series": Row(_BOTH_SIDES, coefficients=96),
     "Chebyshev series, excluded": Row(
         {"exclude_types": ((0, 1),), "sel": (0, 20)}, coefficients=72
@@ -110,6 +103,14 @@ FITTINGS = {
         name: Row({"precision": name, "numb_fparam": 1}, ("ener", name))
         for name in ("float32", "float16", "bfloat16")
     },
+    "float32, output in float64": Row(
+        {"precision": "float32", "output_precision": "float64", "numb_fparam": 1},
+        ("ener", "float32", "mixed_precision"),
+    ),
+    "float16, output in float32": Row(
+        {"precision": "float16", "output_precision": "float32"},
+        ("ener", "float16", "mixed_precision"),
+    ),
 }
 
 #: What models share with one another is compared with its gradients, so few and full rows.
@@ -155,7 +156,7 @@ MODELS = {
     "Chebyshev series, float32": Row({"precision": "float32"}, ("float32",), coefficients=72),
 }
 
-#: The descriptors besides se_e2_a, where its options do not stand for theirs.
+#: Descriptors besides se_e2_a: gradients by name, which tests/conformance compares together.
 MODELS |= {
     about: Row({"descriptor": list(get_descriptor(name).examples())[k]}, (f"descriptor {name}",))
     for about, name, k in (

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from _water import labelled, put, recipe, write
+from _water import RCUT, labelled, put, recipe, write
 from rich.console import Console
 
 from multifit import config
 from multifit.backend import get_backend
+from multifit.survey import Scope
 from multifit.train.loop.train import train
 from multifit.train.setup.look import Look
 from multifit.train.setup.setup import Setup, set_up, survey
@@ -237,6 +238,42 @@ def test_automatic_sel_and_the_table_share_one_look(tmp_path: Path) -> None:
 
     prepared(tmp_path, recipe(model__descriptor__sel="auto"), Counted())
     assert len(looks) == 1
+
+
+def message_passing(nsel: int = 30, messages: int = 20) -> dict[str, Any]:
+    """Return the section of a small dpa2."""
+    inner = {"rcut": 3.0, "rcut_smth": 1.5, "nsel": messages, "nlayers": 1, "g1_dim": 4}
+    small = {"g2_dim": 4, "axis_neuron": 2, "attn1_hidden": 3, "attn2_hidden": 3}
+    first = {"rcut": RCUT, "rcut_smth": 1.5, "nsel": nsel, "neuron": [3, 6], "axis_neuron": 2}
+    return {"type": "dpa2", "repinit": first, "repformer": inner | small, "seed": 1}
+
+
+def test_blocks_of_a_descriptor_share_one_look_with_it(tmp_path: Path) -> None:
+    write(tmp_path / "data", labelled(4))
+    looks: list[int] = []
+
+    class Counted(Look):
+        def _look(self, *given: Any) -> Any:
+            looks.append(1)
+            return super()._look(*given)
+
+    given = recipe(model__descriptor=message_passing())
+    (task,) = prepared(tmp_path, given, Counted()).tasks
+    assert len(looks) == 1
+    within = [each[0] for each in task.data.training.within]
+    own = [Look().at(task.data.training.source.systems, Scope(rcut))[0] for rcut in (RCUT, 3.0)]
+    for one, alone in zip(within, own, strict=True):
+        np.testing.assert_array_equal(one.together, alone.together)
+
+
+def test_blocks_in_a_hybrid_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "data", labelled(3))
+    plain = {"type": "se_e2_a", "sel": [20, 40], "rcut": RCUT, "neuron": [3, 6], "seed": 1}
+    given = recipe(model__descriptor={"type": "hybrid", "list": [plain, message_passing(30, 4)]})
+    said = "\n".join(notes(tmp_path, given))
+    assert "sel [4] of list[1].repformer is too small" in said
+    assert "list[0]" not in said
+    assert any("dpa2 repformer sel [4]" in " ".join(line) for line in shown(tmp_path, given))
 
 
 def test_many_frames_are_announced_and_kept(

@@ -124,7 +124,7 @@ def test_function_agrees_with_evaluate_pairs(name: str, finds: bool) -> None:
 
 
 @pytest.mark.parametrize("name", descriptors.available())
-def test_every_descriptor_can_be_exported(name: str) -> None:
+def test_every_descriptor_can_be_exported_unless_it_passes_messages(name: str) -> None:
     numpy = get_backend("numpy")
     for descriptor in descriptors.get_descriptor(name).examples():
         model = fitting_of(descriptor)
@@ -377,3 +377,10 @@ def test_a_bad_command_is_one_sentence(tmp_path: Path, capsys) -> None:
         said = capsys.readouterr().err
         assert said.startswith("multifit: error: ")
         assert said.count("\n") == 1
+
+
+def test_message_passing_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    model = fitting_of(next(iter(descriptors.get_descriptor("dpa2").examples())))
+    with pytest.raises(UnsupportedError, match="dpa2 passes messages over 3 hops, but exports"):
+        export_model(model, draw(model), "stablehlo", tmp_path / "model.bin")
+    assert not list(tmp_path.iterdir())

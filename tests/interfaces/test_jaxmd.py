@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from _cases import System, build, crystal, draw
+from _cases import System, build, crystal, draw, model_of
 
+from multifit.descriptors import get_descriptor
 from multifit.errors import DataError, EngineError
 from multifit.inference.potential import Potential
 
@@ -153,3 +154,11 @@ def test_positions_that_do_not_fit_are_refused() -> None:
         energy_fn(place[:-1], neighbors)
     with pytest.raises(DataError, match="positions are float32, but must be float64"):
         energy_fn(place.astype(jnp.float32), neighbors)
+
+
+@pytest.mark.parametrize("name", ["dpa2", "dpa3"])
+def test_neighbours_in_the_order_of_distance_are_not_made(name: str) -> None:
+    model = model_of(next(iter(get_descriptor(name).examples())))
+    passing = Potential(model, draw(model), "jax")
+    with pytest.raises(EngineError, match=f"{name} needs neighbours in the order of distance"):
+        periodic(passing, box())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import _brute as brute
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from multifit.batching.batch import SPARE, Batcher, flat_atoms
 from multifit.batching.shapes import Shape, bucket
+from multifit.descriptors import get_descriptor
 from multifit.neighbors.requirements import Requirements
 from multifit.tree import Tree, walk
 
@@ -257,3 +259,19 @@ def test_atoms_of_other_types_have_other_places() -> None:
     assert other is not layout
     flat = other.spread([np.arange(len(system.atype))])
     same(swapped.atype[flat], np.sort(swapped.atype))
+
+
+@pytest.mark.parametrize("name", ["se_e2_a", "dpa2", "dpa3", "hybrid"])
+def test_the_widths_of_all_tables_restore_them(name: str) -> None:
+    descriptor = next(iter(get_descriptor(name).examples()))
+    system = crystal()
+    made = [Batcher(descriptor.requires(), static_shapes=True) for _ in range(2)]
+    ready = [frame(made[0], system)]
+    made[0].reserve(ready)
+    made[1].restore(json.loads(json.dumps(made[0].state())))
+    assert made[1].state() == made[0].state()
+    shapes = [[x.shape for _, x in walk(one.assemble(ready)[0])] for one in made]
+    assert shapes[0] == shapes[1]
+    few = Batcher(descriptor.requires(), static_shapes=True)
+    few.restore({})
+    assert few.state() != made[0].state()

@@ -16,7 +16,7 @@ from multifit.descriptors import get_descriptor
 from multifit.descriptors.dpa1 import SeAtten
 from multifit.descriptors.hybrid import Hybrid
 from multifit.descriptors.se_e2_a import SeE2A
-from multifit.errors import ConfigError
+from multifit.errors import ConfigError, UnsupportedError
 from multifit.fitting import Fitting
 from multifit.inference.potential import Potential
 from multifit.neighbors.frame import for_part, frame
@@ -155,5 +155,5 @@ def test_the_support_matrix_asks_for_every_part(monkeypatch: pytest.MonkeyPatch)
     get_descriptor("se_e2_a")
     row = FEATURES["descriptor se_e2_a"]
     monkeypatch.setitem(FEATURES, row.title, replace(row, backends=frozenset({"numpy"})))
-    with pytest.raises(Exception, match="se_e2_a"):
+    with pytest.raises(UnsupportedError, match="se_e2_a"):
         require_all(Asked(descriptor=Hybrid((MIXED, FAR))), "jax")
