@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ... import sections as t
 from ...rules import Rule
+from .._typed_section import APPENDS, MODE, NSEL, Mode, TypeKeys
 from ._rules import RULES
 
-Mode = Annotated[Literal["concat", "strip"], t.Words('one of "concat" and "strip"')]
 
-
-class TypedSection(t.EmbeddingSection):
+class TypedSection(t.EmbeddingSection, TypeKeys):
     """The keys of descriptors with embedded types."""
 
     can_vanish: ClassVar[bool] = True
@@ -21,24 +20,10 @@ class TypedSection(t.EmbeddingSection):
 
     sel: t.MixedSel = Field(
         default="auto",
-        description="How many neighbours of all types together an atom can have; the farthest "
-        "beyond that are dropped. Of a list, only the sum counts. `auto` counts them in the "
-        "training data, multiplies the largest count by a factor (`auto:F`, 1.1 by default) and "
-        "rounds up to a multiple of 4.",
+        description=NSEL.format("") + " Of a list, only the sum counts.",
     )
     tebd_dim: t.Width = Field(default=8, description="Length of the embedding of a type.")
-    concat_output_tebd: t.Flag = Field(
-        default=True,
-        description="Whether the embedded type of an atom is appended to its descriptor.",
-    )
-    use_econf_tebd: t.Flag = Field(
-        default=False,
-        description="Whether types are embedded from the electron configurations of the elements "
-        "in `type_map`.",
-    )
-    use_tebd_bias: t.Flag = Field(
-        default=False, description="Whether the layer that embeds types has a bias."
-    )
+    concat_output_tebd: t.Flag = Field(default=True, description=APPENDS)
 
     @property
     def appends_types(self) -> bool:
@@ -111,11 +96,7 @@ class SeAttenSection(_AttentionSection):
     key_aliases: ClassVar[dict[str, str]] = {"smooth_type_embdding": "smooth_type_embedding"}
 
     type: Literal["se_atten"] = Field(description="Kind of descriptor.")
-    tebd_input_mode: Mode = Field(
-        default="concat",
-        description="How types enter: `concat` as input of the embedding net, `strip` through a "
-        "net of their own, whose output scales that of the embedding net of the distance.",
-    )
+    tebd_input_mode: Mode = Field(default="concat", description=MODE.format("distance"))
     smooth_type_embedding: t.Flag = Field(
         default=False,
         description="Whether attention, and with `strip` the factor of types, fade out at the "

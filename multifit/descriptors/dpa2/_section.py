@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ... import sections as t
 from ...rules import Rule
-from ..dpa1._section import Mode
+from .._typed_section import (
+    APPENDS,
+    INITIAL,
+    MODE,
+    NSEL,
+    RESIDUAL,
+    STYLE,
+    Initial,
+    MessageSection,
+    Mode,
+    Number,
+    Style,
+)
 from ._rules import REPFORMER_RULES, REPINIT_RULES, RULES
 from ._settings import Repformer, Repinit
 
-Style = Annotated[
-    Literal["res_avg", "res_incr", "res_residual"],
-    t.Words('one of "res_avg", "res_incr" and "res_residual"'),
-]
-Initial = Annotated[Literal["norm", "const"], t.Words('one of "norm" and "const"')]
-Number = Annotated[float, t.Words("a number")]
-
-_NSEL = (
-    "How many neighbours of all types together an atom can have within {}; the farthest beyond "
-    "that are dropped. `auto` counts them in the training data, multiplies the largest count by a "
-    "factor (`auto:F`, 1.1 by default) and rounds up to a multiple of 4."
-)
 _SMTH = "Distance in Å from which the weight of a neighbour falls to 0 at `{}`."
 _UPDATE = "Whether features of {} are updated by {}."
 
@@ -36,7 +36,7 @@ class RepinitSection(t.RuledSection):
 
     rcut: t.Cutoff = Field(description="Cut-off radius in Å.")
     rcut_smth: t.NotNegative = Field(description=_SMTH.format("rcut"))
-    nsel: t.OneSel = Field(description=_NSEL.format("`rcut`"))
+    nsel: t.OneSel = Field(description=NSEL.format(" within `rcut`"))
     neuron: t.SomeWidths = Field(
         default=(25, 50, 100),
         description="Widths of the hidden layers of the embedding net. A layer as wide as the one "
@@ -47,11 +47,7 @@ class RepinitSection(t.RuledSection):
         description="How many columns of the embedding enter the second factor of D = TᵀT.",
     )
     tebd_dim: t.Width = Field(default=8, description="Length of the embedding of a type.")
-    tebd_input_mode: Mode = Field(
-        default="concat",
-        description="How types enter: `concat` as input of the embedding net, `strip` through a "
-        "net of their own, whose output scales that of the embedding net of the distance.",
-    )
+    tebd_input_mode: Mode = Field(default="concat", description=MODE.format("distance"))
     set_davg_zero: t.Flag = Field(
         default=True,
         description="Whether the mean that the environment is shifted by is set to 0.",
@@ -75,7 +71,9 @@ class RepinitSection(t.RuledSection):
     three_body_neuron: t.SomeWidths = Field(
         default=(2, 4, 8), description="Widths of the hidden layers of the net of angles."
     )
-    three_body_sel: t.OneSel = Field(default=40, description=_NSEL.format("`three_body_rcut`"))
+    three_body_sel: t.OneSel = Field(
+        default=40, description=NSEL.format(" within `three_body_rcut`")
+    )
     three_body_rcut: t.Cutoff = Field(
         default=4.0, description="Cut-off radius in Å of neighbours that form angles."
     )
@@ -94,7 +92,8 @@ class RepformerSection(t.RuledSection):
     )
     rcut_smth: t.NotNegative = Field(description=_SMTH.format("rcut"))
     nsel: t.OneSel = Field(
-        description=_NSEL.format("`rcut`") + " Sums over neighbours are divided by it or its root."
+        description=NSEL.format(" within `rcut`")
+        + " Sums over neighbours are divided by it or its root."
     )
     nlayers: t.Positive = Field(default=3, description="Number of layers.")
     g1_dim: t.Width = Field(default=128, description="Length of the features of an atom.")
@@ -164,16 +163,10 @@ class RepformerSection(t.RuledSection):
     )
     update_style: Style = Field(
         default="res_avg",
-        description="How a feature and its updates are combined: `res_avg` adds all and divides by "
-        "the root of their number, `res_incr` divides only the updates, and `res_residual` "
-        "multiplies each update by a trainable vector.",
+        description=STYLE,
     )
-    update_residual: Number = Field(default=0.001, description="Initial size of these vectors.")
-    update_residual_init: Initial = Field(
-        default="norm",
-        description="Whether they start with random components of this standard deviation (`norm`) "
-        "or with equal ones (`const`).",
-    )
+    update_residual: Number = Field(default=0.001, description=RESIDUAL)
+    update_residual_init: Initial = Field(default="norm", description=INITIAL)
     set_davg_zero: t.Flag = Field(
         default=True,
         description="Whether the mean that the environment is shifted by is set to 0.",
@@ -187,10 +180,9 @@ class RepformerSection(t.RuledSection):
     )
 
 
-class Dpa2Section(t.AnyDescriptorSection):
+class Dpa2Section(MessageSection):
     """The descriptor dpa2 (DPA-2): messages between atoms and pairs."""
 
-    mixed_types: ClassVar[bool] = True
     rules: ClassVar[tuple[Rule, ...]] = RULES
     key_aliases: ClassVar[dict[str, str]] = {
         "repformer_add_type_ebd_to_seq": "add_tebd_to_repinit_out"
@@ -199,43 +191,15 @@ class Dpa2Section(t.AnyDescriptorSection):
     type: Literal["dpa2"] = Field(description="Kind of descriptor.")
     repinit: RepinitSection = Field(description="The block without messages.")
     repformer: RepformerSection = Field(description="The layers that pass messages.")
-    concat_output_tebd: t.Flag = Field(
-        default=True,
-        description="Whether the embedded type of an atom is appended to its descriptor.",
-    )
-    precision: t.Precision = Field(
-        default="default",
-        description="Floating-point precision of all nets and layers; default is float64.",
-    )
+    concat_output_tebd: t.Flag = Field(default=True, description=APPENDS)
     smooth: t.Flag = Field(
         default=True,
         description="Whether attention, messages and, with `strip`, the factor of types fade out "
         "at the cut-offs. Without, the energy jumps when a neighbour enters or leaves.",
     )
-    exclude_types: t.TypePairs = Field(
-        default=(), description="Pairs of types that do not see each other in the descriptor."
-    )
-    env_protection: t.NotNegative = Field(
-        default=0.0, description="Length in Å added to distances before they are divided by."
-    )
-    trainable: t.Flag = Field(
-        default=True, description="Whether training changes the parameters of the descriptor."
-    )
-    seed: t.Seed = Field(
-        default=None,
-        description="Seed of the initial parameters; null draws another one in each run.",
-    )
     add_tebd_to_repinit_out: t.Flag = Field(
         default=False,
         description="Whether a map of the embedded type is added to the output of `repinit`.",
-    )
-    use_econf_tebd: t.Flag = Field(
-        default=False,
-        description="Whether types are embedded from the electron configurations of the elements "
-        "in `type_map`.",
-    )
-    use_tebd_bias: t.Flag = Field(
-        default=False, description="Whether the layer that embeds types has a bias."
     )
 
     @property

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ... import sections as t
 from ...rules import Rule
+from .._typed_section import (
+    APPENDS,
+    INITIAL,
+    NSEL,
+    RESIDUAL,
+    STYLE,
+    Initial,
+    MessageSection,
+    Number,
+    Style,
+)
 from ._rules import RULES
-
-Style = Annotated[
-    Literal["res_avg", "res_incr", "res_residual"],
-    t.Words('one of "res_avg", "res_incr" and "res_residual"'),
-]
-Initial = Annotated[Literal["norm", "const"], t.Words('one of "norm" and "const"')]
-Number = Annotated[float, t.Words("a number")]
 
 
 class RepflowSection(t.RuledSection):
@@ -33,10 +37,7 @@ class RepflowSection(t.RuledSection):
         description="Distance in Å from which the weight of a pair falls to 0 at `e_rcut`."
     )
     e_sel: t.OneSel = Field(
-        description="How many neighbours of all types together an atom can have; the farthest "
-        "beyond that are dropped. Sums over neighbours are divided by it. `auto` counts them in "
-        "the training data, multiplies the largest count by a factor (`auto:F`, 1.1 by default) "
-        "and rounds up to a multiple of 4.",
+        description=NSEL.format("") + " Sums over neighbours are divided by it."
     )
     a_rcut: t.Cutoff = Field(
         description="Cut-off radius in Å of neighbours that form angles; at most `e_rcut`."
@@ -72,16 +73,10 @@ class RepflowSection(t.RuledSection):
     update_angle: t.Flag = Field(default=True, description="Whether there are features of angles.")
     update_style: Style = Field(
         default="res_residual",
-        description="How a feature and its updates are combined: `res_avg` adds all and divides by "
-        "the root of their number, `res_incr` divides only the updates, and `res_residual` "
-        "multiplies each update by a trainable vector.",
+        description=STYLE,
     )
-    update_residual: Number = Field(default=0.1, description="Initial size of these vectors.")
-    update_residual_init: Initial = Field(
-        default="const",
-        description="Whether they start with equal components (`const`), or with random ones of "
-        "this standard deviation (`norm`).",
-    )
+    update_residual: Number = Field(default=0.1, description=RESIDUAL)
+    update_residual_init: Initial = Field(default="const", description=INITIAL)
     fix_stat_std: t.NotNegative = Field(
         default=0.3,
         description="Number that the environment is divided by; 0 computes it from the data.",
@@ -119,10 +114,9 @@ class RepflowSection(t.RuledSection):
     )
 
 
-class Dpa3Section(t.AnyDescriptorSection):
+class Dpa3Section(MessageSection):
     """The descriptor dpa3 (DPA-3): messages between atoms, pairs and angles."""
 
-    mixed_types: ClassVar[bool] = True
     without_effect: ClassVar[tuple[str, ...]] = ("repflow.optim_update", "use_loc_mapping")
     inner_aliases: ClassVar[dict[str, dict[str, str]]] = {
         "repflow": {"edge_use_dist": "edge_init_use_dist", "use_env_envelope": "use_exp_switch"}
@@ -130,43 +124,14 @@ class Dpa3Section(t.AnyDescriptorSection):
 
     type: Literal["dpa3"] = Field(description="Kind of descriptor.")
     repflow: RepflowSection = Field(description="Pairs, angles and layers.")
-    concat_output_tebd: t.Flag = Field(
-        default=False,
-        description="Whether the embedded type of an atom is appended to its descriptor.",
-    )
+    concat_output_tebd: t.Flag = Field(default=False, description=APPENDS)
     activation_function: t.Activation = Field(
         default="silu", description="Activation function of the layers."
-    )
-    precision: t.Precision = Field(
-        default="default",
-        description="Floating-point precision of the layers; default is float64.",
-    )
-    exclude_types: t.TypePairs = Field(
-        default=(), description="Pairs of types that do not see each other in the descriptor."
-    )
-    env_protection: t.NotNegative = Field(
-        default=0.0, description="Length in Å added to distances before they are divided by."
-    )
-    use_econf_tebd: t.Flag = Field(
-        default=False,
-        description="Whether types are embedded from the electron configurations of the elements "
-        "in `type_map`.",
-    )
-    use_tebd_bias: t.Flag = Field(
-        default=False, description="Whether the layer that embeds types has a bias."
     )
     use_loc_mapping: t.Flag = Field(
         default=True,
         description="Without effect: in DeePMD-kit, false prepares a model for several processes "
         "of LAMMPS.",
-    )
-
-    trainable: t.Flag = Field(
-        default=True, description="Whether training changes the parameters of the descriptor."
-    )
-    seed: t.Seed = Field(
-        default=None,
-        description="Seed of the initial parameters; null draws another one in each run.",
     )
 
     @property

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ... import sections as t
 from ...rules import Rule
+from .._typed_section import MODE, Mode
 from ._rules import RULES
-
-Mode = Annotated[Literal["concat", "strip"], t.Words('one of "concat" and "strip"')]
 
 #: About keys that an input of DeePMD-kit has in ``model.type_embedding``.
 THERE = "`{}` of DeePMD-kit's `model.type_embedding`."
@@ -35,11 +34,7 @@ class SeE2ATebdSection(t.RadialSection):
         default=4,
         description="How many columns of the embedding enter the second factor of D = TᵀT.",
     )
-    tebd_input_mode: Mode = Field(
-        default="concat",
-        description="How types enter: `concat` as input of the embedding net, `strip` through a "
-        "net of their own, whose output scales that of the embedding net of the distance.",
-    )
+    tebd_input_mode: Mode = Field(default="concat", description=MODE.format("distance"))
     type_neuron: t.SomeWidths = Field(
         default=(8,), description=f"Widths of the layers that embed types: {THERE.format('neuron')}"
     )

@@ -9,7 +9,8 @@ from pydantic import Field
 from ... import sections as t
 from ...rules import Rule
 from .._rules import RADIAL_RULES
-from ..dpa1._section import Mode, TypedSection
+from .._typed_section import MODE, Mode
+from ..dpa1._section import TypedSection
 
 
 class SeE3TebdSection(TypedSection):
@@ -18,11 +19,7 @@ class SeE3TebdSection(TypedSection):
     rules: ClassVar[tuple[Rule, ...]] = RADIAL_RULES
 
     type: Literal["se_e3_tebd"] = Field(description="Kind of descriptor.")
-    tebd_input_mode: Mode = Field(
-        default="concat",
-        description="How types enter: `concat` as input of the embedding net, `strip` through a "
-        "net of their own, whose output scales that of the embedding net of the angle.",
-    )
+    tebd_input_mode: Mode = Field(default="concat", description=MODE.format("angle"))
     smooth: t.Flag = Field(
         default=True, description="Whether with `strip` the factor of types fades out."
     )
