@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multifit.support import DISTRIBUTED
+from multifit.support import GRADIENTS
 
 from . import busy, distributed, elements, examples, inference, lammps, machine, systems, training
 from .document import write_docs
@@ -34,7 +34,7 @@ QUICK |= {"sizes": [24, 192, 768]}
 
 #: Studies that train with one input, and the backends that they compare.
 STUDIES: dict[str, tuple[Any, Collection[str]]] = {
-    "distributed": (distributed, DISTRIBUTED),
+    "distributed": (distributed, GRADIENTS),
     "threads": (busy, SAME),
     "elements": (elements, SAME),
 }

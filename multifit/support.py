@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 ALL = frozenset({"numpy", "torch", "jax", "paddle", "tensorflow"})
 GRADIENTS = ALL - {"numpy"}
-DISTRIBUTED = frozenset({"torch", "jax", "paddle"})
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ FEATURES: dict[str, Feature] = {
     ),
     "train": Feature("training, fine-tuning and restart", GRADIENTS, lambda asked: asked.train),
     "processes": Feature(
-        "training with several processes", DISTRIBUTED, lambda asked: asked.processes > 1
+        "training with several processes", GRADIENTS, lambda asked: asked.processes > 1
     ),
 }
 

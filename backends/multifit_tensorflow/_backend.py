@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from multifit.backend import Exporter
+from multifit.backend import Exporter, Place
 from multifit.errors import BackendError
 from multifit.host import threads
 
@@ -163,6 +163,9 @@ class TensorFlowBackend:
                 return graph(*args)
 
         return run
+
+    def engine(self, _place: Place, /) -> None:
+        """Return None: processes of one host share memory, others cannot train together."""
 
     def exporters(self) -> dict[str, Exporter]:
         """Return the file formats that run without multifit."""

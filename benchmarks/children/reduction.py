@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from multifit.backend import get_backend
+from multifit.cli._allocator import keep_freed_memory
 from multifit.distributed import Solo, join
 
 #: Sums that are timed, and those before them.
@@ -17,10 +18,11 @@ TIMED, FIRST = 30, 5
 
 def main(name: str, number: int) -> None:
     """Print the median time of process 0."""
+    keep_freed_memory()  # as `multifit train` does
     processes = join()
     assert not isinstance(processes, Solo)
     backend = get_backend(name)
-    processes.start(backend)  # type: ignore[arg-type]
+    processes.start(backend)
     times = []
     for k in range(FIRST + TIMED):
         x = backend.asarray(np.ones(number))

@@ -14,6 +14,7 @@ from ._discovery import available as available
 from ._discovery import canonical_name as canonical_name
 from ._discovery import choose_training_backend as choose_training_backend
 from ._discovery import get_backend as get_backend
+from ._distribution import Adds as Adds
 from ._distribution import Distributes as Distributes
 from ._distribution import Engine as Engine
 from ._distribution import Place as Place

@@ -40,8 +40,8 @@ class Place(Protocol):
         ...
 
 
-class Engine(Protocol):
-    """The framework's own communication between the processes of a run."""
+class Adds(Protocol):
+    """What adds up arrays of the processes of a run."""
 
     def all_reduce_sum(self, x: Array, /) -> Array:
         """Return the sum of the arrays (n,) of all processes, the same bits on each.
@@ -50,6 +50,10 @@ class Engine(Protocol):
         others take, and raises any exception if one of them has ended. It may overwrite x.
         """
         ...
+
+
+class Engine(Adds, Protocol):
+    """The framework's own communication between the processes of a run."""
 
     def close(self) -> None:
         """End the communication; called by all processes at the same time."""
@@ -60,6 +64,9 @@ class Engine(Protocol):
 class Distributes(Protocol):
     """A backend that can train with several processes."""
 
-    def engine(self, place: Place, /) -> Engine:
-        """Start the communication; called once by all processes, before any computation."""
+    def engine(self, place: Place, /) -> Engine | None:
+        """Start the communication; called once by all processes, before any computation.
+
+        None if the framework has none. The processes of one host then still share memory.
+        """
         ...

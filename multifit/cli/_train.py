@@ -142,16 +142,9 @@ def _in_its_place(args: argparse.Namespace) -> int:
 
 def _start(processes: Processes, backend: Backend) -> None:
     """Start the communication of several processes, before any computation."""
-    from ..backend import Distributes
-    from ..errors import UnsupportedError
     from ..support import require
 
     require("processes", backend.name)
-    if not isinstance(backend, Distributes):
-        raise UnsupportedError(
-            f"the {backend.name} backend cannot train with several processes; use jax, torch or "
-            "paddle"
-        )
     processes.start(backend)
 
 

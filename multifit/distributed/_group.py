@@ -11,10 +11,11 @@ from typing import Any, final
 
 import numpy as np
 
-from ..backend import Distributes, Engine
-from ..errors import TrainingError
+from ..backend import Adds, Backend, Distributes, Engine
+from ..errors import TrainingError, UnsupportedError
 from ._connection import BYE, DATA, FAILED, Connection
 from ._end import End
+from ._host_sum import host_sum
 from ._launch import Launch
 
 Array = Any
@@ -46,7 +47,7 @@ class Solo:
         """Return the array."""
         return x
 
-    def start(self, backend: Distributes) -> None:
+    def start(self, backend: Backend) -> None:
         """Do nothing: there is nothing to sum."""
 
     def remember(self, remedy: str) -> None:
@@ -79,6 +80,7 @@ class Group:
         self._connections = dict(connections)
         self._inbox: dict[int, queue.SimpleQueue[bytes]] = {}
         self._engine: Engine | None = None
+        self._sums: Adds | None = None
         self.end = End(self.rank, self.size)
         for rank, connection in self._connections.items():
             self._inbox[rank] = queue.SimpleQueue()
@@ -97,9 +99,20 @@ class Group:
         if not self._knows_local_rank:
             self.local_rank = hosts[: self.rank].count(host)
 
-    def start(self, backend: Distributes) -> None:
-        """Start the engine of a backend, which sums arrays."""
+    def start(self, backend: Backend) -> None:
+        """Start what sums arrays: memory that all processes share, or the engine of a backend."""
+        if not isinstance(backend, Distributes):
+            raise UnsupportedError(
+                f"the {backend.name} backend cannot train with several processes; use jax, torch, "
+                "paddle or tensorflow"
+            )
         self._engine = backend.engine(self)
+        self._sums = host_sum(self, self.mates, backend) or self._engine
+        if self._sums is None:
+            raise UnsupportedError(
+                f"the {backend.name} backend trains with several processes only on the CPUs of "
+                "one host, in memory that they share; use jax, torch or paddle"
+            )
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values (as JSON has them) of all processes, in the order of their ranks."""
@@ -134,10 +147,12 @@ class Group:
 
     def sum(self, x: Array) -> Array:
         """Return the sum of the arrays (n,) of all processes, which are of the backend."""
-        assert self._engine is not None
+        assert self._sums is not None
         self.end.require_none()
         try:
-            return self._engine.all_reduce_sum(x)
+            return self._sums.all_reduce_sum(x)
+        except TrainingError:
+            raise
         except Exception as exc:  # engines raise errors of many kinds
             self.end.require_none(NEWS)
             reason = str(exc).strip().partition("\n")[0]

@@ -102,24 +102,33 @@ def test_torchrun_trains_as_one_process_with_the_whole_batch(data: Path, tmp_pat
     same_models(out / "model.dp", fit(tmp_path, whole, output=tmp_path / "one") / "model.dp")
 
 
-def test_jax_trains_as_one_process_with_the_whole_batch(
-    data: Path, tmp_path: Path, start: Any
+@pytest.mark.parametrize(("backend", "shared"), [("jax", "0"), ("tensorflow", "1")])
+def test_two_processes_train_as_one_with_the_whole_batch(
+    backend: str,
+    shared: str,
+    data: Path,
+    tmp_path: Path,
+    start: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("jax", reason="JAX is not installed")
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    monkeypatch.setenv("MULTIFIT_SHARED_MEMORY", shared)
     path, out = given(tmp_path, data, 2, steps=50), tmp_path / "two"
-    first, second = ended(start([path, path], "jax", out))
+    first, second = ended(start([path, path], backend, out))
     assert (first[0], second) == (0, (0, "", "")), first[1] + first[2] + second[2]
     assert "Gloo" not in first[1]
     whole = json.loads(given(tmp_path, data, 4, "whole.json", steps=50).read_text())
-    one = fit(tmp_path, whole, output=tmp_path / "one", backend="jax")
+    one = fit(tmp_path, whole, output=tmp_path / "one", backend=backend)
     same_models(out / "model.dp", one / "model.dp")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("shared", ["0", "1"])
 def test_a_killed_process_ends_the_run_and_leaves_a_good_checkpoint(
-    data: Path, tmp_path: Path, start: Any
+    shared: str, data: Path, tmp_path: Path, start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
+    monkeypatch.setenv("MULTIFIT_SHARED_MEMORY", shared)
     options = {"training__save_freq": 20, "training__disp_freq": 1000000}
     path, out = given(tmp_path, data, 1, steps=1000000, **options), tmp_path / "out"
     first, second = start([path, path], "torch", out)
@@ -152,6 +161,19 @@ def test_another_input_is_one_sentence_of_the_first_process(
         "2 in its input, not 1; start all with the same input\n"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_tensorflow_is_refused_without_shared_memory(
+    data: Path, tmp_path: Path, start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    monkeypatch.setenv("MULTIFIT_SHARED_MEMORY", "0")
+    path = given(tmp_path, data, 1)
+    first, second = ended(start([path, path], "tensorflow", tmp_path / "out"))
+    assert (first[0], second[0]) == (2, 2)
+    said = (first[2] + second[2]).splitlines()
+    assert said
+    assert all("the tensorflow backend trains with several processes only on" in x for x in said)
 
 
 def test_a_backend_that_cannot_is_refused_at_once(data: Path, tmp_path: Path, start: Any) -> None:
