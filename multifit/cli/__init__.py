@@ -97,10 +97,11 @@ def run(argv: Sequence[str]) -> int:
     module.configure(parser)
     _add_verbose(parser)
     args = parser.parse_args(known.rest)
+    args.argv = argv  # for processes that are to do the same
     if known.verbose or args.verbose or is_verbose():
         _be_verbose()
     share = getattr(module, "processes", None)  # on this machine
-    threads.choose(getattr(args, "threads", None), 1 if share is None else share())
+    threads.choose(getattr(args, "threads", None), 1 if share is None else share(args))
     return int(module.run(args))
 
 

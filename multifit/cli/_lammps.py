@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return run_file(given[0], options, ours.backend or args.backend)
 
 
-def processes() -> int:
+def processes(_args: argparse.Namespace) -> int:
     """Return the number of processes that a launcher started on this machine: they share cores."""
     sizes = [os.environ[name] for name in LOCAL_SIZES if os.environ.get(name, "").isdigit()]
     return max(1, max(map(int, sizes), default=1))

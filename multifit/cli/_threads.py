@@ -11,14 +11,15 @@ def add_threads_argument(parser: argparse.ArgumentParser) -> None:
     """Declare ``--threads``."""
     parser.add_argument(
         "--threads",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="threads of the framework (default: $MULTIFIT_THREADS, else $OMP_NUM_THREADS, else "
         "one for each core that the process may use)",
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return an integer > 0 of the command line."""
     try:
         return threads.positive(text)
     except ValueError:

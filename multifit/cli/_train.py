@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._threads import add_threads_argument
+from ._threads import add_threads_argument, positive
 
 if TYPE_CHECKING:
     from ..backend import Backend
@@ -28,6 +28,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "$MULTIFIT_BACKEND, else the first of these that is installed)",
     )
     add_threads_argument(parser)
+    parser.add_argument(
+        "--processes",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="train with N processes on this machine, which share its cores, each on a GPU of its "
+        "own if there are any, and each with batch_size frames in a step (default: 1, or as many "
+        "as torchrun, srun or mpirun have started)",
+    )
     parser.add_argument(
         "--output",
         "-o",
@@ -117,6 +126,11 @@ def _backend(args: argparse.Namespace, of_input: str | None) -> Backend:
         raise BackendError(f"{origin}: {exc}") from exc
 
 
+def processes(args: argparse.Namespace) -> int:
+    """Return the number of processes that this command starts on this machine."""
+    return int(args.processes)
+
+
 def run(args: argparse.Namespace) -> int:
     """Train, and return the exit code."""
     from ..signals import stoppable
@@ -126,9 +140,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _in_its_place(args: argparse.Namespace) -> int:
     """Train as the only process or as one of several, and return the exit code."""
-    from ..distributed import RefusedError, Solo, join
+    from ..distributed import RefusedError, Solo, join, share_work
     from . import USER_ERROR
 
+    if args.processes > 1:
+        share_work(args.processes, (sys.executable, "-m", "multifit", *args.argv))
     try:
         processes = join()
     except RefusedError:

@@ -19,5 +19,6 @@ from ._join import join as join
 from ._join import local_rank as local_rank
 from ._launch import Launch as Launch
 from ._launch import detect as detect
+from ._local import share_work as share_work
 from ._meet import LOOPBACK as LOOPBACK
 from ._meet import RefusedError as RefusedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from multifit.distributed import Group, Launch, PeerError, RefusedError, detect, free_port
+from multifit.distributed import (
+    Group,
+    Launch,
+    PeerError,
+    RefusedError,
+    detect,
+    free_port,
+    share_work,
+)
 from multifit.distributed import _end as end
 from multifit.distributed import _meet as meet
 from multifit.distributed._join import join
@@ -99,6 +108,29 @@ def test_an_environment_that_contradicts_itself(env: dict[str, str], words: str)
     with pytest.raises(ConfigError) as caught:
         detect(env)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("env", "number", "started"), [({}, 3, 2), ({}, 1, 0), (TORCHRUN, 2, 0)])
+def test_a_process_starts_the_others_once(
+    env: dict[str, str], number: int, started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(env))
+    places: list[Launch | None] = []
+    monkeypatch.setattr(subprocess, "Popen", lambda command, env, stdin: places.append(detect(env)))
+    share_work(number, ("multifit",))
+    own = detect()
+    assert [place and (place.rank, place.size) for place in places] == [
+        (rank, number) for rank in range(1, started + 1)
+    ]
+    assert (own and (own.rank, own.size)) == ((0, 3) if started else (1, 2) if env else None)
+    share_work(number, ("multifit",))  # nothing more: they are there
+    assert len(places) == started
+
+
+def test_a_launcher_with_another_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", dict(TORCHRUN))
+    with pytest.raises(ConfigError, match="--processes is 4, but torchrun has started 2 processes"):
+        share_work(4, ("multifit",))
 
 
 def test_the_time_to_wait_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,23 @@ def test_torchrun_trains_as_one_process_with_the_whole_batch(data: Path, tmp_pat
     same_models(out / "model.dp", fit(tmp_path, whole, output=tmp_path / "one") / "model.dp")
 
 
+def test_one_command_starts_all_processes(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = given(tmp_path, data, 2, steps=2)
+    command = [sys.executable, "-m", "multifit", "train", str(path), "-b", "torch"]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "out"), "--processes", "2"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 steps of 2 processes, which share the frames of each" in done.stdout
+    assert (tmp_path / "out" / "model.dp").exists()
+
+
 @pytest.mark.parametrize(("backend", "shared"), [("jax", "0"), ("tensorflow", "1")])
 def test_two_processes_train_as_one_with_the_whole_batch(
     backend: str,
