@@ -95,8 +95,16 @@ def test_what_only_the_start_reads_has_no_effect() -> None:
         "are the checkpoint's"
     ]
     for key in changes.AT_THE_START:
-        (line,) = said(put(full(), {key: 99}))
+        (line,) = said(put(full(), {key: 99}), put(full(), {key: 1}))
         assert line.startswith(f"{key} has no effect")
+
+
+def test_the_parts_of_a_hybrid_are_told_one_by_one() -> None:
+    old = put(full(), {"model.descriptor": {"list": [{"seed": 1, "rcut": 4.0}, {"seed": 1}]}})
+    new = put(full(), {"model.descriptor": {"list": [{"seed": 1, "rcut": 5.0}, {"seed": 2}]}})
+    changed, idle = said(new, old)
+    assert changed == "changed since the checkpoint: model.descriptor.list[0].rcut 4 → 5"
+    assert idle.startswith("model.descriptor.list[1].seed has no effect on a restart")
 
 
 @pytest.mark.parametrize(

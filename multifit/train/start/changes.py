@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ OUTPUT = frozenset(
 #: Keys that matter only for the first step of a run.
 AT_THE_START = (
     "model.descriptor.seed",
+    "model.descriptor.type_seed",
     "model.fitting_net.seed",
     "model.descriptor.set_davg_zero",
     "model.data_stat_nbatch",
@@ -83,8 +85,16 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") ->
         before, path = old[key], f"{prefix}{key}"
         if isinstance(before, Mapping) and isinstance(value, Mapping) and key not in NAMES:
             yield from changes(before, value, f"{path}.")
+        elif _are_sections(before) and _are_sections(value) and len(before) == len(value):
+            for k, (one, other) in enumerate(zip(before, value, strict=True)):
+                yield from changes(one, other, f"{path}[{k}].")
         elif before != value:
             yield Change(path, before, value)
+
+
+def _are_sections(value: Any) -> bool:
+    """Return True for a list of sections, such as the parts of a hybrid descriptor."""
+    return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
 
 
 def notes(old: Mapping[str, Any], new: Mapping[str, Any], resized: bool = False) -> list[str]:
@@ -101,7 +111,9 @@ def notes(old: Mapping[str, Any], new: Mapping[str, Any], resized: bool = False)
     """
     found = {change.key: change for change in changes(old, new) if change.key not in OUTPUT}
     keys = AT_THE_START + (() if new.get("training", {}).get(AFTER) else AT_BOTH_ENDS)
-    idle = [key for key in keys if found.pop(key, None) is not None]
+    idle = [key for key in found if re.sub(r"\.list\[\d+\]", "", key) in keys]
+    for key in idle:
+        del found[key]
     said = []
     if found:
         more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
