@@ -19,6 +19,8 @@ from multifit.files._formats import read as read
 from multifit.files._formats import try_write as try_write
 from multifit.files._formats import write as write
 from multifit.files._lock import Lock as Lock
+from multifit.files._old_names import OLD as OLD
+from multifit.files._old_names import old_name as old_name
 from multifit.files._values import items as items
 from multifit.files._values import mapping as mapping
 from multifit.files._values import number as number

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError, EngineError
+from ..files import old_name
 from ..inference.deviation import (
     ABSOLUTE,
     Deviations,
@@ -59,7 +60,7 @@ class DeviationMonitor:
     selected : pathlib.Path
         The file with the selected structures and the last one of a stopped run: ``path`` with
         ``_selected.xyz`` instead of its extension, in the format extxyz. One of an earlier
-        simulation is kept with ``.old`` added to its name.
+        simulation is kept with ``.old``, ``.old2``, … added to its name.
     last : multifit.inference.deviation.Deviations or None
         The result of the last call.
 
@@ -150,7 +151,7 @@ class DeviationMonitor:
         """Rename structures that an earlier simulation selected: they may not be labelled yet."""
         if not self.selected.exists():
             return
-        old = self.selected.with_name(f"{self.selected.name}.old")
+        old = old_name(self.selected)
         try:
             self.selected.replace(old)
         except OSError as exc:

@@ -86,9 +86,11 @@ def test_structures_of_an_earlier_run_are_kept(
     ensemble: Ensemble, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "md_selected.xyz").write_text("not labelled yet")
+    (tmp_path / "md_selected.xyz.old").write_text("nor are these")
     monitor = DeviationMonitor(ensemble, _atoms(ensemble), tmp_path / "md.out")
     assert not monitor.selected.exists()
-    assert (tmp_path / "md_selected.xyz.old").read_text() == "not labelled yet"
+    assert (tmp_path / "md_selected.xyz.old").read_text() == "nor are these"
+    assert (tmp_path / "md_selected.xyz.old2").read_text() == "not labelled yet"
     assert "md_selected.xyz of an earlier simulation is kept" in caplog.text
 
 

@@ -72,7 +72,8 @@ PUBLIC = {
         *("directions", "evaluate_hessian", "from_content", "native_parameters", "to_content"),
     },
     "multifit.files": {
-        *("Lock", "check_version", "read", "remove_stale", "try_file", "try_write", "write"),
+        *("Lock", "OLD", "old_name", "check_version", "read", "remove_stale", "try_file"),
+        *("try_write", "write"),
         *("items", "mapping", "number", "parameter", "required"),
     },
 }

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ...console.words import counted
 from ...errors import FileFormatError, TrainingError
+from ...files import old_name
 from ...files._atomic import write_atomically
-from ..setup.old_names import old_name
 
 Tell = Callable[[str], object]
 

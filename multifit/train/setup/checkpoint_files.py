@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .old_names import old_name
+from ...files import old_name
 
 
 def file_name(prefix: str, step: int) -> str:

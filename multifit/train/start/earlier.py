@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ...console.words import counted
 from ...errors import TrainingError
+from ...files import OLD, old_name
 from ..setup.checkpoint_files import existing
-from ..setup.old_names import OLD, old_name
 from ..setup.outputs import BEST_CKPT, BEST_MODEL, best_folder
 from ..setup.setup import Setup
 

@@ -11,10 +11,10 @@ import numpy as np
 from ... import models as mdl
 from ...console.words import counted
 from ...errors import FileFormatError, TrainingError
+from ...files import OLD
 from ...inference.provenance import without_folders
 from ..setup.checkpoint_files import existing
 from ..setup.dos_grid import lost_energies
-from ..setup.old_names import OLD
 from ..setup.setup import Setup
 from . import changes
 from . import checkpoint as ckpt
