@@ -12,6 +12,7 @@ from ._threads import add_threads_argument, positive
 
 if TYPE_CHECKING:
     from ..backend import Backend
+    from ..config import Config
     from ..distributed import Processes
 
 
@@ -66,6 +67,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="MODEL",
         help="start from a model, matching types by element, and refit the bias of each type",
+    )
+    parser.add_argument(
+        "--use-pretrain-script",
+        action="store_true",
+        help="with --finetune: the descriptor and the fitting net are those of MODEL, whatever the "
+        "input has; with --init-model: all settings of the model",
     )
     parser.add_argument(
         "--time-limit",
@@ -131,6 +138,24 @@ def processes(args: argparse.Namespace) -> int:
     return int(args.processes)
 
 
+def _config(args: argparse.Namespace) -> Config:
+    """Return the settings of the input, with those of a model if this was asked for."""
+    from ..config import load, parse, read
+
+    if not args.use_pretrain_script:
+        return load(args.input)
+    from ..errors import ConfigError
+    from ..train.start.pretrained import with_settings_of
+
+    path = args.finetune or args.init_model
+    if path is None:
+        raise ConfigError("--use-pretrain-script needs a model: give --finetune or --init-model")
+    data, notes = with_settings_of(read(args.input), path, whole=args.finetune is None)
+    for note in () if args.quiet else notes:
+        print(f"multifit: {note}", file=sys.stderr)
+    return parse(data, f"{args.input} with the settings of {path}")
+
+
 def run(args: argparse.Namespace) -> int:
     """Train, and return the exit code."""
     from ..signals import stoppable
@@ -166,12 +191,11 @@ def _start(processes: Processes, backend: Backend) -> None:
 
 def _train(args: argparse.Namespace, processes: Processes) -> int:
     """Train in one of the processes of a run, and return the exit code."""
-    from ..config import load
     from ._allocator import keep_freed_memory
 
-    config = load(args.input)
-    keep_freed_memory()
     args.quiet = args.quiet or processes.rank > 0
+    config = _config(args)
+    keep_freed_memory()
     backend = _backend(args, config.backend)
     if processes.size > 1:
         _start(processes, backend)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ._parse import load as load
     from ._parse import normalize as normalize
     from ._parse import parse as parse
+    from ._read import read as read
     from ._schema import json_schema as json_schema
     from ._training import TrainingDataSection as TrainingDataSection
     from ._training import TrainingSection as TrainingSection
@@ -50,6 +51,7 @@ _PLACES = {
     "load": "_parse",
     "normalize": "_parse",
     "parse": "_parse",
+    "read": "_read",
     "json_schema": "_schema",
     "TrainingDataSection": "_training",
     "TrainingSection": "_training",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from _water import Frames, column, fit, labelled, put, recipe, write
 from rich.console import Console
 
 import multifit
+from multifit.cli import main
 from multifit.errors import TrainingError
 from multifit.inference.potential import Potential
 
@@ -233,3 +236,19 @@ def test_a_missing_model_is_an_error(trained: Path, tmp_path: Path) -> None:
     for key in ("init_model", "finetune"):
         with pytest.raises(ValueError, match=r"none\.dp does not exist"):
             fit(trained, recipe(steps=1), output=tmp_path, **{key: tmp_path / "none.dp"})
+
+
+def test_the_settings_of_the_model_may_replace_those_of_the_input(
+    trained: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = recipe(str(trained / "data"), steps=1)
+    given["model"] |= {"descriptor": {"trainable": False}, "fitting_net": {}}
+    (tmp_path / "input.json").write_text(json.dumps(given))
+    command = ["train", str(tmp_path / "input.json"), "-b", "torch", "--use-pretrain-script", "-q"]
+    assert main(command) == 2
+    assert "--use-pretrain-script needs a model" in capfd.readouterr().err
+    model = trained / "out/model.dp"
+    assert main([*command, "--finetune", str(model), "-o", str(tmp_path / "out")]) == 0
+    first, then = (multifit.load(path) for path in (model, tmp_path / "out/model.dp"))
+    assert then.model.descriptor == dataclasses.replace(first.model.descriptor, trainable=False)  # type: ignore[type-var]
+    assert then.model.fitting == first.model.fitting
