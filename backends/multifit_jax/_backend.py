@@ -109,6 +109,12 @@ class JaxBackend:
         """Return f of each block of arrays, stacked along first axes, one block at a time."""
         return jax.lax.map(f, blocks)
 
+    def with_rule(self, f: Callable[..., Any], rule: Callable[..., Any], /) -> Callable[..., Any]:
+        """Return f, whose gradient is computed by the rule."""
+        made = jax.custom_vjp(f)
+        made.defvjp(lambda *given: (f(*given), given), rule)
+        return made
+
     def value_and_grad(self, f: Callable[..., Any], /) -> Callable[..., Any]:
         """Turn f(params, *rest) → (scalar, aux) into one that returns ((scalar, aux), gradient)."""
         return jax.value_and_grad(f, has_aux=True)

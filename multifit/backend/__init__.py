@@ -31,5 +31,6 @@ from ._protocol import Array as Array
 from ._protocol import Backend as Backend
 from ._repeat import Repeats as Repeats
 from ._repeat import each as each
+from ._rules import Rules as Rules
 from ._versions import UnusableError as UnusableError
 from ._versions import is_installed as is_installed

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import precision as prec
+from ..backend import Rules
 from ..nn.groups import groups, picked
 from ..nn.networks import Seed, apply_network, child_seed, init_network
 from ..nn.networks import trainable_names as network_names
@@ -154,6 +155,7 @@ def fit_all(
     aparam: Array | None = None,
     *,
     compiled: bool = False,
+    rules: Rules | None = None,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return the outputs of N atoms sorted by type, and their pullback, as :func:`fit` does.
 
@@ -161,25 +163,25 @@ def fit_all(
     ----------
     counts
         Number of atoms of each present type, in order.
-    compiled
+    compiled, rules
         As of :func:`multifit.nn.networks.apply_network`.
     """
     found = groups(counts, config.exclude_types)
 
     def rows(x: Array | None) -> list[Any]:
-        return [None] * len(found.members) if x is None else found.gather(xp, x)
+        return [None] * len(found.members) if x is None else found.gather(xp, x, rules)
 
     parts = zip(found.members, rows(d), rows(fparam), rows(aparam), strict=True)
     each = [
-        _of_types(xp, config, params, group.kinds, x, fpar, apar, compiled)
+        _of_types(xp, config, params, group.kinds, x, fpar, apar, compiled, rules)
         for group, x, fpar, apar in parts
     ]
 
     def pullback(y_bar: Array) -> Array:
-        bars = zip(each, found.gather(xp, y_bar), strict=True)
-        return found.flat(xp, [pull(bar) for (_, pull), bar in bars])
+        bars = zip(each, found.gather(xp, y_bar, rules), strict=True)
+        return found.flat(xp, [pull(bar) for (_, pull), bar in bars], rules)
 
-    return found.flat(xp, [y for y, _ in each]), pullback
+    return found.flat(xp, [y for y, _ in each], rules), pullback
 
 
 def _of_types(
@@ -191,6 +193,7 @@ def _of_types(
     fparam: Array | None,
     aparam: Array | None,
     compiled: bool = False,
+    rules: Rules | None = None,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return the outputs of one type, or of several (types, n, dim_out), and their pullback."""
     if kinds[0] in config.exclude_types:
@@ -199,11 +202,12 @@ def _of_types(
     x = _inputs(xp, config, params, d, fparam, aparam)
     indices = [0] if config.mixed_types else list(kinds)
     net = network_params(xp, params["nets"], config.owners, indices)
-    y, net_pullback = apply_network(xp, config.network, net, x, compiled)
+    y, net_pullback = apply_network(xp, config.network, net, x, compiled, rules)
     y = prec.cast(xp, y, prec.GLOBAL)
     left_out = [float(config.leaves_out_vacuum(kind)) for kind in kinds]
     if any(left_out):
-        alone, _ = apply_network(xp, config.network, net, _in_vacuum(xp, config, x), compiled)
+        given = _in_vacuum(xp, config, x)
+        alone, _ = apply_network(xp, config.network, net, given, compiled)
         alone = prec.cast(xp, alone, prec.GLOBAL)
         if not all(left_out):
             alone = alone * xp.asarray(left_out, dtype=xp.float64)[:, None, None]

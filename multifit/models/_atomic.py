@@ -9,6 +9,7 @@ from .. import fitting as fit
 from ..backend import Arithmetic
 from ..batching.batch import BatchAtoms, flat_atoms
 from ..batching.types import Batch
+from ..nn.stacking import rules_of
 from ..tree import Tree
 from ._settings import Model
 
@@ -104,7 +105,8 @@ def contributions(
     aparam = None if own[0] is None else xp.concat(own, axis=0)
     compiled = not getattr(backend, "eager", True)
     given = (params["fitting"], counts, d, fparam, aparam)
-    y, fit_pullback = fit.fit_all(xp, model.fitting, *given, compiled=compiled)
+    rules = rules_of(backend, params["fitting"]["nets"])
+    y, fit_pullback = fit.fit_all(xp, model.fitting, *given, compiled=compiled, rules=rules)
     parts = [weight(xp, model, a, batch) for a in counts]
     weights = xp.concat(parts, axis=0)[:, None]
     bias = xp.take(params["out_bias"], batch["atype"], axis=0)

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import Rules
 from ..tree import Tree
+from .places import Places, exchanged
 
 Array = Any
 
@@ -45,6 +47,12 @@ class Group:
         """True for a single type, whose arrays have no axis for types."""
         return isinstance(self.rows, slice)
 
+    @property
+    def size(self) -> int:
+        """Number of rows of all types."""
+        rows = self.rows
+        return rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -58,20 +66,50 @@ class Groups:
         """True if the rows of all groups, one after the other, are the atoms."""
         return self.places is None and all(each.single for each in self.members)
 
-    def gather(self, xp: Any, x: Array) -> list[Array]:
-        """Return the rows of each group: (n, …) of a single type, else (types, n, …)."""
+    def gather(self, xp: Any, x: Array, rules: Rules | None = None) -> list[Array]:
+        """Return the rows of each group: (n, …) of a single type, else (types, n, …).
+
+        ``rules`` are those of :func:`.places.exchanged`.
+        """
         if len(self.members) == 1 and self.members[0].single:
             return [x]
-        return [_rows(xp, each, x) for each in self.members]
+        if rules is None or self.places is None:
+            return [_rows(xp, each, x) for each in self.members]
+        joined, parts, start = exchanged(xp, rules, x, *self._ways(xp)), [], 0
+        for each in self.members:
+            stop = start + each.size
+            part = joined[start:stop, ...]
+            shape = part.shape[1:]
+            parts.append(part if each.single else xp.reshape(part, (len(each.kinds), -1, *shape)))
+            start = stop
+        return parts
 
-    def flat(self, xp: Any, parts: Sequence[Array]) -> Array:
+    def flat(self, xp: Any, parts: Sequence[Array], rules: Rules | None = None) -> Array:
         """Return (N, …) in the order of the atoms from the rows of each group."""
         rows = [
             part if each.single else xp.reshape(part, (-1, *part.shape[2:]))
             for each, part in zip(self.members, parts, strict=True)
         ]
         joined = rows[0] if len(rows) == 1 else xp.concat(rows, axis=0)
-        return joined if self.places is None else picked(xp, joined, self.places)
+        if self.places is None:
+            return joined
+        if rules is None:
+            return picked(xp, joined, self.places)
+        return exchanged(xp, rules, joined, *reversed(self._ways(xp)))
+
+    def _ways(self, xp: Any) -> tuple[Places, Places]:
+        """Return where the rows of all groups come from, and where the atoms come from."""
+        assert self.places is not None
+        atoms = np.asarray(self.places, dtype=np.int64)
+        index = np.concatenate([np.r_[each.rows] for each in self.members])
+        live = np.zeros(index.size)
+        live[atoms] = 1.0
+        ones = np.ones(atoms.size)
+        rows, back = (
+            Places(xp.asarray(x, dtype=xp.int64), xp.asarray(y, dtype=xp.float64))
+            for x, y in ((index, live), (atoms, ones))
+        )
+        return rows, back
 
 
 def _rows(xp: Any, group: Group, x: Array) -> Array:

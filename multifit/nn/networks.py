@@ -27,8 +27,10 @@ from typing import Any
 import numpy as np
 
 from .. import precision as prec
+from ..backend import Rules
 from ..tree import Tree, numbered, numbered_values
 from .activations import activation
+from .columns import is_thin, products, turned
 
 Array = Any
 Pullback = Callable[[Array], Array]
@@ -184,21 +186,32 @@ def trainable_names(network: Network) -> Iterator[str]:
 
 
 def apply_layer(
-    xp: Any, layer: Layer, params: Tree, x: Array, columns: bool = False
+    xp: Any,
+    layer: Layer,
+    params: Tree,
+    x: Array,
+    columns: bool = False,
+    rules: Rules | None = None,
 ) -> tuple[Array, Pullback]:
     """Return y (n, n_out) and the pullback ȳ (n, n_out) → x̄ (n, n_in), in the layer's precision.
 
     Both may have an axis for nets before the others if the parameters do (``groups.nets_of``).
-    With ``columns`` x, y and their derivatives are transposed, (nets, n_in, n) and so on.
+    With ``columns`` x, y and their derivatives are transposed, (nets, n_in, n) and so on, and
+    ``rules`` are those of :func:`.columns.products`.
     """
     # Parameters of half precision are kept in float32.
     p = {name: prec.narrow(xp, value, layer.precision) for name, value in params.items()}
     x = prec.narrow(xp, x, layer.precision)
-    axis, w = -1, p["w"]
+    axis = -2 if columns else -1
     if columns:
-        axis = -2
+        u, back = products(xp, rules, p.pop("w"), x)
         p = {k: v[:, None] if v.ndim == 1 else xp.matrix_transpose(v) for k, v in p.items()}
-    u = xp.matmul(p["w"], x) if columns else xp.matmul(x, w)
+    else:
+        u = xp.matmul(x, p["w"])
+
+        def back(u_bar: Array) -> Array:
+            return xp.matmul(u_bar, xp.matrix_transpose(p["w"]))
+
     if layer.bias:
         u = u + p["b"]
     y, slope = activation(layer.activation)(xp, u)
@@ -214,7 +227,7 @@ def apply_layer(
         u_bar = y_bar * slope()
         if layer.timestep:
             u_bar = u_bar * p["idt"]
-        x_bar = xp.matmul(w, u_bar) if columns else xp.matmul(u_bar, xp.matrix_transpose(w))
+        x_bar = back(u_bar)
         if layer.residual == "same":
             x_bar = x_bar + y_bar
         elif layer.residual == "double":
@@ -227,7 +240,12 @@ def apply_layer(
 
 
 def apply_network(
-    xp: Any, network: Network, params: Tree, x: Array, compiled: bool = False
+    xp: Any,
+    network: Network,
+    params: Tree,
+    x: Array,
+    compiled: bool = False,
+    rules: Rules | None = None,
 ) -> tuple[Array, Pullback]:
     """Return y (n, n_out) for x (n, n_in), and the pullback ȳ → x̄.
 
@@ -238,16 +256,18 @@ def apply_network(
     ----------
     compiled
         True to evaluate few rows of many nets as XLA does fastest.
+    rules
+        Those for the derivatives of their weights, if it is differentiated backwards only.
     """
     wide, pullbacks = x.dtype, []
-    columns = compiled and _is_thin(network, x)
-    turn: Pullback = functools.partial(_turned, xp) if columns else _unchanged
+    columns = compiled and is_thin(x, network.n_in)
+    turn: Pullback = functools.partial(turned, xp) if columns else _unchanged
     first, last = network.layers[0].precision, network.layers[-1].precision
     x = turn(x)
     for layer, p in zip(network.layers, numbered_values(params["layers"]), strict=True):
         if layer.precision != first:
             x = prec.cast(xp, x, layer.precision)
-        x, pull = apply_layer(xp, layer, p, x, columns)
+        x, pull = apply_layer(xp, layer, p, x, columns, rules)
         pullbacks.append(pull)
 
     def pullback(y_bar: Array) -> Array:
@@ -266,28 +286,3 @@ def apply_network(
 
 def _unchanged(x: Array) -> Array:
     return x
-
-
-def _is_thin(network: Network, x: Array) -> bool:
-    """Return True for many nets with fewer rows than inputs.
-
-    Their time is that of reading W, and of writing its derivative. For columns of atoms XLA does
-    both in about half of the time; PyTorch takes longer.
-    """
-    return x.ndim == 3 and all(isinstance(n, int) for n in x.shape) and x.shape[-2] < network.n_in
-
-
-def _turned(xp: Any, x: Array) -> Array:
-    """Return (nets, m, n) from (nets, n, m).
-
-    XLA would make a transposition part of the products before and after it, which turns them into
-    the slower ones again, but not that of an array with one more axis.
-    """
-    nets, n, m = x.shape
-    if m % 2 == 0:
-        halves = xp.reshape(x, (nets, n, 2, m // 2))
-        return xp.reshape(xp.permute_dims(halves, (0, 2, 3, 1)), (nets, m, n))
-    if n % 2 == 0:
-        halves = xp.reshape(x, (nets, 2, n // 2, m))
-        return xp.reshape(xp.permute_dims(halves, (0, 3, 1, 2)), (nets, m, n))
-    return xp.matrix_transpose(x)

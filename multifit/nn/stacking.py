@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..tree import Flat
+from ..backend import Arithmetic, Rules
+from ..tree import Flat, Tree
 from .groups import ALL, FEW
 
 
@@ -42,6 +43,15 @@ def unstacked(flat: Flat) -> Flat:
         else:
             made[name] = x
     return made
+
+
+def rules_of(arithmetic: Arithmetic, nets: Tree) -> Rules | None:
+    """Return the backend if the derivatives of these nets may follow rules of the core.
+
+    They are then differentiated backwards only, as a run does, whose nets are in one array. Who
+    holds the parameters, an array for each net, may use a framework in other ways.
+    """
+    return arithmetic if ALL in nets and isinstance(arithmetic, Rules) else None
 
 
 def _parted(name: str) -> tuple[str, str, str]:

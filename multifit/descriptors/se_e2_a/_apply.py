@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...backend import Rules
 from ...batching.types import MIXED
 from ...tree import Tree
 from .._environment import to_vectors
@@ -25,6 +26,7 @@ def apply(
     counts: Mapping[int, int],
     known: Tree,
     basis: Tree | None = None,
+    rules: Rules | None = None,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """Return the descriptors of N atoms sorted by type, and their pullback.
 
@@ -38,6 +40,8 @@ def apply(
         ``near`` and ``far`` from :func:`.._chebyshev.chebyshev_basis`, as arrays of xp: the
         embedding nets are then evaluated at their nodes and interpolated; without it, at every
         pair.
+    rules
+        From :func:`multifit.nn.stacking.rules_of`.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def apply(
         D̄ → ∂/∂r_ij (N, 3, Σk), for the tables as in :func:`multifit.descriptors.join`.
     """
     if MIXED in known:
-        t, embed_pullback = mixed(xp, config, params, basis, counts, known)
+        t, embed_pullback = mixed(xp, config, params, basis, counts, known, rules)
     elif basis is None:
         t, embed_pullback = direct(xp, config, params, counts, known)
     else:

@@ -29,6 +29,7 @@ from ...backend import Arithmetic
 from ...batching.types import MIXED
 from ...files import required
 from ...neighbors.requirements import Requirements
+from ...nn.stacking import rules_of
 from ...rules import WIDTH, Ranges, Rule
 from ...tree import Tree
 from .. import _radial_serial as serial
@@ -129,7 +130,8 @@ class SeE2A(RadialDescriptor):
         plan: Tree | None = None,
     ) -> tuple[Array, Pullback]:
         """Return D (N, M·axis_neuron), and the pullback (``_apply.py``)."""
-        return apply(arithmetic.xp, self, params, counts, geometry, plan)
+        rules = rules_of(arithmetic, params["embeddings"])
+        return apply(arithmetic.xp, self, params, counts, geometry, plan, rules)
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file."""

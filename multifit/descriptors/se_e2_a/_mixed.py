@@ -27,9 +27,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import precision as prec
+from ...backend import Rules
 from ...batching.types import MIXED
 from ...nn.groups import groups, nets_at, of_group, picked
 from ...nn.networks import apply_network
+from ...nn.places import Places, exchanged
 from ...tree import Tree
 from .._coefficients import (
     evaluate,
@@ -63,6 +65,7 @@ def mixed(
     basis: Tree | None,
     counts: Mapping[int, int],
     geometry: Tree,
+    rules: Rules | None = None,
 ) -> tuple[Array, Callable[[Array], Bars]]:
     """Return Σ_j R̃_ij ⊗ N_ab(R̃_ij,0), and the pullback to R, as :func:`._direct.direct` does.
 
@@ -72,6 +75,8 @@ def mixed(
         As of :func:`._series.series`; not needed if the geometry was made without.
     geometry
         From :func:`._mixed_geometry.mixed_geometry`.
+    rules
+        Those of :func:`multifit.nn.places.exchanged`.
     """
     known = geometry[MIXED]
     zones = [zone for zone in ZONES if zone in known]
@@ -79,13 +84,13 @@ def mixed(
     for zone in zones:
         stop = start + known[zone]["places"].shape[1]
         own = _Pairs(*(geometry[key][:, :, start:stop] for key in ("rows", "deviation")))
-        parts.append(_in_tiles(xp, config, params, known[zone], own))
+        parts.append(_in_tiles(xp, config, params, known[zone], own, rules))
         start = stop
     if "cheb" in known:
         own = _Pairs(*(geometry[key][:, :, start:] for key in ("rows", "deviation")))
         assert basis is not None
         c = mixed_series(xp, config, params, basis, list(counts))
-        parts.append(_by_series(xp, config, c, counts, known, own))
+        parts.append(_by_series(xp, config, c, counts, known, own, rules))
     total = [t for t, _ in parts]
     if "cheb" in known:
         total = [xp.astype(t, xp.float64, copy=False) for t in total]
@@ -101,7 +106,13 @@ def mixed(
 
 
 def _by_series(
-    xp: Any, config: SeE2A, c: Array, counts: Mapping[int, int], known: Tree, own: _Pairs
+    xp: Any,
+    config: SeE2A,
+    c: Array,
+    counts: Mapping[int, int],
+    known: Tree,
+    own: _Pairs,
+    rules: Rules | None,
 ) -> tuple[Array, Callable[[Array], Bars]]:
     """Return the sum over far pairs and empty slots (N, 4, M), and its pullback to R.
 
@@ -121,11 +132,11 @@ def _by_series(
 
     def pullback(bar: Array) -> Bars:
         bars = []
-        for mine, part in zip(nets, atoms.gather(xp, bar), strict=True):
+        for mine, part in zip(nets, atoms.gather(xp, bar, rules), strict=True):
             flat = xp.reshape(part, (*part.shape[:-3], -1, part.shape[-1]))
             a = xp.matmul(flat, xp.matrix_transpose(mine))
             bars.append(xp.reshape(a, (*part.shape[:-2], 4, -1)))
-        a_bar = xp.reshape(atoms.flat(xp, bars), (n, -1, nb))
+        a_bar = xp.reshape(atoms.flat(xp, bars, rules), (n, -1, nb))
         # The coefficients of each pair, by the type of its neighbour.
         each = xp.matmul(a_bar, among(xp, known["kind"], nb))
         each = xp.reshape(each, (n, 4, -1, f))
@@ -134,32 +145,33 @@ def _by_series(
         by_s = xp.sum(by_x * known["slope"], axis=1)
         return by_rows[:, 0, :] + by_s, by_rows[:, 1:, :]
 
-    return atoms.flat(xp, sums), pullback
+    return atoms.flat(xp, sums, rules), pullback
 
 
 def _in_tiles(
-    xp: Any, config: SeE2A, params: Tree, tiles: Tree, own: _Pairs
+    xp: Any, config: SeE2A, params: Tree, tiles: Tree, own: _Pairs, rules: Rules | None
 ) -> tuple[Array, Callable[[Array], Bars]]:
     """Return the sum over pairs in tiles (N, 4, M), in the nets' precision, and its pullback."""
     rows = prec.cast(xp, own.rows, config.precision)
     n, _, k = rows.shape
-    slots, places = tiles["slots"], xp.reshape(tiles["places"], (-1,))
-    s = xp.take(xp.reshape(rows[:, 0, :], (-1,)), slots, axis=0)
+    in_tiles = Places(tiles["slots"], tiles["live"])
+    in_rows = Places(*(xp.reshape(tiles[key], (-1,)) for key in ("places", "mask")))
+    s = xp.take(xp.reshape(rows[:, 0, :], (-1,)), tiles["slots"], axis=0)
     s = xp.reshape(s, (tiles["nets"].shape[0], -1, 1))
     nets = nets_at(xp, params["embeddings"], config.n_networks, tiles["nets"])
     g, net_pullback = apply_network(xp, config.network, nets, s)
     m = g.shape[-1]
-    g_rows = xp.reshape(xp.take(xp.reshape(g, (-1, m)), places, axis=0), (n, k, m))
+    g_rows = exchanged(xp, rules, xp.reshape(g, (-1, m)), in_rows, in_tiles)
+    g_rows = xp.reshape(g_rows, (n, k, m))
 
     def pullback(bar: Array) -> Bars:
         bar = xp.astype(bar, g.dtype, copy=False)
         rows_bar = xp.matmul(bar, xp.matrix_transpose(g_rows))
         g_bar = xp.reshape(xp.matmul(xp.matrix_transpose(rows), bar), (-1, m))
-        live = xp.astype(tiles["live"], g.dtype, copy=False)
-        g_bar = xp.take(g_bar, slots, axis=0) * live[:, None]
+        g_bar = exchanged(xp, rules, g_bar, in_tiles, in_rows)
         s_bar = xp.reshape(net_pullback(xp.reshape(g_bar, g.shape)), (-1,))
-        s_bar = xp.reshape(xp.take(s_bar, places, axis=0), (n, k))
-        first = rows_bar[:, 0, :] + s_bar * xp.astype(tiles["mask"], g.dtype, copy=False)
+        s_bar = exchanged(xp, rules, s_bar, in_rows, in_tiles)
+        first = rows_bar[:, 0, :] + xp.reshape(s_bar, (n, k))
         first, others = (
             xp.astype(x, own.deviation.dtype, copy=False) for x in (first, rows_bar[:, 1:, :])
         )
