@@ -26,6 +26,7 @@ import numpy as np
 from ...backend import Backend
 from ...batching.types import Table
 from ...neighbors.requirements import Requirements
+from ...nn.groups import ALL, FEW, picked
 from ...nn.networks import Layer, Network
 from ...tree import Tree
 from .._planner import SeriesPlanner, series_planner
@@ -163,7 +164,7 @@ def pair_nets(
     centres: Sequence[int],
     neighbours: Sequence[int],
 ) -> Tree:
-    """Return the nets N_ab of these pairs of types, under their numbers.
+    """Return the nets N_ab of these pairs of types, under their numbers, or all in one array.
 
     Parameters
     ----------
@@ -178,20 +179,35 @@ def pair_nets(
     vectors = pair_vectors(xp, table, kinds, neighbours, config.type_one_side)
     layers = params["embeddings"]["0"]["layers"]
     flat = xp.reshape(vectors, (-1, vectors.shape[-1]))
-    nets: Tree = {}
+    numbers = [own.network_index(a, b) for a in kinds for b in neighbours]
     if config.strips:
         factors = 1.0 + types_net(xp, config.types_network, params, flat)
-        one = xp.eye(factors.shape[1], dtype=factors.dtype)
+        eye = xp.eye(factors.shape[1], dtype=factors.dtype)
     else:
         first = layers["0"]
         bias = xp.matmul(flat, first["w"][1:, :]) + first["b"]
-    for k, (a, b) in enumerate((a, b) for a in kinds for b in neighbours):
+    if len(numbers) > FEW and sorted(numbers) == list(range(own.n_networks)):
+        # Thousands of nets, of which a compiler would see each.
+        order = sorted(range(len(numbers)), key=numbers.__getitem__)
+        one = {k: _repeated(xp, p, len(order)) for k, p in layers.items()}
         if config.strips:
-            found = {**layers, str(len(layers)): {"w": one * factors[k, None, :]}}
+            one[str(len(layers))] = {"w": eye * picked(xp, factors, order)[:, None, :]}
+        else:
+            one["0"] = {"w": one["0"]["w"][:, :1, :], "b": picked(xp, bias, order)}
+        return {ALL: {"layers": one}}
+    nets: Tree = {}
+    for k, number in enumerate(numbers):
+        if config.strips:
+            found = {**layers, str(len(layers)): {"w": eye * factors[k, None, :]}}
         else:
             found = {**layers, "0": {"w": first["w"][:1, :], "b": bias[k, :]}}
-        nets[str(own.network_index(a, b))] = {"layers": found}
+        nets[str(number)] = {"layers": found}
     return nets
+
+
+def _repeated(xp: Any, params: Tree, n: int) -> Tree:
+    """Return the parameters of a layer n times, (n, …)."""
+    return {name: xp.broadcast_to(x[None, ...], (n, *x.shape)) for name, x in params.items()}
 
 
 def geometry(

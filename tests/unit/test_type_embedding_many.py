@@ -1,0 +1,91 @@
+"""se_e2_a with embedded types, for more types of neighbours than have a table each."""
+
+from __future__ import annotations
+
+import array_api_compat.numpy as xp
+import numpy as np
+import pytest
+from _backends import TRAINABLE
+from _cases import RCUT, SMOOTH, assemble, build, draw, energy
+from _compare import same
+from test_gradient_rules import gradient, loss
+from test_many_types import NUMPY, SEL, outputs, planned, solid
+
+import multifit.models as mdl
+from multifit.backend import get_backend
+from multifit.batching.types import MIXED
+from multifit.descriptors.se_e2_a import _descriptor, _mixed_geometry
+from multifit.descriptors.se_e2_a_tebd import SeE2ATebd
+from multifit.tree import Tree, flatten, unflatten
+
+CASES = [("concat", True, True), ("concat", False, False), ("strip", False, True)]
+
+
+@pytest.fixture(params=CASES, ids=lambda given: f"{given[0]}-{given[1]}-{given[2]}")
+def case(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[mdl.Model, Tree, Tree]:
+    """Return a model, its parameters, and a batch with one table, with series for far pairs."""
+    mode, one_side, series = request.param
+    monkeypatch.setattr(_descriptor, "MANY", 4)
+    monkeypatch.setattr(_mixed_geometry, "NODES", 99.0)
+    descriptor = SeE2ATebd(
+        rcut=RCUT,
+        rcut_smth=SMOOTH,
+        sel=SEL,
+        neuron=(3, 6),
+        axis_neuron=2,
+        resnet_dt=True,
+        type_neuron=(4,),
+        tebd_input_mode=mode,
+        type_one_side=one_side,
+    )
+    model = build(sel=SEL, descriptor=descriptor)
+    params = draw(model)
+    batch = planned(model, params, solid()) if series else assemble(model, [solid()])[0]
+    known = mdl.prepared(xp, model, params, batch)["geometry"][MIXED]
+    assert ("cheb" in known) == series
+    return model, params, batch
+
+
+def test_one_table_gives_the_numbers_of_separate_ones(
+    case: tuple[mdl.Model, Tree, Tree], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And all nets in one array those of the nets of the pairs of types that occur."""
+    model, params, batch = case
+    got = outputs(NUMPY, model, params, batch)
+    monkeypatch.setattr(_descriptor, "MANY", 99)
+    separate, _ = assemble(model, [solid()])
+    assert MIXED not in separate["tables"]
+    want = outputs(NUMPY, model, params, separate)
+    same(got.pop("force"), want.pop("force"), rtol=1e-9)
+    same(got, want, rtol=1e-10)
+
+
+def test_forces_are_derivatives(case: tuple[mdl.Model, Tree, Tree]) -> None:
+    model, params, batch = case
+    force = outputs(NUMPY, model, params, batch)["force"]
+    _, layout = assemble(model, [solid()])
+    for place, axis in ((0, 0), (9, 1), (23, 2)):
+        moved = []
+        for step in (1e-5, -1e-5):
+            system = solid()
+            system.coord[layout.atom[place], axis] += step
+            moved.append(energy(model, params, system))
+        same(force[place, axis], (moved[1] - moved[0]) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("backend", [name for name in TRAINABLE if name in ("jax", "torch")])
+def test_gradients_are_those_of_differences(
+    backend: str, case: tuple[mdl.Model, Tree, Tree]
+) -> None:
+    model, params, batch = case
+    got = gradient(get_backend(backend), model, params, batch)
+    rng = np.random.default_rng(5)
+    way = {key: rng.normal(size=x.shape) for key, x in got.items()}
+    slope = sum(float((x * way[key]).sum()) for key, x in got.items())
+    flat, step, found = flatten(params), 1e-5, []
+    for h in (step, -step):
+        moved = {key: x + h * way[key] if key in way else x for key, x in flat.items()}
+        found.append(float(loss(outputs(NUMPY, model, unflatten(moved), batch))))
+    same(np.array(slope), np.array((found[0] - found[1]) / (2 * step)), rtol=1e-6)
