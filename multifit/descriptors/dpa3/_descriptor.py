@@ -18,26 +18,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from ... import precision as prec
-from ...autodiff import ReverseArithmetic, with_pullback
 from ...backend import Arithmetic, Backend
 from ...batching.types import Table
 from ...neighbors.requirements import Requirements
-from ...nn.activations import activation
+from ...nn.activations import activated, activation
 from ...nn.networks import Seed
 from ...rules import require
 from ...statistics import Sums, no_sums
 from ...support import ALL
 from ...tree import Tree
+from .. import _messages as messages
 from .. import _statistics as stat
 from .._environment import Environment
+from .._pieces import InPieces, rows_in
 from .._planner import NoPlan
 from .._protocol import Pullback
 from .._types import type_table
 from . import _parameters as own
-from . import _pieces as pieces
 from ._examples import EXAMPLES
-from ._forward import features
-from ._geometry import graph, pairs_of
+from ._forward import RepflowLayers
+from ._geometry import PAIRS, pairs_of
 from ._rules import RANGES, RULES, TYPE_RULES
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ Array = Any
 
 #: σ of the environment with ``skip_stat``.
 SKIPPED = 0.3
+
+#: Neighbours of an atom in angles that the size of a piece is chosen for.
+TYPICAL = 36
 
 
 @dataclass(frozen=True)
@@ -237,10 +240,12 @@ class Dpa3:
         enabled: bool = True,
         train: bool = False,
     ) -> NoPlan:
-        """Return a planner of predictions in pieces, which need less memory (``_pieces.py``)."""
-        if train or not enabled or embedding == "direct":
+        """Return a planner of predictions in pieces, which need less memory."""
+        if train or not enabled:
             return NoPlan()
-        return pieces.InPieces(self, backend)
+        angles = min(self.a_sel, TYPICAL) ** 2 * (self.e_dim + self.a_dim)
+        pairs = min(self.e_sel, TYPICAL**2) * self.n_dim
+        return InPieces(backend, max(pairs, angles * self.update_angle))
 
     def geometry(
         self,
@@ -265,31 +270,15 @@ class Dpa3:
         """Return D (N, dim_out), and the pullback."""
         xp = arithmetic.xp
         types = xp.take(type_table(xp, self, params), geometry["centre"], axis=0)
-        if plan is not None and plan["rows"].shape[0] < geometry["centre"].shape[0]:
-            rows = plan["rows"].shape[0]
-            d, in_pieces = pieces.apply(arithmetic, self, params, geometry, types, rows)
-        else:
-            d, in_pieces = self._as_a_whole(arithmetic, params, geometry, types)
+        node = activated(xp, self.activation_function, types)
+        known = {name: geometry[name] for name in PAIRS}
+        rows = rows_in(plan, node.shape[0])
+        d, pull = messages.apply(arithmetic, RepflowLayers(self), params, known, node, rows)
 
         def pullback(d_bar: Array) -> Array:
-            return in_pieces(xp.astype(d_bar[:, : self.n_dim], d.dtype, copy=False))
+            return pull(xp.astype(d_bar[:, : self.n_dim], d.dtype, copy=False))["rij"]
 
         return (xp.concat([d, types], axis=1) if self.concat_output_tebd else d), pullback
-
-    def _as_a_whole(
-        self, arithmetic: Arithmetic, params: Tree, geometry: Tree, types: Array
-    ) -> tuple[Array, Pullback]:
-        """Return the features of all atoms at once, (N, n_dim), and the pullback."""
-        rest = {key: x for key, x in geometry.items() if key != "rij"}
-
-        def forward(recording: ReverseArithmetic, rij: Array) -> Array:
-            known = recording.lift(rest)
-            made = graph(recording.xp, self, known, rij)
-            weights = recording.lift(params)
-            return features(recording.xp, self, weights, made, recording.xp.lift(types))
-
-        d, pull = with_pullback(arithmetic, forward, geometry["rij"])
-        return d, lambda bar: pull(bar)[0]
 
     def serialize(self, params: Tree, type_map: list[str] | None = None) -> dict[str, Any]:
         """Return the ``descriptor`` section of a model file."""

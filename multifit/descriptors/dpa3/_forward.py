@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ... import precision as prec
 from ...nn.activations import activated
 from ...tree import Tree, numbered_values
-from ._geometry import Graph
+from ._geometry import Graph, graph
 from ._layers import angle_widths, compresses
 
 if TYPE_CHECKING:
@@ -50,70 +51,54 @@ class Wanted(NamedTuple):
     angle: bool
 
 
-def features(xp: Any, config: Dpa3, params: Tree, graph: Graph, types: Array) -> Array:
-    """Return the features of all atoms after the last layer, (N, n_dim).
+@dataclass(frozen=True)
+class RepflowLayers:
+    """The layers of dpa3, in the form of :class:`.._messages.Layers`."""
 
-    Parameters
-    ----------
-    types
-        Embedded types of the atoms, (N, n_dim).
-    """
-    state = start(xp, config, params, graph, types)
-    for wanted, layer in zip(wants(config), numbered_values(params["layers"]), strict=True):
-        state = update(xp, config, layer, graph, state, neighbours(xp, graph, state.node), wanted)
-    return state.node
+    config: Dpa3
 
+    #: What pullbacks lead to: the first nodes depend on types alone.
+    sources: ClassVar[tuple[str, ...]] = ("rij",)
 
-def neighbours(xp: Any, graph: Graph, node: Array) -> Array:
-    """Return the features of all neighbours, (N, E, n_dim)."""
-    n, _, slots = graph.frame.shape
-    return xp.reshape(xp.take(node, graph.ends, axis=0), (n, slots, node.shape[1]))
+    @property
+    def number(self) -> int:
+        """How many layers there are."""
+        return self.config.nlayers
 
+    def kept(self, k: int) -> list[str]:
+        """Return the names of the features of pairs and angles that layer k > 0 takes."""
+        edge, angle = self._wanted(k - 1)
+        return ["edge"] * edge + ["angle"] * (angle and self.config.update_angle)
 
-def wants(config: Dpa3) -> list[Wanted]:
-    """Return what is needed after each layer."""
-    left = range(config.nlayers - 1, -1, -1)
-    angle = config.update_angle
-    if config.sequential_update:  # a layer uses its own new features
-        return [Wanted(True, True) for _ in left]
-    # Edges act on nodes one layer later, angles on edges.
-    return [Wanted(k >= 1, angle and k >= 2) for k in left]
+    def _wanted(self, k: int) -> tuple[bool, bool]:
+        """Return True for pairs and for angles if they are needed after layer k."""
+        if self.config.sequential_update:  # a layer uses its own new features
+            return True, True
+        left = self.config.nlayers - 1 - k
+        return left >= 1, left >= 2  # edges act on nodes one layer later, angles on edges
 
+    def pairs(self, xp: Any, known: Tree) -> Graph:
+        """Return the start of pairs and angles, from the result of :func:`._geometry.pairs_of`."""
+        return graph(xp, self.config, known, known["rij"])
 
-def start(xp: Any, config: Dpa3, params: Tree, graph: Graph, types: Array) -> State:
-    """Return the features before the first layer."""
-    name = config.activation_function
-    edge = _mapped(xp, config, params["edge_embd"], graph.radial[:, :, None])
-    if not config.edge_init_use_dist:
-        edge = activated(xp, name, edge)
-    angle = None
-    if config.update_angle:
-        angle = _mapped(xp, config, params["angle_embd"], graph.cosine[:, :, :, None])
-    return State(activated(xp, name, types), edge, angle)
+    def start(self, xp: Any, params: Tree, pairs: Graph) -> Tree:
+        """Return the features of pairs and angles before the first layer."""
+        config = self.config
+        edge = _mapped(xp, config, params["edge_embd"], pairs.radial[:, :, None])
+        if not config.edge_init_use_dist:
+            edge = activated(xp, config.activation_function, edge)
+        if not config.update_angle:
+            return {"edge": edge}
+        angle = _mapped(xp, config, params["angle_embd"], pairs.cosine[:, :, :, None])
+        return {"edge": edge, "angle": angle}
 
-
-def update(
-    xp: Any,
-    config: Dpa3,
-    params: Tree,
-    graph: Graph,
-    state: State,
-    near: Array,
-    wanted: Wanted,
-) -> State:
-    """Return the features after one layer.
-
-    Parameters
-    ----------
-    params
-        Of the layer.
-    near
-        Features of the neighbours of each atom, (N, E, n_dim).
-    """
-    layer = _Layer(xp, config, params, graph)
-    if config.sequential_update:
-        return layer.one_by_one(state, near)
-    return layer.at_once(state, near, wanted)
+    def layer(self, xp: Any, k: int, params: Tree, pairs: Graph, given: Tree, near: Array) -> Tree:
+        """Return the features after layer k."""
+        layer = _Layer(xp, self.config, params["layers"][str(k)], pairs)
+        old = State(given["node"], given["edge"], given.get("angle"))
+        if self.config.sequential_update:
+            return layer.one_by_one(old, near)._asdict()
+        return layer.at_once(old, near, Wanted(*self._wanted(k)))._asdict()
 
 
 class _Layer:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Array = Any
 
+#: What layers use of the pairs, of the result of :func:`pairs_of`.
+PAIRS = ("rij", "index", "mask", "inner", "scale", "shift")
+
 #: Protection of unit vectors, Å, and of cosines from ±1.
 SMALL = 1e-6
 
@@ -39,7 +42,6 @@ SMALL = 1e-6
 class Graph(NamedTuple):
     """Pairs and angles of N atoms with up to E neighbours, up to A of them in angles."""
 
-    ends: Array | None  #: the neighbours among the atoms, int64, (N · E,)
     radial: Array  #: R̃₀, or r in Å with ``edge_init_use_dist``, (N, E)
     switch: Array  #: w, 0 for absent pairs, (N, E)
     frame: Array  #: w h, where h is the angular part of R̃, (N, 3, E)
@@ -99,7 +101,6 @@ def graph(xp: Any, config: Dpa3, known: Tree, rij: Array) -> Graph:
         return prec.cast(xp, x, config.precision)
 
     return Graph(
-        ends=xp.reshape(known["index"], (-1,)) if "index" in known else None,
         radial=cast(radial),
         switch=cast(w),
         frame=cast(h * w[:, None, :]),
