@@ -5,14 +5,19 @@ from __future__ import annotations
 from ..rules import (
     CUTOFF,
     FLAG,
+    MAX_SLOTS,
     NOT_NEGATIVE,
     SLOTS,
     WIDTH,
     ListRange,
+    Range,
     Ranges,
     Rule,
     names_types,
 )
+
+#: A number of slots for neighbours of all types.
+NSEL = Range(int, "an integer > 0", gt=0, le=MAX_SLOTS, python="an integer ≥ 1")
 
 RADIAL_RANGES: Ranges = {
     "rcut": CUTOFF,

@@ -155,6 +155,13 @@ def child_seed(seed: Seed, index: int) -> Seed:
     return [index, seed] if isinstance(seed, int) else [index, *seed]
 
 
+def descendant(seed: Seed, path: tuple[int, ...]) -> Seed:
+    """Return the child seed at the end of a path."""
+    for k in path:
+        seed = child_seed(seed, k)
+    return seed
+
+
 def init_layer(layer: Layer, seed: Seed) -> dict[str, np.ndarray]:
     """Return random parameters: W ~ N(0, 1/(n_in+n_out)), b ~ N(0, 1), d ~ N(0.1, 1e-6).
 

@@ -288,7 +288,7 @@ def _of_later_version(node: dict[str, Any]) -> None:
     [
         (_without_layer, FileFormatError, "holds 1 layers, but nlayers is 2"),
         (_without_map, FileFormatError, r"repflow_layers\.1\.angle_self_linear is missing"),
-        (_without_vector, FileFormatError, "e_residual holds 1 vectors, but 2 are needed"),
+        (_without_vector, FileFormatError, "e_residual holds 1 vectors, but the layer has 2"),
         (_with_charges, UnsupportedError, "embeds the charge and spin of frames"),
         (_of_later_version, (FileFormatError, UnsupportedError), "version 3"),
     ],

@@ -6,23 +6,22 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ... import precision as prec
-from ...autodiff import ReverseArithmetic, with_pullback
+from ...autodiff import with_pullback
 from ...backend import Arithmetic
-from ...nn.groups import picked
+from ...nn.activations import activated
 from ...tree import Tree
-from .._tables import spread
+from .. import _messages as messages
+from .._pieces import rows_in
 from .._types import type_table, with_types
 from ..dpa1._apply import by_vectors
-from ..se_e3_tebd._apply import block as angular
-from ._attention import Slots
-from ._forward import Layers
+from ._first import first_block
+from ._forward import RepformerLayers
 from ._geometry import by_distances, distances
 
 if TYPE_CHECKING:
     from ._descriptor import Dpa2
 
 Array = Any
-Result = tuple[Array, Callable[[Array], Any]]
 
 
 def apply(
@@ -41,9 +40,8 @@ def apply(
         From :func:`._geometry.geometry`.
     """
     xp = arithmetic.xp
-    table = type_table(xp, config, params)
-    x, by_blocks = _first(arithmetic, config, params, counts, known, plan, table)
-    d, pull = _second(arithmetic, config, params, known, x)
+    x, by_blocks = first_block(arithmetic, config, params, counts, known, plan)
+    d, pull = _second(arithmetic, config, params, known["repformer"], plan, x)
 
     def pullback(d_bar: Array) -> Array:
         x_bar, last = pull(d_bar)
@@ -53,77 +51,38 @@ def apply(
             return xp.zeros((x_bar.shape[0], 3, 0), dtype=xp.float64)
         return parts[0] if len(parts) == 1 else xp.concat(parts, axis=2)
 
+    table = type_table(xp, config, params)
     return with_types(xp, config, table, counts, known["kind"], (d, pullback))
 
 
-def _first(
+def _second(
     arithmetic: Arithmetic,
     config: Dpa2,
     params: Tree,
-    counts: Mapping[int, int],
-    known: Tree,
+    block: Tree,
     plan: Tree | None,
-    table: Array,
-) -> Result:
-    """Return x of the first block (N, n₁), and x̄ → ∂/∂r_ij of each of its parts."""
-    xp, made = arithmetic.xp, {}
-    for name in config.blocks:
-        own = {**params[name], "type_embedding": params["type_embedding"]}
-        block = config.blocks[name]
-        if name == "repinit":
-            made[name] = block.apply(arithmetic, own, counts, known[name], plan)
-        elif name == "three_body":
-            made[name] = angular(arithmetic, block, own, known[name], table)
-    parts = [prec.cast(xp, d, config.precision) for d, _ in made.values()]
-    x = parts[0] if len(parts) == 1 else xp.concat(parts, axis=1)
-    w = params["g1_shape_tranform"]["w"] if config.transforms else None
-    if w is not None:
-        x = xp.matmul(x, w)
-    if config.add_tebd_to_repinit_out:
-        rows = xp.matmul(picked(xp, table, list(counts)), params["tebd_transform"]["w"])
-        x = x + xp.astype(spread(xp, known["kind"], rows), x.dtype, copy=False)
-
-    def pullback(x_bar: Array) -> dict[str, Array]:
-        if w is not None:
-            x_bar = xp.matmul(x_bar, xp.matrix_transpose(w))
-        found, start = {}, 0
-        for name, (d, pull) in made.items():
-            stop = start + d.shape[1]
-            found[name] = pull(x_bar[:, start:stop])
-            start = stop
-        return found
-
-    return x, pullback
-
-
-def _second(
-    arithmetic: Arithmetic, config: Dpa2, params: Tree, known: Tree, x: Array
-) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+    x: Array,
+) -> tuple[Array, Callable[[Array], tuple[Array, Array | None]]]:
     """Return g of the last layer (N, n₁), and ḡ → (x̄, ∂/∂r_ij of the second block)."""
-    xp, block = arithmetic.xp, known["repformer"]
+    xp = arithmetic.xp
+    name = config.repformer.activation_function
+    node, by_x = with_pullback(arithmetic, lambda a, y: activated(a.xp, name, y), x)
     pairs = _pairs(xp, config, block)
-    names = ["rows", "switch"] if config.smooth else ["rows"]
-    here = {
+    known = {
         key: prec.cast(xp, pairs[key], config.precision) for key in ("rows", "switch", "present")
     }
+    known["index"] = pairs["index"]
+    layers = RepformerLayers(config.repformer, config.smooth)
+    rows = rows_in(plan, x.shape[0])
+    g, pull = messages.apply(arithmetic, layers, params["repformer"], known, node, rows)
 
-    def forward(recording: ReverseArithmetic, x: Array, *inputs: Array) -> Array:
-        given = recording.lift(here) | dict(zip(names, inputs, strict=True))
-        present = given["present"]
-        weight = given["switch"] if config.smooth else present
-        slots = Slots(present, weight, config.repformer.nsel, config.smooth)
-        layers = Layers(recording, config.repformer, slots, pairs["index"])
-        own = recording.lift({key: params["repformer"][key] for key in ("g2_embd", "layers")})
-        return layers.run(own, layers.start(own, x, given["rows"]))
-
-    g, pull = with_pullback(arithmetic, forward, x, *(here[name] for name in names))
-
-    def pullback(g_bar: Array) -> tuple[Array, Array]:
-        x_bar, *bars = pull(xp.astype(g_bar, g.dtype, copy=False))
+    def pullback(g_bar: Array) -> tuple[Array, Array | None]:
+        found = pull(xp.astype(g_bar, g.dtype, copy=False))
+        (x_bar,) = by_x(found.pop("node"))
         if "rij" not in block:
             return x_bar, None
         wide = block["rij"].dtype
-        by = {name: xp.astype(bar, wide, copy=False) for name, bar in zip(names, bars, strict=True)}
+        by = {key: xp.astype(bar, wide, copy=False) for key, bar in found.items()}
         if config.repformer.direct_dist:
             return x_bar, by_distances(xp, config, block, by)
         return x_bar, by_vectors(xp, block, by)

@@ -29,7 +29,6 @@ from ...nn.networks import Layer, Network, Seed
 from ...rules import require
 from ...support import ALL
 from ...tree import Tree
-from .._planner import NoPlan
 from .._protocol import Planner, Pullback
 from .._statistics import part_sums
 from .._types import type_layer
@@ -41,7 +40,7 @@ from ._apply import apply
 from ._describe import describe
 from ._examples import EXAMPLES
 from ._geometry import geometry
-from ._planner import BlockPlanner
+from ._planner import Dpa2Planner
 from ._rules import RANGES, RULES, TYPE_RULES
 from ._settings import Repformer, Repinit
 
@@ -50,6 +49,9 @@ if TYPE_CHECKING:
     from ...sections import AnyDescriptorSection
 
 Array = Any
+
+#: Neighbours of an atom in messages and angles that the size of a piece is chosen for.
+TYPICAL = 40
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,11 @@ class Dpa2:
             )
         return found
 
+    @property
+    def first_parts(self) -> list[str]:
+        """The names of the blocks without messages, whose outputs are joined."""
+        return [name for name in self.blocks if name != "repformer"]
+
     @cached_property
     def type_network(self) -> Network:
         """The settings of the type embedding: a single layer."""
@@ -178,7 +185,7 @@ class Dpa2:
     def transformations(self) -> dict[str, Layer]:
         """The settings of the linear maps between the blocks."""
         found, width = {}, self.repformer.g1_dim
-        first = sum(self.blocks[name].dim_out for name in self.blocks if name != "repformer")
+        first = sum(self.blocks[name].dim_out for name in self.first_parts)
         if first != width:
             found["g1_shape_tranform"] = self._layer(first, width)
         if self.add_tebd_to_repinit_out:
@@ -252,10 +259,21 @@ class Dpa2:
         enabled: bool = True,
         train: bool = False,
     ) -> Planner:
-        """Return the planner of the first block."""
-        block = self.blocks["repinit"]
-        inner = block.planner(backend, embedding, enabled=enabled, train=train)
-        return inner if isinstance(inner, NoPlan) else BlockPlanner(inner, "repinit")
+        """Return the planner of the series of the first block, and of predictions in pieces."""
+        first = self.blocks["repinit"]
+        inner = first.planner(backend, embedding, enabled=enabled, train=train)
+        return Dpa2Planner(inner, backend, None if train or not enabled else self._widest())
+
+    def _widest(self) -> tuple[int, int]:
+        """Return the numbers of an atom in the widest array of the layers and of the first block.
+
+        They are those of a typical number of neighbours, which may be fewer than the slots.
+        """
+        a, b = self.repinit, self.repformer
+        near = min(b.nsel, TYPICAL)
+        pairs = near * b.attn2_nhead if b.update_g2_has_attn or b.update_h2 else 0
+        angles = min(a.three_body_sel, TYPICAL) ** 2 * a.three_body_neuron[-1]
+        return near * max(b.g1_dim, pairs), max(a.nsel * a.neuron[-1], angles * a.use_three_body)
 
     def geometry(
         self,

@@ -32,12 +32,13 @@ Source: Zhang et al., npj Comput. Mater. 10, 293 (2024).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ...autodiff import ReverseArithmetic
 from ...nn.activations import activated
 from ...nn.attention import layer_norm
-from ...tree import Tree, numbered_values
+from ...tree import Tree
+from .._updates import combined
 from ._attention import (
     PairWeights,
     Slots,
@@ -64,97 +65,111 @@ class Features(NamedTuple):
     h: Array
 
 
-class Layers:
-    """The layers for one set of pairs.
+class Pairs:
+    """The pairs of N atoms, in the precision of the maps.
 
     Parameters
     ----------
-    index
-        Row of the neighbour in each slot, (N, P).
+    rows
+        The environment, (N, 4, P).
     """
 
-    def __init__(
-        self, arithmetic: ReverseArithmetic, config: Repformer, slots: Slots, index: Array
-    ) -> None:
-        self.xp: Any = arithmetic.xp
-        self.config, self.slots = config, slots
-        self.size = index.shape[1]
-        self.index = arithmetic.base.xp.reshape(index, (-1,))
-        self._known: PairWeights | None = None  #: for the vectors of a layer
-        self._number = self.xp.sum(slots.present, axis=1)  # of neighbours, (N,)
+    def __init__(self, rows: Array, slots: Slots) -> None:
+        self.slots = slots
+        self.radial, self.vectors = rows[:, 0, :], rows[:, 1:, :]
+        self._weights: PairWeights | None = None
 
-    def phi(self, x: Array) -> Array:
-        """Return φ(x)."""
-        return activated(self.xp, self.config.activation_function, x)
+    def weights(self, xp: Any, h: Array) -> PairWeights:
+        """Return what attention among pairs is multiplied by: once, unless h changes."""
+        if h is not self.vectors:
+            return pair_weights(xp, h, self.slots)
+        if self._weights is None:
+            self._weights = pair_weights(xp, h, self.slots)
+        return self._weights
 
-    def start(self, params: Tree, x: Array, rows: Array) -> Features:
-        """Return the features before the first layer.
 
-        Parameters
-        ----------
-        x
-            The features of atoms from the first block, (N, n₁).
-        rows
-            The environment, (N, 4, P).
-        """
+@dataclass(frozen=True)
+class RepformerLayers:
+    """The layers of dpa2, in the form of :class:`.._messages.Layers`."""
+
+    config: Repformer
+    smooth: bool
+
+    @property
+    def number(self) -> int:
+        """How many layers there are."""
+        return self.config.nlayers
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What pullbacks lead to."""
+        return ("node", "rows", *("switch",) * self.smooth)
+
+    def kept(self, k: int) -> tuple[str, ...]:
+        """Return the names of the features of pairs that layer k > 0 takes."""
+        return ("e", *("h",) * self.config.update_h2)
+
+    def pairs(self, xp: Any, known: Tree) -> Pairs:
+        """Return the pairs from ``rows``, ``present`` and, if smooth, ``switch``."""
+        present = known["present"]
+        weight = known["switch"] if self.smooth else present
+        return Pairs(known["rows"], Slots(present, weight, self.config.nsel, self.smooth))
+
+    def start(self, xp: Any, params: Tree, pairs: Pairs) -> Tree:
+        """Return the features of pairs before the first layer."""
         own = params["g2_embd"]
-        e = self.phi(rows[:, 0, :, None] * own["w"] + own["b"])
-        return Features(self.phi(x), e, rows[:, 1:, :])
+        e = pairs.radial[:, :, None] * own["w"] + own["b"]
+        return {"e": activated(xp, self.config.activation_function, e)}
 
-    def run(self, params: Tree, features: Features) -> Array:
-        """Return the features of atoms after the last layer, (N, n₁)."""
-        for k, maps in enumerate(numbered_values(params["layers"])):
-            features = self._layer(maps, features, last=is_last(self.config, k))
-        return features.g
+    def layer(self, xp: Any, k: int, params: Tree, pairs: Pairs, given: Tree, near: Array) -> Tree:
+        """Return the features after layer k."""
+        old = Features(given["node"], given["e"], given.get("h", pairs.vectors))
+        layer = _Layer(xp, self.config, params["layers"][str(k)], pairs)
+        new = layer.run(old, near, last=is_last(self.config, k))
+        return {"node": new.g, "e": new.e} | ({"h": new.h} if self.config.update_h2 else {})
 
-    def _layer(self, maps: Tree, old: Features, last: bool) -> Features:
-        config, xp = self.config, self.xp
-        gamma = self._gamma(old.g) if config.reads_neighbours else None
-        g = self._combined(maps, "g1_residual", [old.g, *self._of_atoms(maps, old, gamma)])
+
+class _Layer:
+    """One layer for one set of pairs."""
+
+    def __init__(self, xp: Any, config: Repformer, maps: Tree, pairs: Pairs) -> None:
+        self.xp, self.config, self.maps, self.pairs = xp, config, maps, pairs
+        self.slots = pairs.slots
+
+    def run(self, old: Features, gamma: Array, last: bool) -> Features:
+        """Return the features after the layer; the last one changes those of atoms alone."""
+        config, xp, maps = self.config, self.xp, self.maps
+        g = self._combined("g1_residual", old.g, self._of_atoms(old, gamma))
         if last:
             return Features(g, old.e, old.h)
         attention = None
         if config.update_g2_has_attn or config.update_h2:
-            if self._known is None or config.update_h2:
-                self._known = pair_weights(xp, old.h, self.slots)
             attention = pair_attention(
-                *(xp, maps["attn2g_map"], old.e, self.slots, self._known),
+                *(xp, maps["attn2g_map"], old.e, self.slots, self.pairs.weights(xp, old.h)),
                 config.attn2_nhead,
                 config.attn2_has_gate,
             )
-        e = self._combined(
-            maps, "g2_residual", [old.e, *self._of_pairs(maps, old, gamma, attention)]
-        )
+        e = self._combined("g2_residual", old.e, self._of_pairs(old, gamma, attention))
         h = old.h
         if config.update_h2:
             turned = turn_vectors(xp, maps["attn2_ev_apply"], h, attention)
-            h = self._combined(maps, "h2_residual", [h, turned])
+            h = self._combined("h2_residual", h, [turned])
         return Features(g, e, h)
 
-    def _gamma(self, x: Array) -> Array:
-        """Return the features of the neighbours, (N, P, n)."""
-        found = self.xp.take(x, self.index, axis=0)
-        return self.xp.reshape(found, (-1, self.size, x.shape[1]))
+    def _phi(self, x: Array) -> Array:
+        """Return φ(x)."""
+        return activated(self.xp, self.config.activation_function, x)
 
-    def _combined(self, maps: Tree, name: str, found: Sequence[Array]) -> Array:
+    def _combined(self, name: str, old: Array, updates: Sequence[Array]) -> Array:
         """Return a feature with its updates."""
-        style, (old, *updates) = self.config.update_style, found
-        if style == "res_residual":
-            for weight, update in zip(numbered_values(maps[name]), updates, strict=True):
-                old = old + update * weight
-            return old
-        if not updates:
-            return old
-        total = sum(updates[1:], updates[0])
-        if style == "res_avg":
-            return (old + total) * len(found) ** -0.5
-        return old + total * len(updates) ** -0.5
+        return combined(self.config.update_style, old, updates, self.maps.get(name))
 
-    def _of_atoms(self, maps: Tree, old: Features, gamma: Array | None) -> list[Array]:
+    def _of_atoms(self, old: Features, gamma: Array) -> list[Array]:
         """Return the updates of g."""
-        config, xp, found = self.config, self.xp, []
+        config, xp, maps = self.config, self.xp, self.maps
+        found = []
         if config.g1_out_mlp:
-            found.append(self.phi(_linear(xp, maps["g1_self_mlp"], old.g)))
+            found.append(self._phi(_linear(xp, maps["g1_self_mlp"], old.g)))
         weight = self.slots.weight
         near = old.h * weight[:, None, :]  # w h, (N, 3, P)
         parts = [] if config.g1_out_mlp else [old.g]
@@ -164,7 +179,7 @@ class Layers:
             own = xp.sum(mixed * maps["proj_g1g2"]["w"], axis=1)
             found.append(own * self._inverse(rooted=False))
         elif config.update_g1_has_conv:
-            theirs = self._gamma(xp.matmul(old.g, maps["proj_g1g2"]["w"]))
+            theirs = _linear(xp, maps["proj_g1g2"], gamma)
             heard = xp.sum(old.e * weight[:, :, None] * theirs, axis=1)
             parts.append(heard * self._inverse(rooted=False))
         if config.update_g1_has_grrg:
@@ -172,7 +187,7 @@ class Layers:
         if config.update_g1_has_drrd:
             parts.append(self._symmetric(turned))
         u = parts[0] if len(parts) == 1 else xp.concat(parts, axis=1)
-        found.append(self.phi(_linear(xp, maps["linear1"], u)))
+        found.append(self._phi(_linear(xp, maps["linear1"], u)))
         if config.update_g1_has_attn:
             heads = config.attn1_nhead
             own = attend_neighbours(xp, maps["loc_attn"], old.g, gamma, self.slots, heads)
@@ -180,7 +195,7 @@ class Layers:
         return found
 
     def _sums(
-        self, old: Features, gamma: Array | None, near: Array, convolves: bool
+        self, old: Features, gamma: Array, near: Array, convolves: bool
     ) -> tuple[Array, Array]:
         """Return Σ w h ⊗ γ (N, 3, n₁) and Σ w e ⊗ γ (N, n₂, n₁), as far as they are needed."""
         xp, turns = self.xp, self.config.update_g1_has_drrd
@@ -196,7 +211,7 @@ class Layers:
         """Return what a sum over neighbours is multiplied by: a number, or (N, 1)."""
         if self.slots.smooth:
             return self.config.nsel ** (-0.5 if rooted else -1.0)
-        number = self._number
+        number = self.xp.sum(self.slots.present, axis=1)
         return 1.0 / (FEWEST + (self.xp.sqrt(number) if rooted else number))[:, None]
 
     def _symmetric(self, sums: Array) -> Array:
@@ -207,12 +222,10 @@ class Layers:
         product = xp.matmul(xp.matrix_transpose(first), h)
         return xp.reshape(product, (h.shape[0], self.config.axis_neuron * h.shape[2]))
 
-    def _of_pairs(
-        self, maps: Tree, old: Features, gamma: Array | None, attention: Array | None
-    ) -> list[Array]:
+    def _of_pairs(self, old: Features, gamma: Array, attention: Array | None) -> list[Array]:
         """Return the updates of e."""
-        config, xp = self.config, self.xp
-        found = [self.phi(_linear(xp, maps["linear2"], old.e))]
+        config, xp, maps = self.config, self.xp, self.maps
+        found = [self._phi(_linear(xp, maps["linear2"], old.e))]
         if config.update_g2_has_g1g1:
             product = _linear(xp, maps["proj_g1g1g2"], old.g[:, None, :] * gamma)
             found.append(product * self.slots.weight[:, :, None])

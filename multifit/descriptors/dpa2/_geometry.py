@@ -3,7 +3,8 @@
 A tree of ``rij`` and ``index`` of all tables side by side (absent if there are no pairs), ``kind``
 (N, na), 1 at the place of each atom's type among those present, and the geometry of each block:
 ``repinit`` and ``repformer`` as of :mod:`..dpa1._geometry`, ``three_body`` as of
-:mod:`..se_e3_tebd._apply`.
+:mod:`..se_e3_tebd._apply`. If the first block is to be evaluated a few atoms at a time, its parts
+have their ``tables`` instead, from which the geometry of each piece is made (:mod:`._first`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...batching.types import ORDERED, PARTS
 from ...tree import Tree
-from .._tables import concat, kinds_of, seen_kinds
+from .._pieces import rows_in
+from .._tables import concat, join, kinds_of, seen_kinds
 from ..dpa1._geometry import of_pairs
 
 if TYPE_CHECKING:
@@ -37,23 +39,44 @@ def geometry(
     Parameters
     ----------
     plan
-        That of the first block.
+        From :class:`._planner.Dpa2Planner`.
     """
+    rows = rows_in(plan, atype.shape[0], "first")
     made: Tree = {}
     for k, name in enumerate(config.blocks):
-        block = config.blocks[name]
         here = tables[PARTS][str(k)] if tables else {}
-        own = params[name]
         if name == "repformer":
-            made[name] = _messages(xp, block, own, atype, here)
+            made[name] = _messages(xp, config.blocks[name], params[name], atype, here)
+        elif rows is not None and here:
+            pairs = join(xp, here)
+            made[name] = {"rij": pairs["rij"], "index": pairs["index"], "tables": here}
         else:
-            made[name] = block.geometry(
-                xp, own, atype, counts, here, plan if name == "repinit" else None
-            )
-    pairs = [x for x in made.values() if "rij" in x]
-    for key in ("rij", "index") if pairs else ():
-        made[key] = concat(xp, [x[key] for x in pairs], axis=-1)
+            made[name] = of_part(xp, config, params, name, atype, counts, here, plan)
+    each = [x for x in made.values() if "rij" in x]
+    for key in ("rij", "index") if each else ():
+        made[key] = concat(xp, [x[key] for x in each], axis=-1)
     return {**made, "kind": kinds_of(xp, counts, atype)}
+
+
+def of_part(
+    xp: Any,
+    config: Dpa2,
+    params: Tree,
+    name: str,
+    atype: Array,
+    counts: Mapping[int, int],
+    tables: Mapping[str, Any],
+    plan: Tree | None,
+) -> Tree:
+    """Return the geometry of a part of the first block."""
+    own = series_of(plan) if name == "repinit" else None
+    made: Tree = config.blocks[name].geometry(xp, params[name], atype, counts, tables, own)
+    return made
+
+
+def series_of(plan: Tree | None) -> Tree | None:
+    """Return the plan of ``repinit``, or None if its net is evaluated at each pair."""
+    return None if plan is None else plan.get("repinit")
 
 
 def _messages(

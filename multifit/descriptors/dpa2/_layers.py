@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from ... import precision as prec
-from ...nn.networks import Layer, Seed, child_seed
+from ...nn.networks import Layer
 from ._settings import Repformer
 
 
@@ -26,13 +24,6 @@ class Weights(NamedTuple):
 
     width: int
     seeds: tuple[int, ...]  #: of each update, in the order of the updates
-
-
-def descendant(seed: Seed, path: tuple[int, ...]) -> Seed:
-    """Return the child seed at the end of a path."""
-    for k in path:
-        seed = child_seed(seed, k)
-    return seed
 
 
 def is_last(config: Repformer, k: int) -> bool:
@@ -121,15 +112,3 @@ def weights(config: Repformer, k: int) -> dict[str, Weights]:
 def has_norm(config: Repformer, k: int) -> bool:
     """Return True if the k-th layer has a layer norm, ``attn2_lm``."""
     return config.update_g2_has_attn and not is_last(config, k)
-
-
-def draw_weights(
-    config: Repformer, width: int, seed: Seed, dtype: np.dtype[np.float64], trainable: bool
-) -> np.ndarray:
-    """Return the initial weights of an update; zeros if nothing is trained, as in DeePMD-kit."""
-    if not trainable:
-        return np.zeros(width, dtype=dtype)
-    if config.update_residual_init == "const":
-        return np.full(width, config.update_residual, dtype=dtype)
-    drawn = np.random.default_rng(seed).normal(scale=config.update_residual, size=width)
-    return drawn.astype(dtype)

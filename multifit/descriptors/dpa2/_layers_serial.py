@@ -12,7 +12,8 @@ from ...files import check_version, items, mapping, parameter, required
 from ...nn.networks import Layer
 from ...nn.serial import layer_params, layer_to_dict
 from ...precision import numpy_dtype
-from ...tree import Tree, numbered, numbered_values, unflatten
+from ...tree import Tree, numbered, unflatten
+from .._updates import vectors_params, vectors_to_dict
 from ..dpa1._attention import SHIFT
 from ._layers import has_norm, is_last, maps, weights
 
@@ -37,11 +38,6 @@ OF_PAIRS = ("update_g2_has_g1g1", "update_g2_has_attn", "update_h2")
 def plain_map(layer: Layer, params: Tree) -> dict[str, Any]:
     """Return a linear map."""
     return layer_to_dict(layer, params) | {"activation_function": None}
-
-
-def plain_params(value: Any, layer: Layer, where: str) -> Tree:
-    """Return the parameters of a linear map."""
-    return layer_params(value, layer, where)
 
 
 def layer_node(config: Dpa2, k: int, params: Tree) -> dict[str, Any]:
@@ -69,9 +65,7 @@ def layer_node(config: Dpa2, k: int, params: Tree) -> dict[str, Any]:
         node["attn2_lm"] = _norm(config, params["attn2_lm"])
     if own.update_style == "res_residual":
         names = ("g1_residual", "g2_residual", "h2_residual")
-        node["@variables"] = {
-            name: [np.asarray(x) for x in numbered_values(params.get(name, {}))] for name in names
-        }
+        node["@variables"] = vectors_to_dict(params, names)
     return node
 
 
@@ -129,7 +123,7 @@ def layers_params(config: Dpa2, node: dict[str, Any], where: str) -> Tree:
         )
     embedding = required(node, "g2_embd", where)
     return {
-        "g2_embd": plain_params(embedding, config.embedding, f"{where}.g2_embd"),
+        "g2_embd": layer_params(embedding, config.embedding, f"{where}.g2_embd"),
         "layers": numbered(
             [
                 _layer(config, k, each, f"{where}.repformer_layers.{k}")
@@ -147,7 +141,7 @@ def _layer(config: Dpa2, k: int, value: Any, where: str) -> Tree:
         group, _, part = name.rpartition(".")
         source = mapping(required(node, group, where), f"{where}.{group}") if group else node
         given = required(source, part or name, where)
-        for key, x in plain_params(given, layer, f"{where}.{name}").items():
+        for key, x in layer_params(given, layer, f"{where}.{name}").items():
             found[f"{name}.{key}"] = x
     dtype = numpy_dtype(config.precision)
     if has_norm(own, k):
@@ -156,15 +150,7 @@ def _layer(config: Dpa2, k: int, value: Any, where: str) -> Tree:
             found[f"attn2_lm.{key}"] = parameter(
                 norm, key, (own.g2_dim,), f"{where}.attn2_lm", dtype
             )
-    variables = mapping(node.get("@variables", {}), f"{where}.@variables")
     for name, (width, seeds) in weights(own, k).items():
-        given = items(variables.get(name, node.get(name, ())), f"{where}.{name}")
-        if len(given) != len(seeds):
-            raise FileFormatError(
-                f"{where}.{name} holds {len(given)} vectors, but the layer has {len(seeds)} "
-                "updates; restore the file from a copy"
-            )
-        for place, x in enumerate(given):
-            one = {"@variables": {name: x}}
-            found[f"{name}.{place}"] = parameter(one, name, (width,), where, dtype)
+        vectors = vectors_params(node, name, [width] * len(seeds), where, dtype)
+        found |= {f"{name}.{place}": x for place, x in enumerate(vectors)}
     return unflatten(found)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...nn.networks import Seed, child_seed, init_layer, init_network
+from ...nn.networks import Seed, child_seed, descendant, init_layer, init_network
 from ...nn.networks import trainable_names as network_names
 from ...precision import numpy_dtype
 from ...tree import Tree, numbered, unflatten
 from .._types import remapped
+from .._updates import draw
 from ..dpa1._parameters import block_names, init_block, init_statistics, remap_statistics
-from ._layers import descendant, draw_weights, has_norm, maps, weights
+from ._layers import has_norm, maps, weights
 
 if TYPE_CHECKING:
     from ._descriptor import Dpa2
@@ -33,9 +34,7 @@ def init(config: Dpa2, seed: Seed) -> Tree:
     """Return random parameters, and neutral statistics (μ = 0, σ = 1)."""
     seeds = {name: child_seed(seed, k) for name, k in SEEDS.items()}
     params: Tree = {
-        name: init_block(block, seeds[name])
-        for name, block in config.blocks.items()
-        if name != "repformer"
+        name: init_block(config.blocks[name], seeds[name]) for name in config.first_parts
     }
     params["repformer"] = _init_layers(config, seeds["repformer"])
     params["type_embedding"] = init_network(config.type_network, seeds["type_embedding"])
@@ -62,9 +61,8 @@ def _init_layer(config: Dpa2, k: int, seed: Seed) -> Tree:
             drawn[f"{name}.{key}"] = value
     for name, (width, seeds) in weights(own, k).items():
         for place, number in enumerate(seeds):
-            drawn[f"{name}.{place}"] = draw_weights(
-                own, width, child_seed(seed, number), dtype, config.trainable
-            )
+            one = child_seed(seed, number)
+            drawn[f"{name}.{place}"] = draw(own, width, one, dtype, config.trainable)
     if has_norm(own, k):
         drawn["attn2_lm.w"] = np.ones(own.g2_dim, dtype=dtype)
         drawn["attn2_lm.b"] = np.zeros(own.g2_dim, dtype=dtype)
@@ -75,9 +73,8 @@ def trainable_names(config: Dpa2) -> Iterator[str]:
     """Yield the dotted names of the trainable parameters."""
     if not config.trainable:
         return
-    for name, block in config.blocks.items():
-        if name != "repformer":
-            yield from (f"{name}.{key}" for key in block_names(block))
+    for name in config.first_parts:
+        yield from (f"{name}.{key}" for key in block_names(config.blocks[name]))
     yield from ("repformer.g2_embd.w", "repformer.g2_embd.b")
     own = config.repformer
     for k in range(own.nlayers):

@@ -7,10 +7,8 @@ from typing import Any
 from ...rules import (
     CUTOFF,
     FLAG,
-    MAX_SLOTS,
     MAYBE_ABOVE_ZERO,
     NOT_NEGATIVE,
-    NUMBER,
     POSITIVE,
     WIDTH,
     ListRange,
@@ -19,15 +17,10 @@ from ...rules import (
     Rule,
     names_types,
 )
+from .._rules import NSEL
 from .._types import TYPE_EMBEDDING_RULES
+from .._updates import UPDATE_RANGES
 from ..dpa1._rules import MODES
-
-#: Ways to combine a feature with its updates, and initial values of their weights.
-STYLES = ("res_avg", "res_incr", "res_residual")
-INITIAL = ("norm", "const")
-
-#: A number of slots for neighbours of all types.
-NSEL = Range(int, "an integer > 0", gt=0, le=MAX_SLOTS, python="an integer ≥ 1")
 
 _WIDTHS = ListRange(WIDTH, "a list of one or more integers > 0")
 
@@ -65,9 +58,7 @@ REPFORMER_RANGES: Ranges = {
         ),
         FLAG,
     ),
-    "update_style": Range(str, 'one of "res_avg", "res_incr" and "res_residual"', choices=STYLES),
-    "update_residual": NUMBER,
-    "update_residual_init": Range(str, 'one of "norm" and "const"', choices=INITIAL),
+    **UPDATE_RANGES,
     "ln_eps": MAYBE_ABOVE_ZERO,
 }
 

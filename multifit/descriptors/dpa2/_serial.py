@@ -11,6 +11,7 @@ import numpy as np
 from ... import precision as prec
 from ...errors import ConfigError, FileFormatError
 from ...files import check_version, items, mapping, number, required
+from ...nn.serial import layer_params
 from ...tree import Tree, numbered_values
 from .._types_serial import types_params, types_to_dict
 from ..dpa1._typed_serial import (
@@ -22,7 +23,7 @@ from ..dpa1._typed_serial import (
     statistics_params,
     statistics_to_dict,
 )
-from ._layers_serial import layer_node, layers_params, plain_map, plain_params
+from ._layers_serial import layer_node, layers_params, plain_map
 from ._settings import Repformer, Repinit
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def deserialize(cls: type[S], node: dict[str, Any]) -> tuple[S, Tree]:
     params: Tree = {
         "type_embedding": types_params(config, embedding, f"{where}.type_embedding"),
         **{
-            name: plain_params(required(node, name, where), layer, f"{where}.{name}")
+            name: layer_params(required(node, name, where), layer, f"{where}.{name}")
             for name, layer in config.transformations.items()
         },
     }

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ... import precision as prec
 from ...nn.activations import activated
-from ...tree import Tree, numbered_values
+from ...tree import Tree
+from .._updates import combined
 from ._geometry import Graph, graph
 from ._layers import angle_widths, compresses
 
@@ -225,18 +226,7 @@ class _Layer:
 
     def _combined(self, name: str, old: Array, updates: Sequence[Array]) -> Array:
         """Return a feature with its updates."""
-        style = self.config.update_style
-        if style == "res_residual":
-            vectors = numbered_values(self.params[name])
-            for vector, each in zip(vectors, updates, strict=True):
-                old = old + vector * each
-            return old
-        total = updates[0]
-        for each in updates[1:]:
-            total = total + each
-        if style == "res_incr":
-            return old + total * (1.0 / math.sqrt(len(updates)))
-        return (old + total) * (1.0 / math.sqrt(1 + len(updates)))
+        return combined(self.config.update_style, old, updates, self.params.get(name))
 
 
 def _product(xp: Any, config: Dpa3, x: Array, w: Array) -> Array:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...nn.networks import Network, Seed, child_seed, init_layer, init_network
+from ...nn.networks import Network, Seed, child_seed, descendant, init_layer, init_network
 from ...precision import numpy_dtype
 from ...tree import Tree, flatten, numbered
 from .._types import remapped, type_layer
-from ._layers import Residual, embeddings, parts, residuals
+from .._updates import draw
+from ._layers import embeddings, parts, residuals
 
 if TYPE_CHECKING:
     from ._descriptor import Dpa3
@@ -48,26 +49,20 @@ def constants(config: Dpa3) -> dict[str, np.ndarray]:
 
 
 def _init_layer(config: Dpa3, seed: Seed) -> Tree:
+    dtype = numpy_dtype(config.precision)
     maps: Tree = {
         name: init_layer(part.layer, child_seed(seed, part.seed))
         for name, part in parts(config).items()
     }
     for name, each in residuals(config).items():
         if each:
-            maps[name] = numbered([_init_residual(config, one, seed) for one in each])
+            maps[name] = numbered(
+                [
+                    draw(config, one.width, descendant(seed, one.seed), dtype, config.trainable)
+                    for one in each
+                ]
+            )
     return maps
-
-
-def _init_residual(config: Dpa3, one: Residual, seed: Seed) -> np.ndarray:
-    dtype = numpy_dtype(config.precision)
-    if not config.trainable:  # as in DeePMD-kit
-        return np.zeros(one.width, dtype=dtype)
-    if config.update_residual_init == "const":
-        return np.full(one.width, config.update_residual, dtype=dtype)
-    for number in one.seed:
-        seed = child_seed(seed, number)
-    drawn = np.random.default_rng(seed).normal(scale=config.update_residual, size=one.width)
-    return drawn.astype(dtype)
 
 
 def trainable_names(config: Dpa3) -> Iterator[str]:

@@ -11,23 +11,14 @@ from ...rules import (
     FLAG,
     NOT_NEGATIVE,
     POSITIVE,
-    SLOTS,
     WIDTH,
-    Range,
     Ranges,
     Rule,
     names_types,
 )
+from .._rules import NSEL
 from .._types import TYPE_EMBEDDING_RULES
-
-#: How a feature and its updates are combined.
-STYLES = ("res_avg", "res_incr", "res_residual")
-
-#: How the vectors of ``res_residual`` are initialized.
-RESIDUALS = ("norm", "const")
-
-_NUMBER = Range(float, "a number", python="a finite number")
-_SLOTS = Range(int, "an integer > 0", gt=0, le=SLOTS.le, python="an integer ≥ 1")
+from .._updates import UPDATE_RANGES
 
 #: Options of ``repflow``.
 REPFLOW_RANGES: Ranges = {
@@ -37,19 +28,17 @@ REPFLOW_RANGES: Ranges = {
     "nlayers": POSITIVE,
     "e_rcut": CUTOFF,
     "e_rcut_smth": ABOVE_ZERO,
-    "e_sel": _SLOTS,
+    "e_sel": NSEL,
     "a_rcut": CUTOFF,
     "a_rcut_smth": ABOVE_ZERO,
-    "a_sel": _SLOTS,
+    "a_sel": NSEL,
     "a_compress_rate": COUNT,
     "a_compress_e_rate": POSITIVE,
     "a_compress_use_split": FLAG,
     "n_multi_edge_message": POSITIVE,
     "axis_neuron": WIDTH,
     "update_angle": FLAG,
-    "update_style": Range(str, 'one of "res_avg", "res_incr" and "res_residual"', choices=STYLES),
-    "update_residual": _NUMBER,
-    "update_residual_init": Range(str, 'one of "norm" and "const"', choices=RESIDUALS),
+    **UPDATE_RANGES,
     "fix_stat_std": NOT_NEGATIVE,
     "skip_stat": FLAG,
     "optim_update": FLAG,

@@ -8,12 +8,13 @@ import numpy as np
 
 from ... import precision as prec
 from ...errors import FileFormatError, UnsupportedError
-from ...files import check_version, items, mapping, number, parameter, required
+from ...files import check_version, items, mapping, number, required
 from ...nn.serial import layer_params, layer_to_dict
 from ...precision import numpy_dtype
 from ...tree import Tree, numbered, numbered_values
 from .._statistics import one_for_all_slots
 from .._types_serial import types_params, types_to_dict
+from .._updates import vectors_params, vectors_to_dict
 from ._layers import embeddings, parts, residuals
 from ._rules import REPFLOW_RANGES
 
@@ -94,10 +95,7 @@ def _layer(config: Dpa3, params: Tree) -> dict[str, Any]:
     }
     vectors = residuals(config)
     if vectors:
-        node["@variables"] = {
-            name: [np.asarray(x) for x in numbered_values(params[name])] if each else []
-            for name, each in vectors.items()
-        }
+        node["@variables"] = vectors_to_dict(params, tuple(vectors))
     return node
 
 
@@ -189,18 +187,7 @@ def _layer_params(config: Dpa3, value: Any, where: str) -> Tree:
     }
     dtype = numpy_dtype(config.precision)
     for name, each in residuals(config).items():
-        given = mapping(node.get("@variables", node), where).get(name, [])
-        vectors = items(given, f"{where}.{name}")
-        if len(vectors) != len(each):
-            raise FileFormatError(
-                f"{where}.{name} holds {len(vectors)} vectors, but {len(each)} are needed; restore "
-                "the file from a copy"
-            )
-        if each:
-            params[name] = numbered(
-                [
-                    parameter({"@variables": {"w": x}}, "w", (one.width,), f"{where}.{name}", dtype)
-                    for x, one in zip(vectors, each, strict=True)
-                ]
-            )
+        found = vectors_params(node, name, [one.width for one in each], where, dtype)
+        if found:
+            params[name] = numbered(found)
     return params
