@@ -18,6 +18,8 @@ from _cases import System, build, crystal
 from multifit import models as mdl
 from multifit.backend import Backend, get_backend
 from multifit.descriptors import get_descriptor
+from multifit.descriptors.dpa3 import Dpa3
+from multifit.descriptors.dpa3._examples import SMALL
 from multifit.loss import ENERGY_TERMS
 from multifit.optim.adam import Adam
 from multifit.support import FEATURES
@@ -167,6 +169,9 @@ MODELS |= {
         ("hybrid of se_atten and se_e2_a", "hybrid", 1),
     )
 }
+
+#: Two layers, of which the second takes what angles sent to pairs in the first.
+MODELS["dpa3, angles"] = Row({"descriptor": Dpa3(**SMALL)}, ("descriptor dpa3",))
 
 #: Hessians are large programs, so two rows.
 HESSIANS = {key: MODELS[key] for key in ("plain", "fparam, aparam, softplus")}

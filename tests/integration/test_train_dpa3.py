@@ -1,4 +1,4 @@
-"""A run with DPA-3: numbers of neighbours from the data, and fine-tuning to other types."""
+"""Runs with DPA-3: numbers of neighbours from the data, other types, densities of states."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from _backends import INSTALLED
-from _water import labelled, put, recipe, write
+from _compare import same
+from _water import dos_recipe, fit, labelled, put, recipe, write, write_spectra
 
+import multifit
 from multifit import cli
 from multifit.descriptors.dpa3 import Dpa3
 from multifit.inference.model_file import read_model
@@ -59,3 +62,38 @@ def test_numbers_of_neighbours_are_counted_and_other_types_added(
     assert f"sel [{found.e_sel}, 5] is too small in" in said
     assert "(sel 5, in" in said
     assert "within 3 Å" in said
+
+
+FIRST: dict[str, Any] = {
+    **{"rcut": 3.6, "rcut_smth": 1.5, "nsel": 40, "neuron": [3, 6], "axis_neuron": 2},
+    "tebd_dim": 3,
+}
+SECOND: dict[str, Any] = {
+    **{"rcut": 3.0, "rcut_smth": 1.0, "nsel": 30, "nlayers": 2, "g1_dim": 5, "g2_dim": 4},
+    **{"axis_neuron": 2, "attn1_hidden": 3, "attn1_nhead": 2, "attn2_hidden": 3},
+    "attn2_nhead": 2,
+}
+
+
+@pytest.mark.skipif("torch" not in INSTALLED, reason="PyTorch is not installed")
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"type": "dpa2", "repinit": FIRST, "repformer": SECOND},
+        {"type": "dpa3", "repflow": {**REPFLOW, "e_sel": 60, "a_sel": 30}},
+    ],
+    ids=lambda section: section["type"],
+)
+def test_densities_of_states_are_trained_with_messages(
+    section: dict[str, Any], tmp_path: Path
+) -> None:
+    frames = labelled(4)
+    write_spectra(tmp_path / "data", frames)
+    given = put(dos_recipe("data", 1), {"model.descriptor": section})
+    out = fit(tmp_path, given, backend="torch")
+    potential = multifit.load(out / "model.dp", "torch")
+    got = potential.predict(frames.coord, frames.atype, frames.cell)
+    assert potential.model.descriptor.name == section["type"]
+    assert np.isfinite(got["dos"]).all()
+    same(got["dos"], got["atom_dos"].sum(axis=1), rtol=1e-12, atol=1e-12)
+    assert np.ptp(got["dos"], axis=0).max() > 1e-6  # frames differ

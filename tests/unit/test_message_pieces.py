@@ -23,6 +23,8 @@ SMALL: dict[str, Any] = {
     **{"axis_neuron": 2, "smooth_edge_update": True},
 }
 
+SWITCHED_OFF = ("update_h2", "update_g1_has_attn", "update_g2_has_attn", "update_g1_has_drrd")
+
 FIRST, SECOND = (EXAMPLES[0][name] for name in ("repinit", "repformer"))
 
 DESCRIPTORS: dict[str, Descriptor] = {
