@@ -170,8 +170,10 @@ MODELS |= {
     )
 }
 
-#: Two layers, of which the second takes what angles sent to pairs in the first.
-MODELS["dpa3, angles"] = Row({"descriptor": Dpa3(**SMALL)}, ("descriptor dpa3",))
+#: Compilers take long for layers: in one with updates one after the other all features take part.
+MODELS["dpa3, one layer"] = Row(
+    {"descriptor": Dpa3(**SMALL | {"nlayers": 1, "sequential_update": True})}, ("descriptor dpa3",)
+)
 
 #: Hessians are large programs, so two rows.
 HESSIANS = {key: MODELS[key] for key in ("plain", "fparam, aparam, softplus")}
