@@ -58,7 +58,7 @@ def concat(parts: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     return np.concatenate(parts, axis=axis)
 
 
-matmul = np.matmul
+matmul, zeros, zeros_like, ones_like = np.matmul, np.zeros, np.zeros_like, np.ones_like
 
 
 def __getattr__(name: str) -> Any:

@@ -72,8 +72,18 @@ def local_frames(xp: Any, env: Environment, rij: Array, mask: Array) -> tuple[Ar
     turn, across = slope - scale, s
     if env.protection:
         turn, across = r * q * turn, s * (r * q)
-    rows = xp.concat([s[:, None, :], unit * across[:, None, :]], axis=1)
+    rows = _with_first(xp, s, unit, across[:, None, :])
     return rows, {"unit": unit, "scale": scale, "slope": slope, "turn": turn}
+
+
+def _with_first(xp: Any, first: Array, x: Array, factor: Array) -> Array:
+    """Return (n, 1 + c, k) from the first row (n, k), and x (n, c, k) times a factor."""
+    if isinstance(x, np.ndarray):  # written where they belong; joining would be another pass
+        made = np.empty((x.shape[0], 1 + x.shape[1], x.shape[2]), dtype=x.dtype)
+        made[:, 0, :] = first
+        np.multiply(x, factor, out=made[:, 1:, :])
+        return made
+    return xp.concat([first[:, None, :], x * factor], axis=1)
 
 
 def inner(xp: Any, a: Array, b: Array) -> Array:

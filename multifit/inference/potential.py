@@ -207,7 +207,7 @@ class Potential:
         check_request(self.model, self.backend.name, request, electrons)
         given = sts.structures(self.model, coord, types, cell, fparam, aparam, pbc)
         rows = self._run(given, request, uncertainty)
-        found = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        found = {key: np.array([row[key] for row in rows]) for key in rows[0]}
         grid, total = self.model.grid, found[self.model.output.name]
         return found if grid is None else found | levels(grid, total, given, electrons)
 

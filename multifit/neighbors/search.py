@@ -23,6 +23,7 @@ from .blocks import block_pairs, is_one_block, one_block
 from .cells import cell_pairs, replicate
 from .lattice import KEPT, Lattice, lattice
 from .limits import check_density, check_size
+from .nearest import is_wide, nearest_pairs
 
 #: Two atoms nearer than this are considered to be at the same place, Å.
 TOO_CLOSE = 1e-6
@@ -210,6 +211,8 @@ def search(atoms: Positions, rcut: float, where: str = "") -> Candidates:
     # Searches differ in rounding: use a slightly larger cutoff, and let one formula decide.
     largest = max(float(np.abs(x).max()), float(np.abs(box).max()))
     rcut += 1e-9 * rcut + 16 * math.ulp(largest)
+    if is_wide(atoms.lattice, len(x), rcut):
+        return Candidates(*nearest_pairs(x, atoms.lattice, rcut))
     images = replicate(x, atoms.lattice, rcut)
     if is_one_block(images, rcut):
         i, k = one_block(images, rcut)

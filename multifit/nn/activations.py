@@ -163,6 +163,11 @@ def activation(name: str) -> Activation:
         raise ConfigError(
             f"activation_function must be one of {', '.join(NAMES)}, but is {name!r:.60}"
         )
+    return _of_name(name)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_name(name: str) -> Activation:
     key, colon, rest = name.strip().lower().partition(":")
     if key in _WITH_THRESHOLD:
         threshold = _threshold(name, rest) if colon else DEFAULT_THRESHOLD

@@ -50,7 +50,7 @@ class Layer:
     precision: str = prec.GLOBAL
     trainable: bool = True
 
-    @property
+    @functools.cached_property
     def residual(self) -> str:
         """``"same"``, ``"double"`` or ``""``: how the input is added to the output."""
         if self.resnet and self.n_out == self.n_in:

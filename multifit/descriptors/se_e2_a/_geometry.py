@@ -28,6 +28,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ...batching.types import Table
 from ...nn.groups import picked
 from ...tree import Tree
@@ -63,6 +65,14 @@ class _Atoms(NamedTuple):
     counts: Mapping[int, int]
     mean: Array  #: μ for each type of neighbours, (N, ntypes, 4)
     deviation: Array  #: σ, (N, ntypes, 4)
+
+
+class _Pairs(NamedTuple):
+    """The pairs in the tables of all types of neighbours side by side."""
+
+    rows: Array  #: R̃, (N, 4, P)
+    s: Array  #: (N, P)
+    mask: Array  #: 1 for a pair, 0 for an empty slot, (N, P)
 
 
 class _Interval(NamedTuple):
@@ -109,23 +119,20 @@ def geometry(
     if not tables:
         return made
     pairs = join(xp, tables)
-    more, s = _pairs(xp, config, atoms, pairs, columns)
+    more, s = _common(xp, config, atoms, pairs, columns)
     made |= more
     if basis is None:
         return made | {"deviation": by_columns(xp, atoms.deviation, columns)}
-    return made | _series(xp, config, params, made["rows"], s, tables, basis, atoms)
+    given = _Pairs(made["rows"], s, pairs["mask"])
+    return made | _series(xp, config, params, given, tables, basis, atoms)
 
 
-def _pairs(
+def _common(
     xp: Any, config: RadialDescriptor, atoms: _Atoms, pairs: Tree, columns: Spans
 ) -> tuple[Tree, Array]:
     """Return the part common to all evaluations, and s (N, P)."""
     raw, factors = local_frames(xp, config.environment, pairs["rij"], pairs["mask"])
-    parts = [
-        (raw[:, :, span] - atoms.mean[:, b, :, None]) / atoms.deviation[:, b, :, None]
-        for b, span in columns.items()
-    ]
-    scaled = concat(xp, parts, axis=2)
+    scaled = _scaled(xp, raw, atoms, columns)
     visible = seen(xp, config.excluded, atoms.types, atoms.counts, columns, pairs["mask"])
     if visible is not None:
         scaled = scaled * visible[:, None, :]
@@ -137,12 +144,26 @@ def _pairs(
     return {**made, "factors": factors, "widths": widths}, raw[:, 0, :]
 
 
+def _scaled(xp: Any, raw: Array, atoms: _Atoms, columns: Spans) -> Array:
+    """Return R̃ = (R − μ)/σ, (N, 4, P)."""
+    scaling = [
+        (span, atoms.mean[:, b, :, None], atoms.deviation[:, b, :, None])
+        for b, span in columns.items()
+    ]
+    if isinstance(raw, np.ndarray):  # written where it belongs; joining would be another pass
+        made = np.empty_like(raw)
+        for span, mean, deviation in scaling:
+            np.subtract(raw[:, :, span], mean, out=made[:, :, span])
+            made[:, :, span] /= deviation
+        return made
+    return concat(xp, [(raw[:, :, span] - m) / d for span, m, d in scaling], axis=2)
+
+
 def _series(
     xp: Any,
     config: RadialDescriptor,
     params: Tree,
-    rows: Array,
-    s: Array,
+    given: _Pairs,
     tables: Mapping[str, Table],
     basis: Tree,
     atoms: _Atoms,
@@ -152,7 +173,7 @@ def _series(
     present = [zone for zone in ZONES if any(block.zone == zone for block in found)]
     zones = {zone: _interval(xp, basis[zone], params, atoms) for zone in present}
     intervals = [zones[block.zone].of(xp, block) for block in found]
-    pairs = _in_blocks(xp, found, intervals, rows, s, tables)
+    pairs = _in_blocks(xp, found, intervals, given)
     counts = [basis[block.zone]["nodes"].shape[0] for block, _, _ in pairs]
     polynomials = iter(_polynomials(xp, [x for _, x, _ in pairs], counts))
     moved = {block.name: r for block, _, r in pairs}
@@ -191,20 +212,17 @@ def _in_blocks(
     xp: Any,
     found: Sequence[Block],
     intervals: Sequence[_Interval],
-    rows: Array,
-    s: Array,
-    tables: Mapping[str, Table],
+    pairs: _Pairs,
 ) -> list[tuple[Block, Array, Array]]:
     """Return the blocks that have columns, with x (N, nb, k) and R̃ (N, 4, nb, k) of each."""
     made = []
-    mask = join(xp, tables)["mask"][:, None, :]
     for block, here in zip(found, intervals, strict=True):
         if not block.width:
             continue
-        x = (padded(xp, block, s[:, None, :])[:, 0, :, :] - here.start) * here.stretch
-        r = padded(xp, block, rows)
+        x = (padded(xp, block, pairs.s[:, None, :])[:, 0, :, :] - here.start) * here.stretch
+        r = padded(xp, block, pairs.rows)
         if block.zone == "near":
-            there = padded(xp, block, mask)
+            there = padded(xp, block, pairs.mask[:, None, :])
             x, r = x * there[:, 0, :, :], r * there
         made.append((block, x - 1.0, r))
     return made
