@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import did_you_mean
 from ._draft import Draft, Problem, shown
 
 #: Keys of which an input has some if it is of this version.
@@ -39,6 +40,9 @@ _MOVED: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
+#: Sections of later versions that are made here.
+_SECTIONS = ("learning_rate", "loss", "training")
+
 #: Keys that DeePMD-kit's own conversion leaves out, too, with the values that have no effect.
 _DROPPED: dict[str, tuple[Any, ...]] = {
     "coord_norm": (True, False),
@@ -66,6 +70,7 @@ def add_sections(draft: Draft) -> None:
         )
     seed, resnet_dt = data.pop("seed", None), data.pop("resnet_dt", None)
     rcut = data.get("rcut")
+    _refuse_others(draft)
     data["model"] = {"descriptor": {"type": "se_e2_a"}, "fitting_net": {}}
     data |= {"learning_rate": {"type": "exp"}, "loss": {}, "training": {}}
     for section, keys in _MOVED.items():
@@ -76,6 +81,21 @@ def add_sections(draft: Draft) -> None:
     for key, harmless in _DROPPED.items():
         if key in data and (harmless == (...,) or data[key] in harmless):
             del data[key]
+
+
+def _refuse_others(draft: Draft) -> None:
+    """Note sections of later versions, which would be overwritten, and misspelled keys."""
+    names = {name for keys in _MOVED.values() for known in keys.values() for name in known}
+    names |= {*_DROPPED, "use_smooth", "seed", "resnet_dt"}
+    for key in sorted(draft.data.keys() - names):
+        if key in _SECTIONS:
+            says = "is a section of later versions beside keys of DeePMD-kit 0.x; use one style"
+        elif hint := did_you_mean(key, names):
+            says = f"is not a known key{hint}"
+        else:
+            continue
+        del draft.data[key]
+        draft.problems.append(Problem(key, says))
 
 
 def _complete(data: dict[str, Any], seed: Any, resnet_dt: Any, rcut: Any) -> None:

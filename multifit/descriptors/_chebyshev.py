@@ -31,12 +31,15 @@ Source: Trefethen, Approximation Theory and Approximation Practice, chapters 3 a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 Array = Any
+
+#: Key in a zone of a plan of what :func:`scales_of` returns.
+SCALES = "scales"
 
 #: Numbers in a term of several series that are computed side by side: more do not fit in the cache.
 TOGETHER = 1 << 15
@@ -89,6 +92,23 @@ def chebyshev_basis(
         "start": np.zeros_like(reach) if start is None else start,
         "reach": np.asarray(reach, dtype=np.float64),
     }
+
+
+def scales_of(xp: Any, own: Mapping[str, Any], deviation: Array) -> Array:
+    """Return s₀, ∂x/∂s, and 1/σ and ∂x/∂s by turns, for all pairs of types (ntypes, ntypes, 10).
+
+    Parameters
+    ----------
+    own
+        ``near`` or ``far`` of the plan.
+    deviation
+        σ, (ntypes, ntypes, 4).
+    """
+    start, reach, each = own["start"][:, :, None], own["reach"][:, :, None], 1.0 / deviation
+    stretch = 2.0 / (reach - start)
+    by_x = stretch + xp.zeros_like(each)
+    both = xp.reshape(xp.stack([each, by_x], axis=3), (*each.shape[:2], 8))
+    return xp.concat([start, stretch, both], axis=2)
 
 
 def chebyshev(xp: Any, x: Array, count: int) -> Array:

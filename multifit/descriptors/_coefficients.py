@@ -15,6 +15,7 @@ import numpy as np
 from ..nn.groups import Groups, groups, net_of, nets_of, of_group, picked
 from ..nn.networks import Network, apply_network
 from ..tree import Tree, map_leaves
+from ._chebyshev import SCALES, scales_of
 from ._tables import ZONES, Block, concat
 
 if TYPE_CHECKING:
@@ -298,7 +299,11 @@ def with_coefficients(config: RadialDescriptor, params: Tree, plan: Tree) -> Tre
         for zone in (ZONES if sel else ())
     ]
     both = [np.concatenate(x, axis=1) for x in zip(*each, strict=True)]
-    return {**plan, KNOWN: {"series": np.stack(both, axis=1)}}
+    made: Tree = {**plan, KNOWN: {"series": np.stack(both, axis=1)}}
+    if config.components == 4:
+        for zone in ZONES:
+            made[zone] = {**plan[zone], SCALES: scales_of(np_xp, plan[zone], params["dstd"])}
+    return made
 
 
 def of_empty_slots(

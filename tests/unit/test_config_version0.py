@@ -126,3 +126,15 @@ def test_errors_name_the_key_of_the_file(edits: dict[str, Any], says: str) -> No
 def test_an_input_without_a_model_is_not_taken_for_an_old_one() -> None:
     with pytest.raises(ConfigError, match=r"^model in in.json is missing, but must be an object"):
         config.parse({"training": CURRENT["training"]}, "in.json")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"loss": {"start_pref_e": 1}}, "loss .* is a section of later versions beside keys"),
+        ({"filter_neurn": [4, 8]}, "filter_neurn .* is not a known key .did you mean"),
+    ],
+)
+def test_what_would_be_lost_is_refused(more: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        config.parse({**FLAT, **more})

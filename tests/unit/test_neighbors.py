@@ -12,10 +12,12 @@ CUBE = 10.0 * np.eye(3)
 ALL_PBC = list(itertools.product([False, True], repeat=3))
 
 
-@pytest.fixture(params=["chosen", "blocks", "thin"])
+@pytest.fixture(params=["chosen", "one", "blocks", "thin"])
 def search(request, monkeypatch):
     """Run a test with the search that is chosen, and with each of those for many atoms."""
     if request.param != "chosen":
+        monkeypatch.setattr("multifit.neighbors.search.is_wide", lambda box, natoms, rcut: False)
+    if request.param in {"blocks", "thin"}:
         monkeypatch.setattr("multifit.neighbors.search.is_one_block", lambda images, rcut: False)
     if request.param == "blocks":
         monkeypatch.setattr("multifit.neighbors.blocks.FEW", 0)
@@ -251,3 +253,23 @@ def test_grid_numbers_stay_small_and_keep_neighbours():
     assert key.max() < 2000
     assert key[2] - key[1] == 2 * stride[0]
     assert key[1] - key[0] > 2 * stride[0]
+
+
+@pytest.mark.parametrize("pbc", ALL_PBC[1:])
+def test_nearest_images_are_the_pairs_of_all_images(pbc, monkeypatch):
+    rng = np.random.default_rng(5)
+    cell = 11.0 * np.eye(3) + rng.normal(scale=1.5, size=(3, 3))
+    coord = rng.uniform(-1.0, 2.0, size=(40, 3)) @ cell
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(complete_cell(cell, np.array(pbc))), axis=0)
+    for share in (0.2, 0.4, 0.4995):
+        rcut = share * heights[np.array(pbc)].min()
+        found = find_pairs(coord, cell, pbc, rcut)
+        with monkeypatch.context() as patch:
+            patch.setattr("multifit.neighbors.search.nearest_pairs", None)  # was it called?
+            with pytest.raises(TypeError):
+                find_pairs(coord, cell, pbc, rcut)
+            patch.setattr("multifit.neighbors.search.is_wide", lambda box, natoms, rcut: False)
+            wanted = find_pairs(coord, cell, pbc, rcut)
+        assert len(wanted.i)
+        for got, want in zip(vars(found).values(), vars(wanted).values(), strict=True):
+            np.testing.assert_array_equal(got, want)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...backend import Rules
 from ...batching.types import MIXED
 from ...tree import Tree
@@ -75,7 +77,11 @@ def _contract(xp: Any, config: SeE2A, t: Array) -> tuple[Array, Callable[[Array]
     def pullback(d_bar: Array) -> Array:
         d_bar = xp.astype(xp.reshape(d_bar, (n, width, m)), t.dtype, copy=False)
         t_bar = xp.matmul(share * head, xp.matrix_transpose(d_bar))
-        first = t_bar[:, :, :m] + xp.matmul(share * t, d_bar)
+        first = xp.matmul(share * t, d_bar)
+        if isinstance(t_bar, np.ndarray):
+            t_bar[:, :, :m] += first
+            return t_bar
+        first = t_bar[:, :, :m] + first
         return xp.concat([first, t_bar[:, :, m:]], axis=2)
 
     return d, pullback

@@ -33,7 +33,7 @@ import numpy as np
 from ...batching.types import Table
 from ...nn.groups import picked
 from ...tree import Tree
-from .._chebyshev import chebyshev, side_by_side
+from .._chebyshev import SCALES, chebyshev, scales_of, side_by_side
 from .._coefficients import split_moments
 from .._environment import local_frames, without_hidden
 from .._tables import (
@@ -200,11 +200,8 @@ def _interval(xp: Any, own: Tree, params: Tree, atoms: _Atoms) -> _Interval:
 
     They are computed for types, which are fewer than atoms, and then taken for all atoms at once.
     """
-    start, reach, each = own["start"][:, :, None], own["reach"][:, :, None], 1.0 / params["dstd"]
-    stretch = 2.0 / (reach - start)
-    by_x = stretch + xp.zeros_like(each)
-    both = xp.reshape(xp.stack([each, by_x], axis=3), (*each.shape[:2], 8))
-    packed = xp.take(xp.concat([start, stretch, both], axis=2), atoms.types, axis=0)
+    scales = own[SCALES] if SCALES in own else scales_of(xp, own, params["dstd"])
+    packed = xp.take(scales, atoms.types, axis=0)
     return _Interval(packed[:, :, :1], packed[:, :, 1:2], packed[:, :, 2:, None])
 
 
