@@ -149,6 +149,8 @@ def _advice(entry: str) -> str:
             f'; patterns belong into "rglob_patterns": ["{pattern}"] beside "systems": '
             f'"{folder or "."}", or list the folders themselves'
         )
+    if entry.startswith("~") or "$" in entry:
+        return "; ~ and variables are not replaced in an input: write the path in full"
     return ""
 
 

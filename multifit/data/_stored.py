@@ -86,7 +86,7 @@ def read_text(path: Path, where: str) -> str:
     try:
         return content.decode("utf-8-sig")  # without a byte-order mark, if there is one
     except UnicodeDecodeError as exc:
-        raise DataError(f"{where} is not a text file ({exc}); write it again") from exc
+        raise DataError(f"{where} is not a text file in UTF-8 ({exc}); write it again") from exc
 
 
 def check_numeric(where: str, dtype: np.dtype[Any]) -> None:

@@ -267,7 +267,7 @@ class TestTypes:
     def test_binary(self, tmp_path: Path) -> None:
         write(tmp_path)
         (tmp_path / "type.raw").write_bytes(b"\xff\xfe\x00")
-        with fails("type.raw is not a text file"):
+        with fails("type.raw is not a text file in UTF-8"):
             one(tmp_path)
 
 
