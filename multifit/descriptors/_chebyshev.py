@@ -38,6 +38,9 @@ import numpy as np
 
 Array = Any
 
+#: Key in a plan of what :func:`of_both_zones` returns.
+BOTH = "both"
+
 #: Key in a zone of a plan of what :func:`scales_of` returns.
 SCALES = "scales"
 
@@ -92,6 +95,18 @@ def chebyshev_basis(
         "start": np.zeros_like(reach) if start is None else start,
         "reach": np.asarray(reach, dtype=np.float64),
     }
+
+
+def of_both_zones(zones: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return W and D of several bases for nodes one after the other, (ΣK, ΣK): blocks."""
+    total, found = sum(len(own["nodes"]) for own in zones), {}
+    for key in ("transform", "derivative"):
+        found[key], start = np.zeros((total, total)), 0
+        for own in zones:
+            stop = start + len(own[key])
+            found[key][start:stop, start:stop] = own[key]
+            start = stop
+    return found
 
 
 def scales_of(xp: Any, own: Mapping[str, Any], deviation: Array) -> Array:

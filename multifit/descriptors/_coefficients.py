@@ -6,7 +6,7 @@ has them in its plan (:func:`with_coefficients`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat.numpy as np_xp
@@ -15,7 +15,7 @@ import numpy as np
 from ..nn.groups import Groups, groups, net_of, nets_of, of_group, picked
 from ..nn.networks import Network, apply_network
 from ..tree import Tree, map_leaves
-from ._chebyshev import SCALES, scales_of
+from ._chebyshev import BOTH, SCALES, scales_of
 from ._tables import ZONES, Block, concat
 
 if TYPE_CHECKING:
@@ -75,23 +75,27 @@ def values_at_nodes(
     xp: Any,
     config: RadialDescriptor,
     params: Tree,
-    own: Tree,
+    zones: Sequence[Tree],
     kinds: Sequence[int],
     neighbours: Sequence[int],
 ) -> Array:
-    """Return the nets at the nodes of their series, (na, nb, K, M), float64.
+    """Return the nets at the nodes of their series, (na, nb, ΣK, M), float64.
 
     Parameters
     ----------
-    own
-        ``near`` or ``far`` of the plan, from :func:`._chebyshev.chebyshev_basis`.
+    zones
+        ``near`` or ``far`` of the plan, from :func:`._chebyshev.chebyshev_basis`, or both.
     """
-    given = (own["start"], own["reach"], params["davg"][:, :, 0], params["dstd"][:, :, 0])
-    start, reach, mean, deviation = (
-        of_pairs_of_types(xp, x, kinds, neighbours)[:, :, None] for x in given
-    )
-    part = 0.5 * (own["nodes"] + 1.0)
-    x = (start + part[None, None, :] * (reach - start) - mean) / deviation
+    scaling = (params["davg"][:, :, 0], params["dstd"][:, :, 0])
+    parts = []
+    for own in zones:
+        given = (own["start"], own["reach"], *scaling)
+        start, reach, mean, deviation = (
+            of_pairs_of_types(xp, x, kinds, neighbours)[:, :, None] for x in given
+        )
+        part = 0.5 * (own["nodes"] + 1.0)
+        parts.append((start + part[None, None, :] * (reach - start) - mean) / deviation)
+    x = concat(xp, parts, axis=2)
     nets = in_double(xp, params["embeddings"])
     return evaluate(xp, config, config.double_network, nets, kinds, neighbours, x)
 
@@ -110,7 +114,7 @@ def tails(
     params, own
         As of :func:`values_at_nodes`, as NumPy arrays.
     """
-    values = values_at_nodes(np_xp, config, params, own, kinds, neighbours)
+    values = values_at_nodes(np_xp, config, params, [own], kinds, neighbours)
     return tail_of(own["transform"] @ values)
 
 
@@ -140,8 +144,22 @@ def block_series(
     if KNOWN in plan:
         both = _known(xp, config, plan, kinds, [block])
         return both[:, 0, :, :], both[:, 1, :, :]
-    own = plan[block.zone]
-    g = values_at_nodes(xp, config, params, own, kinds, block.neighbours)
+    return _computed(xp, config, params, plan, kinds, block.neighbours, (block.zone,))
+
+
+def _computed(
+    xp: Any,
+    config: RadialDescriptor,
+    params: Tree,
+    plan: Tree,
+    kinds: Sequence[int],
+    neighbours: Sequence[int],
+    zones: Sequence[str],
+) -> tuple[Array, Array]:
+    """Return C and D C, (na, nb·ΣK, M), from the nets at the nodes of one zone or of both."""
+    own = plan[zones[0] if len(zones) == 1 else BOTH]
+    given = [plan[zone] for zone in zones]
+    g = values_at_nodes(xp, config, params, given, kinds, neighbours)
     c = xp.matmul(own["transform"], g)
     found = (c, xp.matmul(own["derivative"], c))
     value, slope = (xp.reshape(x, (len(kinds), -1, x.shape[3])) for x in found)
@@ -174,31 +192,6 @@ def _known(
     return concat(xp, [own[:, :, start:stop, :] for start, stop in edges], axis=2)
 
 
-def mixed_series(
-    xp: Any, config: RadialDescriptor, params: Tree, plan: Tree, kinds: Sequence[int]
-) -> Array:
-    """Return C of far pairs for all types of neighbours with slots, (na, K·nb, M).
-
-    Parameters
-    ----------
-    params, plan, kinds
-        As for :func:`block_series`.
-    """
-    kinds, neighbours = series_kinds(config, kinds), with_slots(config)
-    near, far = (plan[zone]["nodes"].shape[0] for zone in ZONES)
-    shape = (len(kinds), len(neighbours))
-    if KNOWN in plan:
-        known = picked(xp, plan[KNOWN]["series"], kinds)[:, 0, :, :]
-        known = xp.reshape(known, (*shape, near + far, -1))[:, :, near:, :]
-        c = xp.permute_dims(known, (0, 2, 1, 3))
-    else:
-        own = plan["far"]
-        g = values_at_nodes(xp, config, params, own, kinds, neighbours)
-        g = xp.reshape(xp.permute_dims(g, (0, 2, 1, 3)), (shape[0], far, -1))
-        c = xp.matmul(own["transform"], g)
-    return xp.reshape(c, (shape[0], far * shape[1], -1))
-
-
 def with_slots(config: RadialDescriptor) -> list[int]:
     """Return the types of neighbours that have slots."""
     return [b for b, sel in enumerate(config.sel) if sel]
@@ -225,7 +218,9 @@ def all_series(
         Blocks, whose coefficients follow one another in K.
     """
     if KNOWN not in plan:
-        each = [block_series(xp, config, params, plan, kinds, block) for block in found]
+        order = series_kinds(config, kinds)
+        given = (xp, config, params, plan, order)
+        each = [_computed(*given, *part) for part in _together(plan, found)]
         c, slope = (concat(xp, list(x), axis=1) for x in zip(*each, strict=True))
         own = of_groups(xp, config, atoms, kinds, (c, slope))
         return [(value, xp.concat((value, by_x), axis=-2)) for value, by_x in own]
@@ -237,6 +232,21 @@ def all_series(
         joined = xp.reshape(both, (*both.shape[:-3], -1, both.shape[-1]))
         nets.append((both[..., 0, :, :], joined))
     return nets
+
+
+def _together(plan: Tree, found: Sequence[Block]) -> Iterator[tuple[Sequence[int], Sequence[str]]]:
+    """Yield the neighbours and zones of blocks in order; a type's two zones are one part.
+
+    Half as many calls evaluate its net, which is what few nodes cost in eager frameworks.
+    """
+    rest = list(found)
+    while rest:
+        block = rest.pop(0)
+        zones, other = [block.zone], Block(ZONES[1], block.neighbours, ())
+        single = BOTH in plan and block.zone == ZONES[0] and len(block.neighbours) == 1
+        if single and rest and rest[0].name == other.name:
+            zones.append(rest.pop(0).zone)
+        yield block.neighbours, zones
 
 
 def of_groups(

@@ -14,7 +14,7 @@ from .. import precision as prec
 from ..backend import Backend
 from ..errors import ConfigError, UnsupportedError, did_you_mean
 from ..tree import Tree, map_leaves
-from ._chebyshev import SMOOTH, chebyshev_basis
+from ._chebyshev import BOTH, SMOOTH, chebyshev_basis, of_both_zones
 from ._coefficients import series_kinds, tails, with_coefficients
 from ._environment import radial
 from ._protocol import EMBEDDINGS, Plan
@@ -208,7 +208,7 @@ class SeriesPlanner:
             self._plan = None
             return
         host = {zone: self._host(zone, count) for zone, count in self.counts.items()}
-        self._plan = self._on_device(host)
+        self._plan = self._on_device({**host, BOTH: of_both_zones(list(host.values()))})
 
     def _on_device(self, host: Tree) -> Plan:
         return Plan(host, map_leaves(self.backend.asarray, host))

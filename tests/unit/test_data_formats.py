@@ -51,6 +51,9 @@ class TestFind:
             find_systems("..\\data\\water", base=tmp_path)
         with fails('"rglob_patterns": ["w*"] beside "systems": "data"'):
             find_systems("data/w*", base=tmp_path)
+        for path in ("~/data", "$HOME/data"):
+            with fails("~ and variables are not replaced"):
+                find_systems(path, base=tmp_path)
 
     def test_raw_files_without_sets(self, tmp_path: Path) -> None:
         (tmp_path / "type.raw").write_text("0 1")

@@ -14,7 +14,7 @@ from numpy.polynomial import chebyshev as reference
 from multifit.backend import Backend, get_backend
 from multifit.descriptors import _chebyshev as cheb
 from multifit.descriptors._chebyshev import chebyshev
-from multifit.descriptors._coefficients import block_series, tails
+from multifit.descriptors._coefficients import all_series, block_series, tails
 from multifit.descriptors._environment import radial
 from multifit.descriptors._planner import (
     FEWEST,
@@ -28,6 +28,7 @@ from multifit.descriptors._planner import (
 )
 from multifit.descriptors._tables import Block
 from multifit.models import evaluate
+from multifit.nn.groups import groups
 from multifit.nn.networks import apply_network
 from multifit.tree import Tree, map_leaves
 
@@ -123,6 +124,20 @@ def case_of(count: int, precision: str = "float64", activation: str = "tanh") ->
     start, reach, mean, deviation = (np.repeat(x[:, None], 2, axis=1) for x in np.array(SCALES).T)
     params["davg"][:, :, 0], params["dstd"][:, :, 0] = mean, deviation
     return model.descriptor, params, cheb.chebyshev_basis(count, reach, start)
+
+
+def test_zones_computed_together_have_the_coefficients_of_each() -> None:
+    config, params, far = case_of(24)
+    near = case_of(40)[2]
+    zones = {"near": near, "far": far}
+    plan = {**zones, cheb.BOTH: cheb.of_both_zones([near, far])}
+    found = [Block(zone, (b,), ()) for b, zone in ((0, "far"), (1, "near"), (1, "far"))]
+    given = NUMPY.xp, config, params
+    atoms, calls = groups({0: 2, 1: 3}), (zones, plan)
+    apart, together = (all_series(*given, own, atoms, [0, 1], found) for own in calls)
+    for one, other in zip(apart, together, strict=True):
+        for want, got in zip(one, other, strict=True):
+            same(got, want, rtol=0.0, atol=1e-13 * float(np.abs(want).max()))
 
 
 @pytest.mark.parametrize("name", ["numpy", *INSTALLED, "strict"])

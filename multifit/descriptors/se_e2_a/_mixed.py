@@ -23,7 +23,7 @@ and an atom i of type a has :math:`m_{ib} = sel_b - n_{ib}` empty slots for neig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import precision as prec
@@ -34,11 +34,12 @@ from ...nn.networks import apply_network
 from ...nn.places import Places, exchanged
 from ...tree import Tree
 from .._coefficients import (
+    KNOWN,
     evaluate,
-    mixed_series,
     of_pairs_of_types,
     series_atoms,
     series_kinds,
+    values_at_nodes,
     with_slots,
 )
 from .._tables import ZONES, concat
@@ -89,7 +90,7 @@ def mixed(
     if "cheb" in known:
         own = _Pairs(*(geometry[key][:, :, start:] for key in ("rows", "deviation")))
         assert basis is not None
-        c = mixed_series(xp, config, params, basis, list(counts))
+        c = _mixed_series(xp, config, params, basis, list(counts))
         parts.append(_by_series(xp, config, c, counts, known, own, rules))
     total = [t for t, _ in parts]
     if "cheb" in known:
@@ -119,7 +120,7 @@ def _by_series(
     Parameters
     ----------
     c
-        C of :func:`.._coefficients.mixed_series`.
+        C of :func:`_mixed_series`.
     """
     n, _, f = own.rows.shape
     nb = c.shape[1] // known["cheb"].shape[1]
@@ -198,3 +199,26 @@ def _of_empty(
     for group, own in zip(atoms.members, atoms.gather(xp, numbers), strict=True):
         found.append(xp.matmul(own, of_group(xp, group, each, kinds)))
     return xp.reshape(atoms.flat(xp, found), (empty.shape[0], 4, -1))
+
+
+def _mixed_series(xp: Any, config: SeE2A, params: Tree, plan: Tree, kinds: Sequence[int]) -> Array:
+    """Return C of far pairs for all types of neighbours with slots, (na, K·nb, M).
+
+    Parameters
+    ----------
+    params, plan, kinds
+        As for :func:`.._coefficients.block_series`.
+    """
+    kinds, neighbours = series_kinds(config, kinds), with_slots(config)
+    near, far = (plan[zone]["nodes"].shape[0] for zone in ZONES)
+    shape = (len(kinds), len(neighbours))
+    if KNOWN in plan:
+        known = picked(xp, plan[KNOWN]["series"], kinds)[:, 0, :, :]
+        known = xp.reshape(known, (*shape, near + far, -1))[:, :, near:, :]
+        c = xp.permute_dims(known, (0, 2, 1, 3))
+    else:
+        own = plan["far"]
+        g = values_at_nodes(xp, config, params, [own], kinds, neighbours)
+        g = xp.reshape(xp.permute_dims(g, (0, 2, 1, 3)), (shape[0], far, -1))
+        c = xp.matmul(own["transform"], g)
+    return xp.reshape(c, (shape[0], far * shape[1], -1))
