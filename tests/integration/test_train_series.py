@@ -14,6 +14,7 @@ from _water import curve, fit, labelled, recipe, write
 import multifit
 from multifit import files
 from multifit.descriptors._planner import FEWEST, GRID, MARGIN, SeriesPlanner
+from multifit.descriptors._tables import ZONES
 from multifit.tree import Tree, flatten
 
 HELD_OUT = {"training__validation_data": {"systems": "data", "batch_size": 1}}
@@ -37,9 +38,7 @@ def bases(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, int]]:
 
     def watched(self: SeriesPlanner, nearest: np.ndarray, params: Callable[[], Tree]) -> Any:
         found = plan_for(self, nearest, params)
-        seen.append(
-            {zone: len(each["nodes"]) for zone, each in (found.host if found else {}).items()}
-        )
+        seen.append({zone: len(found.host[zone]["nodes"]) for zone in (ZONES if found else ())})
         return found
 
     monkeypatch.setattr(SeriesPlanner, "plan_for", watched)
