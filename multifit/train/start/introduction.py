@@ -21,6 +21,9 @@ from .data_table import data_table
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: Types that are listed one by one.
+LISTED = 12
+
 
 def introduction(setup: Setup, notes: Sequence[str]) -> Iterator[str | Table]:
     """Yield a description of the model and the data: lines, and a table of each task's data.
@@ -51,7 +54,7 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     version = setup.backend.describe()["version"]
     yield (
         f"{setup.backend.name} {version}: {count:,} trainable parameters, "
-        f"types {' '.join(model.type_map)}, {_neighbours(model)}"
+        f"{types_in_words(model.type_map)}, {_neighbours(model)}"
     )
     many = setup.processes.size
     shared = f" of {many} processes, which share the frames of each" if many > 1 else ""
@@ -75,6 +78,21 @@ def _about(setup: Setup, task: Task) -> Iterator[str]:
     yield from about_grid(setup.config, model, systems)
 
 
+def types_in_words(names: Sequence[str]) -> str:
+    """Return the names of the types, of many only the first."""
+    if len(names) <= LISTED:
+        return f"types {' '.join(names)}"
+    return f"{len(names)} types: {' '.join(names[: LISTED - 1])} …"
+
+
+def sel_in_words(slots: Sequence[int]) -> str:
+    """Return ``sel``, of many types only its range."""
+    if len(slots) <= LISTED:
+        return f"sel {list(slots)}"
+    least, most = min(slots), max(slots)
+    return f"sel {least}" if least == most else f"sel {least} to {most}"
+
+
 def _neighbours(model: mdl.Model) -> str:
     """Return ``sel`` and ``rcut`` of the descriptor, or of each of its parts."""
     needs = model.descriptor.requires()
@@ -86,6 +104,6 @@ def _neighbours(model: mdl.Model) -> str:
     for name, own in named:
         for each in own.each:
             cutoffs = [each.rcut, *(radius for radius, _ in each.shells)]
-            text = f"sel {list(each.slots)}, rcut {' and '.join(map(str, cutoffs))} Å"
+            text = f"{sel_in_words(each.slots)}, rcut {' and '.join(map(str, cutoffs))} Å"
             texts.append(" ".join(filter(None, (name, each.block, text))))
     return "; ".join(texts)
