@@ -44,7 +44,7 @@ class NumpyBackend:
     def segment_sum(self, x: Array, index: Array, n: int, /) -> Array:
         """Return y (n, …) with y[k] = Σ x[m] over all m with index[m] = k."""
         if n == 1:
-            return x.sum(axis=0, keepdims=True)
+            return np.asarray(x.sum(axis=0, keepdims=True))
         # One bincount per column is an order of magnitude faster than np.add.at.
         columns = np.reshape(x, (len(index), math.prod(x.shape[1:])))
         sums = np.empty((n, columns.shape[1]), dtype=x.dtype)

@@ -45,6 +45,7 @@ DEPENDING = {
 ALLOWED = {
     ("multifit/interfaces/mliap.py", "pickle.dumps"): "LAMMPS demands a pickle; it is written only",
     ("multifit/__init__.py", "importlib.import_module"): "names of a table of this package",
+    ("multifit/distributed/_local.py", "subprocess.Popen"): "the user's own command, again",
     ("multifit/cli/__init__.py", "importlib.import_module"): "a module of the table of commands",
     ("multifit/config/__init__.py", "importlib.import_module"): "names of a table of this package",
     ("multifit/outputs.py", "importlib.import_module"): "modules of the table of outputs",

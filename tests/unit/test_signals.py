@@ -19,8 +19,11 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's"
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Give the signals back after each test, whatever it noted."""
+    """Give the signals back after each test, whatever it noted; nohup may ignore some."""
     before = {number: signal.getsignal(number) for number in module.EXIT_CODES}
+    for number in before:
+        usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, usual)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
