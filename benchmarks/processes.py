@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Seconds between two looks at a program's memory.
-EVERY = 0.25
+#: Seconds between two looks at a program's memory, and the most of the time that looks may take:
+#: the system walks through all pages of several processes, which meanwhile wait for new ones.
+EVERY, LOOKING = 0.25, 0.01
 
 #: Share of the machine's memory that a program may hold; beyond it the system would choose whom to
 #: end, and might choose somebody else.
@@ -80,10 +81,13 @@ def run(
     )
     reader = threading.Thread(target=_read, args=(process, watch), daemon=True)
     reader.start()
+    pause = EVERY
     try:
         while reader.is_alive():
-            reader.join(EVERY)
+            reader.join(pause)
+            began = time.monotonic()
             _look(process.pid, watch, limit_s, gpu_before)
+            pause = max(EVERY, (time.monotonic() - began) / LOOKING)
             if watch.failure:
                 break
     finally:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..distributed import Processes
 
+#: Seconds after which a thread has to let others of several processes run: messages pass through
+#: threads, which would wait ten times as long for the one that prepares batches.
+SWITCH = 5e-4
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -187,6 +191,7 @@ def _start(processes: Processes, backend: Backend) -> None:
 
     require("processes", backend.name)
     processes.start(backend)
+    sys.setswitchinterval(SWITCH)
 
 
 def _train(args: argparse.Namespace, processes: Processes) -> int:
