@@ -14,7 +14,7 @@ from .. import _messages as messages
 from .._pieces import rows_in
 from .._types import type_table, with_types
 from ..dpa1._apply import by_vectors
-from ._first import first_block
+from ._first import FirstBlock
 from ._forward import RepformerLayers
 from ._geometry import by_distances, distances
 
@@ -40,7 +40,8 @@ def apply(
         From :func:`._geometry.geometry`.
     """
     xp = arithmetic.xp
-    x, by_blocks = first_block(arithmetic, config, params, counts, known, plan)
+    table = type_table(xp, config, params)
+    x, by_blocks = FirstBlock(arithmetic, config, params, table, plan).apply(counts, known)
     d, pull = _second(arithmetic, config, params, known["repformer"], plan, x)
 
     def pullback(d_bar: Array) -> Array:
@@ -51,7 +52,6 @@ def apply(
             return xp.zeros((x_bar.shape[0], 3, 0), dtype=xp.float64)
         return parts[0] if len(parts) == 1 else xp.concat(parts, axis=2)
 
-    table = type_table(xp, config, params)
     return with_types(xp, config, table, counts, known["kind"], (d, pullback))
 
 
