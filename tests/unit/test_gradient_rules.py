@@ -48,6 +48,18 @@ def gradient(backend: Any, model: mdl.Model, params: Tree, batch: Tree) -> dict[
     return {name: backend.to_numpy(x) for name, x in made.items()}
 
 
+def require_slope(got: dict[str, np.ndarray], model: mdl.Model, params: Tree, batch: Tree) -> None:
+    """Compare the slope along a random way with the difference of the loss."""
+    rng = np.random.default_rng(5)
+    way = {key: rng.normal(size=x.shape) for key, x in got.items()}
+    slope = sum(float((x * way[key]).sum()) for key, x in got.items())
+    flat, step, found = flatten(params), 1e-5, []
+    for h in (step, -step):
+        moved = {key: x + h * way[key] if key in way else x for key, x in flat.items()}
+        found.append(float(loss(outputs(NUMPY, model, unflatten(moved), batch))))
+    same(np.array(slope), np.array((found[0] - found[1]) / (2 * step)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("backend", [name for name in TRAINABLE if name in ("jax", "torch")])
 def test_gradients_are_those_of_differences(
@@ -63,11 +75,4 @@ def test_gradients_are_those_of_differences(
     batch = planned(model, params, solid()) if series else assemble(model, [solid()])[0]
     got = gradient(adapter, model, as_trained(params), batch)
     assert any(".all." in key for key in got)
-    rng = np.random.default_rng(5)
-    way = {key: rng.normal(size=x.shape) for key, x in got.items()}
-    slope = sum(float((x * way[key]).sum()) for key, x in got.items())
-    flat, step, found = flatten(as_trained(params)), 1e-5, []
-    for h in (step, -step):
-        moved = {key: x + h * way[key] if key in way else x for key, x in flat.items()}
-        found.append(float(loss(outputs(NUMPY, model, unflatten(moved), batch))))
-    same(np.array(slope), np.array((found[0] - found[1]) / (2 * step)), rtol=1e-6)
+    require_slope(got, model, as_trained(params), batch)

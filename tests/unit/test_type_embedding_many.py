@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import array_api_compat.numpy as xp
-import numpy as np
 import pytest
 from _backends import TRAINABLE
-from _cases import RCUT, SMOOTH, assemble, build, draw, energy
+from _cases import RCUT, SMOOTH, assemble, build, draw
 from _compare import same
-from test_gradient_rules import gradient, loss
-from test_many_types import NUMPY, SEL, outputs, planned, solid
+from test_gradient_rules import gradient, require_slope
+from test_many_types import NUMPY, SEL, outputs, planned, require_derivatives, solid
 
 import multifit.models as mdl
 from multifit.backend import get_backend
 from multifit.batching.types import MIXED
 from multifit.descriptors.se_e2_a import _descriptor, _mixed_geometry
 from multifit.descriptors.se_e2_a_tebd import SeE2ATebd
-from multifit.tree import Tree, flatten, unflatten
+from multifit.tree import Tree
 
 #: How types are embedded, of which atoms, and whether far pairs have a series.
 CASES = [
@@ -74,15 +73,7 @@ def test_one_table_gives_the_numbers_of_separate_ones(
 
 def test_forces_are_derivatives(case: tuple[mdl.Model, Tree, Tree]) -> None:
     model, params, batch = case
-    force = outputs(NUMPY, model, params, batch)["force"]
-    _, layout = assemble(model, [solid()])
-    for place, axis in ((0, 0), (9, 1), (23, 2)):
-        moved = []
-        for step in (1e-5, -1e-5):
-            system = solid()
-            system.coord[layout.atom[place], axis] += step
-            moved.append(energy(model, params, system))
-        same(force[place, axis], (moved[1] - moved[0]) / 2e-5, rtol=1e-6, atol=1e-8)
+    require_derivatives(model, params, outputs(NUMPY, model, params, batch)["force"])
 
 
 @pytest.mark.parametrize(("backend", "case"), GRADIENTS, indirect=["case"])
@@ -91,11 +82,4 @@ def test_gradients_are_those_of_differences(
 ) -> None:
     model, params, batch = case
     got = gradient(get_backend(backend), model, params, batch)
-    rng = np.random.default_rng(5)
-    way = {key: rng.normal(size=x.shape) for key, x in got.items()}
-    slope = sum(float((x * way[key]).sum()) for key, x in got.items())
-    flat, step, found = flatten(params), 1e-5, []
-    for h in (step, -step):
-        moved = {key: x + h * way[key] if key in way else x for key, x in flat.items()}
-        found.append(float(loss(outputs(NUMPY, model, unflatten(moved), batch))))
-    same(np.array(slope), np.array((found[0] - found[1]) / (2 * step)), rtol=1e-6)
+    require_slope(got, model, params, batch)
