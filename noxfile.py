@@ -13,7 +13,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 PINNED = ("-c", "constraints.txt")
 PYTEST = ("pytest", "-n", "2", "--dist", "loadfile")
-#: deepmd-kit can not share an environment with us, nor its backends with one another: it brings
+#: deepmd-kit cannot share an environment with us, nor its backends with one another: it brings
 #: its own pins. That of PyTorch downloads gigabytes.
 PEERS = {
     "tf": ("deepmd-kit[cpu]==3.2.0", "tensorflow-cpu==2.21.0"),

@@ -41,7 +41,7 @@ class Place(Protocol):
 
 
 class Adds(Protocol):
-    """What adds up arrays of the processes of a run."""
+    """Sums of arrays over the processes of a run."""
 
     def all_reduce_sum(self, x: Array, /) -> Array:
         """Return the sum of the arrays (n,) of all processes, the same bits on each.

@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the contents of the file, and return the exit code."""
-    from ..inference.model_file import read_model
+    from ..inference.model_file import SCRIPT, read_model
 
     for name in args.attributes:
         if name not in PARTS:
@@ -59,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
             )
     shown = Shown(args.model, *read_model(args.model))
     if args.input:
-        script = shown.content.get("model_def_script")
+        script = shown.content.get(SCRIPT)
         if not isinstance(script, dict):
             raise FileFormatError(
-                f"{args.model} does not say which input it was made from (model_def_script)"
+                f"{args.model} does not say which input it was made from ({SCRIPT})"
             )
         print(json.dumps(script, indent=2))
         return 0

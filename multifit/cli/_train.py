@@ -50,6 +50,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="output folder (default: the current folder)",
     )
+    _add_start(parser)
+    parser.add_argument(
+        "--time-limit",
+        type=_duration,
+        metavar="TIME",
+        help="end in time for a queue, with a checkpoint and exit code 75 if steps are left: 45m, "
+        "3h50m, 1-02:00:00 as Slurm writes it, or seconds, since the start of the command",
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="print the time spent in each part of the run and write the timeline profile.json; "
+        "the parts of a step are compiled and timed after the run",
+    )
+    parser.add_argument(
+        "--skip-neighbor-stat",
+        action="store_true",
+        help="look at the distances and neighbours in the first frames of each system only, "
+        "instead of all",
+    )
+    parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments about the model that a run starts from."""
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--restart",
@@ -78,26 +103,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="with --finetune: the descriptor and the fitting net are those of MODEL, whatever the "
         "input has; with --init-model: all settings of the model",
     )
-    parser.add_argument(
-        "--time-limit",
-        type=_duration,
-        metavar="TIME",
-        help="end in time for a queue, with a checkpoint and exit code 75 if steps are left: 45m, "
-        "3h50m, 1-02:00:00 as Slurm writes it, or seconds, since the start of the command",
-    )
-    parser.add_argument(
-        "--profile",
-        action="store_true",
-        help="print the time spent in each part of the run and write the timeline profile.json; "
-        "the parts of a step are compiled and timed after the run",
-    )
-    parser.add_argument(
-        "--skip-neighbor-stat",
-        action="store_true",
-        help="look at the distances and neighbours in the first frames of each system only, "
-        "instead of all",
-    )
-    parser.add_argument("--quiet", "-q", action="store_true", help="print errors only")
 
 
 def _duration(text: str) -> float:

@@ -24,12 +24,12 @@ class Layers(Protocol):
 
     @property
     def number(self) -> int:
-        """How many layers there are."""
+        """Number of layers."""
         ...
 
     @property
     def sources(self) -> Sequence[str]:
-        """What pullbacks lead to: names of arrays of pairs, and ``node`` of the first nodes."""
+        """Names of what pullbacks lead to: arrays of pairs, and ``node``, the first nodes."""
         ...
 
     def kept(self, k: int) -> Sequence[str]:

@@ -14,6 +14,9 @@ from ..tree import Tree
 from .last_layer import shape
 from .uncertainty import KEY, Uncertainty, from_content
 
+#: Key of the section ``model`` of the input that a file was made from, as in DeePMD-kit's files.
+SCRIPT = "model_def_script"
+
 
 def read_model(path: str | Path) -> tuple[mdl.Model, Tree, dict[str, Any]]:
     """Return the settings, the parameters and the whole content of a model file or checkpoint.

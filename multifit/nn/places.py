@@ -11,7 +11,7 @@ Array = Any
 
 
 class Places(NamedTuple):
-    """Where rows come from."""
+    """Places that rows come from."""
 
     index: Array  #: rows of an array, (n,)
     live: Array  #: 1, or 0 for those that are left out, (n,)

@@ -22,7 +22,7 @@ from ._section import RuledSection
 
 
 class AnyDescriptorSection(RuledSection):
-    """What a section ``model.descriptor`` has for every descriptor.
+    """Keys and traits of a section ``model.descriptor`` of any descriptor.
 
     There are ``rcut``, the cutoff in Å, ``trainable`` and ``seed``, as keys or properties.
     """

@@ -97,12 +97,12 @@ class RepformerLayers:
 
     @property
     def number(self) -> int:
-        """How many layers there are."""
+        """Number of layers."""
         return self.config.nlayers
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What pullbacks lead to."""
+        """Names of what pullbacks lead to."""
         return ("node", "rows", *("switch",) * self.smooth)
 
     def kept(self, k: int) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ class RepflowLayers:
 
     @property
     def number(self) -> int:
-        """How many layers there are."""
+        """Number of layers."""
         return self.config.nlayers
 
     def kept(self, k: int) -> list[str]:

@@ -68,6 +68,11 @@ class Change:
         return f"{self.key} is {_shown(self.new)} {other}, not {_shown(self.old)}"
 
 
+def without_place(key: str) -> str:
+    """Return a key without the place of its section among the parts of a hybrid descriptor."""
+    return re.sub(r"\.list\[\d+\]", "", key)
+
+
 def changes(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[Change]:
     """Yield the differences between two inputs, in the order of the new one.
 
@@ -111,7 +116,7 @@ def notes(old: Mapping[str, Any], new: Mapping[str, Any], resized: bool = False)
     """
     found = {change.key: change for change in changes(old, new) if change.key not in OUTPUT}
     keys = AT_THE_START + (() if new.get("training", {}).get(AFTER) else AT_BOTH_ENDS)
-    idle = [key for key in found if re.sub(r"\.list\[\d+\]", "", key) in keys]
+    idle = [key for key in found if without_place(key) in keys]
     for key in idle:
         del found[key]
     said = []

@@ -13,7 +13,7 @@ import numpy as np
 from ... import __version__, files
 from ... import models as mdl
 from ...errors import FileFormatError, TrainingError
-from ...inference.model_file import read_model
+from ...inference.model_file import SCRIPT, read_model
 from ...inference.provenance import KEY
 from ...tree import Flat, Tree, flatten
 from ..setup.checkpoint_files import existing
@@ -63,7 +63,7 @@ def model_content(
         "backend": backend,
         **mdl.to_content(model, params),
         "enable_atom_ener_coeff": coefficients,
-        "model_def_script": dict(script),
+        SCRIPT: dict(script),
     }
 
 

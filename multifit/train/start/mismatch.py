@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ... import models as mdl
 from ...errors import TrainingError
 from ...outputs import OUTPUTS
 from ...tree import flatten
+from .changes import without_place
 
 #: Settings that may differ between a model and its fine-tuning: everything listed by type.
 BY_TYPE = (
@@ -124,7 +124,7 @@ def _kind(model: mdl.Model) -> Any:
 
 def is_by_type(key: str) -> bool:
     """Return True for a setting that is listed by type."""
-    return re.sub(r"\.list\[\d+\]", "", key) in BY_TYPE
+    return without_place(key) in BY_TYPE
 
 
 def _same_grid(mine: tuple[float, ...], theirs: tuple[float, ...]) -> bool:

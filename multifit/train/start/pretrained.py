@@ -9,10 +9,8 @@ from typing import Any
 
 from ... import files
 from ...errors import ConfigError
+from ...inference.model_file import SCRIPT
 from .changes import changes
-
-#: The key of a file with the section ``model`` of the input that it was made from.
-SCRIPT = "model_def_script"
 
 #: Sections that fine-tuning takes from the file; the first and the last are in every file.
 SECTIONS = ("descriptor", "type_embedding", "fitting_net")
